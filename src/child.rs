@@ -1,0 +1,163 @@
+//! How other programs are run: in a process group of their own, which never outlives us however we die.
+
+use crate::error::{Error, Result};
+use crate::stop;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// How often a waiting loop looks at its child, its deadline and the user's signals.
+pub const POLL: Duration = Duration::from_millis(10);
+
+/// A running program. Dropping it kills its whole process group.
+pub struct Child {
+    inner: std::process::Child,
+    name: String,
+}
+
+impl Child {
+    /// Starts `command`. The kernel kills it when the *thread* that called this ends, so call it from a thread that
+    /// waits for it.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let parent = nix::unistd::getpid();
+        command.process_group(0);
+        // SAFETY: prctl and getppid are async-signal-safe and touch no memory of ours.
+        unsafe {
+            command.pre_exec(move || {
+                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                // The parent may have died before prctl took effect.
+                if libc::getppid() != parent.as_raw() {
+                    return Err(std::io::Error::from(ErrorKind::BrokenPipe));
+                }
+                Ok(())
+            });
+        }
+        match command.spawn() {
+            Ok(inner) => Ok(Self { inner, name }),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Err(Error::machine(format!("{name} is not installed; run vm/setup to install what is missing")))
+            }
+            Err(e) => Err(Error::machine(format!("cannot start {name}: {e}"))),
+        }
+    }
+
+    /// Its exit status if it has ended.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        self.inner.try_wait().map_err(|e| Error::machine(format!("cannot wait for {}: {e}", self.name)))
+    }
+
+    /// Waits for its end, calling `tick` meanwhile; a signal from the user or an error of `tick` kills it.
+    pub fn wait(&mut self, mut tick: impl FnMut() -> Result<()>) -> Result<ExitStatus> {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+            stop::check()?;
+            tick()?;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(POLL);
+        }
+    }
+
+    /// Waits at most `limit` for its end; `None` if it still runs then.
+    pub fn wait_for(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if let Some(status) = self.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.try_wait()
+    }
+
+    /// The pipes and process id of the program.
+    pub fn inner(&mut self) -> &mut std::process::Child {
+        &mut self.inner
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.inner.id() as i32);
+        // The group may still have members after its leader has ended.
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.inner.wait();
+    }
+}
+
+/// Runs `command` to its end and gives its standard output; its standard error is the message when it fails.
+pub fn output(command: &mut Command) -> Result<Vec<u8>> {
+    use std::io::Read;
+    use std::process::Stdio;
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Child::spawn(command)?;
+    let mut stdout = child.inner().stdout.take().expect("stdout is piped");
+    let mut stderr = child.inner().stderr.take().expect("stderr is piped");
+    let out = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let err = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let status = child.wait(|| Ok(()))?;
+    drop(child);
+    let out = out.join().expect("reader thread").map_err(|e| Error::machine(format!("{name}: {e}")))?;
+    let err = err.join().expect("reader thread").unwrap_or_default();
+    if !status.success() {
+        let text = String::from_utf8_lossy(&err);
+        let last = text.trim().lines().next_back().unwrap_or("no message").to_owned();
+        return Err(Error::machine(format!("{name} failed ({status}): {last}")));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_named_with_the_way_out() {
+        let error = output(&mut Command::new("dirleak-no-such-program")).unwrap_err();
+        assert_eq!(error.exit(), crate::exit::Exit::Machine);
+        assert!(error.to_string().contains("dirleak-no-such-program is not installed"), "{error}");
+    }
+
+    #[test]
+    fn a_failing_program_is_quoted() {
+        let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
+        assert!(error.to_string().contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn dropping_a_child_kills_its_grandchildren() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}.new; mv {0}.new {0}; wait", file.display());
+        let child = Child::spawn(Command::new("sh").args(["-c", &script])).unwrap();
+        let pid = loop {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                break Pid::from_raw(text.trim().parse().unwrap());
+            }
+            std::thread::sleep(POLL);
+        };
+        drop(child);
+        let gone = (0..500).any(|_| {
+            std::thread::sleep(POLL);
+            // A killed orphan may stay a zombie where nobody reaps it.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+        assert!(gone, "grandchild {pid} outlived the child");
+    }
+}

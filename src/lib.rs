@@ -1,0 +1,13 @@
+//! dirleak reproduces, proves and bisects kernel memory leaks in NFS directory listing.
+//!
+//! The way of the data: a [`scenario`] and a [`kernel`] are booted by [`vm`]; inside, [`guest`] starts a
+//! [`server`], mounts it and lets [`workload`] list directories while [`probe`] reads the kernel's memory;
+//! [`verdict`] judges the samples and [`report`] shows them.
+
+pub mod cache;
+pub mod child;
+pub mod error;
+pub mod exit;
+pub mod kernel;
+pub mod stop;
+pub mod ui;

@@ -9,5 +9,6 @@ pub mod child;
 pub mod error;
 pub mod exit;
 pub mod kernel;
+pub mod scenario;
 pub mod stop;
 pub mod ui;

@@ -1,0 +1,116 @@
+//! A scenario: a TOML file that says what to do to an NFS mount, and what makes such a file valid.
+
+use serde::{Deserialize, Serialize};
+
+/// What is served, made, mounted and listed, with everything pinned that changes a leak's rate.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The file's name without `.toml`; not a key of the file.
+    #[serde(skip_deserializing, default)]
+    pub name: String,
+    /// Why the scenario exists, in a sentence.
+    pub summary: String,
+    /// The commit that brought the bug which the scenario looks for.
+    pub introduced_by: Option<String>,
+    /// The commit that removed it.
+    pub fixed_by: Option<String>,
+    /// The named sets it belongs to.
+    #[serde(default)]
+    pub sets: Vec<String>,
+    /// Who serves the directory.
+    pub server: ServerKind,
+    /// The directory that is listed.
+    pub directory: Directory,
+    /// How it is mounted.
+    pub mount: Mount,
+    /// How it is listed.
+    pub listing: Listing,
+    /// The machine that does it.
+    pub guest: Guest,
+    /// How many units the rounds make.
+    pub rounds: Rounds,
+}
+
+/// The two NFS servers, both in the guest over loopback.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerKind {
+    /// The kernel's own, with real files on a tmpfs export.
+    Knfsd,
+    /// NFSv3 in userspace; the directory is a formula.
+    Synthetic,
+}
+
+/// One flat directory.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Number of entries, `.` and `..` not counted.
+    pub entries: u64,
+    /// How the entries are called.
+    pub names: Names,
+    /// Where they are made.
+    #[serde(default)]
+    pub made: Made,
+}
+
+/// How the entries of a directory are called.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Names {
+    /// Seeded names; lengths in bytes are drawn evenly from `min_bytes` to `max_bytes`.
+    Random { min_bytes: usize, max_bytes: usize },
+    /// `pattern` with `{n}` replaced by 1, 2, 3 and so on.
+    Pattern { pattern: String },
+}
+
+/// Where the entries are made.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Made {
+    /// On the exported file system itself.
+    #[default]
+    Export,
+    /// Through the NFS mount.
+    Mount,
+}
+
+/// How the export is mounted.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// "3" or "4.2".
+    pub version: String,
+    /// Largest reply the client asks for.
+    pub rsize_bytes: u32,
+    /// Further options, as mount(8) takes them.
+    #[serde(default)]
+    pub options: String,
+}
+
+/// How the directory is listed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    /// Size of the buffer given to getdents64.
+    pub getdents_buffer_bytes: usize,
+}
+
+/// The virtual machine.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guest {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub cpus: u32,
+}
+
+/// How many units the rounds make.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounds {
+    /// The smaller and the larger dose of a round, in units (listings).
+    pub doses: [u64; 2],
+}

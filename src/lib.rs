@@ -15,4 +15,5 @@ pub mod scenario;
 pub mod server;
 pub mod stop;
 pub mod ui;
+pub mod vm;
 pub mod workload;

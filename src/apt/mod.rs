@@ -40,7 +40,7 @@ pub struct Package {
 impl Apt {
     /// Debian's `suite`, or the machine's own where it is `None`.
     pub fn open(cache: &Cache, suite: Option<&str>) -> Result<Self> {
-        let sources = setup::machine_sources()?;
+        let sources = setup::machine_sources(&cache.dir("apt")?)?;
         let suite = match suite {
             Some(name) => name.to_owned(),
             None => {

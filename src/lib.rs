@@ -13,3 +13,4 @@ pub mod kernel;
 pub mod scenario;
 pub mod stop;
 pub mod ui;
+pub mod vm;

@@ -9,6 +9,7 @@ pub mod child;
 pub mod error;
 pub mod exit;
 pub mod kernel;
+pub mod report;
 pub mod scenario;
 pub mod stop;
 pub mod ui;

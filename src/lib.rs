@@ -11,5 +11,7 @@ pub mod exit;
 pub mod kernel;
 pub mod report;
 pub mod scenario;
+pub mod server;
 pub mod stop;
 pub mod ui;
+pub mod workload;

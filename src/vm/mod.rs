@@ -1,0 +1,6 @@
+//! How to boot a kernel: QEMU's arguments, the link to the guest, and the watch over it.
+
+pub mod accelerator;
+pub mod console;
+pub mod machine;
+pub mod qemu;

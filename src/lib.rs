@@ -4,6 +4,7 @@
 //! [`server`], mounts it and lets [`workload`] list directories while [`probe`] reads the kernel's memory;
 //! [`verdict`] judges the samples and [`report`] shows them.
 
+pub mod assets;
 pub mod cache;
 pub mod child;
 pub mod error;

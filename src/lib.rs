@@ -2,14 +2,23 @@
 //!
 //! The way of the data: a [`scenario`] and a [`kernel`] are booted by [`vm`]; inside, [`guest`] starts a
 //! [`server`], mounts it and lets [`workload`] list directories while [`probe`] reads the kernel's memory;
-//! [`verdict`] judges the samples and [`report`] shows them.
+//! [`run`] asks for the rounds, [`verdict`] judges the samples and [`report`] shows them.
 
+pub mod apt;
 pub mod assets;
 pub mod cache;
 pub mod child;
 pub mod error;
 pub mod exit;
+pub mod guest;
 pub mod kernel;
+pub mod probe;
+pub mod report;
+pub mod run;
 pub mod scenario;
+pub mod server;
 pub mod stop;
 pub mod ui;
+pub mod verdict;
+pub mod vm;
+pub mod workload;

@@ -1,0 +1,96 @@
+//! Made-up records for the tests of this room; no figure in here was measured.
+
+use super::record::*;
+use std::collections::BTreeMap;
+
+/// A leak of 25 objects per listing.
+pub fn leak() -> RunRecord {
+    let kernel = KernelRecord {
+        spec: "6.1+spare-pages".into(),
+        release: "6.1.192".into(),
+        image_sha256: "00ff".into(),
+        patches: vec!["spare-pages".into()],
+        source_version: Some("6.1.192-2".into()),
+    };
+    let rate = Rate { estimate: 25.0, low: 24.8, high: 25.2 };
+    let stack = [
+        "__kmalloc_track_caller",
+        "kmemdup_nul",
+        "nfs_readdir_page_array_append",
+        "nfs_readdir_xdr_to_array",
+        "nfs_readdir",
+        "iterate_dir",
+        "__x64_sys_getdents64",
+    ];
+    let site = CallSite {
+        function: "nfs_readdir_page_array_append".into(),
+        share: 1.0,
+        stack: stack.map(String::from).to_vec(),
+    };
+    let finding = Finding {
+        source: Source::Slab,
+        name: "kmalloc-256".into(),
+        objects_per_listing: rate,
+        bytes_per_listing: 6400.0,
+        survives_unmount: true,
+        call_sites: vec![site],
+        objects_per_rpc: rate.per(2.0),
+        objects_per_entry: rate.per(150.0),
+        net_objects: 1575,
+    };
+    RunRecord {
+        verdict: Verdict::Leak,
+        accelerator: "tcg".into(),
+        seconds: 4.2,
+        settled_seconds: 2.0,
+        listings: 63,
+        cold_listings: 63,
+        complete_listings: 63,
+        entries: 150,
+        name_bytes: 30_000,
+        rpcs: BTreeMap::from([("READDIR".into(), 0), ("READDIRPLUS".into(), 126)]),
+        controls: Controls { held: 512, seen: 512, left: 0, names_cached: 150, names_removed: 150 },
+        findings: vec![finding],
+        timings: timings(&[("build initramfs", 0.05), ("boot", 0.9), ("measure", 3.1)]),
+        ..RunRecord::begin("quick", kernel, 42)
+    }
+}
+
+/// The same on a clean kernel.
+pub fn clean() -> RunRecord {
+    let kernel = KernelRecord { spec: "6.1".into(), patches: Vec::new(), ..leak().kernel };
+    let highest = CounterBound {
+        source: Source::Slab,
+        name: "dentry".into(),
+        objects_per_listing: Rate { estimate: 0.0, low: -0.121, high: 0.121 },
+    };
+    RunRecord {
+        verdict: Verdict::Clean,
+        kernel,
+        findings: Vec::new(),
+        seconds: 6.0,
+        bounds: Some(Bounds { confidence: 0.99, min_rate: 0.5, counters: 93, highest: vec![highest] }),
+        timings: timings(&[("build initramfs", 0.05), ("boot", 0.8), ("measure", 5.1)]),
+        ..leak()
+    }
+}
+
+fn timings(phases: &[(&str, f64)]) -> Vec<Timing> {
+    phases.iter().map(|(phase, seconds)| Timing { phase: (*phase).into(), seconds: *seconds }).collect()
+}
+
+/// Both, as `verify` writes them.
+pub fn verify() -> ResultFile {
+    ResultFile {
+        schema: SCHEMA,
+        dirleak: "0.1.0".into(),
+        command_line: vec!["dirleak".into(), "verify".into()],
+        results: vec![leak(), clean()],
+        proof: Some(Proof {
+            outcome: Outcome::Proven,
+            reason: "quick leaks on 6.1+spare-pages and is clean on 6.1".into(),
+            unpatched: "6.1+spare-pages".into(),
+            patched: "6.1".into(),
+        }),
+    }
+}

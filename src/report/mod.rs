@@ -1,0 +1,11 @@
+//! What a verdict looks like: as a file, as text on a terminal.
+
+#[cfg(test)]
+mod example;
+mod finding;
+pub mod json;
+mod number;
+pub mod record;
+pub mod sentence;
+pub mod table;
+pub mod text;

@@ -1,0 +1,381 @@
+//! The result file, schema 1: what a run found, field by field, as users' scripts read it.
+//!
+//! Fields may be added; none is ever renamed or removed without a new schema number. Fields that were added after
+//! the first ones have defaults, so that older files stay readable. All floating point numbers are finite.
+
+use super::finding::finite;
+pub use super::finding::{CallSite, Finding, Rate, Source};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The schema that this program writes, and the newest that it reads.
+pub const SCHEMA: u32 = 1;
+
+/// A whole result file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ResultFile {
+    /// Changes when a field changes its meaning.
+    pub schema: u32,
+    /// The version of dirleak that wrote it.
+    pub dirleak: String,
+    /// As it was typed.
+    pub command_line: Vec<String>,
+    /// One record per scenario and kernel, in the order of the table on the terminal.
+    pub results: Vec<RunRecord>,
+    /// Only of `verify`: what the records mean together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+impl ResultFile {
+    /// A file without records yet, for this program and its command line.
+    pub fn new() -> Self {
+        let command_line = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+        Self {
+            schema: SCHEMA,
+            dirleak: env!("CARGO_PKG_VERSION").into(),
+            command_line,
+            results: Vec::new(),
+            proof: None,
+        }
+    }
+}
+
+impl Default for ResultFile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What `verify` concludes from all records.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Proof {
+    pub outcome: Outcome,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The kernel spec that is to leak.
+    pub unpatched: String,
+    /// The kernel spec that is to be clean.
+    pub patched: String,
+}
+
+/// Whether the leak and its fix were proven.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Proven,
+    NotProven,
+    Undecided,
+}
+
+/// One scenario on one kernel.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RunRecord {
+    pub scenario: String,
+    pub kernel: KernelRecord,
+    pub verdict: Verdict,
+    /// The verdict's reason, in one sentence.
+    pub reason: String,
+    /// Of all that was drawn by lot: names, order of rounds.
+    pub seed: u64,
+    /// `kvm` or `tcg`.
+    pub accelerator: String,
+    /// From starting the virtual machine to the verdict.
+    #[serde(serialize_with = "finite")]
+    pub seconds: f64,
+    /// How long late frees were waited for before what was still there was called leaked.
+    #[serde(serialize_with = "finite")]
+    pub settled_seconds: f64,
+    /// What one unit is; a `listing` unless the scenario repeats something else.
+    pub unit: String,
+    /// Units made in all.
+    pub listings: u64,
+    /// Those of them that were filled by READDIR calls, not from the client's cache.
+    pub cold_listings: u64,
+    /// Entries of the directory, `.` and `..` not counted.
+    pub entries: u64,
+    /// Calls by name, as the client counted them in mountstats.
+    pub rpcs: BTreeMap<String, u64>,
+    /// Whether the probe was shown to work in this very run.
+    pub controls: Controls,
+    /// Sources of leaks that this run could not see.
+    pub not_looked_for: Vec<String>,
+    /// Counters whose growth follows the dose, largest first.
+    pub findings: Vec<Finding>,
+    /// What was read, in the order in which it was read.
+    pub rounds: Vec<Round>,
+    /// Lengths of all names of the directory together.
+    #[serde(default)]
+    pub name_bytes: u64,
+    /// Listings in which each name was seen exactly once.
+    #[serde(default)]
+    pub complete_listings: u64,
+    /// What was pinned because it changes the rate of a leak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Setup>,
+    /// How sure the verdict is about what it did not find.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
+    /// Where the time went, in order.
+    #[serde(default)]
+    pub timings: Vec<Timing>,
+    /// The lines of the console that show a crash or a complaint of the kernel.
+    #[serde(default)]
+    pub console_lines: Vec<String>,
+    /// Where the guest's console was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_log: Option<String>,
+}
+
+impl RunRecord {
+    /// A record that knows what is run and nothing of how it went: undecided, because nothing was measured.
+    pub fn begin(scenario: &str, kernel: KernelRecord, seed: u64) -> Self {
+        Self {
+            scenario: scenario.into(),
+            kernel,
+            verdict: Verdict::Undecided,
+            reason: "nothing was measured".into(),
+            seed,
+            accelerator: String::new(),
+            seconds: 0.0,
+            settled_seconds: 0.0,
+            unit: "listing".into(),
+            listings: 0,
+            cold_listings: 0,
+            entries: 0,
+            rpcs: BTreeMap::new(),
+            controls: Controls::default(),
+            not_looked_for: Vec::new(),
+            findings: Vec::new(),
+            rounds: Vec::new(),
+            name_bytes: 0,
+            complete_listings: 0,
+            setup: None,
+            bounds: None,
+            timings: Vec::new(),
+            console_lines: Vec::new(),
+            console_log: None,
+        }
+    }
+}
+
+/// What was booted.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct KernelRecord {
+    /// The word of the command line.
+    pub spec: String,
+    /// `uname -r` of the guest.
+    pub release: String,
+    /// Of the image, in hexadecimal.
+    pub image_sha256: String,
+    /// In the order in which they were applied.
+    pub patches: Vec<String>,
+    /// Version of the source package it was built from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<String>,
+}
+
+/// The six things that can be said about a scenario on a kernel.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Some counter follows the dose.
+    Leak,
+    /// No counter does, and the bounds are narrow enough to say so.
+    Clean,
+    /// The bounds allow both, or a control failed.
+    Undecided,
+    /// A listing was wrong: names missing, twice, or an error.
+    Broken,
+    /// The kernel died.
+    Crash,
+    /// This kernel or guest cannot do what the scenario asks for.
+    Unsupported,
+}
+
+impl Verdict {
+    /// The word used in the file and on the terminal.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Clean => "clean",
+            Self::Undecided => "undecided",
+            Self::Broken => "broken",
+            Self::Crash => "crash",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Whether the probe and the workload did what they are there for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Controls {
+    /// Kernel objects that the guest held on purpose for one round.
+    pub held: i64,
+    /// Those of them that the probe saw.
+    pub seen: i64,
+    /// Those of them that were still there after their release.
+    #[serde(default)]
+    pub left: i64,
+    /// Names of the listing in the client's cache before the caches were dropped.
+    #[serde(default)]
+    pub names_cached: i64,
+    /// Those of them that dropping the caches removed.
+    #[serde(default)]
+    pub names_removed: i64,
+}
+
+/// One reading of all counters at rest, and what was done before it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Round {
+    /// Units made since the reading before.
+    pub dose: u64,
+    /// Counters by name, zeros and counters that never moved left out.
+    pub samples: BTreeMap<String, i64>,
+    /// What the round was for.
+    #[serde(default)]
+    pub kind: RoundKind,
+    /// From the reading before to this one.
+    #[serde(default, serialize_with = "finite")]
+    pub seconds: f64,
+}
+
+/// What a round was for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoundKind {
+    /// The first readings, before anything counts.
+    Warmup,
+    /// Listings of the NFS directory.
+    #[default]
+    Dose,
+    /// As long, on a local directory.
+    Control,
+    /// The guest holds kernel objects on purpose, or has just released them.
+    Held,
+    /// After unmounting.
+    Unmount,
+}
+
+/// What was pinned because it changes the rate of a leak.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Setup {
+    pub server: String,
+    pub nfs_version: String,
+    pub mount_options: String,
+    pub rsize_bytes: u64,
+    pub getdents_buffer_bytes: u64,
+    pub memory_mib: u64,
+    pub cpus: u64,
+}
+
+/// What the verdict excludes.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Bounds {
+    /// Probability that all bounds hold together.
+    #[serde(serialize_with = "finite")]
+    pub confidence: f64,
+    /// The smallest rate that counts as a leak, in objects or pages per unit.
+    #[serde(serialize_with = "finite")]
+    pub min_rate: f64,
+    /// Counters that were judged.
+    pub counters: u64,
+    /// The counters with the highest upper bounds, highest first.
+    pub highest: Vec<CounterBound>,
+}
+
+/// The bounds of one counter.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CounterBound {
+    pub source: Source,
+    pub name: String,
+    pub objects_per_listing: Rate,
+}
+
+/// How long one part of the work took.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Timing {
+    pub phase: String,
+    #[serde(serialize_with = "finite")]
+    pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The fields that users script against. Renaming one of them fails here.
+    fn documented() -> Value {
+        json!({ "schema": 1, "dirleak": "0.1.0", "command_line": ["dirleak", "run"], "results": [ {
+            "scenario": "quick", "kernel": { "spec": "6.1+spare-pages", "release": "6.1.192", "image_sha256": "00ff",
+            "patches": ["spare-pages"] }, "verdict": "leak", "reason": "made up", "seed": 42, "accelerator": "tcg",
+            "seconds": 4.2, "settled_seconds": 0.9, "unit": "listing", "listings": 63, "cold_listings": 63,
+            "entries": 150, "rpcs": { "READDIR": 0, "READDIRPLUS": 126 }, "controls": { "held": 512, "seen": 512 },
+            "not_looked_for": ["pages"], "findings": [ { "source": "slab", "name": "kmalloc-256",
+                "objects_per_listing": { "estimate": 24.0, "low": 23.8, "high": 24.2 },
+                "bytes_per_listing": 6144.0, "survives_unmount": true,
+                "call_sites": [ { "function": "f", "share": 1.0, "stack": ["g", "f"] } ] } ],
+            "rounds": [ { "dose": 4, "samples": { "kmalloc-256": 355 } } ] } ] })
+    }
+
+    /// Every field of `part` is in `whole` with the same value.
+    fn assert_contains(whole: &Value, part: &Value, path: &str) {
+        match (whole, part) {
+            (Value::Object(whole), Value::Object(part)) => {
+                for (key, value) in part {
+                    let found = whole.get(key).unwrap_or_else(|| panic!("{path}.{key} is gone"));
+                    assert_contains(found, value, &format!("{path}.{key}"));
+                }
+            }
+            (Value::Array(whole), Value::Array(part)) => {
+                assert_eq!(whole.len(), part.len(), "{path}");
+                whole.iter().zip(part).for_each(|(w, p)| assert_contains(w, p, &format!("{path}[]")));
+            }
+            _ => assert_eq!(whole, part, "{path}"),
+        }
+    }
+
+    #[test]
+    fn the_documented_fields_are_read_and_written() {
+        let file: ResultFile = serde_json::from_value(documented()).unwrap();
+        assert_contains(&serde_json::to_value(&file).unwrap(), &documented(), "$");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        let mut file: ResultFile = serde_json::from_value(documented()).unwrap();
+        let rate = Rate { estimate: 1.0 / 3.0, low: -0.0, high: 1e300 };
+        file.results[0].findings[0].objects_per_rpc = Some(rate);
+        file.results[0].bounds = Some(Bounds {
+            confidence: 0.99,
+            min_rate: 0.5,
+            counters: 90,
+            highest: vec![CounterBound { source: Source::Percpu, name: "percpu".into(), objects_per_listing: rate }],
+        });
+        let text = serde_json::to_string(&file).unwrap();
+        assert_eq!(serde_json::from_str::<ResultFile>(&text).unwrap(), file);
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_passed_over() {
+        let mut value = documented();
+        value["results"][0]["field_of_the_future"] = json!(1);
+        assert!(serde_json::from_value::<ResultFile>(value).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_never_written() {
+        let mut file: ResultFile = serde_json::from_value(documented()).unwrap();
+        file.results[0].findings[0].objects_per_listing.high = f64::INFINITY;
+        assert!(serde_json::to_string(&file).is_err());
+    }
+
+    #[test]
+    fn the_words_of_the_verdicts_are_those_of_the_file() {
+        use Verdict::*;
+        for verdict in [Leak, Clean, Undecided, Broken, Crash, Unsupported] {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), json!(verdict.word()));
+        }
+    }
+}

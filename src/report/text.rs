@@ -1,0 +1,175 @@
+//! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
+
+use super::record::{CallSite, Outcome, ResultFile, RunRecord, Verdict};
+use super::{number, sentence, table};
+
+/// Frames of a stack that are shown; the result file has them all.
+const FRAMES: usize = 5;
+/// Call sites that are shown of a finding.
+const SITES: usize = 3;
+/// Lines of the console that are shown; the log has them all.
+const CONSOLE_LINES: usize = 12;
+
+/// The whole text of a result file.
+pub fn of(file: &ResultFile) -> String {
+    let mut text = match &file.proof {
+        Some(proof) => table::side_by_side(&file.results, &proof.unpatched, &proof.patched),
+        None => table::rows(&file.results),
+    };
+    for record in &file.results {
+        text.push('\n');
+        text += &details(record);
+    }
+    if let Some(proof) = &file.proof {
+        text += &format!("\n{}: {}.\n", outcome(proof.outcome), proof.reason.trim_end_matches('.'));
+    }
+    text
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Proven => "Proven",
+        Outcome::NotProven => "Not proven",
+        Outcome::Undecided => "Undecided",
+    }
+}
+
+/// One run: the sentence, what was done, and what shows it.
+pub fn details(record: &RunRecord) -> String {
+    let mut text = sentence::of(record) + "\n";
+    text += &work(record);
+    for finding in &record.findings {
+        if !finding.call_sites.is_empty() {
+            text += &format!("  {}:\n", sentence::amount(finding, &record.unit));
+        }
+        for site in finding.call_sites.iter().take(SITES) {
+            text += &call_site(site);
+        }
+        if finding.call_sites.len() > SITES {
+            text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
+        }
+    }
+    for line in record.console_lines.iter().take(CONSOLE_LINES) {
+        text += &format!("  | {line}\n");
+    }
+    let unexplained = !matches!(record.verdict, Verdict::Leak | Verdict::Clean);
+    if let Some(log) = record.console_log.as_ref().filter(|_| unexplained) {
+        text += &format!("  the guest's console: {log}\n");
+    }
+    text
+}
+
+/// What was done in a run: without it a rate means nothing.
+fn work(record: &RunRecord) -> String {
+    if record.listings == 0 {
+        return String::new();
+    }
+    let calls: Vec<String> = record.rpcs.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let calls = if calls.is_empty() { String::new() } else { format!("; RPCs: {}", calls.join(", ")) };
+    let (times, cold) = (record.listings, record.cold_listings);
+    format!(
+        "  {times} times: {} of {} entries, {cold} cold{calls}
+",
+        record.unit, record.entries
+    )
+}
+
+fn call_site(site: &CallSite) -> String {
+    let mut text = format!("    {:>6}  {}\n", number::share(site.share), site.function);
+    for frame in site.stack.iter().take(FRAMES) {
+        text += &format!("              {frame}\n");
+    }
+    if site.stack.len() > FRAMES {
+        text += &format!("              and {} more\n", site.stack.len() - FRAMES);
+    }
+    text
+}
+
+/// Where the time of each run went.
+pub fn timings(records: &[RunRecord]) -> String {
+    let mut text = String::new();
+    for record in records {
+        text += &format!("time of {} on {}\n", record.scenario, record.kernel.spec);
+        let named: f64 = record.timings.iter().map(|t| t.seconds).sum();
+        let rest = record.seconds - named;
+        let mut lines: Vec<(&str, f64)> = record.timings.iter().map(|t| (t.phase.as_str(), t.seconds)).collect();
+        // Phases may lie outside the run's own clock (building), or overlap; then there is no rest to tell.
+        if rest >= 0.05 {
+            lines.push(("everything else", rest));
+        }
+        lines.push(("start to verdict", record.seconds));
+        let width = lines.iter().map(|(phase, _)| phase.chars().count()).max().unwrap_or(0);
+        for (phase, seconds) in lines {
+            text += &format!("  {phase:width$}  {seconds:>7.2} s\n");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+    use crate::report::record::Verdict;
+
+    #[test]
+    fn verify_is_a_comparison_the_evidence_and_a_sentence() {
+        let expected = "                       6.1+spare-pages                6.1
+quick                  leak                           clean
+  objects per listing  25.0 (24.8 to 25.2)            at most 0.13
+  bytes per listing    6.2 KiB                        -
+  counter              kmalloc-256                    -
+  allocated in         nfs_readdir_page_array_append  -
+  time                 4.2 s                          6.0 s
+
+6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, allocated in \
+nfs_readdir_page_array_append; not freed within 2.0 s; survives unmount.
+  63 times: listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
+  25.0 kmalloc-256 objects per listing (24.8 to 25.2):
+     100 %  nfs_readdir_page_array_append
+              __kmalloc_track_caller
+              kmemdup_nul
+              nfs_readdir_page_array_append
+              nfs_readdir_xdr_to_array
+              nfs_readdir
+              and 2 more
+
+6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry).
+  63 times: listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
+
+Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
+";
+        assert_eq!(of(&example::verify()), expected);
+    }
+
+    #[test]
+    fn a_crash_shows_the_lines_and_the_log() {
+        let mut record = example::clean();
+        record.verdict = Verdict::Crash;
+        record.reason = "the kernel panicked".into();
+        record.listings = 0;
+        record.console_lines = vec!["Kernel panic - not syncing: made up".into()];
+        record.console_log = Some("console.log".into());
+        assert_eq!(
+            details(&record),
+            "quick on 6.1 is a crash: the kernel panicked.\n  | Kernel panic - not syncing: made up\n  \
+             the guest's console: console.log\n"
+        );
+    }
+
+    #[test]
+    fn timings_end_with_the_whole_and_name_what_is_missing() {
+        let mut record = example::leak();
+        let expected = "\
+time of quick on 6.1+spare-pages
+  build initramfs      0.05 s
+  boot                 0.90 s
+  measure              3.10 s
+  everything else      0.15 s
+  start to verdict     4.20 s
+";
+        assert_eq!(timings(&[record.clone()]), expected);
+        record.seconds = 4.0;
+        assert!(!timings(&[record]).contains("everything else"));
+    }
+}

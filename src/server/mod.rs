@@ -1,0 +1,3 @@
+//! The two NFS servers that a guest can run, both over loopback.
+
+pub mod synthetic;

@@ -11,6 +11,7 @@ pub mod error;
 pub mod exit;
 pub mod kernel;
 pub mod scenario;
+pub mod server;
 pub mod stop;
 pub mod ui;
 pub mod vm;

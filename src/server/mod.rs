@@ -1,0 +1,3 @@
+//! The NFS servers that run in the guest.
+
+pub mod knfsd;

@@ -1,0 +1,56 @@
+//! The file systems a guest needs before it can do anything, and what it reads from its initramfs.
+
+use super::protocol::Plan;
+use crate::error::{Context, Error, Result};
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use std::path::Path;
+
+/// Source, target, type and data of what is mounted at the start.
+const MOUNTS: [(&str, &str, &str, Option<&str>); 5] = [
+    ("proc", "/proc", "proc", None),
+    ("sysfs", "/sys", "sysfs", None),
+    ("debugfs", "/sys/kernel/debug", "debugfs", None),
+    ("tmpfs", "/run", "tmpfs", Some("size=100%,nr_inodes=0")),
+    ("tmpfs", "/export", "tmpfs", Some("size=100%,nr_inodes=0")),
+];
+
+/// Mounts everything and makes the kernel speak up early about tasks that hang.
+pub fn mount_all() -> Result<()> {
+    for (source, target, kind, data) in MOUNTS {
+        fs::create_dir_all(target).machine(|| format!("cannot make {target}"))?;
+        mount(Some(source), target, Some(kind), MsFlags::empty(), data)
+            .map_err(|e| Error::kernel(format!("cannot mount {kind} on {target}: {e}; is it configured?")))?;
+    }
+    // Both are optional: without them a hang is noticed by the host's deadline.
+    let _ = fs::write("/proc/sys/kernel/hung_task_timeout_secs", "20");
+    let _ = fs::write("/proc/sys/kernel/printk", "5 4 1 5");
+    Ok(())
+}
+
+/// `uname -r`.
+pub fn release() -> Result<String> {
+    let text =
+        fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
+    Ok(text.trim().to_owned())
+}
+
+/// The plan that the host put beside us.
+pub fn read_plan() -> Result<Plan> {
+    let text = fs::read(super::PLAN).machine(|| format!("cannot read {}", super::PLAN))?;
+    serde_json::from_slice(&text).machine(|| format!("cannot understand {}", super::PLAN))
+}
+
+/// Says which file system the kernel lacks, if it does.
+pub fn require_file_system(kind: &str, option: &str) -> Result<()> {
+    let known = fs::read_to_string("/proc/filesystems").machine(|| "cannot read /proc/filesystems".into())?;
+    if known.lines().any(|line| line.split_whitespace().next_back() == Some(kind)) {
+        return Ok(());
+    }
+    Err(Error::kernel(format!("this kernel has no {kind} file system: it lacks {option}")))
+}
+
+/// Makes a directory.
+pub fn make_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).machine(|| format!("cannot make {}", path.display()))
+}

@@ -1,0 +1,59 @@
+//! The guest: this program as process 1 of a virtual machine, which sets the stage and obeys orders from the host.
+
+mod files;
+mod link;
+mod mount;
+pub mod protocol;
+mod worker;
+
+use crate::error::Result;
+use crate::exit::Exit;
+use link::Link;
+use nix::sys::reboot::{RebootMode, reboot};
+use protocol::{Answer, Order, Plan, Trouble};
+use worker::Worker;
+
+/// Where the initramfs keeps the plan.
+pub const PLAN: &str = "/plan.json";
+
+/// Runs as process 1 and ends with the machine.
+pub fn main() -> ! {
+    if let Err(error) = files::mount_all() {
+        // There is no link yet; the console is all we have.
+        eprintln!("dirleak: {error}");
+    } else {
+        match Link::open() {
+            Ok(mut link) => serve(&mut link),
+            Err(error) => eprintln!("dirleak: {error}"),
+        }
+    }
+    let _ = reboot(RebootMode::RB_AUTOBOOT);
+    unreachable!("the machine is off")
+}
+
+/// Obeys until the host has enough; what goes wrong is told as the answer.
+fn serve(link: &mut Link) {
+    if let Err(error) = obey(link) {
+        let trouble = match error.exit() {
+            Exit::CannotJudge => Trouble::Unsupported,
+            _ => Trouble::Failed,
+        };
+        // If the link itself failed nobody hears this, and the host's deadline ends the run.
+        let _ = link.send(&Answer::Trouble { trouble, message: error.to_string() });
+    }
+}
+
+fn obey(link: &mut Link) -> Result<()> {
+    link.send(&Answer::Hello { release: files::release()? })?;
+    let plan: Plan = files::read_plan()?;
+    let mut worker = Worker::set_up(&plan, link)?;
+    link.send(&worker.ready())?;
+    loop {
+        let order = link.receive()?;
+        if matches!(order, Order::Finish) {
+            return link.send(&Answer::Bye);
+        }
+        let answer = worker.obey(order, link)?;
+        link.send(&answer)?;
+    }
+}

@@ -1,0 +1,82 @@
+//! The client's side: loopback up, and mount(2) of NFS without any helper program.
+
+use crate::error::{Context, Error, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use std::os::fd::AsRawFd;
+
+/// Where the client mounts.
+pub const POINT: &str = "/mnt";
+
+/// Brings up `lo`.
+pub fn loopback_up() -> Result<()> {
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|e| Error::kernel(format!("cannot open a socket: {e}; does the kernel have CONFIG_INET?")))?;
+    // SAFETY: an all-zero ifreq is valid; the name is a C string within its array.
+    let result = unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request)
+    };
+    nix::errno::Errno::result(result).machine(|| "cannot bring up the loopback interface".into())?;
+    Ok(())
+}
+
+/// File system type, source and data of an NFS mount over loopback. `port` is that of a server which has the MOUNT
+/// and NFS programs on one port; without it rpcbind is asked.
+pub fn arguments(version: &str, port: Option<u16>, rsize_bytes: u32, options: &str) -> (&'static str, String, String) {
+    let mut data = vec!["addr=127.0.0.1".to_owned(), format!("vers={version}"), "proto=tcp".to_owned()];
+    let (kind, source) = if version.starts_with('4') {
+        data.push("clientaddr=127.0.0.1".to_owned());
+        ("nfs4", "127.0.0.1:/")
+    } else {
+        data.extend(["nolock", "mountproto=tcp", "mountvers=3", "mountaddr=127.0.0.1"].map(str::to_owned));
+        if let Some(port) = port {
+            data.push(format!("mountport={port}"));
+        }
+        ("nfs", if port.is_some() { "127.0.0.1:/" } else { "127.0.0.1:/export" })
+    };
+    if let Some(port) = port {
+        data.push(format!("port={port}"));
+    }
+    data.push(format!("rsize={rsize_bytes}"));
+    if !options.is_empty() {
+        data.push(options.to_owned());
+    }
+    (kind, source.to_owned(), data.join(","))
+}
+
+/// Mounts on [`POINT`].
+pub fn mount_nfs((kind, source, data): &(&'static str, String, String)) -> Result<()> {
+    mount(Some(source.as_str()), POINT, Some(*kind), MsFlags::empty(), Some(data.as_str()))
+        .map_err(|e| Error::kernel(format!("cannot mount {kind} {source} with {data}: {e}")))
+}
+
+/// Unmounts [`POINT`].
+pub fn unmount() -> Result<()> {
+    umount2(POINT, MntFlags::empty()).machine(|| format!("cannot unmount {POINT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_3_names_the_ports_of_a_server_of_ours() {
+        let (kind, source, data) = arguments("3", Some(2050), 1024, "actimeo=0");
+        assert_eq!((kind, source.as_str()), ("nfs", "127.0.0.1:/"));
+        assert_eq!(
+            data,
+            "addr=127.0.0.1,vers=3,proto=tcp,nolock,mountproto=tcp,mountvers=3,mountaddr=127.0.0.1,mountport=2050,port=2050,rsize=1024,actimeo=0"
+        );
+    }
+
+    #[test]
+    fn version_4_needs_no_mount_program() {
+        let (kind, source, data) = arguments("4.2", None, 1024, "");
+        assert_eq!((kind, source.as_str()), ("nfs4", "127.0.0.1:/"));
+        assert_eq!(data, "addr=127.0.0.1,vers=4.2,proto=tcp,clientaddr=127.0.0.1,rsize=1024");
+    }
+}

@@ -1,0 +1,102 @@
+//! What host and guest say to each other over the second serial port: one JSON object a line.
+
+use crate::probe::Sample;
+use crate::probe::mountstats::Rpcs;
+use crate::probe::traces::Site;
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the guest finds in its initramfs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Plan {
+    /// What to set up.
+    pub scenario: Scenario,
+    /// What the names are made from.
+    pub seed: u64,
+}
+
+/// What the host asks for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// List: `listings` times the NFS mount and `fillers` times the local directory, mixed evenly, then wait until
+    /// the whole has taken `at_least_seconds`.
+    Work { listings: u64, fillers: u64, at_least_seconds: f64 },
+    /// Hold the objects of the positive control.
+    Hold,
+    /// Let them go.
+    Release,
+    /// Read all counters after dropping caches once.
+    Glance,
+    /// Read all counters at rest.
+    Settle,
+    /// Tell who allocated the objects of these caches, as they are now.
+    Sites { caches: Vec<String> },
+    /// Unmount the NFS mount.
+    Unmount,
+    /// End.
+    Finish,
+}
+
+/// What the guest says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Process 1 runs.
+    Hello { release: String },
+    /// A sign of life, with what is being done.
+    Step { name: String, seconds: f64 },
+    /// The stage is set.
+    Ready {
+        /// Bytes of an object of each slab cache, debugging data not counted.
+        object_bytes: BTreeMap<String, u64>,
+        /// Names that the directory shows, `.` and `..` not counted, by the length of an allocation that holds one.
+        name_allocations: BTreeMap<u64, u64>,
+    },
+    /// A round is over.
+    Worked(Worked),
+    /// The control is held or let go.
+    Done,
+    /// Counters.
+    Sample {
+        sample: Sample,
+        /// How long it took to come to rest; `None` after a glance, or if rest never came.
+        settled_seconds: Option<f64>,
+    },
+    /// Call sites by cache; a cache that the kernel does not track is missing.
+    Sites { sites: BTreeMap<String, Vec<Site>> },
+    /// The guest cannot go on.
+    Trouble { trouble: Trouble, message: String },
+    /// The last word.
+    Bye,
+}
+
+/// What a round did.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Worked {
+    /// Complete listings of the NFS mount.
+    pub listings: u64,
+    /// Those of them that sent READDIR or READDIRPLUS.
+    pub cold_listings: u64,
+    /// getdents64 calls on the NFS mount.
+    pub getdents_calls: u64,
+    /// What the NFS mount sent.
+    pub rpcs: Rpcs,
+    /// Time that the NFS listings took.
+    pub listing_seconds: f64,
+    /// Time that the round took, waiting included.
+    pub seconds: f64,
+    /// What was wrong with a listing, if one was.
+    pub broken: Option<String>,
+}
+
+/// Why the guest cannot go on.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trouble {
+    /// The kernel lacks something.
+    Unsupported,
+    /// Something that should have worked did not.
+    Failed,
+}

@@ -1,0 +1,113 @@
+//! Who allocated the objects of a cache: from debugfs `alloc_traces` (Linux 5.14 and later).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Where SLUB shows what it was told to track by `slub_debug=U`.
+const DEBUGFS: &str = "/sys/kernel/debug/slab";
+
+/// Objects alive that were allocated at one place.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Site {
+    /// The function that called the allocator, as SLUB names it.
+    pub function: String,
+    /// The call stack, innermost first, without offsets; empty where the kernel stores none (before 5.19).
+    pub stack: Vec<String>,
+    /// Objects alive.
+    pub objects: i64,
+}
+
+/// The sites of a cache, or `None` if the kernel does not track it.
+pub fn read(cache: &str) -> Option<Vec<Site>> {
+    fs::read_to_string(Path::new(DEBUGFS).join(cache).join("alloc_traces")).ok().map(|text| parse(&text))
+}
+
+/// Objects of functions whose name begins with `prefix`.
+pub fn objects_of(sites: &[Site], prefix: &str) -> i64 {
+    sites.iter().filter(|site| site.function.starts_with(prefix)).map(|site| site.objects).sum()
+}
+
+/// What grew between two readings, most first.
+pub fn since(before: &[Site], after: &[Site]) -> Vec<Site> {
+    let mut grown: BTreeMap<(&String, &Vec<String>), i64> = BTreeMap::new();
+    for (sites, sign) in [(after, 1), (before, -1)] {
+        for site in sites {
+            *grown.entry((&site.function, &site.stack)).or_default() += sign * site.objects;
+        }
+    }
+    let mut sites: Vec<_> = grown
+        .into_iter()
+        .filter(|(_, objects)| *objects > 0)
+        .map(|((function, stack), objects)| Site { function: function.clone(), stack: stack.clone(), objects })
+        .collect();
+    sites.sort_by_key(|site| -site.objects);
+    sites
+}
+
+/// A record is a line "`count` `function`+`offset` age=..." and, indented below it, the stack.
+fn parse(text: &str) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    for line in text.lines() {
+        let words = line.trim();
+        let mut parts = words.split_whitespace();
+        let (first, second) = (parts.next(), parts.next());
+        match (first.and_then(|w| w.parse().ok()), second) {
+            (Some(objects), Some(place)) => {
+                sites.push(Site { function: without_offset(place), stack: Vec::new(), objects });
+            }
+            _ => {
+                if let (Some(site), Some(frame)) = (sites.last_mut(), first) {
+                    site.stack.push(without_offset(frame));
+                }
+            }
+        }
+    }
+    sites
+}
+
+/// "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
+fn without_offset(place: &str) -> String {
+    place.split('+').next().unwrap_or(place).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "    152 nfs_readdir_page_array_append+0x2c/0x110 age=3/5/9 pid=1 cpus=0-1\n\
+        \tkmemdup_nul+0x1e/0x50\n\
+        \tnfs_readdir_page_array_append+0x2c/0x110\n\
+        \tnfs_readdir_xdr_to_array+0x2e1/0x3d0\n\
+        \n\
+        \x20     2 single_open+0x2a/0xb0 waste=16/8 age=1 pid=1 cpus=1\n\
+        \tsingle_open+0x2a/0xb0\n\
+        \n";
+
+    #[test]
+    fn counts_functions_and_stacks_are_read() {
+        let sites = parse(TEXT);
+        assert_eq!(sites.len(), 2);
+        assert_eq!(sites[0].objects, 152);
+        assert_eq!(sites[0].function, "nfs_readdir_page_array_append");
+        assert_eq!(sites[0].stack[2], "nfs_readdir_xdr_to_array");
+        assert_eq!(objects_of(&sites, "nfs_readdir"), 152);
+    }
+
+    #[test]
+    fn no_data_is_no_site() {
+        assert_eq!(parse("No data\n"), []);
+    }
+
+    #[test]
+    fn growth_is_told_by_place() {
+        let before = parse(TEXT);
+        let mut after = before.clone();
+        after[0].objects += 25;
+        after[1].objects -= 1;
+        let grown = since(&before, &after);
+        assert_eq!(grown.len(), 1);
+        assert_eq!((grown[0].objects, grown[0].function.as_str()), (25, "nfs_readdir_page_array_append"));
+    }
+}

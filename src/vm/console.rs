@@ -1,0 +1,169 @@
+//! What the guest's console says: whether the kernel is in trouble, and what it complains of at unmount.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What a kernel prints when it is lost, and what that is called. Each stands in the kernel's sources: panic.c,
+/// traps.c and bug.c, hung_task.c, watchdog.c, oom_kill.c.
+const TROUBLES: [(&str, &str); 11] = [
+    ("Kernel panic - not syncing", "panic"),
+    ("Out of memory: Killed process", "out of memory"),
+    ("Out of memory and no killable processes", "out of memory"),
+    ("kernel BUG at ", "BUG"),
+    ("BUG: unable to handle", "oops"),
+    ("BUG: kernel NULL pointer dereference", "oops"),
+    ("general protection fault", "oops"),
+    ("Oops: ", "oops"),
+    ("BUG: soft lockup", "soft lockup"),
+    ("blocked for more than", "hung task"),
+    ("BUG: sleeping function called from invalid context", "BUG"),
+];
+
+/// What unmounting a file system whose objects are still referenced prints: fs/dcache.c, fs/super.c, mm/slub.c.
+const UNMOUNT: [(&str, &str); 3] = [
+    ("still in use (", "Dentry still in use"),
+    ("Busy inodes after unmount", "Busy inodes after unmount"),
+    ("Objects remaining in", "Objects remaining"),
+];
+
+/// Lines after the first of a trouble that are kept to show it.
+const SHOWN_LINES: usize = 40;
+
+/// Follows a console log while QEMU writes it.
+pub struct Console {
+    path: PathBuf,
+    file: Option<File>,
+    partial: Vec<u8>,
+    bytes: u64,
+    trouble: Option<Trouble>,
+    unmount: Vec<Complaint>,
+}
+
+/// The kernel is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it is called: panic, oops, hung task and so on.
+    pub kind: &'static str,
+    /// The lines that show it.
+    pub lines: Vec<String>,
+}
+
+/// Something was still referenced at unmount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// What it is called.
+    pub kind: &'static str,
+    /// The line.
+    pub line: String,
+}
+
+impl Console {
+    /// Follows the log at `path`, which need not exist yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None, partial: Vec::new(), bytes: 0, trouble: None, unmount: Vec::new() }
+    }
+
+    /// Reads what is new.
+    pub fn look(&mut self) {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let Some(file) = &mut self.file else { return };
+        let begin = self.partial.len();
+        // A log that cannot be read shows nothing; the deadlines still hold.
+        let _ = file.read_to_end(&mut self.partial);
+        self.bytes += (self.partial.len() - begin) as u64;
+        while let Some(end) = self.partial.iter().position(|&b| b == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            self.line(String::from_utf8_lossy(&line).trim_end());
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(trouble) = &mut self.trouble {
+            if trouble.lines.len() < SHOWN_LINES {
+                trouble.lines.push(line.to_owned());
+            }
+            return;
+        }
+        if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
+            self.unmount.push(Complaint { kind, line: line.to_owned() });
+        } else if let Some((_, kind)) = TROUBLES.iter().find(|(text, _)| line.contains(text)) {
+            self.trouble = Some(Trouble { kind, lines: vec![line.to_owned()] });
+        }
+    }
+
+    /// Bytes that the guest has printed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The first trouble, with what followed it.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// All complaints at unmount.
+    pub fn unmount_complaints(&self) -> &[Complaint] {
+        &self.unmount
+    }
+
+    /// The log.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn console(text: &str) -> (Console, tempfile::NamedTempFile) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let mut console = Console::new(file.path());
+        console.look();
+        (console, file)
+    }
+
+    #[test]
+    fn each_trouble_is_called_by_its_name() {
+        for (line, kind) in [
+            ("[    1.0] Kernel panic - not syncing: Fatal exception", "panic"),
+            ("[    1.0] BUG: unable to handle page fault for address: dead", "oops"),
+            ("[    1.0] BUG: kernel NULL pointer dereference, address: 0", "oops"),
+            ("[    1.0] kernel BUG at fs/nfs/dir.c:1!", "BUG"),
+            ("[    1.0] INFO: task init:1 blocked for more than 20 seconds.", "hung task"),
+            ("[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:1]", "soft lockup"),
+            ("[    1.0] Out of memory: Killed process 77 (rpc.mountd)", "out of memory"),
+        ] {
+            let (console, _file) = console(&format!("fine\n{line}\nmore\n"));
+            let trouble = console.trouble().unwrap();
+            assert_eq!(trouble.kind, kind);
+            assert_eq!(trouble.lines, [line, "more"]);
+        }
+    }
+
+    #[test]
+    fn complaints_at_unmount_are_findings_and_no_trouble() {
+        let (console, _file) = console(
+            "BUG: Dentry 000000001 {i=1,n=f}  still in use (1) [unmount of nfs 0:15]\n\
+             VFS: Busy inodes after unmount of 0:15. Self-destruct in 5 seconds.  Have a nice day...\n\
+             BUG nfs_inode_cache (Not tainted): Objects remaining in nfs_inode_cache on __kmem_cache_shutdown()\n",
+        );
+        assert_eq!(console.trouble(), None);
+        let kinds: Vec<_> = console.unmount_complaints().iter().map(|c| c.kind).collect();
+        assert_eq!(kinds, ["Dentry still in use", "Busy inodes after unmount", "Objects remaining"]);
+    }
+
+    #[test]
+    fn a_line_that_comes_in_two_pieces_is_one_line() {
+        let (mut console, mut file) = console("Kernel panic - not");
+        assert_eq!(console.trouble(), None);
+        file.write_all(b" syncing: x\n").unwrap();
+        console.look();
+        assert_eq!(console.trouble().unwrap().kind, "panic");
+    }
+}

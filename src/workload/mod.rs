@@ -1,0 +1,6 @@
+//! Making, listing and checking directories, wherever they are.
+
+pub mod check;
+pub mod listing;
+pub mod names;
+pub mod populate;

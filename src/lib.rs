@@ -6,6 +6,7 @@
 
 pub mod assets;
 pub mod apt;
+pub mod assets;
 pub mod cache;
 pub mod child;
 pub mod error;

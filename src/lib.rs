@@ -4,7 +4,6 @@
 //! [`server`], mounts it and lets [`workload`] list directories while [`probe`] reads the kernel's memory;
 //! [`run`] asks for the rounds, [`verdict`] judges the samples and [`report`] shows them.
 
-pub mod assets;
 pub mod apt;
 pub mod assets;
 pub mod cache;

@@ -5,6 +5,7 @@
 //! [`run`] asks for the rounds, [`verdict`] judges the samples and [`report`] shows them.
 
 pub mod apt;
+pub mod assets;
 pub mod cache;
 pub mod child;
 pub mod error;

@@ -1,5 +1,8 @@
 //! What to boot: from one word on the command line to a kernel image in the cache.
 
+pub mod catalog;
+pub mod spec;
+
 use std::path::PathBuf;
 
 /// A kernel that is ready to boot.

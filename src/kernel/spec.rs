@@ -1,0 +1,258 @@
+//! The grammar of a kernel spec: what one word on the command line, with `--patch` and `--rev`, asks to be booted.
+//!
+//! `6.1`, `PATH`, `TREE@REV`, and any of them but an image or a package followed by `+NAME` or `+FILE.patch`.
+//! Nothing is opened here: what exists on disk is asked of the caller.
+
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// A spec, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// What is booted or built.
+    pub base: Base,
+    /// The revision of a git tree.
+    pub rev: Option<String>,
+    /// What is applied to it, in order.
+    pub patches: Vec<PatchRef>,
+}
+
+/// What a spec begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// A series of the catalog.
+    Series(String),
+    /// An image, a package or a source tree.
+    Path(PathBuf),
+}
+
+/// A patch as the user names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatchRef {
+    /// One that comes with the program.
+    Name(String),
+    /// One of the user's.
+    File(PathBuf),
+}
+
+/// What the parser may ask about the world.
+pub trait World {
+    /// Whether the catalog has this series.
+    fn is_series(&self, name: &str) -> bool;
+    /// Whether this path exists on disk.
+    fn exists(&self, path: &Path) -> bool;
+    /// The known series, for sentences.
+    fn series_names(&self) -> String;
+}
+
+/// Takes `word` apart; `patches` and `rev` are what `--patch` and `--rev` say beside it.
+pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl World) -> Result<Spec> {
+    let (base, rest) = split_base(word, world)?;
+    let (word_rev, rest) = split_rev(word, rest)?;
+    if word_rev.is_some() && rev.is_some() {
+        return Err(Error::usage(format!("{word} names a revision and --rev another; leave one of them out")));
+    }
+    let rev = word_rev.or(rev.map(str::to_owned));
+    if let (Base::Series(name), Some(rev)) = (&base, &rev) {
+        return Err(Error::usage(format!(
+            "the series {name} has no revisions, so '{rev}' names none; a revision needs a git tree: DIR@{rev}"
+        )));
+    }
+    let mut all = split_patches(word, rest, world)?;
+    for patch in patches {
+        all.push(patch_ref(patch, world)?);
+    }
+    Ok(Spec { base, rev, patches: all })
+}
+
+/// The base and what follows it.
+fn split_base<'a>(word: &'a str, world: &impl World) -> Result<(Base, &'a str)> {
+    let head = &word[..word.find(['@', '+']).unwrap_or(word.len())];
+    if world.is_series(head) {
+        return Ok((Base::Series(head.to_owned()), &word[head.len()..]));
+    }
+    if let Some(path) = longest_existing(word, &['@', '+'], world) {
+        return Ok((Base::Path(PathBuf::from(path)), &word[path.len()..]));
+    }
+    let known = world.series_names();
+    Err(Error::usage(if head.contains('/') {
+        format!("no kernel image, package or source tree at {head}; a series is one of {known}")
+    } else {
+        format!("unknown kernel '{head}': neither a series ({known}) nor a file or directory")
+    }))
+}
+
+/// The longest prefix of `text` that exists and is followed by nothing or by one of `ends`.
+fn longest_existing<'a>(text: &'a str, ends: &[char], world: &impl World) -> Option<&'a str> {
+    let cuts = std::iter::once(text.len()).chain(text.rmatch_indices(ends).map(|(at, _)| at));
+    cuts.map(|at| &text[..at]).find(|prefix| !prefix.is_empty() && world.exists(Path::new(prefix)))
+}
+
+/// `@REV` and what follows it.
+fn split_rev<'a>(word: &str, rest: &'a str) -> Result<(Option<String>, &'a str)> {
+    let Some(rest) = rest.strip_prefix('@') else {
+        return Ok((None, rest));
+    };
+    let (rev, rest) = rest.split_at(rest.find('+').unwrap_or(rest.len()));
+    if rev.is_empty() {
+        return Err(Error::usage(format!("{word}: a revision must follow '@', for instance @v6.1")));
+    }
+    Ok((Some(rev.to_owned()), rest))
+}
+
+/// `+NAME` and `+FILE.patch`, as often as they come.
+fn split_patches(word: &str, mut rest: &str, world: &impl World) -> Result<Vec<PatchRef>> {
+    let mut patches = Vec::new();
+    while let Some(text) = rest.strip_prefix('+') {
+        let first = &text[..text.find('+').unwrap_or(text.len())];
+        // The name of the user's file may itself contain a plus.
+        let item = longest_existing(text, &['+'], world).filter(|p| looks_like_file(p)).unwrap_or(first);
+        if item.is_empty() {
+            return Err(Error::usage(format!("{word}: a patch must follow '+', for instance +NAME or +FILE.patch")));
+        }
+        patches.push(patch_ref(item, world)?);
+        rest = &text[item.len()..];
+    }
+    Ok(patches)
+}
+
+/// A patch is a name unless it contains `/` or ends in `.patch`.
+fn patch_ref(text: &str, world: &impl World) -> Result<PatchRef> {
+    if text.is_empty() {
+        return Err(Error::usage("--patch needs a name or a file"));
+    }
+    if !looks_like_file(text) {
+        return Ok(PatchRef::Name(text.to_owned()));
+    }
+    if !world.exists(Path::new(text)) {
+        return Err(Error::usage(format!("no patch file {text}")));
+    }
+    Ok(PatchRef::File(PathBuf::from(text)))
+}
+
+fn looks_like_file(text: &str) -> bool {
+    text.contains('/') || text.ends_with(".patch")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Here(&'static [&'static str]);
+
+    impl World for Here {
+        fn is_series(&self, name: &str) -> bool {
+            name == "6.1"
+        }
+        fn exists(&self, path: &Path) -> bool {
+            self.0.iter().any(|p| Path::new(p) == path)
+        }
+        fn series_names(&self) -> String {
+            "6.1".into()
+        }
+    }
+
+    const HERE: Here = Here(&[
+        "6.1",
+        "./6.1",
+        "vmlinux",
+        "dir/linux_6.1+deb12u1.deb",
+        "linux",
+        "linux@old",
+        "../linux",
+        "fix.patch",
+        "a+b.patch",
+        "p/fix",
+        "name",
+    ]);
+
+    fn ok(word: &str) -> Spec {
+        parse(word, &[], None, &HERE).unwrap()
+    }
+
+    fn refused(word: &str) -> String {
+        let error = parse(word, &[], None, &HERE).unwrap_err();
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        error.to_string()
+    }
+
+    fn path(p: &str) -> Base {
+        Base::Path(p.into())
+    }
+
+    fn name(n: &str) -> PatchRef {
+        PatchRef::Name(n.into())
+    }
+
+    fn file(f: &str) -> PatchRef {
+        PatchRef::File(f.into())
+    }
+
+    #[test]
+    fn a_series_wins_over_a_directory_of_that_name() {
+        assert_eq!(ok("6.1").base, Base::Series("6.1".into()));
+        assert_eq!(ok("./6.1").base, path("./6.1"));
+    }
+
+    #[test]
+    fn patches_follow_a_series() {
+        assert_eq!(ok("6.1+spare-pages").patches, [name("spare-pages")]);
+        assert_eq!(ok("6.1+one+fix.patch+p/fix").patches, [name("one"), file("fix.patch"), file("p/fix")]);
+        // A name stays a name even where a file is called the same.
+        assert_eq!(ok("6.1+name").patches, [name("name")]);
+    }
+
+    #[test]
+    fn a_patch_file_may_have_a_plus_in_its_name() {
+        assert_eq!(ok("6.1+a+b.patch+one").patches, [file("a+b.patch"), name("one")]);
+    }
+
+    #[test]
+    fn the_longest_existing_prefix_is_the_path() {
+        assert_eq!(ok("dir/linux_6.1+deb12u1.deb").base, path("dir/linux_6.1+deb12u1.deb"));
+        assert_eq!(ok("linux@old").base, path("linux@old"));
+        assert_eq!(ok("linux@old").rev, None);
+        assert_eq!(ok("vmlinux").base, path("vmlinux"));
+    }
+
+    #[test]
+    fn a_tree_takes_a_revision_and_patches() {
+        let spec = ok("../linux@v6.1-rc3+fix.patch");
+        assert_eq!(
+            spec,
+            Spec { base: path("../linux"), rev: Some("v6.1-rc3".into()), patches: vec![file("fix.patch")] }
+        );
+    }
+
+    #[test]
+    fn options_say_the_same_without_the_grammar() {
+        let spec = parse("linux", &["one".into(), "fix.patch".into()], Some("v6.1"), &HERE).unwrap();
+        assert_eq!(spec.rev.as_deref(), Some("v6.1"));
+        assert_eq!(spec.patches, [name("one"), file("fix.patch")]);
+        let both = parse("linux@v6.0", &[], Some("v6.1"), &HERE).unwrap_err();
+        assert!(both.to_string().contains("leave one of them out"), "{both}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_a_sentence() {
+        for (word, part) in [
+            ("6.7", "unknown kernel '6.7': neither a series (6.1) nor"),
+            ("6.7+spare-pages", "unknown kernel '6.7'"),
+            ("", "unknown kernel ''"),
+            ("no/such/vmlinux", "no kernel image, package or source tree at no/such/vmlinux"),
+            ("6.1+", "a patch must follow '+'"),
+            ("6.1++x", "a patch must follow '+'"),
+            ("linux@", "a revision must follow '@'"),
+            ("6.1@v6.1", "the series 6.1 has no revisions"),
+            ("6.1+no.patch", "no patch file no.patch"),
+        ] {
+            assert!(refused(word).contains(part), "{word}: {}", refused(word));
+        }
+    }
+
+    #[test]
+    fn a_revision_after_a_patch_is_part_of_no_patch_name() {
+        // '@' is no separator after '+', so this is a patch called one@v6.1, which the catalog will not know.
+        assert_eq!(ok("linux+one@v6.1").patches, [name("one@v6.1")]);
+    }
+}

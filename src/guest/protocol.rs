@@ -79,6 +79,8 @@ pub struct Worked {
     pub listings: u64,
     /// Those of them that sent READDIR or READDIRPLUS.
     pub cold_listings: u64,
+    /// Those in which each name was seen exactly once.
+    pub complete_listings: u64,
     /// getdents64 calls on the NFS mount.
     pub getdents_calls: u64,
     /// What the NFS mount sent.

@@ -164,6 +164,7 @@ impl Worker {
         };
         worked.listing_seconds += begin.elapsed().as_secs_f64();
         worked.listings += 1;
+        worked.complete_listings += u64::from(wrong.is_none());
         worked.broken = worked.broken.take().or(wrong);
     }
 

@@ -1,6 +1,7 @@
 //! What to boot: from one word on the command line to a kernel image in the cache.
 
 pub mod catalog;
+pub mod image;
 pub mod spec;
 
 use std::path::PathBuf;

@@ -1,14 +1,13 @@
 //! Knows how to start knfsd inside the guest, quickly: what depends on what, and when each part answers.
 
 use super::tracking;
-use crate::child::Child;
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ pub const NFS_PORT: u16 = 2049;
 
 /// For each program to say that it is ready. The slowest takes a quarter of a second under TCG.
 const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(2);
 /// One process lists; a second thread serves whatever the kernel asks beside it.
 const THREADS: &str = "2";
 
@@ -50,7 +50,7 @@ impl Starting {
 
 fn serve(export: &Path, version: &str) -> Result<Knfsd> {
     mount_for_server("nfsd", "/proc/fs/nfsd", "CONFIG_NFSD")?;
-    make_files(export)?;
+    make_files(export, version)?;
     let v4 = version.starts_with('4');
     tracking::answer();
     let began = Instant::now();
@@ -60,48 +60,47 @@ fn serve(export: &Path, version: &str) -> Result<Knfsd> {
         Ok(())
     };
     thread::scope(|scope| {
-        // Only the MOUNT protocol and NFSv3 are registered with rpcbind; a server of version 4 does without.
         let exports = scope.spawn(|| run("exportfs", &["-ra"]));
+        // NFSv3 and its MOUNT protocol are registered with rpcbind; a server of version 4 does without.
         if !v4 {
             note(run("rpcbind", &[]))?;
         }
-        let daemon = scope.spawn(|| run("rpc.nfsd", &nfsd_arguments(version)));
+        let daemon = scope.spawn(|| run("rpc.nfsd", &[THREADS]));
+        note(run("rpc.mountd", &[]))?;
         note(exports.join().expect("it does not panic"))?;
-        note(run("rpc.mountd", &mountd_arguments(v4)))?;
         note(daemon.join().expect("it does not panic"))
     })?;
     if v4 {
-        // With no client to wait for the server ends its grace period itself; older kernels want to be told. Until
-        // then they refuse to make files.
+        // With no client to wait for the server ends its grace period itself; where it was not told so it waits to be
+        // told, and until then refuses to make files.
         let _ = fs::write("/proc/fs/nfsd/v4_end_grace", "Y");
     }
     Ok(Knfsd { steps })
 }
 
-/// `-N` and `-V` switch versions off and on, whatever the kernel's and the program's defaults are.
-fn nfsd_arguments(version: &str) -> Vec<&str> {
-    let mut arguments = match version.starts_with('4') {
-        true => vec!["-N", "3"],
-        false => vec!["-N", "4"],
-    };
-    arguments.extend(["-V", version, THREADS]);
-    arguments
-}
-
-fn mountd_arguments(v4: bool) -> Vec<&'static str> {
-    match v4 {
-        true => vec!["-N", "3"],
-        false => vec!["-N", "4", "-p", "20048"],
+/// The configuration of rpc.nfsd and rpc.mountd: no version but the wanted one, whatever the defaults are.
+fn configuration(version: &str) -> String {
+    let (major, minor) = version.split_once('.').unwrap_or((version, ""));
+    let mut text = String::from("[nfsd]\nudp=n\ntcp=y\n");
+    for known in ["2", "3", "4"] {
+        text.push_str(&format!("vers{known}={}\n", if known == major { 'y' } else { 'n' }));
     }
+    // Version 4.0 is no minor version that old kernels can switch off apart from 4.
+    for known in ["1", "2"].iter().filter(|_| major == "4") {
+        text.push_str(&format!("vers4.{known}={}\n", if *known == minor { 'y' } else { 'n' }));
+    }
+    text.push_str(&format!("[mountd]\nport={MOUNT_PORT}\n"));
+    text
 }
 
-fn make_files(export: &Path) -> Result<()> {
+fn make_files(export: &Path, version: &str) -> Result<()> {
     let failed = |e: std::io::Error| Error::machine(format!("cannot prepare knfsd's files in the guest: {e}"));
     for dir in ["/run/rpcbind", "/var/lib/nfs/v4recovery"] {
         fs::create_dir_all(dir).map_err(failed)?;
     }
     let options = "rw,insecure,no_root_squash,no_subtree_check,async,fsid=0";
-    fs::write("/etc/exports", format!("{} 127.0.0.1({options})\n", export.display())).map_err(failed)
+    fs::write("/etc/exports", format!("{} 127.0.0.1({options})\n", export.display())).map_err(failed)?;
+    fs::write("/etc/nfs.conf", configuration(version)).map_err(failed)
 }
 
 /// Mounts a file system that the server's kernel half brings.
@@ -127,7 +126,7 @@ fn run(name: &'static str, arguments: &[&str]) -> Result<&'static str> {
     let console = || said.try_clone().map(Stdio::from).map_err(|e| Error::machine(e.to_string()));
     let mut command = Command::new(Path::new("/usr/sbin").join(name));
     command.args(arguments).stdin(Stdio::null()).stdout(console()?).stderr(console()?);
-    let status = Child::spawn(&mut command)?.wait_for(PATIENCE)?;
+    let status = wait(&mut command).map_err(|e| Error::kernel(format!("knfsd did not start: {name}: {e}")))?;
     let words = words(&mut said);
     match status {
         Some(status) if status.success() => {
@@ -140,6 +139,20 @@ fn run(name: &'static str, arguments: &[&str]) -> Result<&'static str> {
         None => {
             let seconds = PATIENCE.as_secs();
             Err(Error::kernel(format!("knfsd did not start: {name} was not ready after {seconds} s: {words}")))
+        }
+    }
+}
+
+/// Starts `command` and waits for its end. Not [`crate::child::Child`], which kills what is left of the process group: a
+/// daemon may not have left it yet when its parent ends.
+fn wait(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
+    let mut child = command.spawn()?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait()? {
+            None if Instant::now() < end => thread::sleep(POLL),
+            None => return child.kill().map(|()| None),
+            ended => return Ok(ended),
         }
     }
 }
@@ -160,8 +173,10 @@ mod tests {
 
     #[test]
     fn only_the_wanted_version_is_served() {
-        assert_eq!(nfsd_arguments("3"), ["-N", "4", "-V", "3", "2"]);
-        assert_eq!(nfsd_arguments("4.2"), ["-N", "3", "-V", "4.2", "2"]);
-        assert!(mountd_arguments(false).contains(&MOUNT_PORT.to_string().as_str()));
+        let three = configuration("3");
+        assert!(three.contains("vers3=y\n") && three.contains("vers4=n\n") && !three.contains("vers4."), "{three}");
+        let four = configuration("4.2");
+        assert!(four.contains("vers3=n\nvers4=y\nvers4.1=n\nvers4.2=y\n"), "{four}");
+        assert!(four.ends_with("[mountd]\nport=20048\n"));
     }
 }

@@ -229,11 +229,11 @@ fn choose(missing: &BTreeSet<String>, closure: &BTreeMap<String, Package>) -> Re
     }
 }
 
-/// `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3.
+/// `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3, `libxml2.so.2` in libxml2.
 fn package_names(library: &str) -> Vec<String> {
     let Some((base, version)) = library.split_once(".so.") else { return Vec::new() };
     let base = base.to_ascii_lowercase().replace('_', "-");
-    vec![format!("{base}{version}"), format!("{base}-{version}")]
+    vec![format!("{base}{version}"), format!("{base}-{version}"), base]
 }
 
 #[cfg(test)]
@@ -256,9 +256,9 @@ mod tests {
 
     #[test]
     fn libraries_lead_to_their_packages() {
-        let all = closure(&["libtirpc3t64", "libkrb5-3", "libcom-err2", "libwrap0", "libperl5.36", "python3"]);
-        let missing = set(&["libtirpc.so.3", "libkrb5.so.3", "libcom_err.so.2"]);
-        assert_eq!(choose(&missing, &all).unwrap(), ["libcom-err2", "libkrb5-3", "libtirpc3t64"]);
+        let all = closure(&["libtirpc3t64", "libkrb5-3", "libcom-err2", "libwrap0", "libxml2", "python3"]);
+        let missing = set(&["libtirpc.so.3", "libkrb5.so.3", "libcom_err.so.2", "libxml2.so.2"]);
+        assert_eq!(choose(&missing, &all).unwrap(), ["libcom-err2", "libkrb5-3", "libtirpc3t64", "libxml2"]);
     }
 
     #[test]

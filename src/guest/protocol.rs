@@ -51,8 +51,8 @@ pub enum Answer {
     Ready {
         /// Bytes of an object of each slab cache, debugging data not counted.
         object_bytes: BTreeMap<String, u64>,
-        /// Names that the directory shows, `.` and `..` not counted, by the length of an allocation that holds one.
-        name_allocations: BTreeMap<u64, u64>,
+        /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
+        name_allocations: Vec<(u64, u64)>,
     },
     /// A round is over.
     Worked(Worked),

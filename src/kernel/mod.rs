@@ -19,4 +19,17 @@ pub struct Kernel {
     pub image_sha256: String,
     /// Names of the patches applied, in order.
     pub patches: Vec<String>,
+    /// Version of the source package it was built from.
+    pub source_version: Option<String>,
+}
+
+pub fn resolve(spec: &str, _o: &(), _c: &crate::cache::Cache, _u: &crate::ui::Ui) -> crate::error::Result<Kernel> {
+    Ok(Kernel {
+        spec: spec.into(),
+        image: spec.into(),
+        release: String::new(),
+        image_sha256: String::new(),
+        patches: vec![],
+        source_version: None,
+    })
 }

@@ -12,9 +12,9 @@ use crate::ui::Task;
 use crate::verdict::judge::{LOOKS, Says, judge};
 use crate::verdict::{Block, growth};
 use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
+use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -40,8 +40,10 @@ pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &T
     let last = course.blocks(&baseline, options)?;
     course.outcome.time("rounds", begin);
     let begin = Instant::now();
-    course.end(&baseline, last, options)?;
-    course.outcome.time("unmount and end", begin);
+    course.unmount(&baseline, last, options)?;
+    let console = course.vm.finish()?;
+    outcome.complaints = console.unmount_complaints().to_vec();
+    outcome.time("unmount and end", begin);
     Ok(())
 }
 
@@ -146,8 +148,8 @@ impl Course<'_> {
         Ok((block, after))
     }
 
-    /// Waits for late frees as long as asked, unmounts, reads, and lets the guest go.
-    fn end(mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
+    /// Waits for late frees as long as asked, unmounts and reads.
+    fn unmount(&mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
         let rested = Instant::now();
         if self.outcome.grows() {
             while rested.elapsed() < options.settle {
@@ -161,8 +163,6 @@ impl Course<'_> {
         self.done(&Order::Unmount)?;
         let unmounted = self.settle(RoundKind::Unmount, 0)?;
         self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
-        let console = self.vm.finish()?;
-        self.outcome.complaints = console.unmount_complaints().to_vec();
         Ok(())
     }
 

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 const NAMES_PREFIX: &str = "nfs_readdir";
 
 /// The size classes that hold names of these allocation lengths, given the object sizes of all caches.
-pub fn caches(name_allocations: &BTreeMap<u64, u64>, object_bytes: &BTreeMap<String, u64>) -> Vec<String> {
-    let plain = |name: &str| name.strip_prefix("kmalloc-").is_some_and(|class| class.starts_with(|c: char| c.is_ascii_digit()));
+pub fn caches(name_allocations: &[(u64, u64)], object_bytes: &BTreeMap<String, u64>) -> Vec<String> {
+    let plain =
+        |name: &str| name.strip_prefix("kmalloc-").is_some_and(|class| class.starts_with(|c: char| c.is_ascii_digit()));
     let classes: Vec<_> = object_bytes.iter().filter(|(name, _)| plain(name)).collect();
     let class_of = |length: u64| {
         classes.iter().filter(|(_, bytes)| **bytes >= length).min_by_key(|(_, bytes)| **bytes).map(|(name, _)| *name)
     };
-    let mut caches: Vec<String> = name_allocations.keys().filter_map(|length| class_of(*length)).cloned().collect();
+    let mut caches: Vec<String> =
+        name_allocations.iter().filter_map(|(length, _)| class_of(*length)).cloned().collect();
     caches.sort();
     caches.dedup();
     caches
@@ -31,9 +33,16 @@ mod tests {
 
     #[test]
     fn names_are_looked_for_in_the_size_classes_that_hold_them() {
-        let bytes = [("kmalloc-16", 16), ("kmalloc-32", 32), ("kmalloc-cg-32", 32), ("kmalloc-192", 192), ("kmalloc-256", 256), ("filp", 256)];
+        let bytes = [
+            ("kmalloc-16", 16),
+            ("kmalloc-32", 32),
+            ("kmalloc-cg-32", 32),
+            ("kmalloc-192", 192),
+            ("kmalloc-256", 256),
+            ("filp", 256),
+        ];
         let bytes = bytes.map(|(name, bytes)| (name.to_owned(), bytes)).into();
-        let caches = |lengths: &[u64]| caches(&lengths.iter().map(|l| (*l, 1)).collect(), &bytes);
+        let caches = |lengths: &[u64]| caches(&lengths.iter().map(|l| (*l, 1)).collect::<Vec<_>>(), &bytes);
         assert_eq!(caches(&[201]), ["kmalloc-256"]);
         assert_eq!(caches(&[16, 17, 25]), ["kmalloc-16", "kmalloc-32"]);
         assert_eq!(caches(&[193]), ["kmalloc-256"]);

@@ -294,11 +294,7 @@ impl Outcome {
                 .counters
                 .iter()
                 .take(KEPT_BOUNDS)
-                .map(|c| CounterBound {
-                    source: Source::Slab,
-                    name: c.name.clone(),
-                    objects_per_listing: rate(&c.fit),
-                })
+                .map(|c| CounterBound { source: Source::Slab, name: c.name.clone(), objects_per_listing: rate(&c.fit) })
                 .collect(),
         });
     }
@@ -328,7 +324,10 @@ impl RunRecord {
         }
         if self.cold_listings < self.listings {
             let warm = self.listings - self.cold_listings;
-            return Err(format!("{warm} of {} listings sent no READDIR and came from the client's cache", self.listings));
+            return Err(format!(
+                "{warm} of {} listings sent no READDIR and came from the client's cache",
+                self.listings
+            ));
         }
         Ok(())
     }
@@ -362,11 +361,7 @@ fn call_sites(sites: &[Site]) -> Vec<CallSite> {
         let share = site.objects as f64 / total as f64;
         match functions.iter_mut().find(|f| f.function == site.function) {
             Some(function) => function.share += share,
-            None => functions.push(CallSite {
-                function: site.function.clone(),
-                share,
-                stack: site.stack.clone(),
-            }),
+            None => functions.push(CallSite { function: site.function.clone(), share, stack: site.stack.clone() }),
         }
     }
     functions.sort_by(|a, b| b.share.total_cmp(&a.share));

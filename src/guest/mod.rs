@@ -4,6 +4,7 @@ mod files;
 mod link;
 mod mount;
 pub mod protocol;
+mod served;
 mod worker;
 
 use crate::error::Result;

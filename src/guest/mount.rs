@@ -24,28 +24,27 @@ pub fn loopback_up() -> Result<()> {
     Ok(())
 }
 
-/// File system type, source and data of an NFS mount over loopback. `port` is that of a server which has the MOUNT
-/// and NFS programs on one port; without it rpcbind is asked.
-pub fn arguments(version: &str, port: Option<u16>, rsize_bytes: u32, options: &str) -> (&'static str, String, String) {
-    let mut data = vec!["addr=127.0.0.1".to_owned(), format!("vers={version}"), "proto=tcp".to_owned()];
-    let (kind, source) = if version.starts_with('4') {
-        data.push("clientaddr=127.0.0.1".to_owned());
-        ("nfs4", "127.0.0.1:/")
+/// File system type, source and data of an NFS mount of `path` over loopback. The ports are those of the NFS and the
+/// MOUNT program, so that rpcbind need not be asked.
+pub fn arguments(
+    version: &str,
+    path: &str,
+    [port, mount_port]: [u16; 2],
+    rsize_bytes: u32,
+    options: &str,
+) -> (&'static str, String, String) {
+    let mut data = format!("addr=127.0.0.1,vers={version},proto=tcp,port={port},rsize={rsize_bytes}");
+    let kind = if version.starts_with('4') {
+        data += ",clientaddr=127.0.0.1";
+        "nfs4"
     } else {
-        data.extend(["nolock", "mountproto=tcp", "mountvers=3", "mountaddr=127.0.0.1"].map(str::to_owned));
-        if let Some(port) = port {
-            data.push(format!("mountport={port}"));
-        }
-        ("nfs", if port.is_some() { "127.0.0.1:/" } else { "127.0.0.1:/export" })
+        data += &format!(",nolock,mountproto=tcp,mountvers=3,mountaddr=127.0.0.1,mountport={mount_port}");
+        "nfs"
     };
-    if let Some(port) = port {
-        data.push(format!("port={port}"));
-    }
-    data.push(format!("rsize={rsize_bytes}"));
     if !options.is_empty() {
-        data.push(options.to_owned());
+        data += &format!(",{options}");
     }
-    (kind, source.to_owned(), data.join(","))
+    (kind, format!("127.0.0.1:{path}"), data)
 }
 
 /// Mounts on [`POINT`].
@@ -64,19 +63,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_3_names_the_ports_of_a_server_of_ours() {
-        let (kind, source, data) = arguments("3", Some(2050), 1024, "actimeo=0");
-        assert_eq!((kind, source.as_str()), ("nfs", "127.0.0.1:/"));
+    fn version_3_names_the_ports_of_both_programs() {
+        let (kind, source, data) = arguments("3", "/export", [2049, 20048], 1024, "actimeo=0");
+        assert_eq!((kind, source.as_str()), ("nfs", "127.0.0.1:/export"));
         assert_eq!(
             data,
-            "addr=127.0.0.1,vers=3,proto=tcp,nolock,mountproto=tcp,mountvers=3,mountaddr=127.0.0.1,mountport=2050,port=2050,rsize=1024,actimeo=0"
+            "addr=127.0.0.1,vers=3,proto=tcp,port=2049,rsize=1024,nolock,mountproto=tcp,mountvers=3,\
+             mountaddr=127.0.0.1,mountport=20048,actimeo=0"
         );
     }
 
     #[test]
     fn version_4_needs_no_mount_program() {
-        let (kind, source, data) = arguments("4.2", None, 1024, "");
+        let (kind, source, data) = arguments("4.2", "/", [2049, 0], 1024, "");
         assert_eq!((kind, source.as_str()), ("nfs4", "127.0.0.1:/"));
-        assert_eq!(data, "addr=127.0.0.1,vers=4.2,proto=tcp,clientaddr=127.0.0.1,rsize=1024");
+        assert_eq!(data, "addr=127.0.0.1,vers=4.2,proto=tcp,port=2049,rsize=1024,clientaddr=127.0.0.1");
     }
 }

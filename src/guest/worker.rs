@@ -2,6 +2,7 @@
 
 use super::link::Link;
 use super::protocol::{Answer, Order, Plan, Worked};
+use super::served::Served;
 use super::{files, mount};
 use crate::error::{Context, Result};
 use crate::probe::hold::Hold;
@@ -9,36 +10,27 @@ use crate::probe::mountstats;
 use crate::probe::rest::Rest;
 use crate::probe::slab::Slabs;
 use crate::probe::traces;
-use crate::scenario::{Scenario, ServerKind};
-use crate::server::synthetic::{Directory, Server};
+use crate::scenario::Scenario;
 use crate::workload::check::Expected;
 use crate::workload::listing::{Counts, Lister};
 use crate::workload::names::NameMaker;
-use crate::workload::populate;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The local directory of the control rounds.
-const LOCAL: &str = "/run/local";
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// The stage: a server, a mount, a local directory, and the probe.
 pub struct Worker {
     scenario: Scenario,
-    server: Running,
+    served: Served,
     names: NameMaker,
     lister: Lister,
     expected: Expected,
     rest: Rest,
     hold: Option<Hold>,
     local: PathBuf,
-}
-
-/// The server that runs.
-enum Running {
-    Synthetic(Server),
 }
 
 impl Worker {
@@ -48,29 +40,15 @@ impl Worker {
         let entries = scenario.directory.entries;
         let names = NameMaker::new(&scenario.directory.names, entries, plan.seed);
         files::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
-        let mut step = Steps::new(link);
+        let mut steps = Steps::new(link);
         mount::loopback_up()?;
-        let local = PathBuf::from(LOCAL);
-        files::make_dir(&local)?;
-        populate::files(&local, &names, entries.min(MOST_LOCAL_ENTRIES))?;
         files::make_dir(Path::new(mount::POINT))?;
-        step.done("populate")?;
-        let server = match scenario.server {
-            ServerKind::Synthetic => Running::Synthetic(Server::start(Directory::new(names.clone(), entries))?),
-            ServerKind::Knfsd => todo!(),
-        };
-        step.done("server")?;
-        let port = match &server {
-            Running::Synthetic(server) => Some(server.port()),
-        };
-        let m = &scenario.mount;
-        mount::mount_nfs(&mount::arguments(&m.version, port, m.rsize_bytes, &m.options))?;
-        step.done("mount")?;
+        let (served, local) = Served::start(&scenario, &names, |part| steps.done(part))?;
         let rest = Rest::new(Slabs::open()?)?;
         let expected = Expected::new(&names, entries);
         let lister = Lister::new(scenario.listing.getdents_buffer_bytes);
-        step.done("probe")?;
-        Ok(Self { scenario, server, names, lister, expected, rest, hold: None, local })
+        steps.done("probe")?;
+        Ok(Self { scenario, served, names, lister, expected, rest, hold: None, local })
     }
 
     /// What the host needs to know of the stage.
@@ -130,7 +108,7 @@ impl Worker {
         for slot in 0..total {
             // Bresenham's line: slot is an NFS listing where the line of slope listings/total takes a step.
             if (slot + 1) * listings / total > slot * listings / total {
-                self.list_nfs(&mut worked);
+                self.list_nfs(&mut worked)?;
             } else {
                 self.list_local()?;
             }
@@ -155,10 +133,8 @@ impl Worker {
     }
 
     /// One cold listing of the NFS mount, checked.
-    fn list_nfs(&mut self, worked: &mut Worked) {
-        match &self.server {
-            Running::Synthetic(server) => server.touch(),
-        }
+    fn list_nfs(&mut self, worked: &mut Worked) -> Result<()> {
+        self.served.touch()?;
         let begin = Instant::now();
         self.expected.begin();
         let expected = &mut self.expected;
@@ -175,6 +151,7 @@ impl Worker {
         worked.listings += 1;
         worked.complete_listings += u64::from(wrong.is_none());
         worked.broken = worked.broken.take().or(wrong);
+        Ok(())
     }
 
     fn list_local(&mut self) -> Result<()> {
@@ -185,9 +162,6 @@ impl Worker {
             .machine(|| format!("cannot list {}", self.local.display()))
     }
 }
-
-/// The local directory need not be huge: its listing stands for opening and closing, not for names.
-const MOST_LOCAL_ENTRIES: u64 = 10_000;
 
 /// How long a round of `slots` listings of the NFS mount would take, with a tenth to spare.
 fn as_if_all_were_nfs(worked: &Worked, slots: u64) -> Duration {

@@ -12,14 +12,62 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is always fetched: the programs, and the tables of protocols and transports that they read.
-const PACKAGES: [&str; 4] = ["nfs-kernel-server", "rpcbind", "netbase", "libtirpc-common"];
+/// What is always fetched.
+const PACKAGES: [&str; 2] = ["nfs-kernel-server", "rpcbind"];
 
 /// The programs that run in the guest.
 const PROGRAMS: [&str; 4] = ["rpcbind", "exportfs", "rpc.mountd", "rpc.nfsd"];
 
-/// Files that the programs read, as their packages ship them.
-const TABLES: [&str; 4] = ["etc/netconfig", "etc/protocols", "etc/services", "etc/rpc"];
+/// Tables that the programs read, with only what they look up: reading Debian's own takes time, and a transport that
+/// the guest's kernel does not have makes them complain. rpcbind gives up root for the user _rpc, and nothing may be
+/// looked up in the DNS.
+const TABLES: [(&str, &str); 7] = [
+    (
+        "/etc/netconfig",
+        "tcp tpi_cots_ord v inet tcp - -
+local tpi_cots_ord - loopback - - -
+",
+    ),
+    (
+        "/etc/protocols",
+        "tcp 6 TCP
+udp 17 UDP
+",
+    ),
+    (
+        "/etc/services",
+        "sunrpc 111/tcp portmapper
+nfs 2049/tcp
+",
+    ),
+    (
+        "/etc/passwd",
+        "root:x:0:0::/:
+_rpc:x:1:65534::/run/rpcbind:
+nobody:x:65534:65534::/:
+",
+    ),
+    (
+        "/etc/group",
+        "root:x:0:
+nogroup:x:65534:
+",
+    ),
+    (
+        "/etc/hosts",
+        "127.0.0.1 localhost
+",
+    ),
+    (
+        "/etc/nsswitch.conf",
+        "passwd: files
+group: files
+hosts: files
+services: files
+protocols: files
+",
+    ),
+];
 
 /// knfsd's programs, unpacked.
 #[derive(Clone, Debug)]
@@ -87,20 +135,9 @@ impl NfsUtils {
         for name in PROGRAMS {
             archive.program(&program(&self.root, name)?, Path::new("/usr/sbin").join(name), &libraries)?;
         }
-        for table in TABLES {
-            let path = self.root.join(table);
-            // The table of RPC programs only serves messages; a package may leave it out.
-            match fs::read(&path) {
-                Ok(bytes) => drop(archive.file(Path::new("/").join(table), 0o644, bytes)),
-                Err(_) if table == "etc/rpc" => {}
-                Err(e) => return Err(Error::machine(format!("cannot read {}: {e}", path.display()))),
-            }
+        for (path, text) in TABLES {
+            archive.file(path, 0o644, text);
         }
-        // rpcbind gives up root for the user _rpc; nothing else is looked up, least of all in the DNS.
-        archive.file("/etc/passwd", 0o644, "root:x:0:0::/:\n_rpc:x:1:65534::/run/rpcbind:\nnobody:x:65534:65534::/:\n");
-        archive.file("/etc/group", 0o644, "root:x:0:\nnogroup:x:65534:\n");
-        archive.file("/etc/hosts", 0o644, "127.0.0.1 localhost\n");
-        archive.file("/etc/nsswitch.conf", 0o644, "passwd: files\ngroup: files\nhosts: files\n");
         for dir in ["/run/rpcbind", "/var/lib/nfs/v4recovery", "/proc", "/tmp"] {
             archive.dir(dir, 0o755);
         }
@@ -192,11 +229,11 @@ fn choose(missing: &BTreeSet<String>, closure: &BTreeMap<String, Package>) -> Re
     }
 }
 
-/// `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3.
+/// `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3, `libxml2.so.2` in libxml2.
 fn package_names(library: &str) -> Vec<String> {
     let Some((base, version)) = library.split_once(".so.") else { return Vec::new() };
     let base = base.to_ascii_lowercase().replace('_', "-");
-    vec![format!("{base}{version}"), format!("{base}-{version}")]
+    vec![format!("{base}{version}"), format!("{base}-{version}"), base]
 }
 
 #[cfg(test)]
@@ -219,9 +256,9 @@ mod tests {
 
     #[test]
     fn libraries_lead_to_their_packages() {
-        let all = closure(&["libtirpc3t64", "libkrb5-3", "libcom-err2", "libwrap0", "libperl5.36", "python3"]);
-        let missing = set(&["libtirpc.so.3", "libkrb5.so.3", "libcom_err.so.2"]);
-        assert_eq!(choose(&missing, &all).unwrap(), ["libcom-err2", "libkrb5-3", "libtirpc3t64"]);
+        let all = closure(&["libtirpc3t64", "libkrb5-3", "libcom-err2", "libwrap0", "libxml2", "python3"]);
+        let missing = set(&["libtirpc.so.3", "libkrb5.so.3", "libcom_err.so.2", "libxml2.so.2"]);
+        assert_eq!(choose(&missing, &all).unwrap(), ["libcom-err2", "libkrb5-3", "libtirpc3t64", "libxml2"]);
     }
 
     #[test]

@@ -163,9 +163,9 @@ impl Worker {
     }
 }
 
-/// How long a round of `slots` listings of the NFS mount would take, with a tenth to spare.
+/// How long a round of `slots` listings of the NFS mount would take, with a little to spare.
 fn as_if_all_were_nfs(worked: &Worked, slots: u64) -> Duration {
-    Duration::from_secs_f64(1.1 * worked.listing_seconds * slots as f64 / worked.listings.max(1) as f64)
+    Duration::from_secs_f64(1.02 * worked.listing_seconds * slots as f64 / worked.listings.max(1) as f64)
 }
 
 fn readdirs(rpcs: &mountstats::Rpcs) -> u64 {

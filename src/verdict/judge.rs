@@ -1,6 +1,6 @@
 //! Whether the blocks seen so far decide, and what they say.
 
-use super::fit::{Fit, Point, fit, quantile};
+use super::fit::{Fit, Point, Width, fit};
 use super::{Block, Growth};
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ impl Judgement {
 /// Judges all counters of the blocks so far. `net` is the growth of the whole run, with whatever was freed late.
 pub fn judge(blocks: &[Block], net: &Growth, min_rate: f64) -> Judgement {
     let names: BTreeSet<&String> = blocks.iter().flat_map(|b| b.growth.keys()).collect();
-    let width = quantile(blocks.len(), CONFIDENCE, (names.len() * LOOKS.len()) as f64);
+    let width = Width::new(blocks.len(), CONFIDENCE, (names.len() * LOOKS.len()) as f64);
     let total_dose: u64 = blocks.iter().map(|b| b.dose).sum();
     let mut counters: Vec<Counter> = names
         .into_iter()

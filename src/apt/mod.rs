@@ -18,6 +18,9 @@ use std::time::Duration;
 /// An index younger than this is not fetched again.
 const INDEX_AGE: Duration = Duration::from_secs(3600);
 
+/// Fetches a file from an address and checks it. Unlike `apt-get download` it goes on with what another one began.
+const HELPER: &str = "/usr/lib/apt/apt-helper";
+
 /// Debian's archive, one suite of it.
 pub struct Apt {
     cache: Cache,
@@ -35,6 +38,9 @@ pub struct Package {
     /// The file's name, as apt writes it.
     pub file: String,
     pub bytes: u64,
+    address: String,
+    /// What the signed index promises, as `SHA256:...`; empty in a closure.
+    hash: String,
 }
 
 impl Apt {
@@ -120,12 +126,19 @@ impl Apt {
         let mut list = self.command("apt-get");
         list.args(["download", "--print-uris", "-qq"]).args(packages);
         let wanted = self.print_uris(&mut list, packages).map_err(run::Failure::Other)?;
+        if let Some(bare) = wanted.iter().find(|p| !p.hash.starts_with("SHA")) {
+            let error = format!("the index of Debian {} has no SHA hash for {}", self.suite, bare.name);
+            return Err(run::Failure::Other(Error::machine(error)));
+        }
         let here = |p: &Package| fs::metadata(self.downloads().join(&p.file)).map_or(0, |m| m.len());
         let total: u64 = wanted.iter().map(|p| p.bytes).sum();
         let before: u64 = wanted.iter().map(here).sum();
         let task = ui.task(format!("fetching {} ({} kB)", name_some(packages), total / 1000));
-        let mut command = self.command("apt-get");
-        command.current_dir(self.downloads()).args(["download", "-q", "-o", "APT::Status-Fd=1"]).args(packages);
+        let mut command = self.command(HELPER);
+        command.current_dir(self.downloads()).args(["-q", "-o", "APT::Status-Fd=1", "download-file"]);
+        for package in &wanted {
+            command.args([&package.address, &package.file, &package.hash]);
+        }
         run::with_progress(&mut command, &task, total / 1000).inspect_err(|e| {
             if e.is_corrupt() {
                 for package in &wanted {
@@ -192,11 +205,29 @@ fn name_some(packages: &[&str]) -> String {
 
 /// A line of `--print-uris`: `'address' file bytes hash`.
 fn package(line: &str) -> Option<Package> {
-    let mut words = line.split_whitespace().skip_while(|w| !w.ends_with('\'')).skip(1);
+    let (address, rest) = line.strip_prefix('\'')?.split_once('\'')?;
+    let mut words = rest.split_whitespace();
     let (file, bytes) = (words.next()?, words.next()?.parse().ok()?);
+    // Only `download` gives a hash for sure; `install` leaves it to apt.
+    let hash = words.next().unwrap_or_default();
     let (name, rest) = file.split_once('_')?;
     let (version, _) = rest.rsplit_once('_')?;
-    Some(Package { name: name.to_owned(), version: version.replace("%3a", ":"), file: file.to_owned(), bytes })
+    Some(Package {
+        name: name.to_owned(),
+        version: version.replace("%3a", ":"),
+        file: file.to_owned(),
+        bytes,
+        address: address.to_owned(),
+        hash: hash.to_owned(),
+    })
+}
+
+#[cfg(test)]
+impl Package {
+    /// A package that no archive has.
+    pub fn named(name: &str) -> Self {
+        package(&format!("'mirror:/' {name}_1_all.deb 1 SHA256:00")).expect("the line is well formed")
+    }
 }
 
 #[cfg(test)]

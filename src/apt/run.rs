@@ -1,6 +1,6 @@
 //! Knows how apt's programs are run and what their messages mean.
 
-use crate::child::{Child, output};
+use crate::child::Child;
 use crate::error::Error;
 use crate::ui::Task;
 use std::io::{BufRead, BufReader, Read};
@@ -132,16 +132,15 @@ fn watched(command: &mut Command, each_line: &mut (dyn FnMut(&str) + Send)) -> R
     }
 }
 
-/// Asks the machine's own apt something; a machine without apt is told so.
-pub fn ask_machine(command: &mut Command) -> crate::error::Result<String> {
-    let bytes = output(command.env("LC_ALL", "C")).map_err(|e| match e.to_string().contains("is not installed") {
-        true => Error::machine(
+/// Asks the machine's own apt something; a machine without apt is told so. `home` is where it writes.
+pub fn ask_machine(command: &mut Command, home: &Path) -> crate::error::Result<String> {
+    quietly(command.env("LC_ALL", "C")).map_err(|failure| match failure {
+        Failure::Other(e) if e.to_string().contains("is not installed") => Error::machine(
             "apt is not installed, and kernels and nfs-utils are fetched from Debian's archive with it; \
              use a Debian machine, or boot a kernel image of your own (--kernel ./vmlinux) with the synthetic server",
         ),
-        false => e,
-    })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+        other => other.sentence("ask the machine's apt for its sources", home),
+    })
 }
 
 #[cfg(test)]

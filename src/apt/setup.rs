@@ -18,10 +18,9 @@ pub fn machine_sources(scratch: &Path) -> Result<Sources> {
     let ask = |release_info: &str| {
         let mut command = Command::new("apt-get");
         command.args(["indextargets", release_info, "--format", FORMAT, "Created-By: Packages"]);
-        for digest in ["pkgcache", "srcpkgcache"] {
-            command.arg("-o").arg(format!("Dir::Cache::{digest}={}/machine-{digest}.bin", scratch.display()));
-        }
-        ask_machine(&mut command)
+        command.args(["-o", "Dir::Cache::srcpkgcache="]);
+        command.arg("-o").arg(format!("Dir::Cache::pkgcache={}/machine.bin", scratch.display()));
+        ask_machine(&mut command, scratch)
     };
     Ok(Sources::parse(&ask("--no-release-info")?, &ask("--release-info")?))
 }
@@ -44,7 +43,7 @@ pub fn write(home: &Path, entries: &BTreeSet<Entry>) -> Result<()> {
         fs::create_dir_all(&dir).machine(|| format!("cannot make {}", dir.display()))?;
     }
     let mut changed = write_if_other(&home.join("status"), "")?;
-    changed |= write_if_other(&home.join("apt.conf"), &configuration(home, &machine_configuration()?))?;
+    changed |= write_if_other(&home.join("apt.conf"), &configuration(home, &machine_configuration(home)?))?;
     for format in ["list", "sources"] {
         let texts: Vec<&str> = entries.iter().filter(|e| e.format == format).map(|e| e.text.as_str()).collect();
         changed |= write_if_other(&home.join("sources.d").join(format!("debian.{format}")), &texts.join("\n"))?;
@@ -63,9 +62,9 @@ fn write_if_other(path: &Path, text: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn machine_configuration() -> Result<String> {
+fn machine_configuration(home: &Path) -> Result<String> {
     // The user's locale must not translate it.
-    ask_machine(Command::new("apt-config").arg("dump"))
+    ask_machine(Command::new("apt-config").arg("dump"), home)
 }
 
 /// The machine's settings on how to reach and trust an archive, and our own on everything else. The machine's hooks
@@ -84,6 +83,7 @@ fn configuration(home: &Path, machine: &str) -> String {
          Dir::State \"{home}/state\";\n\
          Dir::State::status \"{home}/status\";\n\
          Dir::Cache \"{home}/cache\";\n\
+         Dir::Cache::srcpkgcache \"\";\n\
          Dir::Log \"{home}/cache\";\n\
          APT::Sandbox::User \"root\";\n\
          APT::Update::Error-Mode \"any\";\n\
@@ -117,7 +117,10 @@ mod tests {
         assert!(text.starts_with(
             "Acquire::http::Proxy \"mirror:8080\";\nAcquire::Check-Date \"false\";\nDir::Etc::trusted \"trusted.gpg\";\n"
         ));
-        assert!(!text.contains("rm -f") && !text.contains("pkgcache") && !text.contains("\"de\""), "{text}");
+        assert!(
+            !text.contains("rm -f") && !text.contains("\nDir::Cache::pkgcache") && !text.contains("\"de\""),
+            "{text}"
+        );
         assert!(text.contains("Dir::State::status \"/home/u/status\""));
     }
 

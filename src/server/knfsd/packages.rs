@@ -241,13 +241,7 @@ mod tests {
     use super::*;
 
     fn closure(names: &[&str]) -> BTreeMap<String, Package> {
-        let package = |name: &&str| Package {
-            name: name.to_string(),
-            version: "1".into(),
-            file: format!("{name}_1_amd64.deb"),
-            bytes: 1,
-        };
-        names.iter().map(|n| (n.to_string(), package(n))).collect()
+        names.iter().map(|n| (n.to_string(), Package::named(n))).collect()
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {

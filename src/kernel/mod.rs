@@ -1,7 +1,10 @@
 //! What to boot: from one word on the command line to a kernel image in the cache.
 
 pub mod catalog;
+pub mod config;
 pub mod image;
+pub mod program;
+pub mod source;
 pub mod spec;
 
 use std::path::PathBuf;

@@ -33,9 +33,11 @@ pub struct Stopped {
     pub gently: bool,
 }
 
-/// Runs `command` to its end. `line` gets each line it prints, `tick` is called now and then and can end it.
+/// Runs `command` to its end, reading `input`. `line` gets each line it prints, `tick` is called now and then and can
+/// end it.
 pub fn run(
     command: &mut Command,
+    input: Stdio,
     log: Option<&Path>,
     line: impl FnMut(&str) + Send,
     tick: impl FnMut() -> Result<()>,
@@ -45,7 +47,7 @@ pub fn run(
         log.map(|p| File::create(p).machine(|| format!("cannot write {}", p.display()))).transpose().map_err(early)?;
     let (reader, writer) = std::io::pipe().machine(|| "cannot make a pipe".into()).map_err(early)?;
     let second = writer.try_clone().machine(|| "cannot make a pipe".into()).map_err(early)?;
-    command.stdin(Stdio::null()).stdout(second).stderr(writer);
+    command.stdin(input).stdout(second).stderr(writer);
     let child = Child::spawn(command);
     // The pipe ends when the last writer closes it; `command` holds two.
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str) -> Ended {
-        run(Command::new("sh").args(["-c", script]), None, |_| {}, || Ok(())).unwrap()
+        run(Command::new("sh").args(["-c", script]), Stdio::null(), None, |_| {}, || Ok(())).unwrap()
     }
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
         let mut lines = 0;
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2; printf '\\377three'"]);
-        run(&mut command, Some(&log), |_| lines += 1, || Ok(())).unwrap();
+        run(&mut command, Stdio::null(), Some(&log), |_| lines += 1, || Ok(())).unwrap();
         assert_eq!(lines, 3);
         assert_eq!(std::fs::read(&log).unwrap(), b"one\ntwo\n\xffthree");
     }
@@ -177,7 +179,7 @@ mod tests {
             begun.display()
         );
         let enough = || if begun.exists() { Err(Error::machine("enough")) } else { Ok(()) };
-        let stopped = run(Command::new("sh").args(["-c", &script]), None, |_| {}, enough).unwrap_err();
+        let stopped = run(Command::new("sh").args(["-c", &script]), Stdio::null(), None, |_| {}, enough).unwrap_err();
         assert!(stopped.gently);
         assert_eq!(stopped.why.to_string(), "enough");
         assert!(clean.exists());

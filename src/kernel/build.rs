@@ -112,7 +112,7 @@ impl Maker<'_> {
     /// make with an environment that makes the same vmlinux of the same sources everywhere.
     fn make(&self) -> Command {
         let mut command = Command::new("make");
-        tools::clean_environment(&mut command, &self.tree.beside(""));
+        tools::clean_environment(&mut command);
         command.env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970").env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "dirleak").env("KBUILD_BUILD_HOST", "dirleak").env("LOCALVERSION", "");
         command.arg("-C").arg(self.tree.src()).arg("--no-print-directory");

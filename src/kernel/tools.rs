@@ -2,7 +2,6 @@
 
 use crate::child;
 use crate::error::{Error, Result};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What unpacking, patching and building call.
@@ -46,9 +45,9 @@ pub fn compiler() -> Result<String> {
 }
 
 /// Lets `command` see nothing of the user's environment that could change what is built.
-pub fn clean_environment(command: &mut Command, home: &Path) {
-    command.env_clear().env("LC_ALL", "C").env("HOME", home);
-    for name in ["PATH", "TMPDIR"] {
+pub fn clean_environment(command: &mut Command) {
+    command.env_clear().env("LC_ALL", "C");
+    for name in ["PATH", "HOME", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

@@ -53,6 +53,8 @@ mod tests {
         ];
         for (exit, status) in table {
             assert_eq!(exit.status(), status, "{exit:?}");
+            let row = format!("\n| {status} | ");
+            assert!(include_str!("../docs/exit-status.md").contains(&row), "{status} is not documented");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod apt;
 pub mod assets;
 pub mod cache;
 pub mod child;
+pub mod cli;
 pub mod error;
 pub mod exit;
 pub mod guest;

@@ -51,8 +51,8 @@ pub enum Answer {
     Ready {
         /// Bytes of an object of each slab cache, debugging data not counted.
         object_bytes: BTreeMap<String, u64>,
-        /// Names that the directory shows, `.` and `..` not counted, by the length of an allocation that holds one.
-        name_allocations: BTreeMap<u64, u64>,
+        /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
+        name_allocations: Vec<(u64, u64)>,
     },
     /// A round is over.
     Worked(Worked),
@@ -79,6 +79,8 @@ pub struct Worked {
     pub listings: u64,
     /// Those of them that sent READDIR or READDIRPLUS.
     pub cold_listings: u64,
+    /// Those in which each name was seen exactly once.
+    pub complete_listings: u64,
     /// getdents64 calls on the NFS mount.
     pub getdents_calls: u64,
     /// What the NFS mount sent.

@@ -75,14 +75,17 @@ impl Worker {
 
     /// What the host needs to know of the stage.
     pub fn ready(&self) -> Answer {
-        let mut name_allocations = BTreeMap::new();
+        let mut name_allocations: BTreeMap<u64, u64> = BTreeMap::new();
         let mut name = Vec::new();
         for number in 0..self.scenario.directory.entries {
             name.clear();
             self.names.write(number, &mut name);
             *name_allocations.entry(name.len() as u64 + 1).or_default() += 1;
         }
-        Answer::Ready { object_bytes: self.rest.slabs().object_bytes(), name_allocations }
+        Answer::Ready {
+            object_bytes: self.rest.slabs().object_bytes(),
+            name_allocations: name_allocations.into_iter().collect(),
+        }
     }
 
     /// Carries out one order.
@@ -164,6 +167,7 @@ impl Worker {
         };
         worked.listing_seconds += begin.elapsed().as_secs_f64();
         worked.listings += 1;
+        worked.complete_listings += u64::from(wrong.is_none());
         worked.broken = worked.broken.take().or(wrong);
     }
 

@@ -36,20 +36,12 @@ pub struct Kernel {
     pub image_sha256: String,
     /// Names of the patches applied, in order.
     pub patches: Vec<String>,
-    /// The series it was built from, and the version of its source package.
-    pub source: Option<Origin>,
+    /// The series it was built from.
+    pub series: Option<String>,
+    /// Version of the source package it was built from, for instance `6.1.192-2`.
+    pub source_version: Option<String>,
     /// What it took to get it.
     pub effort: Effort,
-}
-
-/// Where a kernel that we built comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    pub series: String,
-    /// For instance `linux-source-6.1`.
-    pub package: String,
-    /// For instance `6.1.192-2`.
-    pub version: String,
 }
 
 /// What it took to get a kernel; nothing, if it was in the cache.
@@ -153,7 +145,8 @@ impl<'a> Wanted<'a> {
             release: meta.release,
             image_sha256: meta.image_sha256,
             patches: self.patches.iter().map(|p| p.name.clone()).collect(),
-            source: Some(Origin { series: meta.series, package: meta.package, version: meta.version }),
+            series: Some(meta.series),
+            source_version: Some(meta.version),
             effort,
         }
     }
@@ -188,8 +181,16 @@ fn of_path(word: &str, path: &Path, spec: &Spec) -> Result<Kernel> {
     }
     let image = path.canonicalize().machine(|| format!("cannot find {shown}"))?;
     let image_sha256 = image::sha256(&image)?;
-    let (patches, source, effort) = (Vec::new(), None, Effort::default());
-    Ok(Kernel { spec: word.to_owned(), image, release, image_sha256, patches, source, effort })
+    Ok(Kernel {
+        spec: word.to_owned(),
+        image,
+        release,
+        image_sha256,
+        patches: Vec::new(),
+        series: None,
+        source_version: None,
+        effort: Effort::default(),
+    })
 }
 
 impl World for Catalog {

@@ -1,13 +1,16 @@
 //! The kernels that are ready: one directory each in the cache, under a key of everything they were made from.
 
+use super::catalog::Catalog;
 use super::image;
 use super::patch::Patch;
 use super::source::Source;
 use crate::cache::{Cache, place};
 use crate::error::{Context, Result};
+use crate::ui::Ui;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Changed when the way of building changes what comes out.
@@ -96,6 +99,36 @@ pub fn keep(ingredients: &Ingredients, built: &Path, release: String, seconds: f
         Ok(meta)
     })?;
     Ok(Stored { image: dir.join(IMAGE), meta })
+}
+
+/// Removes every kernel, source and build directory, waiting for those who use them; how many bytes that were.
+pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
+    let mut locks = Vec::new();
+    for series in catalog.iter() {
+        locks.push(cache.lock(&format!("source-{}", series.name), ui)?);
+        locks.push(cache.lock(&format!("kernel-{}", series.name), ui)?);
+    }
+    let mut bytes = 0;
+    for name in ["kernels", "build", "sources"] {
+        let (dir, removed) = (cache.root().join(name), cache.root().join(format!(".removed-{name}")));
+        bytes += size(&dir) + size(&removed);
+        super::tree::remove(&removed)?;
+        if dir.exists() {
+            // Cut off half-way, what is left must not be taken for whole.
+            fs::rename(&dir, &removed).machine(|| format!("cannot remove {}", dir.display()))?;
+        }
+        super::tree::remove(&removed)?;
+    }
+    Ok(bytes)
+}
+
+/// What the files below `path` take on disk.
+fn size(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(m) if m.is_dir() => fs::read_dir(path).into_iter().flatten().flatten().map(|e| size(&e.path())).sum(),
+        Ok(m) => m.blocks() * 512,
+        Err(_) => 0,
+    }
 }
 
 const IMAGE: &str = "vmlinux";

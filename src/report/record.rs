@@ -378,4 +378,41 @@ mod tests {
             assert_eq!(serde_json::to_value(verdict).unwrap(), json!(verdict.word()));
         }
     }
+
+    /// All field names, but not the names of counters and RPCs, which are data.
+    fn fields(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                found.push(key.clone());
+                if !["rpcs", "samples"].contains(&key.as_str()) {
+                    fields(value, found);
+                }
+            }),
+            Value::Array(values) => values.iter().for_each(|value| fields(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_field() {
+        let text = include_str!("../../docs/result.md");
+        let mut file = crate::report::example::verify();
+        file.results[0].console_log = Some("console.log".into());
+        file.results[0].rounds.push(Round { dose: 0, samples: BTreeMap::new(), kind: RoundKind::Held, seconds: 0.0 });
+        file.results[0].setup = Some(Setup {
+            server: "knfsd".into(),
+            nfs_version: "3".into(),
+            mount_options: String::new(),
+            rsize_bytes: 4096,
+            getdents_buffer_bytes: 280,
+            memory_mib: 64,
+            cpus: 1,
+        });
+        let mut found = Vec::new();
+        fields(&serde_json::to_value(&file).unwrap(), &mut found);
+        assert!(found.len() > 60, "{found:?}");
+        for field in found {
+            assert!(text.contains(&format!("`{field}`")), "{field} is not documented");
+        }
+    }
 }

@@ -1,13 +1,21 @@
 //! A scenario: a TOML file that says what to do to an NFS mount, and what makes such a file valid.
 
+mod check;
+mod load;
+mod memory;
+mod overrides;
+
+pub use load::{load, names, select};
+pub use overrides::Overrides;
+
 use serde::{Deserialize, Serialize};
 
 /// What is served, made, mounted and listed, with everything pinned that changes a leak's rate.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The file's name without `.toml`; not a key of the file.
-    #[serde(skip_deserializing, default)]
+    #[serde(skip)]
     pub name: String,
     /// Why the scenario exists, in a sentence.
     pub summary: String,
@@ -43,7 +51,7 @@ pub enum ServerKind {
 }
 
 /// One flat directory.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
     /// Number of entries, `.` and `..` not counted.
@@ -56,13 +64,37 @@ pub struct Directory {
 }
 
 /// How the entries of a directory are called.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged, try_from = "NamesKeys")]
 pub enum Names {
     /// Seeded names; lengths in bytes are drawn evenly from `min_bytes` to `max_bytes`.
     Random { min_bytes: usize, max_bytes: usize },
     /// `pattern` with `{n}` replaced by 1, 2, 3 and so on.
     Pattern { pattern: String },
+}
+
+/// The keys of `names`, of which two kinds exclude each other. Read as they are: an untagged enum would answer every
+/// mistake with "did not match any variant".
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamesKeys {
+    min_bytes: Option<usize>,
+    max_bytes: Option<usize>,
+    pattern: Option<String>,
+}
+
+impl TryFrom<NamesKeys> for Names {
+    type Error = &'static str;
+
+    fn try_from(keys: NamesKeys) -> Result<Self, Self::Error> {
+        match keys {
+            NamesKeys { min_bytes: Some(min_bytes), max_bytes: Some(max_bytes), pattern: None } => {
+                Ok(Self::Random { min_bytes, max_bytes })
+            }
+            NamesKeys { min_bytes: None, max_bytes: None, pattern: Some(pattern) } => Ok(Self::Pattern { pattern }),
+            _ => Err("`names` takes either `min_bytes` and `max_bytes`, or `pattern`"),
+        }
+    }
 }
 
 /// Where the entries are made.
@@ -77,7 +109,7 @@ pub enum Made {
 }
 
 /// How the export is mounted.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// "3" or "4.2".
@@ -90,7 +122,7 @@ pub struct Mount {
 }
 
 /// How the directory is listed.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
     /// Size of the buffer given to getdents64.
@@ -98,7 +130,7 @@ pub struct Listing {
 }
 
 /// The virtual machine.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guest {
     /// Memory in MiB.
@@ -108,7 +140,7 @@ pub struct Guest {
 }
 
 /// How many units the rounds make.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rounds {
     /// The smaller and the larger dose of a round, in units (listings).

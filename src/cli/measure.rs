@@ -1,0 +1,145 @@
+//! What every subcommand that measures takes, and how several guests are run side by side.
+
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::report::json::Target;
+use crate::report::record::{ResultFile, RunRecord};
+use crate::run;
+use crate::scenario::{Overrides, Scenario, select};
+use crate::ui::Ui;
+use crate::vm::accelerator;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Arguments of every subcommand that measures.
+#[derive(clap::Args, Debug)]
+pub struct Measure {
+    /// Write the result to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Seed of the names and of the order of the rounds.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Take all scenarios of this set.
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// The smallest rate that counts, in objects per unit.
+    #[arg(long, value_name = "RATE", default_value_t = crate::verdict::judge::MIN_RATE, value_parser = positive)]
+    pub min_rate: f64,
+    /// Wait this long for late frees before growth is called a leak.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = not_negative)]
+    pub settle: f64,
+    /// Growth that unmounting frees is a leak, too.
+    #[arg(long)]
+    pub strict: bool,
+    /// End a guest that takes longer than this.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900.0, value_parser = positive)]
+    pub timeout: f64,
+    /// Tell where the time went.
+    #[arg(long)]
+    pub timings: bool,
+}
+
+fn number(text: &str) -> std::result::Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number.is_finite() && number < 1e9 { Ok(number) } else { Err("too large".into()) }
+}
+
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    number(text).and_then(|n| if n > 0.0 { Ok(n) } else { Err("must be above 0".into()) })
+}
+
+fn not_negative(text: &str) -> std::result::Result<f64, String> {
+    number(text).and_then(|n| if n >= 0.0 { Ok(n) } else { Err("must not be below 0".into()) })
+}
+
+impl Measure {
+    /// The scenarios asked for, or else the default ones.
+    pub fn scenarios(&self, words: &[String], default: &[&str]) -> Result<Vec<Scenario>> {
+        select(words, self.set.as_deref(), default, &self.overrides)
+    }
+
+    /// Where the result is to be written, checked before anything is built or booted.
+    pub fn target(&self) -> Result<Option<Target>> {
+        self.json.as_deref().map(Target::check).transpose()
+    }
+
+    fn options(&self) -> run::Options {
+        run::Options {
+            seed: self.seed,
+            min_rate: self.min_rate,
+            settle: Duration::from_secs_f64(self.settle),
+            strict: self.strict,
+            limit: Duration::from_secs_f64(self.timeout),
+        }
+    }
+
+    /// Runs every pair, as many guests side by side as processors and memory allow, and gives the records in the
+    /// order of the pairs.
+    pub fn run(&self, pairs: &[(&Scenario, &Kernel)], cache: &Cache, ui: &Ui) -> Result<Vec<RunRecord>> {
+        let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
+        let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
+        let options = self.options();
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let records: Vec<Mutex<Option<RunRecord>>> = pairs.iter().map(|_| Mutex::new(None)).collect();
+        let work = || {
+            while failed.lock().expect("no panic while held").is_none() {
+                let Some((scenario, kernel)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                let slot = pairs.iter().position(|p| std::ptr::eq(p.0, *scenario) && std::ptr::eq(p.1, *kernel));
+                match run::run(scenario, kernel, accelerator, &options, cache, ui) {
+                    Ok(record) => {
+                        *records[slot.expect("it is one of them")].lock().expect("no panic while held") = Some(record);
+                    }
+                    Err(error) => *failed.lock().expect("no panic while held") = Some(error),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..side_by_side(pairs) {
+                scope.spawn(work);
+            }
+        });
+        match failed.into_inner().expect("all threads have ended") {
+            Some(error) => Err(error),
+            None => Ok(records.into_iter().filter_map(|r| r.into_inner().expect("all threads have ended")).collect()),
+        }
+    }
+
+    /// Writes the file if one was asked for, and the text to standard output.
+    pub fn show(&self, file: &ResultFile, target: Option<&Target>) -> Result<()> {
+        if let Some(target) = target {
+            target.write(file)?;
+        }
+        let mut text = crate::report::text::of(file);
+        if self.timings {
+            text += &format!("\n{}", crate::report::text::timings(&file.results));
+        }
+        // Whoever reads may stop early.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Guests that fit side by side: one per processor, and no more than the free memory holds.
+fn side_by_side(pairs: &[(&Scenario, &Kernel)]) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let largest = pairs.iter().map(|(scenario, _)| u64::from(scenario.guest.memory_mib)).max().unwrap_or(1);
+    let memory = available_memory_mib().map_or(usize::MAX, |free| (free / (largest + QEMU_MIB)) as usize);
+    processors.min(memory).min(pairs.len()).max(1)
+}
+
+/// What QEMU takes beside the guest's memory.
+const QEMU_MIB: u64 = 200;
+
+fn available_memory_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)
+}

@@ -1,0 +1,66 @@
+//! The command line: one file per subcommand, and what they have in common.
+
+mod kernel;
+mod measure;
+mod report;
+mod run;
+mod verify;
+
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::stop;
+use clap::Parser;
+use clap::error::ErrorKind;
+
+/// Reproduces, proves and bisects kernel memory leaks in NFS directory listing.
+///
+/// Exit status: 0 clean or proven; 1 a leak, or not proven; 125 this kernel cannot be judged; 128 the machine failed;
+/// 129 usage; 130 and 143 stopped by a signal.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Verify(verify::Args),
+    Run(run::Args),
+    Kernel(kernel::Args),
+    Report(report::Args),
+}
+
+/// Does what the command line says. Errors are told in one sentence on standard error.
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refused(&refusal),
+    };
+    match stop::install().and_then(|()| obey(&arguments.command)) {
+        Ok(exit) => exit,
+        Err(error) => told(&error),
+    }
+}
+
+fn obey(command: &Command) -> Result<Exit> {
+    match command {
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Kernel(arguments) => kernel::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+    }
+}
+
+fn told(error: &Error) -> Exit {
+    eprintln!("dirleak: {error}");
+    error.exit()
+}
+
+/// clap ends with 2 on its own, which `git bisect run` would take for a bad commit.
+fn refused(refusal: &clap::Error) -> Exit {
+    let asked = matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    // A closed pipe is no reason to panic.
+    let _ = refusal.print();
+    if asked { Exit::Clean } else { Exit::Usage }
+}

@@ -1,0 +1,48 @@
+//! `dirleak run`: scenarios on one kernel.
+
+use super::measure::Measure;
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::kernel;
+use crate::report::record::{ResultFile, RunRecord, Verdict};
+use crate::ui::Ui;
+
+/// Run scenarios on a kernel and say whether it leaks.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// What to boot: a series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a kernel.
+    #[arg(long, value_name = "SPEC")]
+    kernel: String,
+    /// Scenarios by name, or TOML files by path.
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+/// Runs, shows, and gives the status of the worst verdict.
+pub fn run(arguments: &Args) -> Result<Exit> {
+    let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
+    let target = arguments.measure.target()?;
+    let ui = Ui::new();
+    let cache = Cache::open()?;
+    let kernel = kernel::resolve(&arguments.kernel, &kernel::Options::default(), &cache, &ui)?;
+    let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
+    let mut file = ResultFile::new();
+    file.results = arguments.measure.run(&pairs, &cache, &ui)?;
+    arguments.measure.show(&file, target.as_ref())?;
+    Ok(exit(&file.results))
+}
+
+/// 1 if anything leaks or lists wrongly, 125 if anything could not be judged, else 0.
+fn exit(records: &[RunRecord]) -> Exit {
+    let has = |verdicts: &[Verdict]| records.iter().any(|r| verdicts.contains(&r.verdict));
+    if has(&[Verdict::Leak]) {
+        Exit::Leak
+    } else if has(&[Verdict::Undecided, Verdict::Unsupported, Verdict::Crash, Verdict::Broken]) {
+        Exit::CannotJudge
+    } else {
+        Exit::Clean
+    }
+}

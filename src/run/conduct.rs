@@ -1,0 +1,263 @@
+//! The course of a run: controls first, then blocks of a dose round and a control round until they decide, then the
+//! call sites, and a last reading after unmount.
+
+use super::record::{Outcome, Reading};
+use super::stage::Stage;
+use super::{Options, names_control};
+use crate::guest::protocol::{Answer, Order, Worked};
+use crate::probe::Sample;
+use crate::probe::traces::{Site, since};
+use crate::report::record::RoundKind;
+use crate::ui::Task;
+use crate::verdict::judge::{LOOKS, Says, judge};
+use crate::verdict::{Block, growth};
+use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+type Step<T> = Result<T, Ended>;
+
+/// Listings before anything counts, so that what is allocated once at first use is there.
+const WARM_UP: u64 = 2;
+/// Growth of a cache in one block from which on its call sites are watched, in objects.
+const WATCHED_GROWTH: i64 = 8;
+/// Caches whose call sites are watched at most.
+const MOST_WATCHED: usize = 16;
+
+/// Runs the guest from boot to its last word and writes into `outcome` what was seen.
+pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &Task) -> Step<()> {
+    let begin = Instant::now();
+    let mut course = Course { vm: stage.boot()?, task, outcome, spread: stage.scenario.rounds.doses, longest: 0.0 };
+    let names = course.boot()?;
+    course.outcome.time("boot and set up", begin);
+    let begin = Instant::now();
+    let baseline = course.controls(&names)?;
+    course.outcome.time("controls", begin);
+    let begin = Instant::now();
+    let last = course.blocks(&baseline, options)?;
+    course.outcome.time("rounds", begin);
+    let begin = Instant::now();
+    course.unmount(&baseline, last, options)?;
+    let console = course.vm.finish()?;
+    outcome.complaints = console.unmount_complaints().to_vec();
+    outcome.time("unmount and end", begin);
+    Ok(())
+}
+
+struct Course<'a> {
+    vm: Vm,
+    task: &'a Task,
+    outcome: &'a mut Outcome,
+    /// The smaller and the larger dose.
+    spread: [u64; 2],
+    /// Seconds of the longest round so far, which all later rounds last.
+    longest: f64,
+}
+
+impl Course<'_> {
+    /// Waits until the stage is set; gives the caches in which names will be.
+    fn boot(&mut self) -> Step<Vec<String>> {
+        let began = Instant::now();
+        let mut answer = self.vm.answer(BOOT_LIMIT)?;
+        loop {
+            match answer {
+                Answer::Hello { release } => {
+                    self.outcome.time("guest: kernel", began);
+                    self.outcome.record.kernel.release = release;
+                }
+                Answer::Step { name, seconds } => {
+                    self.outcome.time_of(&format!("guest: {name}"), seconds);
+                    self.task.note(&name);
+                }
+                Answer::Ready { object_bytes, name_allocations } => {
+                    let caches = names_control::caches(&name_allocations, &object_bytes);
+                    self.outcome.object_bytes = object_bytes;
+                    self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();
+                    return Ok(caches);
+                }
+                other => return Err(unexpected(&other)),
+            }
+            answer = self.vm.answer(crate::vm::machine::SILENCE_LIMIT)?;
+        }
+    }
+
+    /// Both positive controls, around the warm-up; gives the first reading that counts.
+    fn controls(&mut self, names: &[String]) -> Step<Sample> {
+        self.task.note("controls");
+        let before = self.glance()?;
+        self.done(&Order::Hold)?;
+        let warm = self.work(WARM_UP, 0, 0.0)?;
+        let cached = names_control::count(&self.sites(names)?);
+        let held = self.glance()?;
+        self.done(&Order::Release)?;
+        let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
+        let kept = names_control::count(&self.sites(names)?);
+        self.outcome.controls(&before, &held, &baseline, cached, cached - kept);
+        // Rounds are as long as the larger dose takes, with a tenth to spare.
+        self.longest = 1.1 * warm.listing_seconds / WARM_UP as f64 * self.spread[1] as f64;
+        Ok(baseline)
+    }
+
+    /// Blocks until they decide or the last look is over; gives the last reading.
+    fn blocks(&mut self, baseline: &Sample, options: &Options) -> Step<Sample> {
+        let mut doses = Doses::new(self.spread, options.seed);
+        let mut last = baseline.clone();
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
+        for look in LOOKS {
+            while blocks.len() < look {
+                let dose = doses.next();
+                self.task.note(&format!("block {} of at most {}", blocks.len() + 1, LOOKS[LOOKS.len() - 1]));
+                let (block, after) = self.block(dose, &last)?;
+                if watched.is_empty() {
+                    watched = self.sites(&growing(&block))?;
+                }
+                blocks.push(block);
+                last = after;
+            }
+            let net = growth(&baseline.objects, &last.objects);
+            let judgement = judge(&blocks, &net, options.min_rate);
+            let says = judgement.says();
+            self.outcome.judgement = Some(judgement);
+            if says != Says::Undecided || self.outcome.broken.is_some() {
+                break;
+            }
+        }
+        let caches: Vec<String> = watched.keys().cloned().collect();
+        let now = self.sites(&caches)?;
+        self.outcome.sites = now.iter().map(|(cache, sites)| (cache.clone(), since(&watched[cache], sites))).collect();
+        Ok(last)
+    }
+
+    /// A dose round and a control round, both as long and with as many opens as the larger dose.
+    fn block(&mut self, dose: u64, before: &Sample) -> Step<(Block, Sample)> {
+        let most = self.spread[1];
+        let at_least = self.longest;
+        self.work(dose, most - dose, at_least)?;
+        let between = self.settle(RoundKind::Dose, dose)?;
+        self.work(0, most, at_least)?;
+        let after = self.settle(RoundKind::Control, 0)?;
+        let block = Block {
+            dose,
+            growth: growth(&before.objects, &after.objects),
+            control: growth(&between.objects, &after.objects),
+        };
+        Ok((block, after))
+    }
+
+    /// Waits for late frees as long as asked, unmounts and reads.
+    fn unmount(&mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
+        let rested = Instant::now();
+        if self.outcome.grows() {
+            while rested.elapsed() < options.settle {
+                self.task.note("waiting for late frees");
+                std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::child::POLL * 50));
+                crate::stop::check()?;
+                last = self.glance()?;
+            }
+        }
+        self.outcome.net = growth(&baseline.objects, &last.objects);
+        self.done(&Order::Unmount)?;
+        let unmounted = self.settle(RoundKind::Unmount, 0)?;
+        self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
+        Ok(())
+    }
+
+    fn ask(&mut self, order: &Order) -> Step<Answer> {
+        let task = self.task;
+        self.vm.ask(order, |step, _| task.note(step))
+    }
+
+    fn done(&mut self, order: &Order) -> Step<()> {
+        match self.ask(order)? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: f64) -> Step<Worked> {
+        match self.ask(&Order::Work { listings, fillers, at_least_seconds })? {
+            Answer::Worked(worked) => {
+                self.longest = self.longest.max(worked.seconds);
+                self.outcome.worked(&worked);
+                Ok(worked)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn glance(&mut self) -> Step<Sample> {
+        match self.ask(&Order::Glance)? {
+            Answer::Sample { sample, .. } => Ok(sample),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn settle(&mut self, kind: RoundKind, dose: u64) -> Step<Sample> {
+        match self.ask(&Order::Settle)? {
+            Answer::Sample { sample, settled_seconds } => {
+                self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
+                Ok(sample)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn sites(&mut self, caches: &[String]) -> Step<BTreeMap<String, Vec<Site>>> {
+        if caches.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match self.ask(&Order::Sites { caches: caches.to_vec() })? {
+            Answer::Sites { sites } => Ok(sites),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// The caches of a block that grew most.
+fn growing(block: &Block) -> Vec<String> {
+    let mut grown: Vec<_> = block.growth.iter().filter(|(_, n)| **n >= WATCHED_GROWTH).collect();
+    grown.sort_by_key(|(_, n)| -**n);
+    grown.into_iter().take(MOST_WATCHED).map(|(name, _)| name.clone()).collect()
+}
+
+/// Doses in random order, in pairs of a small and a large one, so that any two blocks have both.
+struct Doses {
+    spread: [u64; 2],
+    lot: ChaCha8Rng,
+    drawn: Vec<u64>,
+}
+
+impl Doses {
+    fn new(spread: [u64; 2], seed: u64) -> Self {
+        Self { spread, lot: ChaCha8Rng::seed_from_u64(seed), drawn: Vec::new() }
+    }
+
+    fn next(&mut self) -> u64 {
+        if self.drawn.is_empty() {
+            self.drawn.extend(self.spread);
+            self.drawn.shuffle(&mut self.lot);
+        }
+        self.drawn.pop().expect("two were drawn")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_blocks_has_both_doses_in_an_order_that_the_seed_gives() {
+        let draw = |seed| {
+            let mut doses = Doses::new([4, 16], seed);
+            (0..12).map(|_| doses.next()).collect::<Vec<_>>()
+        };
+        let doses = draw(7);
+        assert_eq!(doses, draw(7));
+        assert!(doses.chunks(2).all(|pair| pair[0] != pair[1]));
+        assert!((0..50).any(|seed| draw(seed) != doses));
+    }
+}

@@ -1,0 +1,78 @@
+//! One run: boot a kernel, let the guest do rounds until the samples decide, and write down what was seen.
+
+mod conduct;
+mod names_control;
+mod record;
+mod stage;
+
+pub use record::Outcome;
+
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::kernel::Kernel;
+use crate::report::record::{RunRecord, Verdict};
+use crate::scenario::Scenario;
+use crate::ui::Ui;
+use crate::vm::machine::Ended;
+use crate::vm::qemu::Accelerator;
+use std::time::{Duration, Instant};
+
+/// What the user can say about judging.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Of all that is drawn by lot.
+    pub seed: u64,
+    /// The smallest rate that counts, in objects per unit.
+    pub min_rate: f64,
+    /// How long to wait for late frees before growth is called a leak.
+    pub settle: Duration,
+    /// Whether growth that unmounting frees is a leak.
+    pub strict: bool,
+    /// The whole run's time.
+    pub limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 42,
+            min_rate: crate::verdict::judge::MIN_RATE,
+            settle: Duration::ZERO,
+            strict: false,
+            limit: Duration::from_secs(900),
+        }
+    }
+}
+
+/// Runs one scenario on one kernel. Whatever the guest does ends in a record; an error is ours or the machine's.
+pub fn run(
+    scenario: &Scenario,
+    kernel: &Kernel,
+    accelerator: Accelerator,
+    options: &Options,
+    cache: &Cache,
+    ui: &Ui,
+) -> Result<RunRecord> {
+    let begin = Instant::now();
+    let mut outcome = Outcome::new(scenario, kernel, accelerator, options);
+    if let Some(shortfall) = scenario.memory_shortfall() {
+        return Ok(outcome.ended(Verdict::Unsupported, shortfall));
+    }
+    let stage = stage::Stage::prepare(scenario, kernel, accelerator, options, cache, ui)?;
+    outcome.time("prepare", begin);
+    let task = ui.task(format!("{} on {}", scenario.name, kernel.spec));
+    let result = conduct::conduct(&stage, options, &mut outcome, &task);
+    outcome.record.seconds = begin.elapsed().as_secs_f64();
+    outcome.record.console_log = Some(stage.console_log().display().to_string());
+    let record = match result {
+        Ok(()) => outcome.judged(),
+        Err(Ended::Error(error)) => return Err(error),
+        Err(Ended::Unsupported(sentence)) => outcome.ended(Verdict::Unsupported, sentence),
+        Err(Ended::Crash { kind, sentence, lines }) => {
+            outcome.record.console_lines = lines;
+            outcome.crashed(&kind, sentence)
+        }
+    };
+    task.done(record.verdict.word());
+    Ok(record)
+}

@@ -1,0 +1,369 @@
+//! What a run has seen so far, and the record that it becomes.
+
+use super::Options;
+use crate::guest::protocol::Worked;
+use crate::kernel::Kernel;
+use crate::probe::traces::Site;
+use crate::probe::{Sample, hold};
+use crate::report::record::{
+    Bounds, CallSite, Controls, CounterBound, Finding, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup, Source,
+    Timing, Verdict,
+};
+use crate::report::sentence;
+use crate::scenario::{Scenario, ServerKind};
+use crate::verdict::Growth;
+use crate::verdict::fit::Fit;
+use crate::verdict::judge::{CONFIDENCE, Judgement, Says};
+use crate::vm::console::Complaint;
+use crate::vm::qemu::Accelerator;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// The control's objects may be off by the noise of a counter at rest.
+const CONTROL_NOISE_OBJECTS: i64 = 2;
+/// Bounds that a record keeps of counters that do not leak.
+const KEPT_BOUNDS: usize = 5;
+/// Sources of the design that this probe does not read.
+const NOT_LOOKED_FOR: [&str; 3] = ["pages", "vmalloc", "percpu"];
+
+/// One reading at rest and what was done before it.
+pub struct Reading {
+    pub kind: RoundKind,
+    pub dose: u64,
+    pub sample: Sample,
+    pub settled_seconds: Option<f64>,
+}
+
+/// Everything that one run has seen.
+pub struct Outcome {
+    pub record: RunRecord,
+    pub judgement: Option<Judgement>,
+    /// What was wrong with the first listing that was wrong.
+    pub broken: Option<String>,
+    pub object_bytes: BTreeMap<String, u64>,
+    /// Growth by call site over all blocks but the first, by cache.
+    pub sites: BTreeMap<String, Vec<Site>>,
+    /// Growth from the first reading that counts to the last before unmount.
+    pub net: Growth,
+    /// The same, to the reading after unmount.
+    pub net_unmounted: Growth,
+    pub complaints: Vec<Complaint>,
+    readings: Vec<Reading>,
+    unsettled: u64,
+    begin: Instant,
+    last_reading: Option<Instant>,
+    last_dose: Option<Instant>,
+    min_rate: f64,
+    strict: bool,
+}
+
+impl Outcome {
+    pub fn new(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> Self {
+        let kernel = KernelRecord {
+            spec: kernel.spec.clone(),
+            release: kernel.release.clone(),
+            image_sha256: kernel.image_sha256.clone(),
+            patches: kernel.patches.clone(),
+            source_version: kernel.source_version.clone(),
+        };
+        let mut record = RunRecord::begin(&scenario.name, kernel, options.seed);
+        record.accelerator = accelerator.name().into();
+        record.entries = scenario.directory.entries;
+        record.not_looked_for = NOT_LOOKED_FOR.map(str::to_owned).into();
+        // A call that was never made is a fact, too.
+        record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
+        record.setup = Some(setup(scenario));
+        Self {
+            record,
+            judgement: None,
+            broken: None,
+            object_bytes: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            net: Growth::new(),
+            net_unmounted: Growth::new(),
+            complaints: Vec::new(),
+            readings: Vec::new(),
+            unsettled: 0,
+            begin: Instant::now(),
+            last_reading: None,
+            last_dose: None,
+            min_rate: options.min_rate,
+            strict: options.strict,
+        }
+    }
+
+    /// A phase ended that began at `begin`.
+    pub fn time(&mut self, phase: &str, begin: Instant) {
+        self.time_of(phase, begin.elapsed().as_secs_f64());
+    }
+
+    /// A phase took this long.
+    pub fn time_of(&mut self, phase: &str, seconds: f64) {
+        self.record.timings.push(Timing { phase: phase.into(), seconds });
+    }
+
+    /// A round's work is done.
+    pub fn worked(&mut self, worked: &Worked) {
+        let record = &mut self.record;
+        record.listings += worked.listings;
+        record.cold_listings += worked.cold_listings;
+        record.complete_listings += worked.complete_listings;
+        for (name, calls) in &worked.rpcs {
+            *record.rpcs.entry(name.clone()).or_default() += calls;
+        }
+        if worked.listings > 0 {
+            self.last_dose = Some(Instant::now());
+        }
+        if self.broken.is_none() {
+            self.broken = worked.broken.clone();
+        }
+    }
+
+    /// A reading at rest came in.
+    pub fn reading(&mut self, reading: Reading) {
+        let seconds = self.last_reading.unwrap_or(self.begin).elapsed().as_secs_f64();
+        self.last_reading = Some(Instant::now());
+        self.unsettled += u64::from(reading.settled_seconds.is_none());
+        if matches!(reading.kind, RoundKind::Dose | RoundKind::Control)
+            && let Some(dose) = self.last_dose
+        {
+            self.record.settled_seconds = dose.elapsed().as_secs_f64();
+        }
+        let (kind, dose) = (reading.kind, reading.dose);
+        self.record.rounds.push(Round { dose, samples: BTreeMap::new(), kind, seconds });
+        self.readings.push(reading);
+    }
+
+    /// The positive controls: readings of the held objects, and names at their call site before and after rest.
+    pub fn controls(&mut self, before: &Sample, held: &Sample, after: &Sample, cached: i64, removed: i64) {
+        let of = |sample: &Sample| sample.objects.get(hold::CACHE).copied().unwrap_or(0);
+        self.record.controls = Controls {
+            held: hold::HELD as i64,
+            seen: of(held) - of(before),
+            left: of(after) - of(before),
+            names_cached: cached,
+            names_removed: removed,
+        };
+    }
+
+    /// Whether something has been found to grow.
+    pub fn grows(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|j| !j.leaks().is_empty())
+    }
+
+    /// The record of a run that could not be judged, and why.
+    pub fn ended(mut self, verdict: Verdict, reason: String) -> RunRecord {
+        self.fill();
+        self.record.verdict = verdict;
+        self.record.reason = reason;
+        self.record
+    }
+
+    /// The record of a crash; memory that ran out after rounds which already decide is the leak itself.
+    pub fn crashed(mut self, kind: &str, sentence: String) -> RunRecord {
+        if kind == "out of memory" && self.grows() && self.record.controls_seen().is_ok() {
+            self.fill();
+            self.record.findings = self.findings();
+            self.record.verdict = Verdict::Leak;
+            let leak = sentence::of(&self.record);
+            self.record.reason = format!("{} Then {sentence}", leak);
+            return self.record;
+        }
+        self.ended(Verdict::Crash, sentence)
+    }
+
+    /// The record of a run that came to its end.
+    pub fn judged(mut self) -> RunRecord {
+        self.fill();
+        self.record.findings = self.findings();
+        let (verdict, reason) = self.verdict();
+        self.record.verdict = verdict;
+        self.record.reason = match reason {
+            Some(reason) => reason,
+            None => sentence::of(&self.record),
+        };
+        self.record
+    }
+
+    /// The verdict; a leak and a clean kernel are told by their numbers, everything else by a reason.
+    fn verdict(&self) -> (Verdict, Option<String>) {
+        if let Some(broken) = &self.broken {
+            return (Verdict::Broken, Some(broken.clone()));
+        }
+        if let Err(missed) = self.record.controls_seen() {
+            return (Verdict::Undecided, Some(missed));
+        }
+        let leaks = |f: &Finding| f.survives_unmount || self.strict;
+        if self.record.findings.iter().any(leaks) {
+            return (Verdict::Leak, None);
+        }
+        match self.judgement.as_ref().map(Judgement::says) {
+            Some(Says::Clean) => (Verdict::Clean, None),
+            // Nothing survives unmount, and nothing else is open.
+            Some(Says::Leak) if self.nothing_open() => (Verdict::Clean, None),
+            _ => (Verdict::Undecided, Some(self.open_question())),
+        }
+    }
+
+    fn nothing_open(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|j| j.counters.iter().all(|c| c.says != Says::Undecided))
+    }
+
+    fn open_question(&self) -> String {
+        let open = self.judgement.iter().flat_map(|j| &j.counters).filter(|c| c.says == Says::Undecided);
+        let mut open: Vec<_> = open.collect();
+        open.sort_by(|a, b| (b.fit.high - b.fit.low).total_cmp(&(a.fit.high - a.fit.low)));
+        let unsettled = match self.unsettled {
+            0 => String::new(),
+            n => format!("; {n} readings never came to rest"),
+        };
+        match open.first() {
+            Some(c) => format!(
+                "{} counters are too noisy to judge, most of all {}, which grows by {:.2} to {:.2} per {}{unsettled}",
+                open.len(),
+                c.name,
+                c.fit.low,
+                c.fit.high,
+                self.record.unit
+            ),
+            None => format!("no counter was read{unsettled}"),
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let leaks = self.judgement.iter().flat_map(Judgement::leaks);
+        let slab = leaks.map(|counter| {
+            let rate = rate(&counter.fit);
+            let net = self.net.get(&counter.name).copied().unwrap_or(0);
+            let unmounted = self.net_unmounted.get(&counter.name).copied().unwrap_or(0);
+            let rpcs = self.record.readdir_calls() as f64 / self.record.listings.max(1) as f64;
+            Finding {
+                source: Source::Slab,
+                name: counter.name.clone(),
+                objects_per_listing: rate,
+                bytes_per_listing: rate.estimate * *self.object_bytes.get(&counter.name).unwrap_or(&0) as f64,
+                survives_unmount: 2 * unmounted >= net,
+                call_sites: call_sites(self.sites.get(&counter.name).map_or(&[], Vec::as_slice)),
+                objects_per_rpc: rate.per(rpcs),
+                objects_per_entry: rate.per(self.record.entries as f64),
+                net_objects: net,
+            }
+        });
+        slab.chain(self.unmount_findings()).collect()
+    }
+
+    /// One finding per kind of complaint.
+    fn unmount_findings(&self) -> Vec<Finding> {
+        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+        self.complaints.iter().for_each(|c| *kinds.entry(c.kind).or_default() += 1);
+        let per_listing = |count: u64| {
+            let rate = count as f64 / self.record.listings.max(1) as f64;
+            Rate { estimate: rate, low: rate, high: rate }
+        };
+        let finding = |(kind, count): (&str, u64)| Finding {
+            source: Source::Unmount,
+            name: kind.to_owned(),
+            objects_per_listing: per_listing(count),
+            bytes_per_listing: 0.0,
+            survives_unmount: true,
+            call_sites: Vec::new(),
+            objects_per_rpc: None,
+            objects_per_entry: None,
+            net_objects: count as i64,
+        };
+        kinds.into_iter().map(finding).collect()
+    }
+
+    /// What a record holds whatever the verdict.
+    fn fill(&mut self) {
+        let first = self.readings.first().map(|r| r.sample.clone()).unwrap_or_default();
+        let moved = |name: &String| {
+            let before = first.objects.get(name);
+            self.readings.iter().any(|r| r.sample.objects.get(name) != before)
+        };
+        for (round, reading) in self.record.rounds.iter_mut().zip(&self.readings) {
+            let samples = reading.sample.objects.iter().filter(|(name, _)| moved(name));
+            round.samples = samples.map(|(name, n)| (name.clone(), *n)).collect();
+        }
+        self.record.console_lines.extend(self.complaints.iter().map(|c| c.line.clone()));
+        self.record.bounds = self.judgement.as_ref().map(|judgement| Bounds {
+            confidence: CONFIDENCE,
+            min_rate: self.min_rate,
+            counters: judgement.counters.len() as u64,
+            highest: judgement
+                .counters
+                .iter()
+                .take(KEPT_BOUNDS)
+                .map(|c| CounterBound { source: Source::Slab, name: c.name.clone(), objects_per_listing: rate(&c.fit) })
+                .collect(),
+        });
+    }
+}
+
+impl RunRecord {
+    /// READDIR and READDIRPLUS calls.
+    fn readdir_calls(&self) -> u64 {
+        ["READDIR", "READDIRPLUS"].iter().filter_map(|name| self.rpcs.get(*name)).sum()
+    }
+
+    /// Whether this run has proven that it would have seen a leak; if not, what was missed.
+    fn controls_seen(&self) -> Result<(), String> {
+        let c = &self.controls;
+        let entries = self.entries as i64;
+        if (c.seen - c.held).abs() > CONTROL_NOISE_OBJECTS || c.left.abs() > CONTROL_NOISE_OBJECTS {
+            return Err(format!(
+                "the control failed: of {} objects held on purpose the probe saw {}, and {} after their release",
+                c.held, c.seen, c.left
+            ));
+        }
+        if c.names_removed < entries {
+            return Err(format!(
+                "the control failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
+                c.names_cached, c.names_removed
+            ));
+        }
+        if self.cold_listings < self.listings {
+            let warm = self.listings - self.cold_listings;
+            return Err(format!(
+                "{warm} of {} listings sent no READDIR and came from the client's cache",
+                self.listings
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn rate(fit: &Fit) -> Rate {
+    Rate { estimate: fit.estimate, low: fit.low, high: fit.high }
+}
+
+fn setup(scenario: &Scenario) -> Setup {
+    Setup {
+        server: match scenario.server {
+            ServerKind::Knfsd => "knfsd".into(),
+            ServerKind::Synthetic => "synthetic".into(),
+        },
+        nfs_version: scenario.mount.version.clone(),
+        mount_options: scenario.mount.options.clone(),
+        rsize_bytes: u64::from(scenario.mount.rsize_bytes),
+        getdents_buffer_bytes: scenario.listing.getdents_buffer_bytes as u64,
+        memory_mib: u64::from(scenario.guest.memory_mib),
+        cpus: u64::from(scenario.guest.cpus),
+    }
+}
+
+/// Call sites by function, largest share first, each with its most frequent stack.
+fn call_sites(sites: &[Site]) -> Vec<CallSite> {
+    let total: i64 = sites.iter().map(|s| s.objects).sum();
+    let mut functions: Vec<CallSite> = Vec::new();
+    // Sites come most first, so the first stack of a function is its most frequent one.
+    for site in sites {
+        let share = site.objects as f64 / total as f64;
+        match functions.iter_mut().find(|f| f.function == site.function) {
+            Some(function) => function.share += share,
+            None => functions.push(CallSite { function: site.function.clone(), share, stack: site.stack.clone() }),
+        }
+    }
+    functions.sort_by(|a, b| b.share.total_cmp(&a.share));
+    functions
+}

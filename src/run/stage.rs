@@ -1,0 +1,117 @@
+//! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
+
+use super::Options;
+use crate::cache::Cache;
+use crate::error::{Context, Result};
+use crate::guest::PLAN;
+use crate::guest::protocol::Plan;
+use crate::kernel::Kernel;
+use crate::scenario::{Scenario, ServerKind};
+use crate::server::knfsd::packages;
+use crate::ui::Ui;
+use crate::vm::initramfs::{Archive, Libraries};
+use crate::vm::machine::Vm;
+use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Console logs that are kept.
+const KEPT_LOGS: usize = 200;
+
+/// Everything on disk that one guest needs.
+pub struct Stage {
+    kernel: PathBuf,
+    /// Removed with the stage.
+    scratch: tempfile::TempDir,
+    console_log: PathBuf,
+    memory_mib: u32,
+    cpus: u32,
+    accelerator: Accelerator,
+    limit: Duration,
+    pub scenario: Scenario,
+}
+
+impl Stage {
+    /// Packs the initramfs and finds a name for the log.
+    pub fn prepare(
+        scenario: &Scenario,
+        kernel: &Kernel,
+        accelerator: Accelerator,
+        options: &Options,
+        cache: &Cache,
+        ui: &Ui,
+    ) -> Result<Self> {
+        let scratch = tempfile::tempdir_in(cache.dir("runs")?).machine(|| "cannot write in the cache".into())?;
+        let plan = Plan { scenario: scenario.clone(), seed: options.seed };
+        let mut archive = Archive::new();
+        archive.devices();
+        for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
+            archive.dir(dir, 0o755);
+        }
+        let ourselves = std::env::current_exe().machine(|| "cannot find this program's own file".into())?;
+        archive.program(&ourselves, "/init", &Libraries::of_this_machine())?;
+        archive.file(PLAN, 0o644, serde_json::to_vec(&plan).machine(|| "cannot write the plan".into())?);
+        if scenario.server == ServerKind::Knfsd {
+            packages(cache, ui)?.add_to(&mut archive)?;
+        }
+        archive.write(&scratch.path().join("initramfs"))?;
+        let logs = cache.dir("logs")?;
+        forget_old_logs(&logs);
+        Ok(Self {
+            kernel: kernel.image.clone(),
+            scratch,
+            console_log: log_name(&logs, scenario, kernel),
+            memory_mib: scenario.guest.memory_mib,
+            cpus: scenario.guest.cpus,
+            accelerator,
+            limit: options.limit,
+            scenario: scenario.clone(),
+        })
+    }
+
+    /// Starts the guest.
+    pub fn boot(&self) -> Result<Vm> {
+        let initramfs = self.scratch.path().join("initramfs");
+        let machine = Machine {
+            kernel: &self.kernel,
+            initramfs: Some(&initramfs),
+            command_line: KERNEL_COMMAND_LINE,
+            memory_mib: self.memory_mib,
+            cpus: self.cpus,
+            accelerator: self.accelerator,
+            console_log: &self.console_log,
+        };
+        Vm::start(&machine, self.limit)
+    }
+
+    /// Where the guest's console is written.
+    pub fn console_log(&self) -> &Path {
+        &self.console_log
+    }
+}
+
+/// Forgets the oldest logs, so that the cache does not grow without end.
+fn forget_old_logs(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let mut logs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    logs.sort();
+    for log in &logs[..logs.len().saturating_sub(KEPT_LOGS)] {
+        // Another dirleak may have been faster.
+        let _ = fs::remove_file(log);
+    }
+}
+
+/// Begins with the time, so that names sort by age.
+fn log_name(dir: &Path, scenario: &Scenario, kernel: &Kernel) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let plain = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || "+-".contains(c) { c } else { '_' }).take(60).collect()
+    };
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let (scenario, kernel) = (plain(&scenario.name), plain(&kernel.spec));
+    dir.join(format!("{seconds}-{process}-{number}-{scenario}-{kernel}.log"))
+}

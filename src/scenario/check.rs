@@ -1,0 +1,246 @@
+//! What a scenario's values must be, beyond their types.
+
+use super::{Directory, Made, Mount, Names, Scenario, ServerKind};
+use crate::workload::names::digits_needed;
+
+/// Longest name of a file in Linux (NAME_MAX).
+const NAME_MAX: usize = 255;
+/// More than any NFS server is known to serve in one directory.
+const MAX_ENTRIES: u64 = 100_000_000;
+/// A `struct linux_dirent64` with the longest name, aligned to 8 bytes: a smaller buffer is refused by the kernel as
+/// soon as it meets such a name.
+const LARGEST_RECORD: usize = 280;
+const MAX_BUFFER_BYTES: usize = 16 << 20;
+/// The client rounds what is not a multiple of a page down, and takes no more than 1 MiB, without a word.
+const PAGE: u32 = 4096;
+const MAX_RSIZE_BYTES: u32 = 1 << 20;
+const MIN_MEMORY_MIB: u32 = 64;
+const MAX_MEMORY_MIB: u32 = 1 << 20;
+const MAX_CPUS: u32 = 64;
+const MAX_DOSE: u64 = 1_000_000;
+/// Options that have a key of their own, or that point the mount at another server than the guest's.
+const TAKEN_OPTIONS: [(&str, &str); 9] = [
+    ("vers", "is `mount.version`"),
+    ("nfsvers", "is `mount.version`"),
+    ("v3", "is `mount.version`"),
+    ("v4", "is `mount.version`"),
+    ("minorversion", "is `mount.version`"),
+    ("rsize", "is `mount.rsize_bytes`"),
+    ("addr", "is set by the guest"),
+    ("clientaddr", "is set by the guest"),
+    ("mountaddr", "is set by the guest"),
+];
+
+/// A value that cannot be, and the key it belongs to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    pub key: &'static str,
+    pub message: String,
+}
+
+type Check = Result<(), Complaint>;
+
+fn complain(key: &'static str, message: impl Into<String>) -> Check {
+    Err(Complaint { key, message: message.into() })
+}
+
+fn in_range<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, low: T, high: T) -> Check {
+    if value < low || value > high {
+        return complain(key, format!("`{key}` is {value}; it must be between {low} and {high}"));
+    }
+    Ok(())
+}
+
+/// The first value that cannot be.
+pub(super) fn check(scenario: &Scenario) -> Check {
+    commits(scenario)?;
+    directory(scenario)?;
+    mount(&scenario.mount, scenario.server)?;
+    let buffer = scenario.listing.getdents_buffer_bytes;
+    in_range("listing.getdents_buffer_bytes", buffer, LARGEST_RECORD, MAX_BUFFER_BYTES)?;
+    in_range("guest.memory_mib", scenario.guest.memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB)?;
+    in_range("guest.cpus", scenario.guest.cpus, 1, MAX_CPUS)?;
+    let [small, large] = scenario.rounds.doses;
+    in_range("rounds.doses", small, 1, MAX_DOSE)?;
+    in_range("rounds.doses", large, 1, MAX_DOSE)?;
+    if small >= large {
+        return complain(
+            "rounds.doses",
+            format!("`rounds.doses` is [{small}, {large}]; the second must be the larger"),
+        );
+    }
+    Ok(())
+}
+
+fn commits(scenario: &Scenario) -> Check {
+    for (key, commit) in [("introduced_by", &scenario.introduced_by), ("fixed_by", &scenario.fixed_by)] {
+        let Some(commit) = commit else { continue };
+        if !(7..=40).contains(&commit.len()) || !commit.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return complain(key, format!("`{key}` is \"{commit}\", not 7 to 40 hexadecimal digits of a commit"));
+        }
+    }
+    if scenario.sets.iter().any(String::is_empty) {
+        return complain("sets", "`sets` holds an empty name");
+    }
+    Ok(())
+}
+
+fn directory(scenario: &Scenario) -> Check {
+    let Directory { entries, names, made } = &scenario.directory;
+    in_range("directory.entries", *entries, 1, MAX_ENTRIES)?;
+    match names {
+        Names::Random { min_bytes, max_bytes } => random_names(*min_bytes, *max_bytes, *entries)?,
+        Names::Pattern { pattern } => pattern_names(pattern, *entries)?,
+    }
+    if *made == Made::Mount && scenario.server == ServerKind::Synthetic {
+        return complain(
+            "directory.made",
+            "`directory.made` is \"mount\", but the synthetic server's files are a formula and cannot be made; \
+             use \"export\", or the server \"knfsd\"",
+        );
+    }
+    Ok(())
+}
+
+fn random_names(min: usize, max: usize, entries: u64) -> Check {
+    let key = "directory.names";
+    for (name, value) in [("min_bytes", min), ("max_bytes", max)] {
+        if !(1..=NAME_MAX).contains(&value) {
+            let message = format!("`{key}.{name}` is {value}; it must be between 1 and {NAME_MAX}");
+            return complain(key, message);
+        }
+    }
+    if min > max {
+        return complain(key, format!("`{key}.min_bytes` is {min}, which is more than `max_bytes`, {max}"));
+    }
+    let needed = digits_needed(entries);
+    if min < needed {
+        let message = format!("`{key}.min_bytes` is {min}, but {entries} different names need at least {needed} bytes");
+        return complain(key, message);
+    }
+    Ok(())
+}
+
+fn pattern_names(pattern: &str, entries: u64) -> Check {
+    let key = "directory.names";
+    if !pattern.contains("{n}") {
+        return complain(key, format!("`{key}.pattern` is \"{pattern}\" and must contain {{n}}, the entry's number"));
+    }
+    if let Some(bad) = pattern.chars().find(|c| matches!(c, '/' | '\0')) {
+        return complain(key, format!("`{key}.pattern` contains {bad:?}, which no file's name can hold"));
+    }
+    let longest = pattern.replace("{n}", &entries.to_string()).len();
+    if longest > NAME_MAX {
+        let message = format!("`{key}.pattern` gives names of {longest} bytes; a file's name has at most {NAME_MAX}");
+        return complain(key, message);
+    }
+    Ok(())
+}
+
+fn mount(mount: &Mount, server: ServerKind) -> Check {
+    let version = mount.version.as_str();
+    if !["3", "4.2"].contains(&version) {
+        return complain("mount.version", format!("`mount.version` is \"{version}\"; it must be \"3\" or \"4.2\""));
+    }
+    if version != "3" && server == ServerKind::Synthetic {
+        let message = format!(
+            "`mount.version` is \"{version}\", but the synthetic server speaks version 3 only; use the server \"knfsd\""
+        );
+        return complain("mount.version", message);
+    }
+    in_range("mount.rsize_bytes", mount.rsize_bytes, PAGE, MAX_RSIZE_BYTES)?;
+    if !mount.rsize_bytes.is_multiple_of(PAGE) {
+        let message = format!("`mount.rsize_bytes` is {}; it must be a multiple of {PAGE}", mount.rsize_bytes);
+        return complain("mount.rsize_bytes", message);
+    }
+    options(&mount.options)
+}
+
+fn options(options: &str) -> Check {
+    let key = "mount.options";
+    if let Some(bad) = options.chars().find(|c| c.is_whitespace() || c.is_control()) {
+        return complain(key, format!("`{key}` contains {bad:?}; options are separated by commas alone"));
+    }
+    for option in options.split(',') {
+        let name = option.split('=').next().unwrap_or_default();
+        if let Some((_, instead)) = TAKEN_OPTIONS.iter().find(|(taken, _)| *taken == name) {
+            return complain(key, format!("`{key}` contains \"{option}\", which {instead}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+    use crate::error::Result;
+
+    /// A valid scenario with one line replaced.
+    fn with(old: &str, new: &str) -> Result<super::Scenario> {
+        let valid = "summary = \"s\"\nserver = \"knfsd\"\nfixed_by = \"db531db951f9\"\n[directory]\nentries = 100\n\
+                     names = { min_bytes = 3, max_bytes = 9 }\nmade = \"mount\"\n[mount]\nversion = \"4.2\"\n\
+                     rsize_bytes = 65536\noptions = \"actimeo=0\"\n[listing]\ngetdents_buffer_bytes = 280\n[guest]\n\
+                     memory_mib = 64\ncpus = 1\n[rounds]\ndoses = [1, 2]\n";
+        assert!(valid.contains(old), "{old} is not in the example");
+        parse("x.toml", &valid.replace(old, new))
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_told_with_their_place() {
+        let table = [
+            ("entries = 100", "entries = 0", "x.toml:5:11: `directory.entries` is 0; it must be between 1 and"),
+            ("entries = 100", "entries = -1", "x.toml:5:11: invalid value"),
+            ("entries = 100", "entries = 1000000", "x.toml:6:9: `directory.names.min_bytes` is 3, but 1000000"),
+            ("min_bytes = 3", "min_bytes = 0", "`directory.names.min_bytes` is 0; it must be between 1 and 255"),
+            ("max_bytes = 9", "max_bytes = 256", "`directory.names.max_bytes` is 256"),
+            ("max_bytes = 9", "max_bytes = 2", "which is more than `max_bytes`, 2"),
+            ("min_bytes = 3, ", "", "`names` takes either `min_bytes` and `max_bytes`, or `pattern`"),
+            ("min_bytes = 3, max_bytes = 9", "pattern = \"f\"", "must contain {n}"),
+            ("min_bytes = 3, max_bytes = 9", "pattern = \"a/{n}\"", "contains '/'"),
+            ("min_bytes = 3", "length = 3", "x.toml:6:11: unknown key `length`"),
+            ("version = \"4.2\"", "version = \"4.9\"", "x.toml:9:11: `mount.version` is \"4.9\""),
+            ("\"knfsd\"", "\"synthetic\"", "`directory.made` is \"mount\", but the synthetic server"),
+            ("\"knfsd\"", "\"ganesha\"", "x.toml:2:10: unknown value `ganesha`, expected `knfsd` or `synthetic`"),
+            ("65536", "65537", "must be a multiple of 4096"),
+            ("65536", "1024", "it must be between 4096 and 1048576"),
+            ("actimeo=0", "actimeo=0, ro", "contains ' '"),
+            ("actimeo=0", "ro,vers=3", "contains \"vers=3\", which is `mount.version`"),
+            ("= 280", "= 279", "it must be between 280 and"),
+            ("= 64\n", "= 63\n", "`guest.memory_mib` is 63"),
+            ("cpus = 1", "cpus = 0", "`guest.cpus` is 0"),
+            ("[1, 2]", "[0, 2]", "`rounds.doses` is 0"),
+            ("[1, 2]", "[2, 2]", "x.toml:18:9: `rounds.doses` is [2, 2]; the second must be the larger"),
+            ("db531db951f9", "the second", "not 7 to 40 hexadecimal digits"),
+            ("entries = 100", "entires = 100", "x.toml:5:1: unknown key `entires`, expected"),
+            ("entries = 100\n", "", "missing key `entries`"),
+            ("cpus = 1", "cpus = \"one\"", "x.toml:16:8: invalid type"),
+            ("[guest]", "[guest", "x.toml:14:"),
+        ];
+        for (old, new, expected) in table {
+            let error = with(old, new).unwrap_err();
+            assert_eq!(error.exit(), crate::exit::Exit::Usage);
+            assert!(error.to_string().contains(expected), "{old} -> {new}: {error}");
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_limits_themselves_are_allowed() {
+        for (old, new) in [
+            ("summary", "summary"),
+            ("min_bytes = 3, max_bytes = 9", "min_bytes = 255, max_bytes = 255"),
+            ("min_bytes = 3, max_bytes = 9", "pattern = \"{n}_0123456789abcdef\""),
+            ("= 280", "= 16777216"),
+            ("65536", "4096"),
+        ] {
+            with(old, new).unwrap();
+        }
+    }
+
+    #[test]
+    fn synthetic_speaks_version_3_only() {
+        let text = include_str!("../../scenarios/quick.toml").replace("version = \"3\"", "version = \"4.2\"");
+        let error = parse("quick.toml", &text).unwrap_err().to_string();
+        assert!(error.contains("the synthetic server speaks version 3 only"), "{error}");
+    }
+}

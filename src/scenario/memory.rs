@@ -1,0 +1,92 @@
+//! How much memory the guest needs for a scenario's directory.
+//!
+//! Sizes are those of Linux 6.1 on x86-64 (`object_size` in `/sys/kernel/slab`), with 64 bytes added where slab
+//! debugging records who allocated and who freed an object (two `struct track`). What the kernel can give back at any
+//! time (the client's inodes and dentries) is not counted, its cache of one listing is.
+
+use super::{Names, Scenario, ServerKind};
+
+/// Two `struct track` behind each object.
+const TRACK_BYTES: u64 = 64;
+/// `shmem_inode_cache`: a file of the export.
+const TMPFS_INODE_BYTES: u64 = 760 + TRACK_BYTES;
+/// `dentry`: pins the file of a tmpfs; names of up to 31 bytes are stored in it.
+const DENTRY_BYTES: u64 = 192 + TRACK_BYTES;
+const DENTRY_INLINE_NAME_BYTES: u64 = 31;
+/// `struct nfs_cache_array_entry`: cookie, file id, pointer to the name, length, type.
+const CACHE_ENTRY_BYTES: u64 = 32;
+/// What the check for completeness keeps of a name: an entry in a hash table that is at worst half full, the
+/// allocation's own header, and the listing it was last seen in.
+const CHECK_BYTES: u64 = 2 * 24 + 16 + 4;
+/// The kernel, its initramfs, the servers' programs, and room to work in.
+const KNFSD_BASE_BYTES: u64 = 96 << 20;
+const SYNTHETIC_BASE_BYTES: u64 = 48 << 20;
+
+impl Scenario {
+    /// Memory that the guest needs for this scenario.
+    pub fn memory_needed_mib(&self) -> u64 {
+        let name = self.directory.names.mean_bytes(self.directory.entries);
+        // The client's copy is an allocation of its own; kmalloc's sizes are powers of two above 8.
+        let cached = CACHE_ENTRY_BYTES + (name + 1).next_power_of_two().max(8) + TRACK_BYTES;
+        let (base, file) = match self.server {
+            ServerKind::Synthetic => (SYNTHETIC_BASE_BYTES, 0),
+            ServerKind::Knfsd => (KNFSD_BASE_BYTES, file_bytes(name)),
+        };
+        let per_entry = CHECK_BYTES + name + cached + file;
+        (base + self.directory.entries.saturating_mul(per_entry)).div_ceil(1 << 20)
+    }
+
+    /// Why the guest's memory is too small for this scenario, in a sentence; `None` if it is not.
+    pub fn memory_shortfall(&self) -> Option<String> {
+        let (needed, given) = (self.memory_needed_mib(), u64::from(self.guest.memory_mib));
+        (needed > given).then(|| {
+            format!(
+                "{} entries need about {needed} MiB of memory and the guest of {} has {given} MiB; \
+                 raise guest.memory_mib in the scenario, or make fewer entries with -n",
+                self.directory.entries, self.name
+            )
+        })
+    }
+}
+
+/// A file of a tmpfs.
+fn file_bytes(name: u64) -> u64 {
+    let long_name = if name > DENTRY_INLINE_NAME_BYTES { (name + 25).next_power_of_two() + TRACK_BYTES } else { 0 };
+    TMPFS_INODE_BYTES + DENTRY_BYTES + long_name
+}
+
+impl Names {
+    /// Mean length of `entries` names, rounded up.
+    pub fn mean_bytes(&self, entries: u64) -> u64 {
+        match self {
+            Self::Random { min_bytes, max_bytes } => ((min_bytes + max_bytes) as u64).div_ceil(2),
+            Self::Pattern { pattern } => pattern.replace("{n}", &entries.to_string()).len() as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+
+    #[test]
+    fn more_entries_than_the_guest_can_hold_are_told_with_the_way_out() {
+        let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
+        assert_eq!(scenario.memory_shortfall(), None);
+        scenario.directory.entries = 10_000_000;
+        let sentence = scenario.memory_shortfall().unwrap();
+        assert!(sentence.contains("10000000 entries need about"), "{sentence}");
+        assert!(sentence.contains("the guest of quick has 256 MiB; raise guest.memory_mib"), "{sentence}");
+        scenario.guest.memory_mib = scenario.memory_needed_mib() as u32;
+        assert_eq!(scenario.memory_shortfall(), None);
+    }
+
+    #[test]
+    fn real_files_cost_more_than_a_formula() {
+        let mut scenario = parse("huge-flat.toml", include_str!("../../scenarios/huge-flat.toml")).unwrap();
+        let real = scenario.memory_needed_mib();
+        scenario.server = super::ServerKind::Synthetic;
+        // 100,000 inodes and dentries of some 1.1 KiB, and the servers' programs.
+        assert!(real > scenario.memory_needed_mib() + 100);
+    }
+}

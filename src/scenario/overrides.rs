@@ -1,0 +1,99 @@
+//! What the command line changes in a scenario without writing TOML: `-n ENTRIES` and `-o MOUNTOPTS`.
+
+use super::{Scenario, check};
+use crate::error::{Error, Result};
+
+/// The changes; the default changes nothing.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Make this many directory entries instead of the scenario's number.
+    #[arg(short = 'n', value_name = "ENTRIES")]
+    pub entries: Option<u64>,
+    /// Mount with these options too; where they contradict the scenario's, they win (vers and rsize included).
+    #[arg(short = 'o', value_name = "MOUNTOPTS")]
+    pub mount_options: Option<String>,
+}
+
+impl Overrides {
+    /// Changes `scenario`, and checks that it is still valid.
+    pub fn apply(&self, scenario: &mut Scenario) -> Result<()> {
+        if let Some(entries) = self.entries {
+            scenario.directory.entries = entries;
+        }
+        for option in self.mount_options.iter().flat_map(|o| o.split(',')).filter(|o| !o.is_empty()) {
+            mount_option(option, scenario)?;
+        }
+        check::check(scenario).map_err(|complaint| {
+            let options: Vec<&str> = [("-n", self.entries.is_some()), ("-o", self.mount_options.is_some())]
+                .into_iter()
+                .filter_map(|(option, given)| given.then_some(option))
+                .collect();
+            Error::usage(format!("{} with {}: {}", scenario.name, options.join(" and "), complaint.message))
+        })
+    }
+}
+
+/// The kernel takes the last of contradicting options, so appending overrides; those with a key of their own change it.
+fn mount_option(option: &str, scenario: &mut Scenario) -> Result<()> {
+    let mount = &mut scenario.mount;
+    match option.split_once('=') {
+        Some(("vers" | "nfsvers", version)) => mount.version = version.into(),
+        Some(("rsize", bytes)) => {
+            mount.rsize_bytes = bytes
+                .parse()
+                .map_err(|_| Error::usage(format!("-o rsize={bytes}: {bytes:?} is no number of bytes")))?;
+        }
+        _ => {
+            if !mount.options.is_empty() {
+                mount.options.push(',');
+            }
+            mount.options += option;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+    use super::*;
+
+    fn quick_with(entries: Option<u64>, options: Option<&str>) -> Result<Scenario> {
+        let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
+        scenario.mount.options = "actimeo=0".into();
+        let overrides = Overrides { entries, mount_options: options.map(String::from) };
+        overrides.apply(&mut scenario).map(|()| scenario)
+    }
+
+    #[test]
+    fn nothing_given_changes_nothing() {
+        let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
+        let before = scenario.clone();
+        Overrides::default().apply(&mut scenario).unwrap();
+        assert_eq!(scenario, before);
+    }
+
+    #[test]
+    fn what_is_given_wins() {
+        let scenario = quick_with(Some(2000), Some("nordirplus,actimeo=60,rsize=8192,vers=3")).unwrap();
+        assert_eq!(scenario.directory.entries, 2000);
+        assert_eq!(scenario.mount.options, "actimeo=0,nordirplus,actimeo=60");
+        assert_eq!(scenario.mount.rsize_bytes, 8192);
+        assert_eq!(scenario.mount.version, "3");
+    }
+
+    #[test]
+    fn what_cannot_be_names_the_option() {
+        let table = [
+            (Some(0), None, "quick with -n: `directory.entries` is 0"),
+            (None, Some("vers=4.2"), "quick with -o: `mount.version` is \"4.2\", but the synthetic server"),
+            (None, Some("rsize=many"), "-o rsize=many: \"many\" is no number of bytes"),
+            (None, Some("addr=10.0.0.1"), "contains \"addr=10.0.0.1\", which is set by the guest"),
+            (None, Some("ro, sync"), "contains ' '"),
+        ];
+        for (entries, options, expected) in table {
+            let error = quick_with(entries, options).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A line through growth against dose, and how far it can be trusted.
+//!
+//! The slope is the median of the slopes of all pairs of blocks with different doses (Theil 1950, Sen 1968), which
+//! one outlier among many blocks cannot move. Its half-width is `t * s / sqrt(Sxx)`, widened for the estimator's
+//! efficiency, where `Sxx` is the spread of the doses and `s` the scatter of one block's growth, taken from three
+//! sources: the blocks around their line, the control rounds around theirs, and the difference between the growth
+//! that blocks show at dose 0 and the growth that control rounds show.
+//!
+//! A counter at rest often shows no scatter at all, and a naive interval of width 0 would call one stray object
+//! significant. So `s` is moderated as in Smyth 2004: `PRIOR_FREEDOM` degrees of freedom of the scatter that quiet
+//! counters were measured to have, and a block's growth is never trusted to better than `NOISE_OBJECTS`.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// Growth of a block is never known better than this, in objects.
+const NOISE_OBJECTS: f64 = 2.0;
+/// Scatter of a quiet counter, in objects: one stray object in five blocks.
+const PRIOR_SCATTER: f64 = 0.45;
+/// Weight of that knowledge, in degrees of freedom.
+const PRIOR_FREEDOM: f64 = 4.0;
+/// From this number of blocks on, the one that fits worst is left out of the scatter: a line through so many is not
+/// moved by one of them.
+const TRIM_FROM: usize = 6;
+/// Standard error of the Theil-Sen slope relative to least squares under normal noise (asymptotically).
+const THEIL_SEN: f64 = 1.02;
+
+/// One counter of one block.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// Units made.
+    pub dose: f64,
+    /// Growth over dose round and control round.
+    pub growth: f64,
+    /// Growth over the control round alone.
+    pub control: f64,
+}
+
+/// What is known of a counter's rate, in objects per unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// Degrees of freedom of the scatter of `blocks` blocks.
+fn freedom(blocks: usize) -> f64 {
+    let trimmed = if blocks >= TRIM_FROM { 2.0 } else { 0.0 };
+    PRIOR_FREEDOM + 2.0 * (blocks as f64 - 2.0) + 1.0 - trimmed
+}
+
+/// How many scatters wide the bounds of `blocks` blocks are, so that all of `bounds` bounds hold together with
+/// probability `confidence` (Bonferroni).
+pub fn quantile(blocks: usize, confidence: f64, bounds: f64) -> f64 {
+    let tail = (1.0 - confidence) / (2.0 * bounds);
+    let t = StudentsT::new(0.0, 1.0, freedom(blocks)).expect("degrees of freedom are positive");
+    t.inverse_cdf(1.0 - tail)
+}
+
+/// The line through at least two points of at least two doses; `None` for fewer.
+pub fn fit(points: &[Point], quantile: f64) -> Option<Fit> {
+    let blocks = Line::through(points, |p| p.growth)?;
+    let controls = Line::through(points, |p| p.control)?;
+    let count = points.len() as f64;
+    let mean = points.iter().map(|p| p.dose).sum::<f64>() / count;
+    let spread: f64 = points.iter().map(|p| (p.dose - mean).powi(2)).sum();
+    // A block is two rounds long, so without a dose it grows by twice what a control round does. The five is the
+    // variance of one intercept plus that of twice another.
+    let drift = blocks.intercept - 2.0 * controls.intercept;
+    let drift_variance = 5.0 * (1.0 / count + mean * mean / spread);
+    let squares = blocks.squares + controls.squares + drift * drift / drift_variance;
+    let prior = PRIOR_FREEDOM * PRIOR_SCATTER * PRIOR_SCATTER;
+    let scatter = ((prior + squares) / freedom(points.len())).sqrt();
+    let half_width = THEIL_SEN * (quantile * scatter).max(NOISE_OBJECTS) / spread.sqrt();
+    let estimate = blocks.slope;
+    Some(Fit { estimate, low: estimate - half_width, high: estimate + half_width })
+}
+
+struct Line {
+    slope: f64,
+    intercept: f64,
+    /// Sum of the squares of what is left.
+    squares: f64,
+}
+
+impl Line {
+    fn through(points: &[Point], value: impl Fn(&Point) -> f64) -> Option<Self> {
+        let pairs = points.iter().enumerate().flat_map(|(i, a)| points[..i].iter().map(move |b| (a, b)));
+        let differing = pairs.filter(|(a, b)| a.dose != b.dose);
+        let slope = median(differing.map(|(a, b)| (value(a) - value(b)) / (a.dose - b.dose)).collect())?;
+        let intercept = median(points.iter().map(|p| value(p) - slope * p.dose).collect())?;
+        let mut left: Vec<f64> = points.iter().map(|p| (value(p) - intercept - slope * p.dose).powi(2)).collect();
+        if left.len() >= TRIM_FROM {
+            left.sort_by(f64::total_cmp);
+            left.pop();
+        }
+        Some(Self { slope, intercept, squares: left.iter().sum() })
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(of: &[(f64, f64, f64)]) -> Vec<Point> {
+        of.iter().map(|&(dose, growth, control)| Point { dose, growth, control }).collect()
+    }
+
+    fn fitted(of: &[(f64, f64, f64)]) -> Fit {
+        fit(&points(of), quantile(of.len(), 0.99, 900.0)).unwrap()
+    }
+
+    #[test]
+    fn an_exact_leak_has_its_rate_and_narrow_bounds() {
+        let fit = fitted(&[(32.0, 800.0, 0.0), (128.0, 3200.0, 0.0), (32.0, 800.0, 0.0)]);
+        assert_eq!(fit.estimate, 25.0);
+        assert!(fit.low > 24.9 && fit.high < 25.1, "{fit:?}");
+    }
+
+    #[test]
+    fn one_stray_object_is_not_significant() {
+        let fit = fitted(&[(1.0, 0.0, 0.0), (5.0, 1.0, 0.0), (1.0, 0.0, 0.0), (5.0, 1.0, 0.0)]);
+        assert!(fit.low < 0.0, "{fit:?}");
+    }
+
+    #[test]
+    fn growth_in_dose_and_control_alike_is_no_slope() {
+        let fit = fitted(&[(32.0, 200.0, 100.0), (128.0, 200.0, 100.0), (128.0, 200.0, 100.0)]);
+        assert_eq!(fit.estimate, 0.0);
+        assert!(fit.high < 0.1, "{fit:?}");
+    }
+
+    #[test]
+    fn frees_that_come_a_round_late_cancel() {
+        let late = [(32.0, 0.0, -32.0), (128.0, 0.0, -128.0), (128.0, 0.0, -128.0), (32.0, 0.0, -32.0)];
+        let fit = fitted(&late);
+        assert_eq!(fit.estimate, 0.0);
+        assert!(fit.high < 0.1, "{fit:?}");
+    }
+
+    #[test]
+    fn two_blocks_with_a_step_in_the_larger_dose_are_not_trusted() {
+        let fit = fitted(&[(32.0, 0.0, 0.0), (128.0, 177.0, 0.0)]);
+        assert!(fit.low < 0.0, "{fit:?}");
+    }
+
+    #[test]
+    fn one_outlier_among_six_does_not_move_the_rate() {
+        let mut of: Vec<_> = [32.0, 128.0, 128.0, 32.0, 32.0, 128.0].iter().map(|&d| (d, 25.0 * d, 0.0)).collect();
+        of[2].1 *= 2.0;
+        let fit = fitted(&of);
+        assert!((fit.estimate - 25.0).abs() < 0.5 && fit.low > 20.0, "{fit:?}");
+    }
+
+    #[test]
+    fn one_dose_alone_is_no_line() {
+        assert_eq!(fit(&points(&[(3.0, 1.0, 0.0), (3.0, 1.0, 0.0)]), 5.0), None);
+    }
+}

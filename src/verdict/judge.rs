@@ -1,0 +1,210 @@
+//! Whether the blocks seen so far decide, and what they say.
+
+use super::fit::{Fit, Point, fit, quantile};
+use super::{Block, Growth};
+use std::collections::BTreeSet;
+
+/// Numbers of blocks after which the samples are looked at. Every look costs confidence, so their number is fixed.
+pub const LOOKS: [usize; 6] = [2, 3, 4, 6, 8, 12];
+/// Probability that the bounds of all counters at all looks hold together.
+pub const CONFIDENCE: f64 = 0.99;
+/// The smallest rate that counts, in objects per unit, unless the user says otherwise.
+pub const MIN_RATE: f64 = 0.5;
+/// Clean is not said before this many blocks: two have hardly anything to be compared with.
+const CLEAN_FROM: usize = 3;
+/// Before this many blocks a dose may have come only once, where one jump looks like a slope. Then only what could
+/// not be clearer is called a leak: bounds within `CLEAR_SHARE` of the estimate.
+const EVERY_DOSE_TWICE_FROM: usize = 4;
+const CLEAR_SHARE: f64 = 0.1;
+
+/// What the samples say of one counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// It grows with the dose.
+    Leak,
+    /// It does not grow by as much as counts.
+    Clean,
+    /// The bounds allow both.
+    Undecided,
+}
+
+/// One counter.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    pub name: String,
+    pub fit: Fit,
+    pub says: Says,
+}
+
+/// All counters, highest upper bound first.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    pub counters: Vec<Counter>,
+}
+
+impl Judgement {
+    /// Leak if any counter leaks, clean if all are, else undecided.
+    pub fn says(&self) -> Says {
+        let has = |says| self.counters.iter().any(|c| c.says == says);
+        match () {
+            () if has(Says::Leak) => Says::Leak,
+            () if self.counters.is_empty() || has(Says::Undecided) => Says::Undecided,
+            () => Says::Clean,
+        }
+    }
+
+    /// Those that leak, highest rate first.
+    pub fn leaks(&self) -> Vec<&Counter> {
+        let mut leaks: Vec<_> = self.counters.iter().filter(|c| c.says == Says::Leak).collect();
+        leaks.sort_by(|a, b| b.fit.estimate.total_cmp(&a.fit.estimate));
+        leaks
+    }
+}
+
+/// Judges all counters of the blocks so far. `net` is the growth of the whole run, with whatever was freed late.
+pub fn judge(blocks: &[Block], net: &Growth, min_rate: f64) -> Judgement {
+    let names: BTreeSet<&String> = blocks.iter().flat_map(|b| b.growth.keys()).collect();
+    let width = quantile(blocks.len(), CONFIDENCE, (names.len() * LOOKS.len()) as f64);
+    let total_dose: u64 = blocks.iter().map(|b| b.dose).sum();
+    let mut counters: Vec<Counter> = names
+        .into_iter()
+        .filter_map(|name| {
+            let fit = fit(&points(blocks, name), width)?;
+            let net = net.get(name).copied().unwrap_or(0) as f64;
+            let says = says(&fit, net, total_dose as f64, blocks.len(), min_rate);
+            Some(Counter { name: name.clone(), fit, says })
+        })
+        .collect();
+    counters.sort_by(|a, b| b.fit.high.total_cmp(&a.fit.high));
+    Judgement { counters }
+}
+
+fn points(blocks: &[Block], name: &str) -> Vec<Point> {
+    let of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
+    blocks.iter().map(|b| Point { dose: b.dose as f64, growth: of(&b.growth), control: of(&b.control) }).collect()
+}
+
+/// Growth must be there at the end of the run, too: half of what the rate promises.
+fn says(fit: &Fit, net: f64, total_dose: f64, blocks: usize, min_rate: f64) -> Says {
+    let grows = fit.low > 0.0 && fit.estimate >= min_rate && net >= 0.5 * fit.estimate * total_dose;
+    let clear = blocks >= EVERY_DOSE_TWICE_FROM || fit.low >= (1.0 - CLEAR_SHARE) * fit.estimate;
+    if grows && clear {
+        Says::Leak
+    } else if fit.high < min_rate && blocks >= CLEAN_FROM {
+        Says::Clean
+    } else {
+        Says::Undecided
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of a hundred counters that rest, and one that grows as told by `growth(block number, dose)`, over the
+    /// dose round and over the control round.
+    fn blocks(doses: &[u64], grow: impl Fn(usize, u64) -> (i64, i64)) -> (Vec<Block>, Growth) {
+        let mut net = Growth::new();
+        let make = |(number, &dose): (usize, &u64)| {
+            let (in_dose, in_control) = grow(number, dose);
+            let mut block = Block { dose, ..Block::default() };
+            for quiet in 0..100 {
+                block.growth.insert(format!("quiet-{quiet}"), 0);
+            }
+            block.growth.insert("it".into(), in_dose + in_control);
+            block.control.insert("it".into(), in_control);
+            *net.entry("it".into()).or_default() += in_dose + in_control;
+            block
+        };
+        (doses.iter().enumerate().map(make).collect(), net)
+    }
+
+    fn said(doses: &[u64], grow: impl Fn(usize, u64) -> (i64, i64)) -> Says {
+        let (blocks, net) = blocks(doses, grow);
+        judge(&blocks, &net, MIN_RATE).says()
+    }
+
+    const DOSES: [u64; 12] = [128, 32, 32, 128, 128, 32, 128, 32, 32, 128, 32, 128];
+
+    #[test]
+    fn an_exact_leak_is_clear_after_two_blocks() {
+        assert_eq!(said(&DOSES[..2], |_, dose| (25 * dose as i64, 0)), Says::Leak);
+    }
+
+    #[test]
+    fn one_object_per_listing_is_a_leak() {
+        assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, 0)), Says::Leak);
+    }
+
+    #[test]
+    fn nothing_at_all_is_clean_but_not_before_three_blocks() {
+        assert_eq!(said(&DOSES[..2], |_, _| (0, 0)), Says::Undecided);
+        assert_eq!(said(&DOSES[..3], |_, _| (0, 0)), Says::Clean);
+    }
+
+    #[test]
+    fn one_time_growth_is_no_leak() {
+        for first in 0..3 {
+            for blocks in LOOKS {
+                let says = said(&DOSES[..blocks], |number, _| (if number == first { 500 } else { 0 }, 0));
+                assert_ne!(says, Says::Leak, "block {first} of {blocks}");
+            }
+        }
+        assert_eq!(said(&DOSES[..6], |number, _| (if number == 0 { 500 } else { 0 }, 0)), Says::Clean);
+    }
+
+    #[test]
+    fn drift_with_time_is_no_leak() {
+        assert_eq!(said(&DOSES[..4], |_, _| (40, 40)), Says::Clean);
+    }
+
+    #[test]
+    fn frees_that_come_a_round_late_are_no_leak() {
+        assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, -(dose as i64))), Says::Clean);
+    }
+
+    #[test]
+    fn process_churn_follows_dose_and_control_alike_and_is_no_leak() {
+        // Rounds are equally long and make equally many opens, so what follows those grows the same in all.
+        assert_eq!(said(&DOSES[..4], |_, _| (160, 160)), Says::Clean);
+    }
+
+    #[test]
+    fn a_counter_that_jumps_is_never_accused() {
+        for blocks in LOOKS {
+            for (a, b) in [(0, 1), (1, 3), (0, 3), (2, 3)] {
+                let jumps = |number, _| match number {
+                    n if n == a => (177, 0),
+                    n if n == b => (0, -177),
+                    _ => (0, 0),
+                };
+                assert_ne!(said(&DOSES[..blocks], jumps), Says::Leak, "{a} and {b} of {blocks}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_outlier_on_a_leaking_kernel_only_costs_time() {
+        for outlier in 0..6 {
+            let grow = |number, dose: u64| ((if number == outlier { 50 } else { 25 }) * dose as i64, 0);
+            let (blocks, net) = blocks(&DOSES[..6], grow);
+            let judgement = judge(&blocks, &net, MIN_RATE);
+            assert_eq!(judgement.says(), Says::Leak);
+            let rate = judgement.leaks()[0].fit.estimate;
+            assert!((rate - 25.0).abs() < 1.0, "{rate}");
+        }
+    }
+
+    #[test]
+    fn growth_that_is_gone_at_the_end_is_no_leak() {
+        let (blocks, _) = blocks(&DOSES[..4], |_, dose| (25 * dose as i64, 0));
+        let net = [("it".to_owned(), 3)].into();
+        assert_eq!(judge(&blocks, &net, MIN_RATE).says(), Says::Undecided);
+    }
+
+    #[test]
+    fn less_than_counts_is_clean_where_the_bounds_allow_it() {
+        let third = |_, dose: u64| (dose as i64 / 4, 0);
+        assert_eq!(said(&DOSES[..6], third), Says::Clean);
+    }
+}

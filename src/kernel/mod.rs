@@ -74,7 +74,11 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
     let at_hand = source::cached(wanted.series, cache).filter(|_| !options.refresh);
     let (source, downloaded_bytes) = match at_hand {
         Some(source) => (source, 0),
-        None => source::newest(wanted.series, cache, ui)?,
+        None => {
+            // Before 150 MB are fetched for nothing.
+            tools::check()?;
+            source::newest(wanted.series, cache, ui)?
+        }
     };
     let ingredients = wanted.ingredients(source)?;
     let (stored, built) = match store::find(&ingredients, cache) {

@@ -21,8 +21,9 @@ pub struct Plan {
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub enum Order {
     /// List: `listings` times the NFS mount and `fillers` times the local directory, mixed evenly, then wait until
-    /// the whole has taken `at_least_seconds`.
-    Work { listings: u64, fillers: u64, at_least_seconds: f64 },
+    /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
+    /// were listings of the NFS mount, too.
+    Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
     /// Hold the objects of the positive control.
     Hold,
     /// Let them go.

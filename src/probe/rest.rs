@@ -4,7 +4,13 @@ use super::Sample;
 use super::slab::Slabs;
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
+use nix::unistd::Pid;
+use std::ffi::c_void;
 use std::fs;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 /// How far apart the two readings are that must agree.
@@ -17,6 +23,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Brings caches to rest, then reads them.
 pub struct Rest {
     slabs: Slabs,
+    lru: LruDrain,
 }
 
 /// A reading and how it came about.
@@ -29,8 +36,8 @@ pub struct Rested {
 
 impl Rest {
     /// Over these caches.
-    pub fn new(slabs: Slabs) -> Self {
-        Self { slabs }
+    pub fn new(slabs: Slabs) -> Result<Self> {
+        Ok(Self { slabs, lru: LruDrain::new()? })
     }
 
     /// The caches.
@@ -67,11 +74,53 @@ impl Rest {
     /// callbacks of the first grace period free objects whose own freeing may be deferred to a second one.
     fn quiesce(&self) -> Result<()> {
         for _ in 0..2 {
+            self.lru.drain()?;
             drop_caches()?;
             wait_for_grace_period()?;
         }
         self.slabs.shrink();
         Ok(())
+    }
+}
+
+/// Hands pages in every processor's batch over to the LRU lists.
+///
+/// A page in such a batch has one reference more than drop_caches expects, so it stays, and with it the names of the
+/// last directory that was listed. Kernels before 6.2 do not drain the batches themselves. madvise with MADV_DONTNEED
+/// drains those of the processor it runs on (zap_page_range in mm/memory.c), whatever the memory.
+struct LruDrain {
+    page: NonNull<c_void>,
+    processors: Vec<usize>,
+}
+
+/// The smallest page there is.
+const PAGE_BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
+
+impl LruDrain {
+    fn new() -> Result<Self> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: new memory, which nobody else knows of.
+        let page = unsafe { mmap_anonymous(None, PAGE_BYTES, protection, MapFlags::MAP_PRIVATE) }
+            .machine(|| "cannot map a page".into())?;
+        let allowed = sched_getaffinity(Pid::from_raw(0)).machine(|| "cannot tell the processors".into())?;
+        let processors = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or(false)).collect();
+        Ok(Self { page, processors })
+    }
+
+    fn drain(&self) -> Result<()> {
+        for processor in &self.processors {
+            self.run_on(&[*processor])?;
+            // SAFETY: the page is ours and nothing is kept in it.
+            unsafe { madvise(self.page, PAGE_BYTES.get(), MmapAdvise::MADV_DONTNEED) }
+                .machine(|| "cannot drain LRU batches".into())?;
+        }
+        self.run_on(&self.processors)
+    }
+
+    fn run_on(&self, processors: &[usize]) -> Result<()> {
+        let mut set = CpuSet::new();
+        processors.iter().try_for_each(|n| set.set(*n)).machine(|| "too many processors".into())?;
+        sched_setaffinity(Pid::from_raw(0), &set).machine(|| "cannot choose a processor".into())
     }
 }
 

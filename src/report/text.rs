@@ -38,6 +38,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 pub fn details(record: &RunRecord) -> String {
     let mut text = sentence::of(record) + "\n";
     text += &work(record);
+    text += &trust(record);
     for finding in &record.findings {
         if !finding.call_sites.is_empty() {
             text += &format!("  {}:\n", sentence::amount(finding, &record.unit));
@@ -68,10 +69,27 @@ fn work(record: &RunRecord) -> String {
     let calls = if calls.is_empty() { String::new() } else { format!("; RPCs: {}", calls.join(", ")) };
     let (times, cold) = (record.listings, record.cold_listings);
     format!(
-        "  {times} times: {} of {} entries, {cold} cold{calls}
+        "  {times} x {} of {} entries, {cold} cold{calls}
 ",
         record.unit, record.entries
     )
+}
+
+/// Why the verdict can be believed, and what it says nothing about.
+fn trust(record: &RunRecord) -> String {
+    let c = &record.controls;
+    if c.held == 0 {
+        return String::new();
+    }
+    let mut text = format!(
+        "  controls: {} of {} objects held on purpose were seen, {} after their release; of the names in the cache \
+         {} were seen and {} dropped\n",
+        c.seen, c.held, c.left, c.names_cached, c.names_removed
+    );
+    if !record.not_looked_for.is_empty() {
+        text += &format!("  not looked for: {}\n", record.not_looked_for.join(", "));
+    }
+    text
 }
 
 fn call_site(site: &CallSite) -> String {
@@ -110,7 +128,7 @@ pub fn timings(records: &[RunRecord]) -> String {
 mod tests {
     use super::*;
     use crate::report::example;
-    use crate::report::record::Verdict;
+    use crate::report::record::{Controls, Verdict};
 
     #[test]
     fn verify_is_a_comparison_the_evidence_and_a_sentence() {
@@ -124,7 +142,10 @@ quick                  leak                           clean
 
 6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, allocated in \
 nfs_readdir_page_array_append; not freed within 2.0 s; survives unmount.
-  63 times: listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
+  63 x listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
+  controls: 512 of 512 objects held on purpose were seen, 0 after their release; of the names in the cache 150 were \
+seen and 150 dropped
+  not looked for: pages, vmalloc, percpu
   25.0 kmalloc-256 objects per listing (24.8 to 25.2):
      100 %  nfs_readdir_page_array_append
               __kmalloc_track_caller
@@ -135,7 +156,10 @@ nfs_readdir_page_array_append; not freed within 2.0 s; survives unmount.
               and 2 more
 
 6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry).
-  63 times: listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
+  63 x listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
+  controls: 512 of 512 objects held on purpose were seen, 0 after their release; of the names in the cache 150 were \
+seen and 150 dropped
+  not looked for: pages, vmalloc, percpu
 
 Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
 ";
@@ -148,6 +172,7 @@ Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
         record.verdict = Verdict::Crash;
         record.reason = "the kernel panicked".into();
         record.listings = 0;
+        record.controls = Controls::default();
         record.console_lines = vec!["Kernel panic - not syncing: made up".into()];
         record.console_log = Some("console.log".into());
         assert_eq!(

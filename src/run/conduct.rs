@@ -30,7 +30,8 @@ const MOST_WATCHED: usize = 16;
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
 pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
-    let mut course = Course { vm: stage.boot()?, task, outcome, spread: stage.scenario.rounds.doses, longest: 0.0 };
+    let mut course =
+        Course { vm: stage.boot()?, task, outcome, spread: stage.scenario.rounds.doses, round_seconds: None };
     let names = course.boot()?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
@@ -53,8 +54,8 @@ struct Course<'a> {
     outcome: &'a mut Outcome,
     /// The smaller and the larger dose.
     spread: [u64; 2],
-    /// Seconds of the longest round so far, which all later rounds last.
-    longest: f64,
+    /// How long every round lasts; the first dose round finds it out.
+    round_seconds: Option<f64>,
 }
 
 impl Course<'_> {
@@ -89,15 +90,13 @@ impl Course<'_> {
         self.task.note("controls");
         let before = self.glance()?;
         self.done(&Order::Hold)?;
-        let warm = self.work(WARM_UP, 0, 0.0)?;
+        self.work(WARM_UP, 0, Some(0.0))?;
         let cached = names_control::count(&self.sites(names)?);
         let held = self.glance()?;
         self.done(&Order::Release)?;
         let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
         let kept = names_control::count(&self.sites(names)?);
         self.outcome.controls(&before, &held, &baseline, cached, cached - kept);
-        // Rounds are as long as the larger dose takes, with a tenth to spare.
-        self.longest = 1.1 * warm.listing_seconds / WARM_UP as f64 * self.spread[1] as f64;
         Ok(baseline)
     }
 
@@ -135,10 +134,10 @@ impl Course<'_> {
     /// A dose round and a control round, both as long and with as many opens as the larger dose.
     fn block(&mut self, dose: u64, before: &Sample) -> Step<(Block, Sample)> {
         let most = self.spread[1];
-        let at_least = self.longest;
-        self.work(dose, most - dose, at_least)?;
+        let worked = self.work(dose, most - dose, self.round_seconds)?;
+        let seconds = *self.round_seconds.get_or_insert(worked.seconds);
         let between = self.settle(RoundKind::Dose, dose)?;
-        self.work(0, most, at_least)?;
+        self.work(0, most, Some(seconds))?;
         let after = self.settle(RoundKind::Control, 0)?;
         let block = Block {
             dose,
@@ -178,10 +177,9 @@ impl Course<'_> {
         }
     }
 
-    fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: f64) -> Step<Worked> {
+    fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: Option<f64>) -> Step<Worked> {
         match self.ask(&Order::Work { listings, fillers, at_least_seconds })? {
             Answer::Worked(worked) => {
-                self.longest = self.longest.max(worked.seconds);
                 self.outcome.worked(&worked);
                 Ok(worked)
             }

@@ -1,0 +1,244 @@
+//! The command line: what cannot be is answered with one sentence and the documented exit status, before anything is
+//! fetched, built or booted.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+const USAGE: i32 = 129;
+const MACHINE: i32 = 128;
+
+/// A directory to work in, with a cache of its own and a search path on which there is no program: whatever would
+/// start one fails at once instead of fetching a kernel.
+struct Desk {
+    dir: TempDir,
+}
+
+struct Answer {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("no-programs")).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Puts a file here.
+    fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", self.path("no-programs"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn dirleak(&self, args: &[&str]) -> Answer {
+        let output = self.command(args).output().unwrap();
+        Answer {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The command fails with `status` and one sentence on standard error that contains `expected`.
+    #[track_caller]
+    fn refuses(&self, args: &[&str], status: i32, expected: &str) {
+        let answer = self.dirleak(args);
+        let stderr = &answer.stderr;
+        assert_eq!(answer.status, Some(status), "{args:?}: {stderr}");
+        assert!(stderr.contains(expected), "{args:?}: {stderr}");
+        assert_eq!(stderr.trim_end().lines().count(), 1, "{args:?} is answered with more than a sentence: {stderr}");
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+        assert_eq!(answer.stdout, "", "{args:?}");
+        assert!(!self.path("cache/dirleak/kernels").exists(), "{args:?} built a kernel first");
+    }
+}
+
+/// A valid scenario.
+const SCENARIO: &str = r#"summary = "mine"
+server = "synthetic"
+[directory]
+entries = 150
+names = { min_bytes = 200, max_bytes = 200 }
+[mount]
+version = "3"
+rsize_bytes = 1048576
+[listing]
+getdents_buffer_bytes = 32768
+[guest]
+memory_mib = 256
+cpus = 2
+[rounds]
+doses = [4, 16]
+"#;
+
+#[test]
+fn unknown_words_are_usage_errors() {
+    let desk = Desk::new();
+    for args in [
+        &["frobnicate"][..],
+        &["--frobnicate"],
+        &["run", "--kernel", "6.1", "--frobnicate"],
+        &["run", "--kernel", "6.1", "--seed", "many"],
+        &["run", "--kernel", "6.1", "-n", "-3"],
+        &["run", "quick"],
+        &["report"],
+        &[],
+    ] {
+        let answer = desk.dirleak(args);
+        assert_eq!(answer.status, Some(USAGE), "{args:?}: {}", answer.stderr);
+        assert!(!answer.stderr.is_empty(), "{args:?}");
+        assert_eq!(answer.stdout, "", "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let desk = Desk::new();
+    for args in [&["--help"][..], &["--version"], &["run", "--help"], &["verify", "--help"], &["report", "--help"]] {
+        let answer = desk.dirleak(args);
+        assert_eq!(answer.status, Some(0), "{args:?}: {}", answer.stderr);
+        assert!(answer.stdout.contains("dirleak"), "{args:?}");
+        assert_eq!(answer.stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn unknown_scenarios_and_sets_are_told_with_the_near_one() {
+    let desk = Desk::new();
+    desk.refuses(&["run", "--kernel", "6.1", "quik"], USAGE, "unknown scenario `quik`; did you mean `quick`?");
+    desk.refuses(&["run", "--kernel", "6.1", "--set", "smok"], USAGE, "did you mean `smoke`?");
+    desk.refuses(&["verify", "hugeflat"], USAGE, "did you mean `huge-flat`?");
+    desk.refuses(&["run", "--kernel", "6.1", "./quick"], USAGE, "./quick: there is no such file");
+    desk.refuses(&["run", "--kernel", "6.1", "mine.toml"], USAGE, "mine.toml: there is no such file");
+}
+
+#[test]
+fn mistakes_in_a_scenario_are_told_with_line_and_column() {
+    let desk = Desk::new();
+    let table = [
+        ("entries = 150", "entires = 150", "./mine.toml:4:1: unknown key `entires`, expected one of `entries`"),
+        ("entries = 150", "entries = 0", "./mine.toml:4:11: `directory.entries` is 0; it must be between"),
+        ("entries = 150", "entries = \"many\"", "./mine.toml:4:11: invalid type"),
+        ("entries = 150", "entries = ", "./mine.toml:4:"),
+        ("entries = 150\n", "", "missing key `entries`"),
+        ("version = \"3\"", "version = \"4.2\"", "the synthetic server speaks version 3 only"),
+        ("[directory]", "[directory", "./mine.toml:3:"),
+        ("\"synthetic\"", "\"samba\"", "unknown value `samba`, expected `knfsd` or `synthetic`"),
+    ];
+    for (old, new, expected) in table {
+        assert!(SCENARIO.contains(old), "the scenario has no {old}");
+        desk.file("mine.toml", &SCENARIO.replacen(old, new, 1));
+        desk.refuses(&["run", "--kernel", "6.1", "./mine.toml"], USAGE, expected);
+    }
+    std::fs::write(desk.path("mine.toml"), [0xff, 0xfe, 0x00]).unwrap();
+    desk.refuses(&["run", "--kernel", "6.1", "./mine.toml"], USAGE, "it is no text");
+    desk.refuses(&["run", "--kernel", "6.1", "./no-programs"], USAGE, "cannot read the scenario file ./no-programs");
+}
+
+#[test]
+fn overrides_that_cannot_be_name_their_option() {
+    let desk = Desk::new();
+    let run = |more: &[&str], expected: &str| {
+        let args: Vec<&str> = ["run", "--kernel", "6.1", "quick"].iter().chain(more).copied().collect();
+        desk.refuses(&args, USAGE, expected);
+    };
+    run(&["-n", "0"], "quick with -n: `directory.entries` is 0");
+    run(&["-o", "vers=4.2"], "quick with -o: `mount.version` is \"4.2\", but the synthetic server");
+    run(&["-o", "rsize=lots"], "-o rsize=lots: \"lots\" is no number of bytes");
+    run(&["-o", "addr=10.0.0.1"], "which is set by the guest");
+}
+
+#[test]
+fn a_result_file_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let desk = Desk::new();
+    let run = |json: &str, expected: &str| {
+        desk.refuses(&["run", "--kernel", "6.1", "--json", json, "quick"], MACHINE, expected);
+    };
+    run("missing/out.json", "cannot write the result file missing/out.json: there is no directory");
+    run("no-programs", "cannot write the result file no-programs: it is a directory");
+    run("/proc/out.json", "cannot write the result file /proc/out.json");
+    desk.refuses(&["verify", "--json", "missing/out.json"], MACHINE, "cannot write the result file missing/out.json");
+}
+
+#[test]
+fn a_command_that_fails_leaves_the_old_result_file() {
+    let desk = Desk::new();
+    desk.file("out.json", "old");
+    assert_ne!(desk.dirleak(&["run", "--kernel", "6.1", "--json", "out.json", "quick"]).status, Some(0));
+    assert_eq!(std::fs::read_to_string(desk.path("out.json")).unwrap(), "old");
+    let names: Vec<_> = std::fs::read_dir(desk.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|n| n.to_string_lossy().starts_with(".dirleak")), "{names:?}");
+}
+
+/// One record, as the documentation of schema 1 has it.
+const RESULT: &str = r#"{ "schema": 1, "dirleak": "0.1.0", "command_line": ["dirleak", "run"], "results": [ {
+    "scenario": "quick", "kernel": { "spec": "6.1+spare-pages", "release": "6.1.192", "image_sha256": "00ff",
+    "patches": ["spare-pages"] }, "verdict": "leak", "reason": "made up", "seed": 42, "accelerator": "tcg",
+    "seconds": 4.2, "settled_seconds": 0.9, "unit": "listing", "listings": 63, "cold_listings": 63,
+    "entries": 150, "rpcs": { "READDIR": 0, "READDIRPLUS": 126 }, "controls": { "held": 512, "seen": 512 },
+    "not_looked_for": ["pages"], "findings": [ { "source": "slab", "name": "kmalloc-256",
+        "objects_per_listing": { "estimate": 24.0, "low": 23.8, "high": 24.2 },
+        "bytes_per_listing": 6144.0, "survives_unmount": true,
+        "call_sites": [ { "function": "some_function", "share": 1.0, "stack": ["kmalloc", "some_function"] } ] } ],
+    "rounds": [ { "dose": 4, "samples": { "kmalloc-256": 355 } } ] } ] }"#;
+
+#[test]
+fn results_are_shown_again() {
+    let desk = Desk::new();
+    desk.file("out.json", RESULT);
+    let answer = desk.dirleak(&["report", "out.json"]);
+    // A leak that is shown is no leak that was measured.
+    assert_eq!(answer.status, Some(0), "{}", answer.stderr);
+    assert!(answer.stdout.contains("24.0 (23.8 to 24.2)"), "{}", answer.stdout);
+    assert!(answer.stdout.contains("some_function"), "{}", answer.stdout);
+    let timed = desk.dirleak(&["report", "--timings", "out.json"]);
+    assert!(timed.stdout.contains("start to verdict"), "{}", timed.stdout);
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let desk = Desk::new();
+    desk.file("out.json", RESULT);
+    let args: Vec<&str> = std::iter::once("report").chain(std::iter::repeat_n("out.json", 500)).collect();
+    let mut child = desk.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn what_is_no_result_is_told_in_a_sentence() {
+    let desk = Desk::new();
+    desk.file("good.json", RESULT);
+    let table = [
+        ("{", "in.json is no result file of dirleak"),
+        ("{}", "in.json is no result file of dirleak: it has no field \"schema\""),
+        ("{\"schema\": 7}", "in.json has schema 7, and this dirleak reads up to 1"),
+        ("{\"schema\": 1}", "in.json is no result file of dirleak: missing field"),
+    ];
+    for (text, expected) in table {
+        desk.file("in.json", text);
+        desk.refuses(&["report", "good.json", "in.json"], USAGE, expected);
+    }
+    desk.refuses(&["report", "missing.json"], USAGE, "cannot read missing.json: there is no such file");
+    desk.refuses(&["report", "no-programs"], USAGE, "no-programs");
+}

@@ -47,15 +47,14 @@ impl Tree {
         tree.sweep()?;
         let version = fs::read_to_string(tree.src().join(VERSION)).ok();
         let stale = version.as_ref().is_some_and(|v| *v != source.version);
-        if tree.busy().exists() || stale {
-            if !stale {
-                ui.line(&format!("the last build of {} was cut off; starting it afresh", source.package));
-            }
-            tree.throw_away()?;
-        } else if version.is_some() {
+        if version.is_some() && !stale && !tree.busy().exists() {
             tree.put_back()?;
             return Ok(tree);
         }
+        if version.is_some() && !stale {
+            ui.line(&format!("the last build of {} was cut off; starting it afresh", source.package));
+        }
+        tree.throw_away()?;
         tree.unpack(source, ui)?;
         Ok(tree)
     }
@@ -145,12 +144,16 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes the tree; cut off, the next one goes on with it because of the note.
+    /// Removes the tree, if there is one, and what is noted about it.
     fn throw_away(&self) -> Result<()> {
-        self.begin_writing()?;
-        remove(&self.src())?;
+        // Moved away first: cut off half-way, what is left is swept up and never taken for a tree.
+        let removed = self.home.join(".new-removed");
+        if self.src().exists() {
+            fs::rename(self.src(), &removed).machine(|| format!("cannot remove {}", self.src().display()))?;
+        }
         remove(&self.originals())?;
-        self.end_writing()
+        remove(&self.busy())?;
+        remove(&removed)
     }
 
     fn unpack(&self, source: &Source, ui: &Ui) -> Result<()> {

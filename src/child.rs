@@ -78,6 +78,12 @@ impl Child {
         self.try_wait()
     }
 
+    /// Asks its process group to end, which lets it clean up; whether it did within `grace`.
+    pub fn terminate(&mut self, grace: Duration) -> bool {
+        let _ = killpg(Pid::from_raw(self.inner.id() as i32), Signal::SIGTERM);
+        self.wait_for(grace).is_ok_and(|ended| ended.is_some())
+    }
+
     /// The pipes and process id of the program.
     pub fn inner(&mut self) -> &mut std::process::Child {
         &mut self.inner

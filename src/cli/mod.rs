@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and what they have in common.
 
+mod kernel;
 mod measure;
 mod report;
 mod run;
@@ -26,6 +27,7 @@ struct Arguments {
 enum Command {
     Verify(verify::Args),
     Run(run::Args),
+    Kernel(kernel::Args),
     Report(report::Args),
 }
 
@@ -45,6 +47,7 @@ fn obey(command: &Command) -> Result<Exit> {
     match command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Run(arguments) => run::run(arguments),
+        Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
     }
 }

@@ -27,7 +27,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let kernel = kernel::resolve(&arguments.kernel, &(), &cache, &ui)?;
+    let kernel = kernel::resolve(&arguments.kernel, &kernel::Options::default(), &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

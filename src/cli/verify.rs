@@ -30,8 +30,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let unpatched = kernel::resolve(&arguments.unpatched, &(), &cache, &ui)?;
-    let patched = kernel::resolve(&arguments.patched, &(), &cache, &ui)?;
+    let unpatched = kernel::resolve(&arguments.unpatched, &kernel::Options::default(), &cache, &ui)?;
+    let patched = kernel::resolve(&arguments.patched, &kernel::Options::default(), &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

@@ -1,0 +1,137 @@
+//! `dirleak kernel`: what can be booted, getting it ready, and getting rid of it.
+
+use crate::cache::Cache;
+use crate::error::{Context, Error, Result};
+use crate::exit::Exit;
+use crate::kernel::catalog::Catalog;
+use crate::kernel::{self, Options, source, store};
+use crate::ui::Ui;
+use std::io::{ErrorKind, Write};
+
+/// List, build and remove kernels.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// List the series that are known by name, their patches, and the kernels that are ready.
+    List,
+    /// Get a kernel ready, from the newest source of its series.
+    Build(Wanted),
+    /// Print where the image of a kernel is that is ready.
+    Path(Wanted),
+    /// Remove the kernels, their sources and their objects from the cache.
+    Clean,
+}
+
+#[derive(clap::Args, Debug)]
+struct Wanted {
+    /// A series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a kernel.
+    #[arg(value_name = "SPEC")]
+    spec: String,
+    /// Apply this patch, too: a name or a file. Can be given several times.
+    #[arg(long = "patch", value_name = "FILE|NAME")]
+    patches: Vec<String>,
+}
+
+impl Wanted {
+    fn options(&self) -> Options {
+        Options { patches: self.patches.clone(), refresh: true, ..Options::default() }
+    }
+}
+
+/// Does what the subcommand says.
+pub fn run(arguments: &Args) -> Result<Exit> {
+    let cache = Cache::open()?;
+    match &arguments.command {
+        Command::List => print(&list(&Catalog::load()?, &cache)),
+        Command::Build(wanted) => build(wanted, &cache),
+        Command::Path(wanted) => path(wanted, &cache),
+        Command::Clean => clean(&cache),
+    }
+}
+
+fn list(catalog: &Catalog, cache: &Cache) -> String {
+    let mut rows = vec![["SERIES", "SOURCE", "SUITE", "PATCHES"].map(str::to_owned).to_vec()];
+    for series in catalog.iter() {
+        let version = source::cached(series, cache).map_or_else(|| "not fetched yet".into(), |s| s.version);
+        let source = format!("{} ({version})", series.package);
+        rows.push(vec![series.name.clone(), source, series.suite.clone(), series.patches().join(", ")]);
+    }
+    let mut text = aligned(&rows);
+    let ready = store::all(cache);
+    if ready.is_empty() {
+        return text;
+    }
+    let mut rows = vec![["READY", "RELEASE", "SOURCE", "IMAGE"].map(str::to_owned).to_vec()];
+    for kernel in ready {
+        let name = [vec![kernel.meta.series], kernel.meta.patches].concat().join("+");
+        rows.push(vec![name, kernel.meta.release, kernel.meta.version, kernel.image.display().to_string()]);
+    }
+    text.push('\n');
+    text + &aligned(&rows)
+}
+
+/// Columns as wide as their widest cell.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(at, cell)| format!("{cell:<width$}", width = width(at)));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn build(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
+    let kernel = kernel::resolve(&wanted.spec, &wanted.options(), cache, &Ui::new())?;
+    let version = kernel.source_version.map_or_else(String::new, |v| format!(", source {v}"));
+    let how = match kernel.effort {
+        e if e.downloaded_bytes > 0 => {
+            format!(" ({:.0} s, {:.0} MB fetched)", e.seconds, e.downloaded_bytes as f64 / 1e6)
+        }
+        e if e.built => format!(" ({:.0} s)", e.seconds),
+        _ => " (was ready)".into(),
+    };
+    print(&format!("{}: Linux {}{version}{how}\n{}\n", kernel.spec, kernel.release, kernel.image.display()))
+}
+
+fn path(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
+    let kernel = kernel::cached(&wanted.spec, &wanted.options(), cache)?;
+    let not_ready = || Error::kernel(format!("{0} is not ready; build it with: dirleak kernel build {0}", wanted.spec));
+    print(&format!("{}\n", kernel.ok_or_else(not_ready)?.image.display()))
+}
+
+fn clean(cache: &Cache) -> Result<Exit> {
+    let bytes = store::clean(&Catalog::load()?, cache, &Ui::new())?;
+    print(&format!("removed {} MB from {}\n", bytes / 1_000_000, cache.root().display()))
+}
+
+fn print(text: &str) -> Result<Exit> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads may stop early.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Exit::Clean),
+        written => written.machine(|| "cannot write to standard output".into()).map(|()| Exit::Clean),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_have_no_tail() {
+        let rows = [vec!["A".into(), "LONG".into(), "C".into()], vec!["longer".into(), "b".into(), String::new()]];
+        assert_eq!(aligned(&rows), "A       LONG  C\nlonger  b\n");
+    }
+
+    #[test]
+    fn the_list_names_the_series_before_anything_was_built() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = list(&Catalog::load().unwrap(), &Cache::at(dir.path().to_owned()).unwrap());
+        assert!(text.contains("6.1     linux-source-6.1 (not fetched yet)  bookworm"), "{text}");
+        assert!(!text.contains("READY"));
+    }
+}

@@ -1,0 +1,114 @@
+//! The source package of a series: which version is in the cache, and how a newer one is fetched.
+
+use super::catalog::Series;
+use crate::apt::Apt;
+use crate::cache::{Cache, place};
+use crate::error::{Context, Error, Result};
+use crate::exit::Exit;
+use crate::ui::Ui;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source package in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Debian's name, for instance `linux-source-6.1`.
+    pub package: String,
+    /// Debian's version, for instance `6.1.192-2`.
+    pub version: String,
+    /// The package file, checked against the archive's signed index when it was fetched.
+    pub deb: PathBuf,
+}
+
+/// What `current.json` beside the package file says about it.
+#[derive(Deserialize, Serialize)]
+struct Current {
+    package: String,
+    version: String,
+    file: String,
+}
+
+const CURRENT: &str = "current.json";
+
+/// The version in the cache; nothing is fetched.
+pub fn cached(series: &Series, cache: &Cache) -> Option<Source> {
+    let dir = home(series, cache);
+    let current: Current = serde_json::from_slice(&fs::read(dir.join(CURRENT)).ok()?).ok()?;
+    let deb = dir.join(current.file);
+    let matches = current.package == series.package && deb.is_file();
+    matches.then_some(Source { package: current.package, version: current.version, deb })
+}
+
+/// The newest version of the suite and how many bytes were fetched for it. Where the archive cannot be reached, the
+/// version in the cache, with a line that says so.
+pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> {
+    let _lock = cache.lock(&format!("source-{}", series.name), ui)?;
+    let at_hand = cached(series, cache);
+    match (fetch(series, cache, ui, at_hand.as_ref()), at_hand) {
+        (Err(e), Some(source)) if e.exit() == Exit::Machine => {
+            ui.line(&format!("{e}; going on with {} {} from the cache", source.package, source.version));
+            Ok((source, 0))
+        }
+        (result, _) => result,
+    }
+}
+
+fn fetch(series: &Series, cache: &Cache, ui: &Ui, at_hand: Option<&Source>) -> Result<(Source, u64)> {
+    let package = &series.package;
+    let apt = Apt::open(cache, Some(&series.suite))?;
+    apt.update(ui)?;
+    let no_package = || Error::machine(format!("Debian {} has no package {package}", series.suite));
+    let version = apt.newest(package)?.ok_or_else(no_package)?;
+    if let Some(source) = at_hand.filter(|s| s.version == version) {
+        return Ok((source.clone(), apt.bytes()));
+    }
+    let dir = home(series, cache);
+    let deb = apt.download(&[package], &dir, ui)?.pop().ok_or_else(no_package)?;
+    let source = Source { package: package.clone(), version, deb };
+    remember(&dir, &source)?;
+    Ok((source, apt.bytes()))
+}
+
+/// Makes `source` the current one of `dir` and removes the older ones.
+fn remember(dir: &Path, source: &Source) -> Result<()> {
+    let file = source.deb.file_name().and_then(|n| n.to_str()).expect("apt names files in ASCII").to_owned();
+    let current = Current { package: source.package.clone(), version: source.version.clone(), file };
+    let text = serde_json::to_vec_pretty(&current).expect("strings are always JSON");
+    place(&dir.join(CURRENT), |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))?;
+    for entry in fs::read_dir(dir).machine(|| format!("cannot read {}", dir.display()))?.flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".deb") && entry.path() != source.deb {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn home(series: &Series, cache: &Cache) -> PathBuf {
+    cache.root().join("sources").join(&series.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::catalog::Catalog;
+
+    #[test]
+    fn the_current_package_is_found_again_and_older_ones_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().to_owned()).unwrap();
+        let series = Catalog::load().unwrap().series("6.1").unwrap().clone();
+        assert_eq!(cached(&series, &cache), None);
+        let home = cache.dir("sources/6.1").unwrap();
+        for version in ["6.1.1-1", "6.1.2-1"] {
+            let deb = home.join(format!("linux-source-6.1_{version}_all.deb"));
+            fs::write(&deb, "").unwrap();
+            let source = Source { package: series.package.clone(), version: version.into(), deb };
+            remember(&home, &source).unwrap();
+            assert_eq!(cached(&series, &cache), Some(source));
+        }
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 2);
+        fs::write(home.join(CURRENT), "{").unwrap();
+        assert_eq!(cached(&series, &cache), None);
+    }
+}

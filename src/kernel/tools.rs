@@ -1,0 +1,72 @@
+//! The programs that a kernel is built with: whether they are there, and which compiler it is.
+
+use crate::child;
+use crate::error::{Error, Result};
+use std::process::{Command, Stdio};
+
+/// What unpacking, patching and building call.
+const PROGRAMS: [&str; 11] = ["dpkg-deb", "tar", "xz", "patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk"];
+
+/// Fails with the names of what is missing.
+pub fn check() -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        let this = std::env::consts::ARCH;
+        return Err(Error::machine(format!(
+            "kernels are built and booted for x86-64 only, and this machine is {this}"
+        )));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let mut missing: Vec<&str> = PROGRAMS.into_iter().filter(|name| !is_there(name)).collect();
+    // The kernel's objtool reads ELF files with it.
+    if !missing.contains(&"gcc") && !has_header("gelf.h")? {
+        missing.push("the headers of libelf");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::machine(format!("building a kernel needs {}; vm/setup installs what is missing", missing.join(", "))))
+}
+
+fn has_header(name: &str) -> Result<bool> {
+    let mut command = Command::new("gcc");
+    command.args(["-E", "-x", "c", "-include", name, "/dev/null"]);
+    let mut child = child::Child::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?;
+    Ok(child.wait(|| Ok(()))?.success())
+}
+
+/// Compiler and linker with their versions: another one makes another kernel.
+pub fn compiler() -> Result<String> {
+    let first_line = |program: &str| -> Result<String> {
+        let text = child::output(Command::new(program).arg("--version").env("LC_ALL", "C"))?;
+        Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
+    };
+    Ok(format!("{}, {}", first_line("gcc")?, first_line("ld")?))
+}
+
+/// Lets `command` see nothing of the user's environment that could change what is built.
+pub fn clean_environment(command: &mut Command) {
+    command.env_clear().env("LC_ALL", "C");
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_found_or_not() {
+        assert!(has_header("stdio.h").unwrap());
+        assert!(!has_header("dirleak-no-such-header.h").unwrap());
+    }
+
+    #[test]
+    fn the_compiler_tells_its_version() {
+        let text = compiler().unwrap();
+        assert!(text.contains("gcc") && text.contains("ld") && text.contains(char::is_numeric), "{text}");
+    }
+}

@@ -4,7 +4,7 @@ use super::measure::Measure;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::kernel;
+use crate::kernel::{self, Options};
 use crate::report::record::{ResultFile, RunRecord, Verdict};
 use crate::ui::Ui;
 
@@ -14,6 +14,9 @@ pub struct Args {
     /// What to boot: a series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a kernel.
     #[arg(long, value_name = "SPEC")]
     kernel: String,
+    /// Apply this patch, too: a leak patch of the series by name, or a file.
+    #[arg(long, value_name = "FILE|NAME")]
+    patch: Vec<String>,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -27,7 +30,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let kernel = kernel::resolve(&arguments.kernel, &kernel::Options::default(), &cache, &ui)?;
+    let options = Options { patches: arguments.patch.clone(), ..Options::default() };
+    let kernel = kernel::resolve(&arguments.kernel, &options, &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

@@ -85,7 +85,8 @@ impl Maker<'_> {
         let is_kconfig =
             |c: &&patch::Change| c.path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("Kconfig"));
         let patched: Vec<_> = changes.iter().filter(is_kconfig).collect();
-        format!("{}\n{}\n{patched:?}\n", self.ingredients.compiler, self.ingredients.fragment)
+        let asked: Vec<_> = config::asked(&self.ingredients.fragment).collect();
+        format!("{}\n{}\n{patched:?}\n", self.ingredients.compiler, asked.join("\n"))
     }
 
     /// Makes the vmlinux.

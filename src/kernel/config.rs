@@ -2,16 +2,21 @@
 
 use std::collections::HashSet;
 
+/// The lines of `fragment` that ask for something: neither comments nor empty.
+pub fn asked(fragment: &str) -> impl Iterator<Item = &str> {
+    let is_off = |line: &str| line.starts_with("# CONFIG_") && line.ends_with(" is not set");
+    fragment.lines().map(str::trim_end).filter(move |line| line.starts_with("CONFIG_") || is_off(line))
+}
+
 /// The lines of `fragment` that the finished configuration `dot_config` does not have. Kconfig drops what depends on
 /// something that is off, and names that do not exist, without a word.
 pub fn not_taken(fragment: &str, dot_config: &str) -> Vec<String> {
     let taken: HashSet<&str> = dot_config.lines().collect();
     let is_off = |symbol: &str| !taken.iter().any(|l| l.strip_prefix(symbol).is_some_and(|r| r.starts_with('=')));
-    let asked = fragment.lines().map(str::trim_end);
-    asked
+    asked(fragment)
         .filter(|line| match line.strip_prefix("# ").and_then(|l| l.strip_suffix(" is not set")) {
             Some(symbol) => !is_off(symbol),
-            None => line.starts_with("CONFIG_") && !taken.contains(line),
+            None => !taken.contains(line),
         })
         .map(str::to_owned)
         .collect()
@@ -33,6 +38,12 @@ mod tests {
     fn what_was_to_be_off_must_be_off() {
         let fragment = "# CONFIG_SMP is not set\n# CONFIG_SLUB_DEBUG is not set\n# CONFIG_NEVER_HEARD is not set\n";
         assert_eq!(not_taken(fragment, DOT_CONFIG), ["# CONFIG_SMP is not set"]);
+    }
+
+    #[test]
+    fn comments_ask_for_nothing() {
+        let fragment = "# why\n\nCONFIG_SMP=y \n# CONFIG_FOO sounds like a comment\n# CONFIG_BAR is not set\n";
+        assert_eq!(asked(fragment).collect::<Vec<_>>(), ["CONFIG_SMP=y", "# CONFIG_BAR is not set"]);
     }
 
     #[test]

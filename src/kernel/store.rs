@@ -1,9 +1,9 @@
 //! The kernels that are ready: one directory each in the cache, under a key of everything they were made from.
 
 use super::catalog::Catalog;
-use super::image;
 use super::patch::Patch;
 use super::source::Source;
+use super::{config, image};
 use crate::cache::{Cache, place};
 use crate::error::{Context, Result};
 use crate::ui::Ui;
@@ -51,7 +51,9 @@ impl Ingredients {
     /// The name of the kernel's directory.
     pub fn key(&self) -> String {
         let mut hasher = Sha256::new();
-        let texts = [RECIPE, &self.source.package, &self.source.version, &self.fragment, &self.compiler];
+        // Another comment makes no other kernel.
+        let asked = config::asked(&self.fragment).collect::<Vec<_>>().join("\n");
+        let texts = [RECIPE, &self.source.package, &self.source.version, &asked, &self.compiler];
         let patches = self.patches.iter().map(|p| p.content.as_slice());
         for part in texts.iter().map(|t| t.as_bytes()).chain(patches) {
             // The length keeps two neighbours from being read as one.
@@ -174,6 +176,7 @@ mod tests {
         let mut renamed = ingredients();
         renamed.patches[0].name = "b".into();
         renamed.source.deb = "y.deb".into();
+        renamed.fragment.push_str("# why\n");
         assert_eq!(renamed.key(), base.key());
         assert!(base.key().starts_with("6.1-"), "{}", base.key());
     }

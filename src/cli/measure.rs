@@ -9,6 +9,7 @@ use crate::run;
 use crate::scenario::{Overrides, Scenario, select};
 use crate::ui::Ui;
 use crate::vm::accelerator;
+use crate::vm::machine::Limits;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -41,6 +42,9 @@ pub struct Measure {
     /// End a guest that takes longer than this.
     #[arg(long, value_name = "SECONDS", default_value_t = 900.0, value_parser = positive)]
     pub timeout: f64,
+    /// End a guest that gives no sign of life for this long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
+    pub silence: f64,
     /// Tell where the time went.
     #[arg(long)]
     pub timings: bool,
@@ -76,7 +80,10 @@ impl Measure {
             min_rate: self.min_rate,
             settle: Duration::from_secs_f64(self.settle),
             strict: self.strict,
-            limit: Duration::from_secs_f64(self.timeout),
+            limits: Limits {
+                whole: Duration::from_secs_f64(self.timeout),
+                silence: Duration::from_secs_f64(self.silence),
+            },
         }
     }
 

@@ -62,7 +62,7 @@ impl Course<'_> {
     /// Waits until the stage is set; gives the caches in which names will be.
     fn boot(&mut self) -> Step<Vec<String>> {
         let began = Instant::now();
-        let mut answer = self.vm.answer(BOOT_LIMIT)?;
+        let mut answer = self.vm.answer_within(BOOT_LIMIT)?;
         loop {
             match answer {
                 Answer::Hello { release } => {
@@ -81,7 +81,7 @@ impl Course<'_> {
                 }
                 other => return Err(unexpected(&other)),
             }
-            answer = self.vm.answer(crate::vm::machine::SILENCE_LIMIT)?;
+            answer = self.vm.answer()?;
         }
     }
 

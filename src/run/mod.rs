@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::report::record::{RunRecord, Verdict};
 use crate::scenario::Scenario;
 use crate::ui::Ui;
-use crate::vm::machine::Ended;
+use crate::vm::machine::{Ended, Limits};
 use crate::vm::qemu::Accelerator;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ pub struct Options {
     pub settle: Duration,
     /// Whether growth that unmounting frees is a leak.
     pub strict: bool,
-    /// The whole run's time.
-    pub limit: Duration,
+    /// How long the guest may take.
+    pub limits: Limits,
 }
 
 impl Default for Options {
@@ -39,7 +39,7 @@ impl Default for Options {
             min_rate: crate::verdict::judge::MIN_RATE,
             settle: Duration::ZERO,
             strict: false,
-            limit: Duration::from_secs(900),
+            limits: Limits::default(),
         }
     }
 }

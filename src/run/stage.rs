@@ -10,12 +10,12 @@ use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd::packages;
 use crate::ui::Ui;
 use crate::vm::initramfs::{Archive, Libraries};
-use crate::vm::machine::Vm;
+use crate::vm::machine::{Limits, Vm};
 use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Console logs that are kept.
 const KEPT_LOGS: usize = 200;
@@ -29,7 +29,7 @@ pub struct Stage {
     memory_mib: u32,
     cpus: u32,
     accelerator: Accelerator,
-    limit: Duration,
+    limits: Limits,
     pub scenario: Scenario,
 }
 
@@ -66,7 +66,7 @@ impl Stage {
             memory_mib: scenario.guest.memory_mib,
             cpus: scenario.guest.cpus,
             accelerator,
-            limit: options.limit,
+            limits: options.limits,
             scenario: scenario.clone(),
         })
     }
@@ -83,7 +83,7 @@ impl Stage {
             accelerator: self.accelerator,
             console_log: &self.console_log,
         };
-        Vm::start(&machine, self.limit)
+        Vm::start(&machine, self.limits)
     }
 
     /// Where the guest's console is written.

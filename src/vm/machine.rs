@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 
 /// The guest must say its first word within this.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(60);
-/// The guest may be silent for this long while it works; it gives a sign of life every second.
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// How long QEMU may take to end by itself after a panic or the last word.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -44,11 +42,27 @@ pub struct Vm {
     console: Console,
     errors: PathBuf,
     deadline: Instant,
+    silence: Duration,
+}
+
+/// How long a guest may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From its start to its end.
+    pub whole: Duration,
+    /// Between two signs of life, which it gives every second while it works.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { whole: Duration::from_secs(900), silence: Duration::from_secs(60) }
+    }
 }
 
 impl Vm {
     /// Starts QEMU. The calling thread must live as long as the guest.
-    pub fn start(machine: &Machine, limit: Duration) -> Result<Self> {
+    pub fn start(machine: &Machine, limits: Limits) -> Result<Self> {
         let errors = machine.console_log.with_extension("qemu");
         let stderr = std::fs::File::create(&errors)
             .map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
@@ -58,11 +72,17 @@ impl Vm {
         let orders = qemu.inner().stdin.take().expect("stdin is piped");
         let stdout = qemu.inner().stdout.take().expect("stdout is piped");
         let console = Console::new(machine.console_log);
-        Ok(Self { qemu, orders, answers: lines_of(stdout), console, errors, deadline: Instant::now() + limit })
+        let deadline = Instant::now() + limits.whole;
+        Ok(Self { qemu, orders, answers: lines_of(stdout), console, errors, deadline, silence: limits.silence })
+    }
+
+    /// Waits for the guest's next answer while it works.
+    pub fn answer(&mut self) -> std::result::Result<Answer, Ended> {
+        self.answer_within(self.silence)
     }
 
     /// Waits for the guest's next answer, at most `limit` long.
-    pub fn answer(&mut self, limit: Duration) -> std::result::Result<Answer, Ended> {
+    pub fn answer_within(&mut self, limit: Duration) -> std::result::Result<Answer, Ended> {
         let end = Instant::now() + limit;
         loop {
             match self.answers.recv_timeout(POLL) {
@@ -94,7 +114,7 @@ impl Vm {
             return Err(self.ended());
         }
         loop {
-            match self.answer(SILENCE_LIMIT)? {
+            match self.answer()? {
                 Answer::Step { name, seconds } => step(&name, seconds),
                 answer => return Ok(answer),
             }

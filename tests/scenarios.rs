@@ -1,0 +1,54 @@
+//! Scenarios on real kernels: every trial boots guests by running dirleak as a user does. The kernels that the chosen
+//! trials need are built first.
+//!
+//! Without hardware virtualisation a trial takes 5 to 20 s, those of `huge-flat` 1 to 2 minutes:
+//! `cargo test --test scenarios -- --skip huge-flat` leaves them out.
+
+#[path = "scenarios/case.rs"]
+mod case;
+#[path = "scenarios/kernels.rs"]
+mod kernels;
+#[path = "scenarios/program.rs"]
+mod program;
+#[path = "scenarios/spare_pages.rs"]
+mod spare_pages;
+#[path = "scenarios/verdicts.rs"]
+mod verdicts;
+
+use case::Case;
+use kernels::Kernels;
+use libtest_mimic::Arguments;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // More would only wait for processors.
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(2).min(2));
+    let kernels = Arc::new(OnceLock::new());
+    let mut needed = BTreeSet::new();
+    let mut trials = Vec::new();
+    for case in [model(), verdicts::cases()].into_iter().flatten() {
+        let specs = case.specs();
+        let trial = case.trial(kernels.clone());
+        if !arguments.is_filtered_out(&trial) {
+            needed.extend(specs);
+        }
+        trials.push(trial);
+    }
+    if !arguments.list {
+        kernels.get_or_init(|| Kernels::build(&needed));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Trials of the model of the leak patch, which the others are measured by.
+fn model() -> Vec<Case> {
+    use spare_pages::trials::{large_directory, one_page_more, reply_too_short};
+    vec![
+        Case::new("the model of spare-pages leaks what does not fit one page", &[], |_| one_page_more()),
+        Case::new("the model of spare-pages asks again after a short reply", &[], |_| reply_too_short()),
+        Case::new("the model of spare-pages agrees with its short formula", &[], |_| large_directory()),
+    ]
+}

@@ -1,0 +1,31 @@
+//! The kernels that trials boot: built once, before the first trial runs.
+
+use dirleak::cache::Cache;
+use dirleak::kernel::{self, Options};
+use dirleak::ui::Ui;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What became of each kernel that was asked for: its image, or the sentence that says why there is none.
+pub struct Kernels(BTreeMap<String, Result<String, String>>);
+
+impl Kernels {
+    /// Builds what is not in the cache. Progress is shown on standard error.
+    pub fn build(specs: &BTreeSet<String>) -> Self {
+        let built = specs.iter().map(|spec| (spec.clone(), build(spec)));
+        Self(built.collect())
+    }
+
+    /// The image of a kernel that was built.
+    pub fn image(&self, spec: &str) -> Result<&str, String> {
+        match self.0.get(spec) {
+            Some(Ok(image)) => Ok(image),
+            Some(Err(sentence)) => Err(format!("there is no kernel {spec} to boot: {sentence}")),
+            None => Err(format!("the kernel {spec} was not built, as no trial said that it needs it")),
+        }
+    }
+}
+
+fn build(spec: &str) -> Result<String, String> {
+    let built = Cache::open().and_then(|cache| kernel::resolve(spec, &Options::default(), &cache, &Ui::new()));
+    built.map(|kernel| kernel.image.display().to_string()).map_err(|e| e.to_string())
+}

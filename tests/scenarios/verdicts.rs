@@ -1,0 +1,139 @@
+//! Trials of what the program is for: it finds the leak where there is one, by name and number, and none elsewhere.
+
+use crate::case::Case;
+use crate::program::{Program, Seen, Trialled};
+use crate::spare_pages::{self, Expected};
+use dirleak::report::record::{Outcome, RunRecord, Source, Verdict};
+use dirleak::scenario::{Overrides, ServerKind, select};
+
+const FIXED: &str = "6.1";
+const LEAKING: &str = "6.1+spare-pages";
+/// Where the names come from that leak.
+const CALL_SITE: &str = "nfs_readdir_page_array_append";
+/// How much of the leak must be seen to come from there.
+const SHARE: f64 = 0.95;
+/// How far the measured rate may be from the modelled one.
+const RATE_TOLERANCE: f64 = 0.02;
+/// How far the bounds of a clean kernel may be from 0.
+const CLEAN_BOUND: f64 = 0.5;
+
+pub fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = ["quick", "recipe-2019", "huge-flat"].map(|name| clean(name, FIXED)).into();
+    cases.push(clean("recipe-2019", LEAKING));
+    cases.extend([("quick", None), ("quick", Some(126)), ("quick", Some(128)), ("quick", Some(300))].map(leaking));
+    cases.push(leaking(("huge-flat", None)));
+    cases.push(Case::new("verify quick is proven", &[FIXED, LEAKING], |_| proven()));
+    cases.push(Case::new("verify quick with two leaking kernels is not proven", &[LEAKING], |_| not_proven()));
+    cases
+}
+
+fn clean(scenario: &'static str, kernel: &'static str) -> Case {
+    Case::new(format!("{scenario} on {kernel} is clean"), &[kernel], move |_| {
+        let seen = Program::new(&["run", "--kernel", kernel, scenario]).run()?;
+        let record = seen.record()?;
+        seen.must(record.verdict == Verdict::Clean, || "it is not clean".into())?;
+        seen.must_end_with(0)?;
+        seen.must(record.findings.is_empty(), || format!("it is clean with findings: {:?}", record.findings))?;
+        within_bounds(&seen, record)?;
+        measured_well(&seen, record)
+    })
+}
+
+fn within_bounds(seen: &Seen, record: &RunRecord) -> Trialled {
+    let highest = record.bounds.as_ref().map_or(&[][..], |bounds| &bounds.highest);
+    seen.must(!highest.is_empty(), || "there are no bounds".into())?;
+    for bound in highest {
+        let rate = &bound.objects_per_listing;
+        let within = rate.low >= -CLEAN_BOUND && rate.high <= CLEAN_BOUND;
+        let (low, high) = (rate.low, rate.high);
+        seen.must(within, || format!("{} has bounds of {low:.2} to {high:.2} per listing", bound.name))?;
+    }
+    Ok(())
+}
+
+/// Every listing was cold and complete, and the probe was shown to see what there is.
+fn measured_well(seen: &Seen, record: &RunRecord) -> Trialled {
+    let listings = record.listings;
+    seen.must(listings > 0, || "nothing was listed".into())?;
+    let (cold, complete) = (record.cold_listings, record.complete_listings);
+    seen.must(cold == listings, || format!("{cold} of {listings} listings were cold"))?;
+    seen.must(complete == listings, || format!("{complete} of {listings} listings were complete"))?;
+    let calls = |name: &str| record.rpcs.get(name).copied().unwrap_or(0);
+    let (plain, plus) = (calls("READDIR"), calls("READDIRPLUS"));
+    seen.must(plain + plus >= listings, || format!("{listings} listings sent {plain} READDIR, {plus} READDIRPLUS"))?;
+    if record.scenario == "huge-flat" {
+        seen.must(plain > 0 && plus > 0, || format!("there were {plain} READDIR and {plus} READDIRPLUS"))?;
+    }
+    let controls = &record.controls;
+    let all_seen = controls.held >= 500 && controls.seen == controls.held && controls.left == 0;
+    seen.must(all_seen, || format!("the objects held on purpose were not seen: {controls:?}"))?;
+    let names_seen = controls.names_removed >= record.entries as i64 && controls.names_cached >= controls.names_removed;
+    seen.must(names_seen, || format!("the names were not seen at their call site: {controls:?}"))
+}
+
+fn leaking((scenario, entries): (&'static str, Option<u64>)) -> Case {
+    let overrides = Overrides { entries, mount_options: None };
+    let settings = select(&[scenario.into()], None, &[], &overrides).expect("it is a valid scenario").remove(0);
+    let expected = spare_pages::listing(&settings);
+    let cache = if settings.server == ServerKind::Knfsd { "kmalloc-32" } else { "kmalloc-256" };
+    let with = entries.map_or(String::new(), |n| format!(" with {n} entries"));
+    let name = format!("{scenario}{with} on {LEAKING} leaks {} names per listing", expected.leaked);
+    Case::new(name, &[LEAKING], move |_| {
+        let entries = entries.map(|n| n.to_string());
+        let mut arguments = vec!["run", "--kernel", LEAKING, scenario];
+        arguments.extend(entries.iter().flat_map(|n| ["-n", n]));
+        let seen = Program::new(&arguments).run()?;
+        let record = seen.record()?;
+        seen.must(record.verdict == Verdict::Leak, || "it is no leak".into())?;
+        seen.must_end_with(1)?;
+        leaks_as_expected(&seen, record, cache, expected)?;
+        measured_well(&seen, record)
+    })
+}
+
+fn leaks_as_expected(seen: &Seen, record: &RunRecord, cache: &str, expected: Expected) -> Trialled {
+    let [finding] = record.findings.as_slice() else {
+        return seen.must(false, || format!("one leak is {} findings", record.findings.len()));
+    };
+    let place = (finding.source, finding.name.as_str());
+    seen.must(place == (Source::Slab, cache), || format!("the leak is in {place:?}, not in {cache}"))?;
+    seen.must(finding.survives_unmount, || "the leak does not survive unmount".into())?;
+    let site = finding.call_sites.first();
+    let named = site.is_some_and(|s| s.function == CALL_SITE && s.share >= SHARE && s.stack.contains(&s.function));
+    seen.must(named, || format!("the leak is not said to come from {CALL_SITE}: {site:?}"))?;
+    near(seen, "names leaked", finding.objects_per_listing.estimate, expected.leaked)?;
+    let calls = |name: &str| record.rpcs.get(name).copied().unwrap_or(0) as f64 / record.listings.max(1) as f64;
+    near(seen, "READDIR calls", calls("READDIR"), expected.readdir)?;
+    near(seen, "READDIRPLUS calls", calls("READDIRPLUS"), expected.readdirplus)
+}
+
+/// The figure per listing is what the model of the leak patch says.
+fn near(seen: &Seen, what: &str, measured: f64, modelled: u64) -> Trialled {
+    let modelled = modelled as f64;
+    let near = (measured - modelled).abs() <= RATE_TOLERANCE * modelled;
+    seen.must(near, || format!("{measured:.2} {what} per listing were measured, {modelled} are to be expected"))
+}
+
+fn proven() -> Trialled {
+    let seen = Program::new(&["verify", "quick"]).run()?;
+    let verdicts = verdicts(&seen);
+    seen.must(verdicts == [Verdict::Leak, Verdict::Clean], || format!("the verdicts are {verdicts:?}"))?;
+    seen.must(outcome(&seen) == Some(Outcome::Proven), || "it is not proven".into())?;
+    seen.must_end_with(0)
+}
+
+fn not_proven() -> Trialled {
+    let seen = Program::new(&["verify", "--patched", LEAKING, "quick"]).run()?;
+    let verdicts = verdicts(&seen);
+    seen.must(verdicts == [Verdict::Leak, Verdict::Leak], || format!("the verdicts are {verdicts:?}"))?;
+    seen.must(outcome(&seen) == Some(Outcome::NotProven), || "it is not called unproven".into())?;
+    seen.must_end_with(1)
+}
+
+fn verdicts(seen: &Seen) -> Vec<Verdict> {
+    seen.result.iter().flat_map(|file| &file.results).map(|record| record.verdict).collect()
+}
+
+fn outcome(seen: &Seen) -> Option<Outcome> {
+    seen.result.as_ref()?.proof.as_ref().map(|proof| proof.outcome)
+}

@@ -88,11 +88,10 @@ fn aligned(rows: &[Vec<String>]) -> String {
 fn build(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
     let kernel = kernel::resolve(&wanted.spec, &wanted.options(), cache, &Ui::new())?;
     let version = kernel.source_version.map_or_else(String::new, |v| format!(", source {v}"));
+    let megabytes = kernel.effort.downloaded_bytes / 1_000_000;
+    let fetched = if megabytes > 0 { format!(", {megabytes} MB fetched") } else { String::new() };
     let how = match kernel.effort {
-        e if e.downloaded_bytes > 0 => {
-            format!(" ({:.0} s, {:.0} MB fetched)", e.seconds, e.downloaded_bytes as f64 / 1e6)
-        }
-        e if e.built => format!(" ({:.0} s)", e.seconds),
+        e if e.built => format!(" ({:.0} s{fetched})", e.seconds),
         _ => " (was ready)".into(),
     };
     print(&format!("{}: Linux {}{version}{how}\n{}\n", kernel.spec, kernel.release, kernel.image.display()))

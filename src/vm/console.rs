@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// What a kernel prints when it is lost, and what that is called. Each stands in the kernel's sources: panic.c,
 /// traps.c and bug.c, hung_task.c, watchdog.c, oom_kill.c.
-const TROUBLES: [(&str, &str); 11] = [
+const TROUBLES: [(&str, &str); 12] = [
     ("Kernel panic - not syncing", "panic"),
     ("Out of memory: Killed process", "out of memory"),
     ("Out of memory and no killable processes", "out of memory"),
     ("kernel BUG at ", "BUG"),
+    // Without CONFIG_DEBUG_BUGVERBOSE.
+    ("Kernel BUG at ", "BUG"),
     ("BUG: unable to handle", "oops"),
     ("BUG: kernel NULL pointer dereference", "oops"),
     ("general protection fault", "oops"),
@@ -135,6 +137,7 @@ mod tests {
             ("[    1.0] BUG: unable to handle page fault for address: dead", "oops"),
             ("[    1.0] BUG: kernel NULL pointer dereference, address: 0", "oops"),
             ("[    1.0] kernel BUG at fs/nfs/dir.c:1!", "BUG"),
+            ("Kernel BUG at nfs_readdir+0x1/0x2 [verbose debug info unavailable]", "BUG"),
             ("[    1.0] INFO: task init:1 blocked for more than 20 seconds.", "hung task"),
             ("[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:1]", "soft lockup"),
             ("[    1.0] Out of memory: Killed process 77 (rpc.mountd)", "out of memory"),

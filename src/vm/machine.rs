@@ -162,8 +162,7 @@ impl Vm {
         self.console.look();
         let log = self.console.path().display();
         if let Some(trouble) = self.console.trouble() {
-            let first = trouble.lines.first().map_or("", |line| line.trim_start_matches(|c| c != ']'));
-            let first = first.trim_start_matches(']').trim();
+            let first = trouble.lines.first().map_or("", |line| without_time(line));
             return Ended::Crash {
                 kind: trouble.kind.to_owned(),
                 sentence: format!("the guest's kernel is lost ({}): {first}; its console is in {log}", trouble.kind),
@@ -211,9 +210,28 @@ fn lines_of(from: impl Read + Send + 'static) -> Receiver<String> {
     receive
 }
 
+/// A line of the console without the time in front, which it has where the kernel is configured so.
+fn without_time(line: &str) -> &str {
+    let timed = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    let is_time = |text: &str| text.trim().parse::<f64>().is_ok();
+    timed.filter(|(time, _)| is_time(time)).map_or(line, |(_, rest)| rest).trim()
+}
+
 fn last_lines(path: &Path, count: usize) -> Vec<String> {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().map(str::to_owned).collect();
     lines[lines.len().saturating_sub(count)..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_without_its_time_if_it_has_one() {
+        let line = "Kernel panic - not syncing: [x] y";
+        assert_eq!(without_time(line), line);
+        assert_eq!(without_time(&format!("[    1.234567] {line}")), line);
+    }
 }

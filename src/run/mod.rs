@@ -60,6 +60,9 @@ pub fn run(
     }
     let stage = stage::Stage::prepare(scenario, kernel, accelerator, options, cache, ui)?;
     outcome.time("prepare", begin);
+    if let Some(shortfall) = stage.memory_shortfall() {
+        return Ok(outcome.ended(Verdict::Unsupported, shortfall));
+    }
     let task = ui.task(format!("{} on {}", scenario.name, kernel.spec));
     let result = conduct::conduct(&stage, options, &mut outcome, &task);
     outcome.record.seconds = begin.elapsed().as_secs_f64();

@@ -20,12 +20,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Console logs that are kept.
 const KEPT_LOGS: usize = 200;
 
+/// What the kernel needs to unpack the initramfs: the packed one, the unpacked one, of which the file system it goes to
+/// takes up to half of the memory, and itself.
+const INITRAMFS_COPIES: u64 = 3;
+const KERNEL_BYTES: u64 = 32 << 20;
+
 /// Everything on disk that one guest needs.
 pub struct Stage {
     kernel: PathBuf,
     /// Removed with the stage.
     scratch: tempfile::TempDir,
     console_log: PathBuf,
+    initramfs_bytes: u64,
     memory_mib: u32,
     cpus: u32,
     accelerator: Accelerator,
@@ -56,18 +62,31 @@ impl Stage {
         if scenario.server == ServerKind::Knfsd {
             packages(cache, ui)?.add_to(&mut archive)?;
         }
-        archive.write(&scratch.path().join("initramfs"))?;
+        let initramfs_bytes = archive.write(&scratch.path().join("initramfs"))?;
         let logs = cache.dir("logs")?;
         forget_old_logs(&logs);
         Ok(Self {
             kernel: kernel.image.clone(),
             scratch,
             console_log: log_name(&logs, scenario, kernel),
+            initramfs_bytes,
             memory_mib: scenario.guest.memory_mib,
             cpus: scenario.guest.cpus,
             accelerator,
             limits: options.limits,
             scenario: scenario.clone(),
+        })
+    }
+
+    /// Why the guest's memory is too small to start from this initramfs, in a sentence; `None` if it is not.
+    pub fn memory_shortfall(&self) -> Option<String> {
+        let needed_mib = (INITRAMFS_COPIES * self.initramfs_bytes + KERNEL_BYTES).div_ceil(1 << 20);
+        (needed_mib > u64::from(self.memory_mib)).then(|| {
+            format!(
+                "the guest of {} has {} MiB of memory and needs about {needed_mib} MiB to start; \
+                 raise guest.memory_mib in the scenario",
+                self.scenario.name, self.memory_mib
+            )
         })
     }
 

@@ -4,12 +4,16 @@
 //! Without hardware virtualisation a trial takes 5 to 20 s, those of `huge-flat` 1 to 2 minutes:
 //! `cargo test --test scenarios -- --skip huge-flat` leaves them out.
 
+#[path = "scenarios/bad_luck.rs"]
+mod bad_luck;
 #[path = "scenarios/case.rs"]
 mod case;
 #[path = "scenarios/kernels.rs"]
 mod kernels;
 #[path = "scenarios/program.rs"]
 mod program;
+#[path = "scenarios/signals.rs"]
+mod signals;
 #[path = "scenarios/spare_pages.rs"]
 mod spare_pages;
 #[path = "scenarios/verdicts.rs"]
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
     let kernels = Arc::new(OnceLock::new());
     let mut needed = BTreeSet::new();
     let mut trials = Vec::new();
-    for case in [model(), verdicts::cases()].into_iter().flatten() {
+    for case in [model(), verdicts::cases(), bad_luck::cases(), signals::cases()].into_iter().flatten() {
         let specs = case.specs();
         let trial = case.trial(kernels.clone());
         if !arguments.is_filtered_out(&trial) {

@@ -4,7 +4,7 @@ use dirleak::report::json;
 use dirleak::report::record::{ResultFile, RunRecord};
 use libtest_mimic::Failed;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -107,25 +107,28 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until it has a guest whose console says `text`.
-    pub fn wait_for_console(&mut self, text: &str) -> Result<(), Failed> {
+    /// Waits until it has so many guests.
+    pub fn wait_for_guests(&mut self, count: usize) -> Result<(), Failed> {
         let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
-            let said =
-                |guest: &Guest| fs::read(&guest.console).is_ok_and(|log| String::from_utf8_lossy(&log).contains(text));
-            if guests_of(self.id()).iter().any(said) {
-                return Ok(());
+        while guests_of(self.id()).len() < count {
+            if let Some(status) = self.child.try_wait()? {
+                let said = self.text("stderr");
+                return Err(format!("{} ended ({status}) before it had {count} guests\n{said}", self.shown).into());
             }
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("{} ended ({status}) before its guest said {text:?}", self.shown).into());
+            if begin.elapsed() > PATIENCE {
+                return Err(format!("{} never had {count} guests", self.shown).into());
             }
             std::thread::sleep(POLL);
         }
-        Err(format!("the guest of {} never said {text:?}", self.shown).into())
+        Ok(())
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 
     /// Waits for its end, and for the end of its guests.
-    pub fn wait(mut self) -> Result<Seen, Failed> {
+    pub fn wait(&mut self) -> Result<Seen, Failed> {
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
@@ -137,13 +140,12 @@ impl Running {
             std::thread::sleep(POLL);
         };
         let left = self.left_running();
-        let text = |name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         let path = self.dir.path().join("result.json");
         let seen = Seen {
             shown: self.shown.clone(),
             status,
-            stdout: text("stdout"),
-            stderr: text("stderr"),
+            stdout: self.text("stdout"),
+            stderr: self.text("stderr"),
             result: path.exists().then(|| json::read(&path)).transpose().map_err(|e| e.to_string())?,
         };
         seen.must(left.is_empty(), || format!("it left QEMU running: {left:?}"))?;
@@ -154,7 +156,7 @@ impl Running {
     fn left_running(&self) -> Vec<i32> {
         let begin = Instant::now();
         loop {
-            let left: Vec<i32> = guests_of(self.id()).iter().map(|guest| guest.process).collect();
+            let left = guests_of(self.id());
             if left.is_empty() || begin.elapsed() > GONE_LIMIT {
                 return left;
             }
@@ -171,26 +173,20 @@ impl Drop for Running {
     }
 }
 
-struct Guest {
-    process: i32,
-    console: PathBuf,
-}
-
 /// The QEMUs of one dirleak, by the names of their console logs, which hold its process id after the time.
-fn guests_of(dirleak: u32) -> Vec<Guest> {
+fn guests_of(dirleak: u32) -> Vec<i32> {
     let processes = fs::read_dir("/proc").expect("there is a /proc").flatten();
     let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    processes.filter_map(|process| guest(process, dirleak)).collect()
+    processes.filter(|process| dirleak_of(*process) == Some(dirleak)).collect()
 }
 
-fn guest(process: i32, dirleak: u32) -> Option<Guest> {
+fn dirleak_of(process: i32) -> Option<u32> {
     let line = fs::read(format!("/proc/{process}/cmdline")).ok()?;
     let line = String::from_utf8_lossy(&line);
     let mut words = line.split('\0');
     words.next().filter(|program| program.contains("qemu-system"))?;
-    let console = PathBuf::from(words.find_map(|word| word.strip_prefix("file,id=console,path="))?);
-    let of = console.file_name()?.to_str()?.split('-').nth(1)?.parse::<u32>().ok()?;
-    (of == dirleak).then_some(Guest { process, console })
+    let console = Path::new(words.find_map(|word| word.strip_prefix("file,id=console,path="))?);
+    console.file_name()?.to_str()?.split('-').nth(1)?.parse().ok()
 }
 
 /// What a dirleak that has ended said and did.

@@ -3,6 +3,7 @@
 mod conduct;
 mod names_control;
 mod record;
+mod scratch;
 mod stage;
 
 pub use record::Outcome;

@@ -1,6 +1,7 @@
 //! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
 
 use super::Options;
+use super::scratch::Scratch;
 use crate::cache::Cache;
 use crate::error::{Context, Result};
 use crate::guest::PLAN;
@@ -28,8 +29,7 @@ const KERNEL_BYTES: u64 = 32 << 20;
 /// Everything on disk that one guest needs.
 pub struct Stage {
     kernel: PathBuf,
-    /// Removed with the stage.
-    scratch: tempfile::TempDir,
+    scratch: Scratch,
     console_log: PathBuf,
     initramfs_bytes: u64,
     memory_mib: u32,
@@ -49,7 +49,7 @@ impl Stage {
         cache: &Cache,
         ui: &Ui,
     ) -> Result<Self> {
-        let scratch = tempfile::tempdir_in(cache.dir("runs")?).machine(|| "cannot write in the cache".into())?;
+        let scratch = Scratch::new(cache, ui)?;
         let plan = Plan { scenario: scenario.clone(), seed: options.seed };
         let mut archive = Archive::new();
         archive.devices();

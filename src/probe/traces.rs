@@ -47,7 +47,7 @@ pub fn since(before: &[Site], after: &[Site]) -> Vec<Site> {
 }
 
 /// A record is a line "`count` `function`+`offset` age=..." and, indented below it, the stack.
-fn parse(text: &str) -> Vec<Site> {
+pub fn parse(text: &str) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
     for line in text.lines() {
         let words = line.trim();

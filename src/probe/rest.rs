@@ -8,22 +8,36 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::unistd::Pid;
 use std::ffi::c_void;
-use std::fs;
+use std::fs::File;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 /// How far apart the two readings are that must agree.
 const APART: Duration = Duration::from_millis(300);
-/// How far two readings may differ and still agree, in objects of one cache: the noise of a counter at rest.
+/// How far two readings may differ and still agree, in objects of one cache, if they have not come closer for a
+/// while: the noise of a counter at rest.
 const AGREE_OBJECTS: i64 = 2;
+/// Readings that are waited for until two agree to the object.
+const EXACT_READINGS: u32 = 4;
 /// Rest is not waited for longer than this.
 const LONGEST: Duration = Duration::from_secs(5);
+/// Passes before one reading.
+const MOST_PASSES: u32 = 8;
+/// Drops in a pass: what has been used twice survives the first (the second chance of dentries and inodes), and an
+/// inode can only go after its dentry.
+const DROPS: u32 = 3;
+/// Idle time in which a grace period ends on a single processor, whatever its tick.
+const IDLE: Duration = Duration::from_millis(30);
+/// Kept open: closing a file leaves an object behind until the next grace period.
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
 /// Brings caches to rest, then reads them.
 pub struct Rest {
     slabs: Slabs,
     lru: LruDrain,
+    drop_caches: File,
 }
 
 /// A reading and how it came about.
@@ -37,7 +51,9 @@ pub struct Rested {
 impl Rest {
     /// Over these caches.
     pub fn new(slabs: Slabs) -> Result<Self> {
-        Ok(Self { slabs, lru: LruDrain::new()? })
+        let drop_caches =
+            File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
+        Ok(Self { slabs, lru: LruDrain::new()?, drop_caches })
     }
 
     /// The caches.
@@ -55,12 +71,15 @@ impl Rest {
     pub fn settle(&self) -> Result<Rested> {
         let begin = Instant::now();
         let mut last = self.glance()?;
+        let took = begin.elapsed();
         let mut read = Instant::now();
-        loop {
-            std::thread::sleep(APART.saturating_sub(read.elapsed()));
+        for reading in 2.. {
+            // The dropping before the next reading belongs to the time between the two.
+            std::thread::sleep(APART.saturating_sub(took + read.elapsed()));
             let sample = self.glance()?;
             read = Instant::now();
-            if sample.distance(&last) <= AGREE_OBJECTS {
+            let tolerated = if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS };
+            if sample.distance(&last) <= tolerated {
                 return Ok(Rested { sample, settled: Some(begin.elapsed()) });
             }
             if begin.elapsed() > LONGEST {
@@ -68,17 +87,45 @@ impl Rest {
             }
             last = sample;
         }
+        unreachable!("the loop ends by returning")
     }
 
-    /// Caches dropped, a grace period waited for, per-CPU lists and empty slabs handed back. Twice, because the
-    /// callbacks of the first grace period free objects whose own freeing may be deferred to a second one.
+    /// Caches dropped and a grace period waited for, until that frees nothing more; then per-CPU lists and empty slabs
+    /// handed back.
     fn quiesce(&self) -> Result<()> {
-        for _ in 0..2 {
+        let mut left = None;
+        for _ in 0..MOST_PASSES {
             self.lru.drain()?;
-            drop_caches()?;
-            wait_for_grace_period()?;
+            for _ in 0..DROPS {
+                self.drop_caches()?;
+            }
+            self.wait_for_grace_period()?;
+            let objects: i64 = self.slabs.read()?.objects.values().sum();
+            if left == Some(objects) {
+                break;
+            }
+            left = Some(objects);
         }
         self.slabs.shrink();
+        Ok(())
+    }
+
+    /// Page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
+    /// otherwise sit for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c).
+    fn drop_caches(&self) -> Result<()> {
+        (&self.drop_caches).write_all(b"3").machine(|| format!("cannot write {DROP_CACHES}"))
+    }
+
+    /// membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu(), but does nothing where there is only one processor
+    /// (kernel/sched/membarrier.c); there, a grace period ends while the processor is idle for some ticks.
+    fn wait_for_grace_period(&self) -> Result<()> {
+        if self.lru.processors.len() == 1 {
+            std::thread::sleep(IDLE);
+            return Ok(());
+        }
+        // SAFETY: membarrier touches no memory of ours.
+        let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+        Errno::result(result).map_err(|e| Error::machine(format!("cannot wait for an RCU grace period: {e}")))?;
         Ok(())
     }
 }
@@ -122,18 +169,4 @@ impl LruDrain {
         processors.iter().try_for_each(|n| set.set(*n)).machine(|| "too many processors".into())?;
         sched_setaffinity(Pid::from_raw(0), &set).machine(|| "cannot choose a processor".into())
     }
-}
-
-/// Page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
-/// otherwise sit for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c).
-fn drop_caches() -> Result<()> {
-    fs::write("/proc/sys/vm/drop_caches", "3").machine(|| "cannot drop caches".into())
-}
-
-/// membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu() (kernel/sched/membarrier.c).
-fn wait_for_grace_period() -> Result<()> {
-    // SAFETY: membarrier touches no memory of ours.
-    let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    Errno::result(result).map_err(|e| Error::machine(format!("cannot wait for an RCU grace period: {e}")))?;
-    Ok(())
 }

@@ -8,8 +8,9 @@ use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
 use crate::probe::traces::{Site, since};
 use crate::report::record::RoundKind;
+use crate::scenario::Rounds;
 use crate::ui::Task;
-use crate::verdict::judge::{LOOKS, Says, judge};
+use crate::verdict::judge::{Phase, Says, judge};
 use crate::verdict::{Block, growth};
 use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
 use rand::SeedableRng;
@@ -30,15 +31,14 @@ const MOST_WATCHED: usize = 16;
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
 pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
-    let mut course =
-        Course { vm: stage.boot()?, task, outcome, spread: stage.scenario.rounds.doses, round_seconds: None };
+    let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0, number: 0 };
     let names = course.boot()?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
     let baseline = course.controls(&names)?;
     course.outcome.time("controls", begin);
     let begin = Instant::now();
-    let last = course.blocks(&baseline, options)?;
+    let last = course.blocks(&baseline, &stage.scenario.rounds, options)?;
     course.outcome.time("rounds", begin);
     let begin = Instant::now();
     course.unmount(&baseline, last, options)?;
@@ -52,10 +52,10 @@ struct Course<'a> {
     vm: Vm,
     task: &'a Task,
     outcome: &'a mut Outcome,
-    /// The smaller and the larger dose.
-    spread: [u64; 2],
-    /// How long every round lasts; the first dose round finds it out.
-    round_seconds: Option<f64>,
+    /// Units made in all blocks.
+    dose: u64,
+    /// Blocks made.
+    number: u64,
 }
 
 impl Course<'_> {
@@ -101,41 +101,50 @@ impl Course<'_> {
     }
 
     /// Blocks until they decide or the last look is over; gives the last reading.
-    fn blocks(&mut self, baseline: &Sample, options: &Options) -> Step<Sample> {
-        let mut doses = Doses::new(self.spread, options.seed);
+    fn blocks(&mut self, baseline: &Sample, rounds: &Rounds, options: &Options) -> Step<Sample> {
         let mut last = baseline.clone();
-        let mut blocks: Vec<Block> = Vec::new();
         let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
-        for look in LOOKS {
-            while blocks.len() < look {
-                let dose = doses.next();
-                self.task.note(&format!("block {} of at most {}", blocks.len() + 1, LOOKS[LOOKS.len() - 1]));
-                let (block, after) = self.block(dose, &last)?;
-                if watched.is_empty() {
-                    watched = self.sites(&growing(&block))?;
+        for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
+            let mut doses = Doses::new(spread, options.seed);
+            let mut blocks: Vec<Block> = Vec::new();
+            let mut seconds = None;
+            for look in phase.looks() {
+                while blocks.len() < *look {
+                    let (block, after) = self.block(doses.next(), spread[1], &mut seconds, &last)?;
+                    if watched.is_empty() {
+                        watched = self.sites(&growing(&block))?;
+                    }
+                    blocks.push(block);
+                    last = after;
                 }
-                blocks.push(block);
-                last = after;
-            }
-            let net = growth(&baseline.objects, &last.objects);
-            let judgement = judge(&blocks, &net, options.min_rate);
-            let says = judgement.says();
-            self.outcome.judgement = Some(judgement);
-            if says != Says::Undecided || self.outcome.broken.is_some() {
-                break;
+                let net = growth(&baseline.objects, &last.objects);
+                let judgement = judge(phase, &blocks, &net, self.dose, options.min_rate);
+                let says = judgement.says();
+                self.outcome.judgement = Some(judgement);
+                if says != Says::Undecided || self.outcome.broken.is_some() {
+                    return self.attribute(&watched).map(|()| last);
+                }
             }
         }
+        self.attribute(&watched).map(|()| last)
+    }
+
+    /// Who allocated what grew since the caches were first watched.
+    fn attribute(&mut self, watched: &BTreeMap<String, Vec<Site>>) -> Step<()> {
         let caches: Vec<String> = watched.keys().cloned().collect();
         let now = self.sites(&caches)?;
         self.outcome.sites = now.iter().map(|(cache, sites)| (cache.clone(), since(&watched[cache], sites))).collect();
-        Ok(last)
+        Ok(())
     }
 
-    /// A dose round and a control round, both as long and with as many opens as the larger dose.
-    fn block(&mut self, dose: u64, before: &Sample) -> Step<(Block, Sample)> {
-        let most = self.spread[1];
-        let worked = self.work(dose, most - dose, self.round_seconds)?;
-        let seconds = *self.round_seconds.get_or_insert(worked.seconds);
+    /// A dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
+    /// the first of them finds out how long that is.
+    fn block(&mut self, dose: u64, most: u64, seconds: &mut Option<f64>, before: &Sample) -> Step<(Block, Sample)> {
+        self.number += 1;
+        self.task.note(&format!("block {}", self.number));
+        let worked = self.work(dose, most - dose, *seconds)?;
+        let seconds = *seconds.get_or_insert(worked.seconds);
+        self.dose += dose;
         let between = self.settle(RoundKind::Dose, dose)?;
         self.work(0, most, Some(seconds))?;
         let after = self.settle(RoundKind::Control, 0)?;

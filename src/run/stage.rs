@@ -12,7 +12,7 @@ use crate::server::knfsd::packages;
 use crate::ui::Ui;
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
-use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine};
+use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, clock};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,10 +93,11 @@ impl Stage {
     /// Starts the guest.
     pub fn boot(&self) -> Result<Vm> {
         let initramfs = self.scratch.path().join("initramfs");
+        let command_line = format!("{KERNEL_COMMAND_LINE}{}", clock(self.accelerator));
         let machine = Machine {
             kernel: &self.kernel,
             initramfs: Some(&initramfs),
-            command_line: KERNEL_COMMAND_LINE,
+            command_line: &command_line,
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             accelerator: self.accelerator,

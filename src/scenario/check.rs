@@ -60,14 +60,15 @@ pub(super) fn check(scenario: &Scenario) -> Check {
     in_range("listing.getdents_buffer_bytes", buffer, LARGEST_RECORD, MAX_BUFFER_BYTES)?;
     in_range("guest.memory_mib", scenario.guest.memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB)?;
     in_range("guest.cpus", scenario.guest.cpus, 1, MAX_CPUS)?;
-    let [small, large] = scenario.rounds.doses;
-    in_range("rounds.doses", small, 1, MAX_DOSE)?;
-    in_range("rounds.doses", large, 1, MAX_DOSE)?;
+    ascending("rounds.doses", scenario.rounds.doses)?;
+    ascending("rounds.scout_doses", scenario.rounds.scout_doses)
+}
+
+fn ascending(key: &'static str, [small, large]: [u64; 2]) -> Check {
+    in_range(key, small, 1, MAX_DOSE)?;
+    in_range(key, large, 1, MAX_DOSE)?;
     if small >= large {
-        return complain(
-            "rounds.doses",
-            format!("`rounds.doses` is [{small}, {large}]; the second must be the larger"),
-        );
+        return complain(key, format!("`{key}` is [{small}, {large}]; the second must be the larger"));
     }
     Ok(())
 }

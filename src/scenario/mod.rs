@@ -139,10 +139,18 @@ pub struct Guest {
     pub cpus: u32,
 }
 
+/// Default: the smallest that differ.
+fn scout_doses() -> [u64; 2] {
+    [1, 2]
+}
+
 /// How many units the rounds make.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rounds {
     /// The smaller and the larger dose of a round, in units (listings).
     pub doses: [u64; 2],
+    /// The same for the short rounds before, which decide what is already clear.
+    #[serde(default = "scout_doses")]
+    pub scout_doses: [u64; 2],
 }

@@ -17,8 +17,8 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Growth of a block is never known better than this, in objects.
 const NOISE_OBJECTS: f64 = 2.0;
-/// Scatter that a quiet counter may have, in objects: one stray object in five blocks, many times what was measured.
-const QUIET_SCATTER: f64 = 0.45;
+/// Scatter that a quiet counter may have, in objects: one stray object in eleven blocks. Measured was a fifth of it.
+const QUIET_SCATTER: f64 = 0.3;
 /// Weight of that knowledge for a counter that is quiet, in degrees of freedom.
 const QUIET_FREEDOM: f64 = 16.0;
 /// The same for a counter that is not.

@@ -4,14 +4,31 @@ use super::fit::{Fit, Point, Width, fit};
 use super::{Block, Growth};
 use std::collections::BTreeSet;
 
-/// Numbers of blocks after which the samples are looked at. Every look costs confidence, so their number is fixed.
-pub const LOOKS: [usize; 6] = [2, 3, 4, 6, 8, 12];
+/// A run has two phases, each judged by its own blocks, because blocks are only comparable with blocks as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Short rounds, which find what leaks a lot.
+    Scout,
+    /// Rounds long enough to say that nothing leaks.
+    Full,
+}
+
+impl Phase {
+    /// Numbers of blocks after which the samples are looked at.
+    pub fn looks(self) -> &'static [usize] {
+        match self {
+            Self::Scout => &[2],
+            Self::Full => &[2, 4, 6, 10],
+        }
+    }
+}
+
+/// Looks in all. Every look costs confidence, so their number is fixed.
+const LOOKS: usize = 5;
 /// Probability that the bounds of all counters at all looks hold together.
 pub const CONFIDENCE: f64 = 0.99;
 /// The smallest rate that counts, in objects per unit, unless the user says otherwise.
 pub const MIN_RATE: f64 = 0.5;
-/// Clean is not said before this many blocks: two have hardly anything to be compared with.
-const CLEAN_FROM: usize = 3;
 /// Before this many blocks a dose may have come only once, where one jump looks like a slope. Then only what could
 /// not be clearer is called a leak: bounds within `CLEAR_SHARE` of the estimate.
 const EVERY_DOSE_TWICE_FROM: usize = 4;
@@ -61,17 +78,23 @@ impl Judgement {
     }
 }
 
-/// Judges all counters of the blocks so far. `net` is the growth of the whole run, with whatever was freed late.
-pub fn judge(blocks: &[Block], net: &Growth, min_rate: f64) -> Judgement {
+/// Judges all counters by the blocks of one phase so far. `net` is the growth of the whole run, with whatever was
+/// freed late, in which `total_dose` units were made.
+pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_rate: f64) -> Judgement {
     let names: BTreeSet<&String> = blocks.iter().flat_map(|b| b.growth.keys()).collect();
-    let width = Width::new(blocks.len(), CONFIDENCE, (names.len() * LOOKS.len()) as f64);
-    let total_dose: u64 = blocks.iter().map(|b| b.dose).sum();
+    let width = Width::new(blocks.len(), CONFIDENCE, (names.len() * LOOKS) as f64);
     let mut counters: Vec<Counter> = names
         .into_iter()
         .filter_map(|name| {
             let fit = fit(&points(blocks, name), width)?;
-            let net = net.get(name).copied().unwrap_or(0) as f64;
-            let says = says(&fit, net, total_dose as f64, blocks.len(), min_rate);
+            let promised = fit.estimate * total_dose as f64;
+            // Growth must be there at the end of the run, too: half of what the rate promises.
+            let stays = net.get(name).copied().unwrap_or(0) as f64 >= 0.5 * promised;
+            let says = match says(&fit, blocks.len(), min_rate) {
+                Says::Leak if !stays => Says::Undecided,
+                Says::Clean if phase == Phase::Scout => Says::Undecided,
+                says => says,
+            };
             Some(Counter { name: name.clone(), fit, says })
         })
         .collect();
@@ -84,13 +107,11 @@ fn points(blocks: &[Block], name: &str) -> Vec<Point> {
     blocks.iter().map(|b| Point { dose: b.dose as f64, growth: of(&b.growth), control: of(&b.control) }).collect()
 }
 
-/// Growth must be there at the end of the run, too: half of what the rate promises.
-fn says(fit: &Fit, net: f64, total_dose: f64, blocks: usize, min_rate: f64) -> Says {
-    let grows = fit.low > 0.0 && fit.estimate >= min_rate && net >= 0.5 * fit.estimate * total_dose;
+fn says(fit: &Fit, blocks: usize, min_rate: f64) -> Says {
     let clear = blocks >= EVERY_DOSE_TWICE_FROM || fit.low >= (1.0 - CLEAR_SHARE) * fit.estimate;
-    if grows && clear {
+    if fit.low > 0.0 && fit.estimate >= min_rate && clear {
         Says::Leak
-    } else if fit.high < min_rate && blocks >= CLEAN_FROM {
+    } else if fit.high < min_rate {
         Says::Clean
     } else {
         Says::Undecided
@@ -121,7 +142,7 @@ mod tests {
 
     fn said(doses: &[u64], grow: impl Fn(usize, u64) -> (i64, i64)) -> Says {
         let (blocks, net) = blocks(doses, grow);
-        judge(&blocks, &net, MIN_RATE).says()
+        judge(Phase::Full, &blocks, &net, doses.iter().sum(), MIN_RATE).says()
     }
 
     const DOSES: [u64; 12] = [128, 32, 32, 128, 128, 32, 128, 32, 32, 128, 32, 128];
@@ -137,15 +158,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_clean_but_not_before_three_blocks() {
-        assert_eq!(said(&DOSES[..2], |_, _| (0, 0)), Says::Undecided);
-        assert_eq!(said(&DOSES[..3], |_, _| (0, 0)), Says::Clean);
+    fn nothing_at_all_is_clean_but_not_by_short_rounds() {
+        assert_eq!(said(&DOSES[..2], |_, _| (0, 0)), Says::Clean);
+        let (blocks, net) = blocks(&DOSES[..2], |_, _| (0, 0));
+        assert_eq!(judge(Phase::Scout, &blocks, &net, 160, MIN_RATE).says(), Says::Undecided);
+    }
+
+    #[test]
+    fn rounds_too_short_for_the_bounds_are_not_clean() {
+        assert_eq!(said(&[1, 3], |_, _| (0, 0)), Says::Undecided);
+    }
+
+    #[test]
+    fn the_looks_are_as_many_as_are_paid_for() {
+        assert_eq!(Phase::Scout.looks().len() + Phase::Full.looks().len(), LOOKS);
     }
 
     #[test]
     fn one_time_growth_is_no_leak() {
         for first in 0..3 {
-            for blocks in LOOKS {
+            for blocks in 2..=10 {
                 let says = said(&DOSES[..blocks], |number, _| (if number == first { 500 } else { 0 }, 0));
                 assert_ne!(says, Says::Leak, "block {first} of {blocks}");
             }
@@ -171,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_jumps_is_never_accused() {
-        for blocks in LOOKS {
+        for blocks in 2..=10 {
             for (a, b) in [(0, 1), (1, 3), (0, 3), (2, 3)] {
                 let jumps = |number, _| match number {
                     n if n == a => (177, 0),
@@ -188,7 +220,7 @@ mod tests {
         for outlier in 0..6 {
             let grow = |number, dose: u64| ((if number == outlier { 50 } else { 25 }) * dose as i64, 0);
             let (blocks, net) = blocks(&DOSES[..6], grow);
-            let judgement = judge(&blocks, &net, MIN_RATE);
+            let judgement = judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE);
             assert_eq!(judgement.says(), Says::Leak);
             let rate = judgement.leaks()[0].fit.estimate;
             assert!((rate - 25.0).abs() < 1.0, "{rate}");
@@ -199,7 +231,10 @@ mod tests {
     fn growth_that_is_gone_at_the_end_is_no_leak() {
         let (blocks, _) = blocks(&DOSES[..4], |_, dose| (25 * dose as i64, 0));
         let net = [("it".to_owned(), 3)].into();
-        assert_eq!(judge(&blocks, &net, MIN_RATE).says(), Says::Undecided);
+        assert_eq!(
+            judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE).says(),
+            Says::Undecided
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dirleak::probe::traces;
 use dirleak::scenario::Names;
-use dirleak::verdict::judge::{LOOKS, MIN_RATE, judge};
+use dirleak::verdict::judge::{MIN_RATE, Phase, judge};
 use dirleak::verdict::{Block, Growth};
 use dirleak::workload::check::Expected;
 use dirleak::workload::listing::Lister;
@@ -103,14 +103,16 @@ fn blocks() -> (Vec<Block>, Growth) {
         let control = growth.keys().map(|name| (name.clone(), 0)).collect();
         Block { dose, growth, control }
     };
-    let blocks = (0..LOOKS[LOOKS.len() - 1]).map(block).collect();
+    let most = Phase::Full.looks().iter().max().copied().unwrap_or_default();
+    let blocks = (0..most).map(block).collect();
     (blocks, net)
 }
 
 fn judging(criterion: &mut Criterion) {
     let (blocks, net) = blocks();
+    let total_dose = blocks.iter().map(|block| block.dose).sum();
     criterion.bench_function("judge 120 counters", |bencher| {
-        bencher.iter(|| judge(black_box(&blocks), &net, MIN_RATE).says());
+        bencher.iter(|| judge(Phase::Full, black_box(&blocks), &net, total_dose, MIN_RATE).says());
     });
 }
 

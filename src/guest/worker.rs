@@ -121,11 +121,6 @@ impl Worker {
             }
         }
         worked.rpcs = mountstats::since(&before, &rpcs);
-        let took = begin.elapsed();
-        eprintln!(
-            "listings {listings} fillers {fillers} nfs {:.4} took {took:?} want {at_least:?}",
-            worked.listing_seconds
-        );
         let at_least = at_least.unwrap_or_else(|| as_if_all_were_nfs(&worked, total));
         std::thread::sleep(at_least.saturating_sub(begin.elapsed()));
         worked.seconds = begin.elapsed().as_secs_f64();

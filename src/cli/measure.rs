@@ -100,7 +100,7 @@ impl Measure {
             while failed.lock().expect("no panic while held").is_none() {
                 let Some((scenario, kernel)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
                 let slot = pairs.iter().position(|p| std::ptr::eq(p.0, *scenario) && std::ptr::eq(p.1, *kernel));
-                match run::run(scenario, kernel, accelerator, &options, cache, ui) {
+                match run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui }) {
                     Ok(record) => {
                         *records[slot.expect("it is one of them")].lock().expect("no panic while held") = Some(record);
                     }

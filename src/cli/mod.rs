@@ -6,11 +6,13 @@ mod report;
 mod run;
 mod verify;
 
+use crate::bug;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::stop;
 use clap::Parser;
 use clap::error::ErrorKind;
+use std::panic::catch_unwind;
 
 /// Reproduces, proves and bisects kernel memory leaks in NFS directory listing.
 ///
@@ -37,9 +39,13 @@ pub fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(refusal) => return refused(&refusal),
     };
-    match stop::install().and_then(|()| obey(&arguments.command)) {
-        Ok(exit) => exit,
-        Err(error) => told(&error),
+    bug::announce();
+    // A panic is a bug of ours, and git must not take its status for a bad commit. Unwinding ends all children.
+    let obeyed = catch_unwind(|| stop::install().and_then(|()| obey(&arguments.command)));
+    match obeyed {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => told(&error),
+        Err(_) => Exit::Machine,
     }
 }
 

@@ -7,11 +7,13 @@ pub mod protocol;
 mod served;
 mod worker;
 
+use crate::bug;
 use crate::error::Result;
 use crate::exit::Exit;
 use link::Link;
 use nix::sys::reboot::{RebootMode, reboot};
 use protocol::{Answer, Order, Plan, Trouble};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use worker::Worker;
 
 /// Where the initramfs keeps the plan.
@@ -19,14 +21,17 @@ pub const PLAN: &str = "/plan.json";
 
 /// Runs as process 1 and ends with the machine.
 pub fn main() -> ! {
-    if let Err(error) = files::mount_all() {
-        // There is no link yet; the console is all we have.
-        eprintln!("dirleak: {error}");
-    } else {
-        match Link::open() {
-            Ok(mut link) => serve(&mut link),
-            Err(error) => eprintln!("dirleak: {error}"),
+    bug::announce();
+    // There is no link yet; the console is all we have.
+    match files::mount_all().and_then(|()| Link::open()) {
+        // Process 1 must not end, or the kernel panics, which would be blamed on the kernel.
+        Ok(mut link) => {
+            if catch_unwind(AssertUnwindSafe(|| serve(&mut link))).is_err() {
+                let message = "a bug of dirleak in the guest, which its console tells".to_owned();
+                let _ = link.send(&Answer::Trouble { trouble: Trouble::Bug, message });
+            }
         }
+        Err(error) => eprintln!("dirleak: {error}"),
     }
     let _ = reboot(RebootMode::RB_AUTOBOOT);
     unreachable!("the machine is off")

@@ -102,4 +102,6 @@ pub enum Trouble {
     Unsupported,
     /// Something that should have worked did not.
     Failed,
+    /// We are to blame.
+    Bug,
 }

@@ -23,6 +23,8 @@ type Step<T> = Result<T, Ended>;
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
+/// About what coming to rest takes, for the time that is left.
+const REST_SECONDS: f64 = 0.4;
 /// Growth of a cache in one block from which on its call sites are watched, in objects.
 const WATCHED_GROWTH: i64 = 8;
 /// Caches whose call sites are watched at most.
@@ -31,7 +33,7 @@ const MOST_WATCHED: usize = 16;
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
 pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
-    let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0, number: 0 };
+    let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0 };
     let names = course.boot()?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
@@ -54,8 +56,6 @@ struct Course<'a> {
     outcome: &'a mut Outcome,
     /// Units made in all blocks.
     dose: u64,
-    /// Blocks made.
-    number: u64,
 }
 
 impl Course<'_> {
@@ -110,6 +110,7 @@ impl Course<'_> {
             let mut seconds = None;
             for look in phase.looks() {
                 while blocks.len() < *look {
+                    self.tell(blocks.len(), *look, seconds);
                     let (block, after) = self.block(doses.next(), spread[1], &mut seconds, &last)?;
                     if watched.is_empty() {
                         watched = self.sites(&growing(&block))?;
@@ -137,11 +138,21 @@ impl Course<'_> {
         Ok(())
     }
 
+    /// Which block it is, and how long it is to the next look, as soon as that is known.
+    fn tell(&self, done: usize, look: usize, round_seconds: Option<f64>) {
+        let block = done + 1;
+        self.task.note(&match round_seconds {
+            Some(seconds) => {
+                let left = (look - done) as f64 * 2.0 * (seconds + REST_SECONDS);
+                format!("block {block} of {look}, {left:.0} s left to the next look")
+            }
+            None => format!("block {block} of {look}"),
+        });
+    }
+
     /// A dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
     /// the first of them finds out how long that is.
     fn block(&mut self, dose: u64, most: u64, seconds: &mut Option<f64>, before: &Sample) -> Step<(Block, Sample)> {
-        self.number += 1;
-        self.task.note(&format!("block {}", self.number));
         let worked = self.work(dose, most - dose, *seconds)?;
         let seconds = *seconds.get_or_insert(worked.seconds);
         self.dose += dose;

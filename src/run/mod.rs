@@ -45,21 +45,26 @@ impl Default for Options {
     }
 }
 
-/// Runs one scenario on one kernel. Whatever the guest does ends in a record; an error is ours or the machine's.
-pub fn run(
-    scenario: &Scenario,
-    kernel: &Kernel,
-    accelerator: Accelerator,
-    options: &Options,
-    cache: &Cache,
-    ui: &Ui,
-) -> Result<RunRecord> {
+/// One scenario on one kernel, and what it takes to run it.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub scenario: &'a Scenario,
+    pub kernel: &'a Kernel,
+    pub accelerator: Accelerator,
+    pub options: &'a Options,
+    pub cache: &'a Cache,
+    pub ui: &'a Ui,
+}
+
+/// Runs a job. Whatever the guest does ends in a record; an error is ours or the machine's.
+pub fn run(job: &Job) -> Result<RunRecord> {
+    let Job { scenario, kernel, accelerator, options, ui, .. } = *job;
     let begin = Instant::now();
     let mut outcome = Outcome::new(scenario, kernel, accelerator, options);
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok(outcome.ended(Verdict::Unsupported, shortfall));
     }
-    let stage = stage::Stage::prepare(scenario, kernel, accelerator, options, cache, ui)?;
+    let stage = stage::Stage::prepare(job)?;
     outcome.time("prepare", begin);
     if let Some(shortfall) = stage.memory_shortfall() {
         return Ok(outcome.ended(Verdict::Unsupported, shortfall));
@@ -71,6 +76,7 @@ pub fn run(
     let record = match result {
         Ok(()) => outcome.judged(),
         Err(Ended::Error(error)) => return Err(error),
+        Err(Ended::GaveUp(sentence)) => outcome.ended(Verdict::Undecided, sentence),
         Err(Ended::Unsupported(sentence)) => outcome.ended(Verdict::Unsupported, sentence),
         Err(Ended::Crash { kind, sentence, lines }) => {
             outcome.record.console_lines = lines;

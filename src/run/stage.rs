@@ -1,15 +1,13 @@
 //! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
 
-use super::Options;
+use super::Job;
 use super::scratch::Scratch;
-use crate::cache::Cache;
 use crate::error::{Context, Result};
 use crate::guest::PLAN;
 use crate::guest::protocol::Plan;
 use crate::kernel::Kernel;
 use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd::packages;
-use crate::ui::Ui;
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
 use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, clock};
@@ -41,14 +39,8 @@ pub struct Stage {
 
 impl Stage {
     /// Packs the initramfs and finds a name for the log.
-    pub fn prepare(
-        scenario: &Scenario,
-        kernel: &Kernel,
-        accelerator: Accelerator,
-        options: &Options,
-        cache: &Cache,
-        ui: &Ui,
-    ) -> Result<Self> {
+    pub fn prepare(job: &Job) -> Result<Self> {
+        let Job { scenario, kernel, accelerator, options, cache, ui } = *job;
         let scratch = Scratch::new(cache, ui)?;
         let plan = Plan { scenario: scenario.clone(), seed: options.seed };
         let mut archive = Archive::new();

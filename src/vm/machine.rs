@@ -24,6 +24,8 @@ pub enum Ended {
     Crash { kind: String, sentence: String, lines: Vec<String> },
     /// The guest's kernel lacks something.
     Unsupported(String),
+    /// Something in the guest that should have worked did not.
+    GaveUp(String),
     /// The machine or the user ended it.
     Error(Error),
 }
@@ -149,10 +151,14 @@ impl Vm {
             Ok(Answer::Trouble { trouble: Trouble::Unsupported, message }) => Err(Ended::Unsupported(message)),
             Ok(Answer::Trouble { trouble: Trouble::Failed, message }) => {
                 let log = self.console.path().display();
-                Err(Ended::Error(Error::kernel(format!("the guest gave up: {message}; its console is in {log}"))))
+                Err(Ended::GaveUp(format!("the guest gave up: {message}; its console is in {log}")))
+            }
+            Ok(Answer::Trouble { trouble: Trouble::Bug, message }) => {
+                let log = self.console.path().display();
+                Err(Ended::Error(Error::machine(format!("{message}, in {log}"))))
             }
             Ok(answer) => Ok(answer),
-            Err(_) => Err(Ended::Error(Error::kernel(format!("the guest sent something that is no answer: {line:?}")))),
+            Err(_) => Err(Ended::GaveUp(format!("the guest sent something that is no answer: {line:?}"))),
         }
     }
 

@@ -133,7 +133,7 @@ impl Rest {
 /// Hands pages in every processor's batch over to the LRU lists.
 ///
 /// A page in such a batch has one reference more than drop_caches expects, so it stays, and with it the names of the
-/// last directory that was listed. Kernels before 6.2 do not drain the batches themselves. madvise with MADV_DONTNEED
+/// last directory that was listed. Linux 6.1 and before do not drain the batches themselves. madvise with MADV_DONTNEED
 /// drains those of the processor it runs on (zap_page_range in mm/memory.c), whatever the memory.
 struct LruDrain {
     page: NonNull<c_void>,

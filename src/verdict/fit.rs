@@ -8,7 +8,7 @@
 //!
 //! A counter at rest often shows no scatter at all, and a naive interval of width 0 would call one stray object
 //! significant. So `s` is moderated as in Smyth 2004, by what is known of counters at rest: of 2,900 growths measured
-//! on Linux 6.1 (24 rounds, 121 caches) 11 were not 0, and those were 1. A counter as quiet as that gets
+//! on Linux 6.1 (24 rounds, 121 caches) 12 were not 0, and those were 1. A counter as quiet as that gets
 //! `QUIET_FREEDOM` degrees of freedom from this knowledge; one that has shown more scatter stands on its own, with
 //! just enough of it (`NOISY_FREEDOM`) to have a scatter at all. And a block's growth is never trusted to better
 //! than `NOISE_OBJECTS`.

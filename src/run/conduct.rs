@@ -3,7 +3,7 @@
 
 use super::record::{Outcome, Reading};
 use super::stage::Stage;
-use super::{Options, names_control};
+use super::{Options, Until, names_control};
 use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
 use crate::probe::traces::{Site, since};
@@ -31,7 +31,7 @@ const WATCHED_GROWTH: i64 = 8;
 const MOST_WATCHED: usize = 16;
 
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
-pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &Task) -> Step<()> {
+pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
     let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0 };
     let names = course.boot()?;
@@ -40,7 +40,7 @@ pub fn conduct(stage: &Stage, options: &Options, outcome: &mut Outcome, task: &T
     let baseline = course.controls(&names)?;
     course.outcome.time("controls", begin);
     let begin = Instant::now();
-    let last = course.blocks(&baseline, &stage.scenario.rounds, options)?;
+    let last = course.blocks(&baseline, &stage.scenario.rounds, until, options)?;
     course.outcome.time("rounds", begin);
     let begin = Instant::now();
     course.unmount(&baseline, last, options)?;
@@ -101,7 +101,7 @@ impl Course<'_> {
     }
 
     /// Blocks until they decide or the last look is over; gives the last reading.
-    fn blocks(&mut self, baseline: &Sample, rounds: &Rounds, options: &Options) -> Step<Sample> {
+    fn blocks(&mut self, baseline: &Sample, rounds: &Rounds, until: Until, options: &Options) -> Step<Sample> {
         let mut last = baseline.clone();
         let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
         for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
@@ -120,9 +120,12 @@ impl Course<'_> {
                 }
                 let net = growth(&baseline.objects, &last.objects);
                 let judgement = judge(phase, &blocks, &net, self.dose, options.min_rate);
-                let says = judgement.says();
+                let enough = match until {
+                    Until::Decided => judgement.says() != Says::Undecided,
+                    Until::AllDecided => judgement.open() == 0,
+                };
                 self.outcome.judgement = Some(judgement);
-                if says != Says::Undecided || self.outcome.broken.is_some() {
+                if enough || self.outcome.broken.is_some() {
                     return self.attribute(&watched).map(|()| last);
                 }
             }

@@ -56,25 +56,48 @@ pub struct Job<'a> {
     pub ui: &'a Ui,
 }
 
+/// When enough has been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// Something leaks, or nothing does.
+    Decided,
+    /// It is known of every counter.
+    AllDecided,
+}
+
 /// Runs a job. Whatever the guest does ends in a record; an error is ours or the machine's.
 pub fn run(job: &Job) -> Result<RunRecord> {
+    let (record, is_open) = attempt(job, Until::Decided)?;
+    if !is_open {
+        return Ok(record);
+    }
+    // What grew was freed by unmounting, so it is no leak, and whether anything else is takes the whole course.
+    Ok(attempt(job, Until::AllDecided)?.0)
+}
+
+/// One guest; also gives whether the verdict is open only because growth that looked like a leak went at unmount.
+fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, options, ui, .. } = *job;
     let begin = Instant::now();
     let mut outcome = Outcome::new(scenario, kernel, accelerator, options);
     if let Some(shortfall) = scenario.memory_shortfall() {
-        return Ok(outcome.ended(Verdict::Unsupported, shortfall));
+        return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
     let stage = stage::Stage::prepare(job)?;
     outcome.time("prepare", begin);
     if let Some(shortfall) = stage.memory_shortfall() {
-        return Ok(outcome.ended(Verdict::Unsupported, shortfall));
+        return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
     let task = ui.task(format!("{} on {}", scenario.name, kernel.spec));
-    let result = conduct::conduct(&stage, options, &mut outcome, &task);
+    let result = conduct::conduct(&stage, options, until, &mut outcome, &task);
     outcome.record.seconds = begin.elapsed().as_secs_f64();
     outcome.record.console_log = Some(stage.console_log().display().to_string());
+    let mut is_open = false;
     let record = match result {
-        Ok(()) => outcome.judged(),
+        Ok(()) => {
+            is_open = until == Until::Decided && outcome.only_until_unmount();
+            outcome.judged()
+        }
         Err(Ended::Error(error)) => return Err(error),
         Err(Ended::GaveUp(sentence)) => outcome.ended(Verdict::Undecided, sentence),
         Err(Ended::Unsupported(sentence)) => outcome.ended(Verdict::Unsupported, sentence),
@@ -83,6 +106,6 @@ pub fn run(job: &Job) -> Result<RunRecord> {
             outcome.crashed(&kind, sentence)
         }
     };
-    task.done(record.verdict.word());
-    Ok(record)
+    task.done(if is_open { "growth until unmount; looking at everything else" } else { record.verdict.word() });
+    Ok((record, is_open))
 }

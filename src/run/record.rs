@@ -206,7 +206,14 @@ impl Outcome {
     }
 
     fn nothing_open(&self) -> bool {
-        self.judgement.as_ref().is_some_and(|j| j.counters.iter().all(|c| c.says != Says::Undecided))
+        self.judgement.as_ref().is_some_and(|j| j.open() == 0)
+    }
+
+    /// Whether the rounds ended early for growth that unmounting then freed.
+    pub fn only_until_unmount(&self) -> bool {
+        let findings = self.findings();
+        let freed = !findings.is_empty() && findings.iter().all(|f| !f.survives_unmount);
+        freed && !self.strict && !self.nothing_open() && self.broken.is_none()
     }
 
     fn open_question(&self) -> String {

@@ -70,6 +70,11 @@ impl Judgement {
         }
     }
 
+    /// How many are undecided.
+    pub fn open(&self) -> usize {
+        self.counters.iter().filter(|c| c.says == Says::Undecided).count()
+    }
+
     /// Those that leak, highest rate first.
     pub fn leaks(&self) -> Vec<&Counter> {
         let mut leaks: Vec<_> = self.counters.iter().filter(|c| c.says == Says::Leak).collect();

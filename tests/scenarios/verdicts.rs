@@ -8,6 +8,8 @@ use dirleak::scenario::{Overrides, ServerKind, select};
 
 const FIXED: &str = "6.1";
 const LEAKING: &str = "6.1+spare-pages";
+/// A kernel that keeps an object per open until it unmounts.
+const UNTIL_UNMOUNT: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/until-unmount.patch");
 /// Where the names come from that leak.
 const CALL_SITE: &str = "nfs_readdir_page_array_append";
 /// How much of the leak must be seen to come from there.
@@ -22,6 +24,12 @@ pub fn cases() -> Vec<Case> {
     cases.push(clean("recipe-2019", LEAKING));
     cases.extend([("quick", None), ("quick", Some(126)), ("quick", Some(128)), ("quick", Some(300))].map(leaking));
     cases.push(leaking(("huge-flat", None)));
+    cases.push(Case::new("growth that unmounting frees is told and is no leak", &[UNTIL_UNMOUNT], |_| {
+        until_unmount(&["run", "--kernel", UNTIL_UNMOUNT, "quick"], Verdict::Clean, 0)
+    }));
+    cases.push(Case::new("growth that unmounting frees is a leak with --strict", &[UNTIL_UNMOUNT], |_| {
+        until_unmount(&["run", "--kernel", UNTIL_UNMOUNT, "--strict", "quick"], Verdict::Leak, 1)
+    }));
     cases.push(Case::new("verify quick is proven", &[FIXED, LEAKING], |_| proven()));
     cases.push(Case::new("verify quick with two leaking kernels is not proven", &[LEAKING], |_| not_proven()));
     cases
@@ -112,6 +120,19 @@ fn near(seen: &Seen, what: &str, measured: f64, modelled: u64) -> Trialled {
     let modelled = modelled as f64;
     let near = (measured - modelled).abs() <= RATE_TOLERANCE * modelled;
     seen.must(near, || format!("{measured:.2} {what} per listing were measured, {modelled} are to be expected"))
+}
+
+fn until_unmount(arguments: &[&str], verdict: Verdict, status: i32) -> Trialled {
+    let seen = Program::new(arguments).run()?;
+    let record = seen.record()?;
+    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.word()))?;
+    seen.must_end_with(status)?;
+    let [finding] = record.findings.as_slice() else {
+        return seen.must(false, || format!("one growth is {} findings", record.findings.len()));
+    };
+    let freed = finding.name == "kmalloc-256" && !finding.survives_unmount;
+    seen.must(freed, || format!("what grows is {} and survives unmount: {}", finding.name, finding.survives_unmount))?;
+    near(&seen, "objects kept", finding.objects_per_listing.estimate, 1)
 }
 
 fn proven() -> Trialled {

@@ -98,12 +98,10 @@ impl Measure {
         let records: Vec<Mutex<Option<RunRecord>>> = pairs.iter().map(|_| Mutex::new(None)).collect();
         let work = || {
             while failed.lock().expect("no panic while held").is_none() {
-                let Some((scenario, kernel)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                let slot = pairs.iter().position(|p| std::ptr::eq(p.0, *scenario) && std::ptr::eq(p.1, *kernel));
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some((scenario, kernel)) = pairs.get(number) else { return };
                 match run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui }) {
-                    Ok(record) => {
-                        *records[slot.expect("it is one of them")].lock().expect("no panic while held") = Some(record);
-                    }
+                    Ok(record) => *records[number].lock().expect("no panic while held") = Some(record),
                     Err(error) => *failed.lock().expect("no panic while held") = Some(error),
                 }
             }

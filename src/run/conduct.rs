@@ -118,8 +118,8 @@ impl Course<'_> {
                     blocks.push(block);
                     last = after;
                 }
-                let net = growth(&baseline.objects, &last.objects);
-                let judgement = judge(phase, &blocks, &net, self.dose, options.min_rate);
+                self.outcome.net = growth(&baseline.objects, &last.objects);
+                let judgement = judge(phase, &blocks, &self.outcome.net, self.dose, options.min_rate);
                 let enough = match until {
                     Until::Decided => judgement.says() != Says::Undecided,
                     Until::AllDecided => judgement.open() == 0,
@@ -179,6 +179,7 @@ impl Course<'_> {
                 std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::child::POLL * 50));
                 crate::stop::check()?;
                 last = self.glance()?;
+                self.outcome.waited();
             }
         }
         self.outcome.net = growth(&baseline.objects, &last.objects);

@@ -71,11 +71,11 @@ pub fn run(job: &Job) -> Result<RunRecord> {
     if !is_open {
         return Ok(record);
     }
-    // What grew was freed by unmounting, so it is no leak, and whether anything else is takes the whole course.
+    // What grew was freed late or by unmounting, so it is no leak, and whether anything else is takes the whole course.
     Ok(attempt(job, Until::AllDecided)?.0)
 }
 
-/// One guest; also gives whether the verdict is open only because growth that looked like a leak went at unmount.
+/// One guest; also gives whether the verdict is open only because growth that looked like a leak was freed after all.
 fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, options, ui, .. } = *job;
     let begin = Instant::now();
@@ -95,7 +95,7 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     let mut is_open = false;
     let record = match result {
         Ok(()) => {
-            is_open = until == Until::Decided && outcome.only_until_unmount();
+            is_open = until == Until::Decided && outcome.ended_for_nothing();
             outcome.judged()
         }
         Err(Ended::Error(error)) => return Err(error),
@@ -106,6 +106,6 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
             outcome.crashed(&kind, sentence)
         }
     };
-    task.done(if is_open { "growth until unmount; looking at everything else" } else { record.verdict.word() });
+    task.done(if is_open { "what grew was freed; looking at everything else" } else { record.verdict.word() });
     Ok((record, is_open))
 }

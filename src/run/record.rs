@@ -13,7 +13,7 @@ use crate::report::sentence;
 use crate::scenario::{Scenario, ServerKind};
 use crate::verdict::Growth;
 use crate::verdict::fit::Fit;
-use crate::verdict::judge::{CONFIDENCE, Judgement, Says};
+use crate::verdict::judge::{CONFIDENCE, Counter, Judgement, Says, stays};
 use crate::vm::console::Complaint;
 use crate::vm::qemu::Accelerator;
 use std::collections::BTreeMap;
@@ -124,10 +124,8 @@ impl Outcome {
         let seconds = self.last_reading.unwrap_or(self.begin).elapsed().as_secs_f64();
         self.last_reading = Some(Instant::now());
         self.unsettled += u64::from(reading.settled_seconds.is_none());
-        if matches!(reading.kind, RoundKind::Dose | RoundKind::Control)
-            && let Some(dose) = self.last_dose
-        {
-            self.record.settled_seconds = dose.elapsed().as_secs_f64();
+        if matches!(reading.kind, RoundKind::Dose | RoundKind::Control) {
+            self.waited();
         }
         let (kind, dose) = (reading.kind, reading.dose);
         self.record.rounds.push(Round { dose, samples: BTreeMap::new(), kind, seconds });
@@ -209,11 +207,17 @@ impl Outcome {
         self.judgement.as_ref().is_some_and(|j| j.open() == 0)
     }
 
-    /// Whether the rounds ended early for growth that unmounting then freed.
-    pub fn only_until_unmount(&self) -> bool {
-        let findings = self.findings();
-        let freed = !findings.is_empty() && findings.iter().all(|f| !f.survives_unmount);
-        freed && !self.strict && !self.nothing_open() && self.broken.is_none()
+    /// Whether the rounds ended early for growth that was freed late or by unmounting.
+    pub fn ended_for_nothing(&self) -> bool {
+        let freed = self.findings().iter().all(|f| !f.survives_unmount && !self.strict);
+        self.grows() && freed && !self.nothing_open() && self.broken.is_none()
+    }
+
+    /// Late frees were waited for until now.
+    pub fn waited(&mut self) {
+        if let Some(dose) = self.last_dose {
+            self.record.settled_seconds = dose.elapsed().as_secs_f64();
+        }
     }
 
     fn open_question(&self) -> String {
@@ -238,7 +242,10 @@ impl Outcome {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let leaks = self.judgement.iter().flat_map(Judgement::leaks);
+        // The judgement was made before late frees were waited for.
+        let dose = self.readings.iter().filter(|r| r.kind == RoundKind::Dose).map(|r| r.dose).sum();
+        let kept = |c: &&Counter| stays(&c.fit, self.net.get(&c.name).copied().unwrap_or(0), dose);
+        let leaks = self.judgement.iter().flat_map(Judgement::leaks).filter(kept);
         let slab = leaks.map(|counter| {
             let rate = rate(&counter.fit);
             let net = self.net.get(&counter.name).copied().unwrap_or(0);

@@ -92,11 +92,8 @@ pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_
         .into_iter()
         .filter_map(|name| {
             let fit = fit(&points(blocks, name), width)?;
-            let promised = fit.estimate * total_dose as f64;
-            // Growth must be there at the end of the run, too: half of what the rate promises.
-            let stays = net.get(name).copied().unwrap_or(0) as f64 >= 0.5 * promised;
             let says = match says(&fit, blocks.len(), min_rate) {
-                Says::Leak if !stays => Says::Undecided,
+                Says::Leak if !stays(&fit, net.get(name).copied().unwrap_or(0), total_dose) => Says::Undecided,
                 Says::Clean if phase == Phase::Scout => Says::Undecided,
                 says => says,
             };
@@ -105,6 +102,11 @@ pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_
         .collect();
     counters.sort_by(|a, b| b.fit.high.total_cmp(&a.fit.high));
     Judgement { counters }
+}
+
+/// Whether growth is still there at the end: at least half of what the rate promises for `total_dose` units.
+pub fn stays(fit: &Fit, net: i64, total_dose: u64) -> bool {
+    net as f64 >= 0.5 * fit.estimate * total_dose as f64
 }
 
 fn points(blocks: &[Block], name: &str) -> Vec<Point> {

@@ -1,10 +1,12 @@
 //! The guest: this program as process 1 of a virtual machine, which sets the stage and obeys orders from the host.
 
+mod cgroup;
 mod files;
 mod link;
 mod mount;
 pub mod protocol;
 mod served;
+mod unit;
 mod worker;
 
 use crate::bug;

@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 
 /// Where the client mounts.
 pub const POINT: &str = "/mnt";
+/// Where a unit mounts the export a second time.
+pub const SECOND: &str = "/run/second";
 
 /// Brings up `lo`.
 pub fn loopback_up() -> Result<()> {
@@ -47,15 +49,21 @@ pub fn arguments(
     (kind, format!("127.0.0.1:{path}"), data)
 }
 
-/// Mounts on [`POINT`].
-pub fn mount_nfs((kind, source, data): &(&'static str, String, String)) -> Result<()> {
-    mount(Some(source.as_str()), POINT, Some(*kind), MsFlags::empty(), Some(data.as_str()))
+/// Mounts on `point`.
+pub fn mount_nfs(point: &str, (kind, source, data): &(&'static str, String, String)) -> Result<()> {
+    mount(Some(source.as_str()), point, Some(*kind), MsFlags::empty(), Some(data.as_str()))
         .map_err(|e| Error::kernel(format!("cannot mount {kind} {source} with {data}: {e}")))
 }
 
-/// Unmounts [`POINT`].
-pub fn unmount() -> Result<()> {
-    umount2(POINT, MntFlags::empty()).machine(|| format!("cannot unmount {POINT}"))
+/// Mounts an empty tmpfs on `point`.
+pub fn mount_local(point: &str) -> Result<()> {
+    mount(Some("tmpfs"), point, Some("tmpfs"), MsFlags::empty(), None::<&str>)
+        .machine(|| format!("cannot mount a tmpfs on {point}"))
+}
+
+/// Unmounts what is mounted on `point`.
+pub fn unmount(point: &str) -> Result<()> {
+    umount2(point, MntFlags::empty()).machine(|| format!("cannot unmount {point}"))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct Plan {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub enum Order {
-    /// List: `listings` times the NFS mount and `fillers` times the local directory, mixed evenly, then wait until
+    /// Make units: `listings` of the NFS mount and `fillers` of the local directory, mixed evenly, then wait until
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
@@ -34,6 +34,10 @@ pub enum Order {
     Settle,
     /// Tell who allocated the objects of these caches, as they are now.
     Sites { caches: Vec<String> },
+    /// Say what is charged to the workload's cgroup.
+    Charged,
+    /// Take the workload's cgroup away.
+    TakeCgroupAway,
     /// Unmount the NFS mount.
     Unmount,
     /// End.
@@ -54,7 +58,11 @@ pub enum Answer {
         object_bytes: BTreeMap<String, u64>,
         /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
         name_allocations: Vec<(u64, u64)>,
+        /// What there was when everything but the mount was there.
+        before_mount: Sample,
     },
+    /// What is charged to the workload's cgroup.
+    Charged(Charged),
     /// A round is over.
     Worked(Worked),
     /// The control is held or let go.
@@ -76,12 +84,14 @@ pub enum Answer {
 /// What a round did.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Worked {
-    /// Complete listings of the NFS mount.
+    /// Units made on the NFS mount.
     pub listings: u64,
     /// Those of them that sent READDIR or READDIRPLUS.
     pub cold_listings: u64,
     /// Those in which each name was seen exactly once.
     pub complete_listings: u64,
+    /// Mounts that the server refused, as it was to.
+    pub refused_mounts: u64,
     /// getdents64 calls on the NFS mount.
     pub getdents_calls: u64,
     /// What the NFS mount sent.
@@ -92,6 +102,19 @@ pub struct Worked {
     pub seconds: f64,
     /// What was wrong with a listing, if one was.
     pub broken: Option<String>,
+}
+
+/// What is charged to a cgroup, in bytes (memory.current and memory.stat).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Charged {
+    /// All of it.
+    pub bytes: u64,
+    /// Of slab objects.
+    pub slab_bytes: u64,
+    /// Of page cache.
+    pub file_bytes: u64,
+    /// Of the processes' own memory.
+    pub anonymous_bytes: u64,
 }
 
 /// Why the guest cannot go on.

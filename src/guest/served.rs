@@ -2,13 +2,15 @@
 
 use super::{files, mount};
 use crate::error::{Context, Error, Result};
-use crate::scenario::{Made, Scenario, ServerKind};
+use crate::scenario::{Made, Nfs3Error, Scenario, ServerKind};
 use crate::server::knfsd;
 use crate::server::synthetic::{Directory, Server};
+use crate::workload::check::ADDED;
 use crate::workload::names::NameMaker;
 use crate::workload::populate;
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
 use nix::sys::time::TimeSpec;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,7 +32,8 @@ pub enum Served {
 }
 
 impl Served {
-    /// Starts the scenario's server, makes the directory, mounts it; `step` hears of each part that is done.
+    /// Starts the scenario's server and makes the directory, if it is made on the export; `step` hears of each part that
+    /// is done. Also gives the local directory of control rounds.
     pub fn start(
         scenario: &Scenario,
         names: &NameMaker,
@@ -44,27 +47,71 @@ impl Served {
                 populate::files(&local, names, entries.min(MOST_LOCAL_ENTRIES))?;
                 step("populate")?;
                 let server = Server::start(Directory::new(names.clone(), entries))?;
-                mount_client(scenario, server.port(), server.port())?;
-                step("server and mount")?;
+                step("server")?;
                 Ok((Self::Synthetic(server), local))
             }
             ServerKind::Knfsd => {
                 // The server starts while the files are made.
-                let starting = knfsd::start(Path::new(EXPORT), &scenario.mount.version);
+                let labels = scenario.guest.security_labels;
+                let starting = knfsd::start(Path::new(EXPORT), &scenario.mount.version, labels);
                 if scenario.directory.made == Made::Export {
                     populate::files(Path::new(EXPORT), names, entries)?;
                     step("populate")?;
                 }
                 starting.ready()?;
                 step("server")?;
-                mount_client(scenario, knfsd::NFS_PORT, knfsd::MOUNT_PORT)?;
-                step("mount")?;
-                if scenario.directory.made == Made::Mount {
-                    populate::files(Path::new(mount::POINT), names, entries)?;
-                    step("populate")?;
-                }
                 Ok((Self::Knfsd, PathBuf::from(EXPORT)))
             }
+        }
+    }
+
+    /// Mounts the export on `point`, with further options.
+    pub fn mount(&self, scenario: &Scenario, point: &str, options: &str) -> Result<()> {
+        let v3_of_knfsd = matches!(self, Self::Knfsd) && scenario.mount.version == "3";
+        self.mount_path(scenario, if v3_of_knfsd { EXPORT } else { "/" }, point, options)
+    }
+
+    /// Tries to mount a path that is not exported.
+    pub fn mount_what_is_refused(&self, scenario: &Scenario, point: &str) -> Result<()> {
+        self.mount_path(scenario, "/not-exported", point, "nosharecache")
+    }
+
+    fn mount_path(&self, scenario: &Scenario, path: &str, point: &str, options: &str) -> Result<()> {
+        let ports = match self {
+            Self::Synthetic(server) => [server.port(); 2],
+            Self::Knfsd => [knfsd::NFS_PORT, knfsd::MOUNT_PORT],
+        };
+        let m = &scenario.mount;
+        let options = [m.options.as_str(), options];
+        let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
+        mount::mount_nfs(point, &mount::arguments(&m.version, path, ports, m.rsize_bytes, &options.join(",")))
+    }
+
+    /// The next READDIR or READDIRPLUS is answered with an error.
+    pub fn fail(&self, error: Nfs3Error) -> Result<()> {
+        match self {
+            Self::Synthetic(server) => {
+                server.fail_next(error);
+                Ok(())
+            }
+            Self::Knfsd => Err(Error::machine("knfsd cannot be told to fail")),
+        }
+    }
+
+    /// One file more in the directory.
+    pub fn add(&self) -> Result<()> {
+        let path = Path::new(EXPORT).join(ADDED);
+        fs::File::create(&path).map(|_| ()).machine(|| format!("cannot make {}", path.display()))
+    }
+
+    /// That file is taken away, if it is there.
+    pub fn remove(&self) -> Result<()> {
+        let path = Path::new(EXPORT).join(ADDED);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).machine(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -78,12 +125,6 @@ impl Served {
             Self::Knfsd => touch_export(),
         }
     }
-}
-
-fn mount_client(scenario: &Scenario, port: u16, mount_port: u16) -> Result<()> {
-    let m = &scenario.mount;
-    let source = if scenario.server == ServerKind::Knfsd && m.version == "3" { EXPORT } else { "/" };
-    mount::mount_nfs(&mount::arguments(&m.version, source, [port, mount_port], m.rsize_bytes, &m.options))
 }
 
 /// The change time has the granularity of the kernel's tick, so a second touch within one changes nothing that a

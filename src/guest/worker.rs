@@ -2,20 +2,24 @@
 
 use super::link::Link;
 use super::protocol::{Answer, Order, Plan, Worked};
+use super::cgroup::Workload;
 use super::served::Served;
+use super::unit::{Player, Where};
 use super::{files, mount};
-use crate::error::{Context, Result};
+use crate::error::Result;
+use crate::probe::Sample;
 use crate::probe::hold::Hold;
-use crate::probe::mountstats;
+use crate::probe::mountstats::{self, Rpcs};
 use crate::probe::rest::Rest;
 use crate::probe::slab::Slabs;
 use crate::probe::traces;
-use crate::scenario::Scenario;
+use crate::scenario::Made;
 use crate::workload::check::Expected;
-use crate::workload::listing::{Counts, Lister};
+use crate::workload::listing::Lister;
 use crate::workload::names::NameMaker;
+use crate::workload::populate;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between two signs of life.
@@ -23,18 +27,16 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// The stage: a server, a mount, a local directory, and the probe.
 pub struct Worker {
-    scenario: Scenario,
-    served: Served,
+    player: Player,
     names: NameMaker,
-    lister: Lister,
-    expected: Expected,
     rest: Rest,
     hold: Option<Hold>,
-    local: PathBuf,
+    before_mount: Sample,
 }
 
 impl Worker {
-    /// Starts the server, makes the directories, mounts, and opens the probe last, so that it sees every cache.
+    /// Starts the server, makes the directories, opens the probe, so that it sees every cache, reads what there is
+    /// without a mount, and mounts.
     pub fn set_up(plan: &Plan, link: &mut Link) -> Result<Self> {
         let scenario = plan.scenario.clone();
         let entries = scenario.directory.entries;
@@ -42,20 +44,34 @@ impl Worker {
         files::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
         let mut steps = Steps::new(link);
         mount::loopback_up()?;
-        files::make_dir(Path::new(mount::POINT))?;
+        for point in [mount::POINT, mount::SECOND] {
+            files::make_dir(Path::new(point))?;
+        }
         let (served, local) = Served::start(&scenario, &names, |part| steps.done(part))?;
-        let rest = Rest::new(Slabs::open()?)?;
         let expected = Expected::new(&names, entries);
         let lister = Lister::new(scenario.listing.getdents_buffer_bytes);
+        let workload = match &scenario.cgroup {
+            Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
+            None => None,
+        };
+        let rest = Rest::new(Slabs::open()?)?;
+        let before_mount = rest.glance()?;
         steps.done("probe")?;
-        Ok(Self { scenario, served, names, lister, expected, rest, hold: None, local })
+        served.mount(&scenario, mount::POINT, "")?;
+        steps.done("mount")?;
+        if scenario.directory.made == Made::Mount {
+            populate::files(Path::new(mount::POINT), &names, entries)?;
+            steps.done("populate")?;
+        }
+        let player = Player { scenario, served, lister, expected, local, workload, cookies: [None; 2] };
+        Ok(Self { player, names, rest, hold: None, before_mount })
     }
 
     /// What the host needs to know of the stage.
     pub fn ready(&self) -> Answer {
         let mut name_allocations: BTreeMap<u64, u64> = BTreeMap::new();
         let mut name = Vec::new();
-        for number in 0..self.scenario.directory.entries {
+        for number in 0..self.player.scenario.directory.entries {
             name.clear();
             self.names.write(number, &mut name);
             *name_allocations.entry(name.len() as u64 + 1).or_default() += 1;
@@ -63,6 +79,7 @@ impl Worker {
         Answer::Ready {
             object_bytes: self.rest.slabs().object_bytes(),
             name_allocations: name_allocations.into_iter().collect(),
+            before_mount: self.before_mount.clone(),
         }
     }
 
@@ -89,15 +106,23 @@ impl Worker {
                 let known = |cache: String| traces::read(&cache).map(|sites| (cache, sites));
                 Answer::Sites { sites: caches.into_iter().filter_map(known).collect() }
             }
+            Order::Charged => {
+                let charged = self.player.workload.as_ref().map(Workload::charged).transpose()?;
+                Answer::Charged(charged.unwrap_or_default())
+            }
+            Order::TakeCgroupAway => {
+                self.player.workload.take().map_or(Ok(()), Workload::take_away)?;
+                Answer::Done
+            }
             Order::Unmount => {
-                mount::unmount()?;
+                mount::unmount(mount::POINT)?;
                 Answer::Done
             }
             Order::Finish => Answer::Bye,
         })
     }
 
-    /// One round. NFS and local listings are mixed so that both are spread over the whole round.
+    /// One round. NFS and local units are mixed so that both are spread over the whole round.
     fn work(&mut self, listings: u64, fillers: u64, at_least: Option<Duration>, link: &mut Link) -> Result<Worked> {
         let begin = Instant::now();
         let mut beat = begin;
@@ -106,59 +131,49 @@ impl Worker {
         let before = mountstats::read(mount::POINT)?;
         let mut rpcs = before.clone();
         for slot in 0..total {
-            // Bresenham's line: slot is an NFS listing where the line of slope listings/total takes a step.
+            // Bresenham's line: slot is an NFS unit where the line of slope listings/total takes a step.
             if (slot + 1) * listings / total > slot * listings / total {
-                self.list_nfs(&mut worked)?;
+                self.unit(&mut worked, &mut rpcs)?;
             } else {
-                self.list_local()?;
+                self.player.play(Where::Local)?;
             }
-            let now = mountstats::read(mount::POINT)?;
-            worked.cold_listings += u64::from(readdirs(&now) > readdirs(&rpcs));
-            rpcs = now;
             if beat.elapsed() > BEAT {
-                link.step(&format!("listing {} of {total}", slot + 1), begin.elapsed().as_secs_f64())?;
+                link.step(&format!("{} {} of {total}", self.player.scenario.unit.name, slot + 1), begin.elapsed().as_secs_f64())?;
                 beat = Instant::now();
             }
         }
-        worked.rpcs = mountstats::since(&before, &rpcs);
+        add(&mut worked.rpcs, &mountstats::since(&before, &rpcs));
         let at_least = at_least.unwrap_or_else(|| as_if_all_were_nfs(&worked, total));
         std::thread::sleep(at_least.saturating_sub(begin.elapsed()));
         worked.seconds = begin.elapsed().as_secs_f64();
         Ok(worked)
     }
 
-    /// One cold listing of the NFS mount, checked.
-    fn list_nfs(&mut self, worked: &mut Worked) -> Result<()> {
-        self.served.touch()?;
+    /// One unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.
+    fn unit(&mut self, worked: &mut Worked, rpcs: &mut Rpcs) -> Result<()> {
         let begin = Instant::now();
-        self.expected.begin();
-        let expected = &mut self.expected;
-        let wrong = match self.lister.list(Path::new(mount::POINT), |name| expected.see(name)) {
-            Ok(Counts { getdents_calls, .. }) => {
-                worked.getdents_calls += getdents_calls;
-                self.expected.end().err()
-            }
-            Err(failed) => {
-                Some(format!("{} failed with {} after {} entries", failed.call, failed.errno, failed.entries))
-            }
-        };
+        let played = self.player.play(Where::Nfs)?;
         worked.listing_seconds += begin.elapsed().as_secs_f64();
+        let now = mountstats::read(mount::POINT)?;
         worked.listings += 1;
-        worked.complete_listings += u64::from(wrong.is_none());
-        worked.broken = worked.broken.take().or(wrong);
+        worked.cold_listings += u64::from(readdirs(&now) > readdirs(rpcs) || readdirs(&played.rpcs) > 0);
+        worked.complete_listings += u64::from(played.broken.is_none());
+        worked.refused_mounts += played.refused_mounts;
+        worked.getdents_calls += played.getdents_calls;
+        worked.broken = worked.broken.take().or(played.broken);
+        add(&mut worked.rpcs, &played.rpcs);
+        *rpcs = now;
         Ok(())
-    }
-
-    fn list_local(&mut self) -> Result<()> {
-        self.lister
-            .list(&self.local, |_| ())
-            .map(|_| ())
-            .map_err(|f| f.errno)
-            .machine(|| format!("cannot list {}", self.local.display()))
     }
 }
 
-/// How long a round of `slots` listings of the NFS mount would take, with a little to spare.
+fn add(sum: &mut Rpcs, more: &Rpcs) {
+    for (name, calls) in more {
+        *sum.entry(name.clone()).or_default() += calls;
+    }
+}
+
+/// How long a round of `slots` units on the NFS mount would take, with a little to spare.
 fn as_if_all_were_nfs(worked: &Worked, slots: u64) -> Duration {
     Duration::from_secs_f64(1.02 * worked.listing_seconds * slots as f64 / worked.listings.max(1) as f64)
 }

@@ -73,7 +73,8 @@ impl Course<'_> {
                     self.outcome.time_of(&format!("guest: {name}"), seconds);
                     self.task.note(&name);
                 }
-                Answer::Ready { object_bytes, name_allocations } => {
+                Answer::Ready { object_bytes, name_allocations, before_mount } => {
+                    self.outcome.before_mount = before_mount;
                     let caches = names_control::caches(&name_allocations, &object_bytes);
                     self.outcome.object_bytes = object_bytes;
                     self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();

@@ -48,6 +48,8 @@ pub struct Outcome {
     /// The same, to the reading after unmount.
     pub net_unmounted: Growth,
     pub complaints: Vec<Complaint>,
+    /// What there was when everything but the mount was there.
+    pub before_mount: Sample,
     readings: Vec<Reading>,
     unsettled: u64,
     begin: Instant,
@@ -69,6 +71,7 @@ impl Outcome {
         let mut record = RunRecord::begin(&scenario.name, kernel, options.seed);
         record.accelerator = accelerator.name().into();
         record.entries = scenario.directory.entries;
+        record.unit = scenario.unit.name.clone();
         record.not_looked_for = NOT_LOOKED_FOR.map(str::to_owned).into();
         // A call that was never made is a fact, too.
         record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
@@ -82,6 +85,7 @@ impl Outcome {
             net: Growth::new(),
             net_unmounted: Growth::new(),
             complaints: Vec::new(),
+            before_mount: Sample::default(),
             readings: Vec::new(),
             unsettled: 0,
             begin: Instant::now(),

@@ -85,7 +85,12 @@ impl Stage {
     /// Starts the guest.
     pub fn boot(&self) -> Result<Vm> {
         let initramfs = self.scratch.path().join("initramfs");
-        let command_line = format!("{KERNEL_COMMAND_LINE}{}", clock(self.accelerator));
+        let guest = &self.scenario.guest;
+        let mut command_line = format!("{KERNEL_COMMAND_LINE}{}", clock(self.accelerator));
+        if guest.security_labels {
+            command_line += " lsm=smack";
+        }
+        command_line += &format!(" {}", guest.kernel_arguments);
         let machine = Machine {
             kernel: &self.kernel,
             initramfs: Some(&initramfs),

@@ -1,6 +1,7 @@
 //! What a scenario's values must be, beyond their types.
 
-use super::{Directory, Made, Mount, Names, Scenario, ServerKind};
+use super::steps;
+use super::{Directory, Guest, Made, Mount, Names, Scenario, ServerKind};
 use crate::workload::names::digits_needed;
 
 /// Longest name of a file in Linux (NAME_MAX).
@@ -17,6 +18,8 @@ const MAX_RSIZE_BYTES: u32 = 1 << 20;
 const MIN_MEMORY_MIB: u32 = 64;
 const MAX_MEMORY_MIB: u32 = 1 << 20;
 const MAX_CPUS: u32 = 64;
+/// A kernel's command line has 2048 bytes on x86, and some of it is ours.
+const MAX_ARGUMENTS_BYTES: usize = 1024;
 const MAX_DOSE: u64 = 1_000_000;
 /// Options that have a key of their own, or that point the mount at another server than the guest's.
 const TAKEN_OPTIONS: [(&str, &str); 9] = [
@@ -38,9 +41,9 @@ pub(super) struct Complaint {
     pub message: String,
 }
 
-type Check = Result<(), Complaint>;
+pub(super) type Check = Result<(), Complaint>;
 
-fn complain(key: &'static str, message: impl Into<String>) -> Check {
+pub(super) fn complain(key: &'static str, message: impl Into<String>) -> Check {
     Err(Complaint { key, message: message.into() })
 }
 
@@ -58,10 +61,26 @@ pub(super) fn check(scenario: &Scenario) -> Check {
     mount(&scenario.mount, scenario.server)?;
     let buffer = scenario.listing.getdents_buffer_bytes;
     in_range("listing.getdents_buffer_bytes", buffer, LARGEST_RECORD, MAX_BUFFER_BYTES)?;
-    in_range("guest.memory_mib", scenario.guest.memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB)?;
-    in_range("guest.cpus", scenario.guest.cpus, 1, MAX_CPUS)?;
+    guest(&scenario.guest)?;
+    if let Some(high) = scenario.cgroup.as_ref().and_then(|cgroup| cgroup.memory_high_mib) {
+        in_range("cgroup.memory_high_mib", high, 1, MAX_MEMORY_MIB)?;
+    }
+    steps::check(scenario)?;
     ascending("rounds.doses", scenario.rounds.doses)?;
     ascending("rounds.scout_doses", scenario.rounds.scout_doses)
+}
+
+fn guest(guest: &Guest) -> Check {
+    in_range("guest.memory_mib", guest.memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB)?;
+    in_range("guest.cpus", guest.cpus, 1, MAX_CPUS)?;
+    let arguments = &guest.kernel_arguments;
+    if !arguments.bytes().all(|b| b.is_ascii_graphic() || b == b' ') || arguments.len() > MAX_ARGUMENTS_BYTES {
+        let message = format!(
+            "`guest.kernel_arguments` must be at most {MAX_ARGUMENTS_BYTES} printable ASCII characters, words separated by spaces"
+        );
+        return complain("guest.kernel_arguments", message);
+    }
+    Ok(())
 }
 
 fn ascending(key: &'static str, [small, large]: [u64; 2]) -> Check {

@@ -4,9 +4,12 @@ mod check;
 mod load;
 mod memory;
 mod overrides;
+mod steps;
+mod unit;
 
 pub use load::{load, names, select};
 pub use overrides::Overrides;
+pub use unit::{Errno, Nfs3Error, Pass, Place, Step, Unit};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +37,11 @@ pub struct Scenario {
     pub mount: Mount,
     /// How it is listed.
     pub listing: Listing,
+    /// What is repeated.
+    #[serde(default)]
+    pub unit: Unit,
+    /// The cgroup that the workload has to itself, if it has one.
+    pub cgroup: Option<Cgroup>,
     /// The machine that does it.
     pub guest: Guest,
     /// How many units the rounds make.
@@ -137,6 +145,20 @@ pub struct Guest {
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
+    /// Whether files carry security labels: Smack's, the one security module that needs no policy.
+    #[serde(default)]
+    pub security_labels: bool,
+    /// Further words for the kernel's command line.
+    #[serde(default)]
+    pub kernel_arguments: String,
+}
+
+/// A cgroup (version 2) for the workload alone, taken away at the end.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cgroup {
+    /// More than this is reclaimed (memory.high), in MiB; unlimited if it is not said.
+    pub memory_high_mib: Option<u32>,
 }
 
 /// Default: the smallest that differ.

@@ -3,6 +3,9 @@
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use nix::unistd::{Whence, lseek};
+use std::ffi::CStr;
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -30,6 +33,7 @@ pub struct Counts {
 }
 
 /// Lists directories through one buffer, which is used again for every listing.
+#[derive(Default)]
 pub struct Lister {
     buffer: Vec<u64>,
     bytes: usize,
@@ -44,17 +48,41 @@ impl Lister {
 
     /// One listing: open, getdents64 to the end, close; `each` gets every name.
     pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&[u8])) -> Result<Counts, Failed> {
-        let fd = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|errno| Failed { call: "open", errno, entries: 0 })?;
+        self.pass(dir, None, |_, records| {
+            let count = records.map(|record| each(record.name.to_bytes())).count() as u64;
+            Ok((count, ControlFlow::Continue(())))
+        })
+    }
+
+    /// One pass: open, seek to `cookie` if there is one, getdents64 to the end, close. `each` gets the open directory and
+    /// the records of one getdents64 call, and says how many it took and whether to go on.
+    pub fn pass(
+        &mut self,
+        dir: &Path,
+        cookie: Option<i64>,
+        mut each: impl FnMut(&OwnedFd, Records) -> Result<(u64, ControlFlow<()>), Failed>,
+    ) -> Result<Counts, Failed> {
         let mut counts = Counts::default();
+        let fail = |call, counts: &Counts| {
+            let entries = counts.entries;
+            move |errno| Failed { call, errno, entries }
+        };
+        let fd = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(fail("open", &counts))?;
+        if let Some(cookie) = cookie {
+            lseek(&fd, cookie, Whence::SeekSet).map_err(fail("lseek", &counts))?;
+        }
         loop {
-            let bytes =
-                self.getdents(&fd).map_err(|errno| Failed { call: "getdents64", errno, entries: counts.entries })?;
+            let bytes = self.getdents(&fd).map_err(fail("getdents64", &counts))?;
             counts.getdents_calls += 1;
             if bytes.is_empty() {
                 return Ok(counts);
             }
-            counts.entries += for_each_name(bytes, &mut each);
+            let (entries, on) = each(&fd, Records(bytes))?;
+            counts.entries += entries;
+            if on.is_break() {
+                return Ok(counts);
+            }
         }
     }
 
@@ -68,18 +96,32 @@ impl Lister {
     }
 }
 
-/// Walks the records of one getdents64 reply and gives how many there were.
-fn for_each_name(mut records: &[u8], each: &mut impl FnMut(&[u8])) -> u64 {
-    let mut count = 0;
-    while records.len() > NAME_OFFSET {
-        let length = usize::from(u16::from_ne_bytes([records[16], records[17]]));
-        let record = &records[NAME_OFFSET..length];
-        let end = record.iter().position(|&b| b == 0).unwrap_or(record.len());
-        each(&record[..end]);
-        records = &records[length..];
-        count += 1;
+/// One record of a getdents64 reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub name: &'a CStr,
+    /// Where the next entry is found: what lseek takes.
+    pub cookie: i64,
+}
+
+/// The records of one getdents64 reply, in its order.
+#[derive(Clone)]
+pub struct Records<'a>(&'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        let bytes = self.0;
+        if bytes.len() <= NAME_OFFSET {
+            return None;
+        }
+        let cookie = i64::from_ne_bytes(bytes[8..16].try_into().expect("eight bytes"));
+        let (record, rest) = bytes.split_at(usize::from(u16::from_ne_bytes([bytes[16], bytes[17]])));
+        self.0 = rest;
+        let name = CStr::from_bytes_until_nul(&record[NAME_OFFSET..]).unwrap_or_default();
+        Some(Record { name, cookie })
     }
-    count
 }
 
 #[cfg(test)]
@@ -103,6 +145,24 @@ mod tests {
             assert_eq!(counts.entries, 502);
             assert!(counts.getdents_calls >= 2);
         }
+    }
+
+    #[test]
+    fn a_pass_goes_on_at_a_cookie() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = NameMaker::new(&Names::Pattern { pattern: "{n}".into() }, 300, 0);
+        populate::files(dir.path(), &names, 300).unwrap();
+        let mut lister = Lister::new(512);
+        let (mut seen, mut cookie) = (0, 0);
+        let first = lister.pass(dir.path(), None, |_, mut records| {
+            let taken = records.by_ref().take(100 - seen).inspect(|r| cookie = r.cookie).count();
+            seen += taken;
+            Ok((taken as u64, if seen == 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }))
+        });
+        let second = lister.pass(dir.path(), Some(cookie), |_, records| {
+            Ok((records.count() as u64, ControlFlow::Continue(())))
+        });
+        assert_eq!((first.unwrap().entries, second.unwrap().entries), (100, 202));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The one directory that is served: its attributes, its entries, and the file handles that stand for them.
 
+use crate::scenario::Nfs3Error;
 use crate::workload::names::NameMaker;
-use nfs3_types::nfs3::{fattr3, ftype3, nfs_fh3, nfstime3, specdata3};
+use nfs3_types::nfs3::{fattr3, ftype3, nfs_fh3, nfsstat3, nfstime3, specdata3};
 use nfs3_types::xdr_codec::Opaque;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// File id of the directory itself; entry n has this plus 1 plus n.
 const ROOT_ID: u64 = 1;
@@ -15,6 +17,8 @@ pub struct Directory {
     names: NameMaker,
     entries: u64,
     changes: AtomicU32,
+    /// With what the next READDIR is to fail.
+    failure: Mutex<Option<nfsstat3>>,
 }
 
 /// One entry as READDIR shows it. The cookie of the last entry is the number of entries, `.` and `..` included.
@@ -26,12 +30,30 @@ pub struct Entry {
 impl Directory {
     /// A directory of `entries` files with the names of `names`.
     pub fn new(names: NameMaker, entries: u64) -> Self {
-        Self { names, entries, changes: AtomicU32::new(1) }
+        Self { names, entries, changes: AtomicU32::new(1), failure: Mutex::new(None) }
     }
 
     /// Makes the directory look changed.
     pub fn touch(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next READDIR or READDIRPLUS is to fail.
+    pub fn fail_next(&self, error: Nfs3Error) {
+        let status = match error {
+            Nfs3Error::Io => nfsstat3::NFS3ERR_IO,
+            Nfs3Error::Acces => nfsstat3::NFS3ERR_ACCES,
+            Nfs3Error::Stale => nfsstat3::NFS3ERR_STALE,
+            Nfs3Error::BadCookie => nfsstat3::NFS3ERR_BAD_COOKIE,
+            Nfs3Error::Jukebox => nfsstat3::NFS3ERR_JUKEBOX,
+            Nfs3Error::Serverfault => nfsstat3::NFS3ERR_SERVERFAULT,
+        };
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+    }
+
+    /// With what this READDIR is to fail, if it is; the one after it is not.
+    pub fn failure(&self) -> Option<nfsstat3> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The entry after `cookie`, its name written to `name`; `None` at the end.

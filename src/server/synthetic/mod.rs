@@ -11,6 +11,7 @@ mod rpc;
 pub use directory::Directory;
 
 use crate::error::{Context, Result};
+use crate::scenario::Nfs3Error;
 use std::io::BufReader;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -39,6 +40,11 @@ impl Server {
     /// The TCP port of both programs.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The next READDIR or READDIRPLUS is answered with this error.
+    pub fn fail_next(&self, error: Nfs3Error) {
+        self.directory.fail_next(error);
     }
 
     /// Gives the directory a newer modification time, so that a client that looks again drops what it has cached.

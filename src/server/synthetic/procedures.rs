@@ -1,7 +1,7 @@
 //! The procedures of MOUNT and NFS version 3 that the kernel's client calls to mount and list a directory.
 
 use super::directory::Directory;
-use nfs3_types::mount::{fhandle3, mountres3, mountres3_ok};
+use nfs3_types::mount::{dirpath, fhandle3, mountres3, mountres3_ok, mountstat3};
 use nfs3_types::nfs3::{
     ACCESS3_EXECUTE, ACCESS3_LOOKUP, ACCESS3_READ, ACCESS3args, ACCESS3resfail, ACCESS3resok, FSF3_HOMOGENEOUS,
     FSINFO3args, FSINFO3resfail, FSINFO3resok, FSSTAT3args, FSSTAT3resfail, FSSTAT3resok, GETATTR3args, GETATTR3resok,
@@ -24,10 +24,11 @@ const READDIR_FRAME_BYTES: usize = 4 + 4 + 84 + 8 + 8;
 const VERIFIER: cookieverf3 = cookieverf3([0, 0, 0, 0, 0, 0, 0, 1]);
 
 /// The MOUNT program.
-pub fn mount(procedure: u32, reply: &mut Vec<u8>) -> Answered {
+pub fn mount(procedure: u32, arguments: &mut Cursor<&[u8]>, reply: &mut Vec<u8>) -> Answered {
     match procedure {
         // NULL, UMNT and UMNTALL have empty results.
         0 | 3 | 4 => Ok(()),
+        1 if unpack::<dirpath>(arguments)?.0.as_ref() != b"/" => pack(&mountres3::Err(mountstat3::MNT3ERR_NOENT), reply),
         1 => pack(
             &mountres3::Ok(mountres3_ok {
                 fhandle: fhandle3(Directory::root_handle().data),
@@ -137,6 +138,9 @@ fn readdir(args: &READDIR3args, directory: &Directory, reply: &mut Vec<u8>) -> A
     let Some(found) = directory_attributes(&args.dir, directory) else {
         return pack(&not_a_directory(&args.dir, directory, READDIR3resfail::default()), reply);
     };
+    if let Some(status) = directory.failure() {
+        return pack(&Nfs3Result::<Void, _>::Err((status, READDIR3resfail::default())), reply);
+    }
     let room = args.count as usize;
     entries(found, args.cookie, room, directory, reply, READDIR3resfail::default(), |entry, name, out| {
         entry3 { fileid: entry.fileid, name: filename3(Opaque::borrowed(name)), cookie: entry.cookie }
@@ -149,6 +153,9 @@ fn readdirplus(args: &READDIRPLUS3args, directory: &Directory, reply: &mut Vec<u
     let Some(found) = directory_attributes(&args.dir, directory) else {
         return pack(&not_a_directory(&args.dir, directory, READDIRPLUS3resfail::default()), reply);
     };
+    if let Some(status) = directory.failure() {
+        return pack(&Nfs3Result::<Void, _>::Err((status, READDIRPLUS3resfail::default())), reply);
+    }
     // dircount limits names and cookies alone; the kernel's client sets it so that maxcount decides.
     let room = args.maxcount as usize;
     entries(found, args.cookie, room, directory, reply, READDIRPLUS3resfail::default(), |entry, name, out| {

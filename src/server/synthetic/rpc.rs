@@ -79,7 +79,7 @@ fn dispatch(
         return Err(accept_stat_data::PROG_MISMATCH { low: wanted, high: wanted });
     }
     match header.prog {
-        mount::PROGRAM => procedures::mount(header.proc, reply),
+        mount::PROGRAM => procedures::mount(header.proc, arguments, reply),
         _ => procedures::nfs(header.proc, arguments, directory, reply),
     }
 }

@@ -1,0 +1,97 @@
+//! Which steps make sense together, and on which server.
+
+use super::check::{Check, complain};
+use super::{Pass, Place, Scenario, ServerKind, Step};
+
+const KEY: &str = "unit";
+
+/// The first step that cannot be.
+pub(super) fn check(scenario: &Scenario) -> Check {
+    let unit = &scenario.unit;
+    if unit.name.is_empty() || unit.name.chars().any(char::is_control) {
+        return complain(KEY, "`unit.name` must be a word for what is repeated, such as \"listing\"");
+    }
+    if unit.listings() == 0 && !unit.steps.contains(&Step::MountRefused) {
+        let message = "`unit.steps` neither lists nor mounts; add `list`, `mount-cycle` or `mount-refused`";
+        return complain(KEY, message);
+    }
+    let mut passes = 0;
+    for step in &unit.steps {
+        fits(step, scenario)?;
+        let Step::List(pass) = step else { continue };
+        if pass.from == Place::Middle && passes == 0 {
+            return complain(KEY, "a `list` from the middle needs a `list` before it in the unit, which saves the cookie");
+        }
+        middle(pass, scenario)?;
+        passes += 1;
+    }
+    Ok(())
+}
+
+fn middle(pass: &Pass, scenario: &Scenario) -> Check {
+    if pass.from == Place::Middle && (pass.to == Place::Middle || !pass.middle.is_empty()) {
+        return complain(KEY, "a `list` from the middle goes to the end, and does nothing in between");
+    }
+    for step in &pass.middle {
+        if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused) {
+            return complain(KEY, "in the middle of a `list` nothing can be listed or mounted");
+        }
+        fits(step, scenario)?;
+    }
+    Ok(())
+}
+
+/// Whether the scenario's server, or its cgroup, can do the step.
+fn fits(step: &Step, scenario: &Scenario) -> Check {
+    match (step, scenario.server) {
+        (Step::Fail(_), ServerKind::Knfsd) => {
+            complain(KEY, "`fail` needs a server that fails on purpose; use the server \"synthetic\"")
+        }
+        (Step::Add | Step::Remove, ServerKind::Synthetic) => {
+            complain(KEY, "`add` and `remove` need a server with real files; use the server \"knfsd\"")
+        }
+        (Step::Reclaim, _) if scenario.cgroup.is_none() => {
+            complain(KEY, "`reclaim` reclaims the memory of the workload's cgroup; add a table `[cgroup]`")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+
+    fn with(unit: &str) -> Result<(), String> {
+        let text = include_str!("../../scenarios/quick.toml");
+        parse("x.toml", &format!("{text}\n[unit]\n{unit}\n")).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn steps_that_cannot_be_are_told() {
+        let table = [
+            ("steps = []", "neither lists nor mounts"),
+            ("name = \"\"", "`unit.name` must be a word"),
+            ("steps = [\"touch\"]", "neither lists nor mounts"),
+            ("steps = [{ list = { from = \"middle\" } }]", "needs a `list` before it"),
+            ("steps = [\"list\", { list = { from = \"middle\", to = \"middle\" } }]", "goes to the end"),
+            ("steps = [{ list = { middle = [\"list\"] } }]", "nothing can be listed"),
+            ("steps = [\"add\", \"list\"]", "use the server \"knfsd\""),
+            ("steps = [\"reclaim\", \"list\"]", "add a table `[cgroup]`"),
+            ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
+            ("stps = [\"list\"]", "unknown key `stps`"),
+        ];
+        for (unit, expected) in table {
+            let error = with(unit).unwrap_err();
+            assert!(error.contains(expected), "{unit}: {error}");
+            assert!(!error.contains('\n') && error.starts_with("x.toml:"), "{error}");
+        }
+        with("steps = [\"touch\", { list = { to = \"middle\" } }, { list = { from = \"middle\" } }]").unwrap();
+    }
+
+    #[test]
+    fn only_the_synthetic_server_fails_on_purpose() {
+        let text = include_str!("../../scenarios/recipe-2019.toml");
+        let text = format!("{text}\n[unit]\nsteps = [{{ fail = \"IO\" }}, \"list\"]\n");
+        assert!(parse("x.toml", &text).unwrap_err().to_string().contains("use the server \"synthetic\""));
+    }
+}

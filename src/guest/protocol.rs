@@ -24,6 +24,8 @@ pub enum Order {
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
+    /// Make one plain cold listing of the NFS mount, whatever the scenario's unit is: its names are to be in the cache.
+    ListPlainly,
     /// Hold the objects of the positive control.
     Hold,
     /// Let them go.

@@ -89,6 +89,7 @@ impl Worker {
             Order::Work { listings, fillers, at_least_seconds } => {
                 Answer::Worked(self.work(listings, fillers, at_least_seconds.map(Duration::from_secs_f64), link)?)
             }
+            Order::ListPlainly => Answer::Worked(self.list_plainly()?),
             Order::Hold => {
                 self.hold = Some(Hold::new()?);
                 Answer::Done
@@ -147,6 +148,16 @@ impl Worker {
         std::thread::sleep(at_least.saturating_sub(begin.elapsed()));
         worked.seconds = begin.elapsed().as_secs_f64();
         Ok(worked)
+    }
+
+    /// A plain listing, so that the whole directory is in the client's cache.
+    fn list_plainly(&mut self) -> Result<Worked> {
+        let unit = std::mem::take(&mut self.player.scenario.unit);
+        let mut worked = Worked::default();
+        let mut rpcs = mountstats::read(mount::POINT)?;
+        let result = self.unit(&mut worked, &mut rpcs);
+        self.player.scenario.unit = unit;
+        result.map(|()| worked)
     }
 
     /// One unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.

@@ -9,8 +9,8 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::unistd::Pid;
 use std::ffi::c_void;
 use std::fs::File;
-use std::io::Write;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -111,9 +111,10 @@ impl Rest {
     }
 
     /// Page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
-    /// otherwise sit for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c).
+    /// otherwise sit for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c). Written at offset 0: elsewhere the number is
+    /// passed over (sysctl_writes_strict), and what anybody wrote last is done again.
     fn drop_caches(&self) -> Result<()> {
-        (&self.drop_caches).write_all(b"3").machine(|| format!("cannot write {DROP_CACHES}"))
+        self.drop_caches.write_all_at(b"3", 0).machine(|| format!("cannot write {DROP_CACHES}"))
     }
 
     /// membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu(), but does nothing where there is only one processor

@@ -92,6 +92,7 @@ impl Course<'_> {
         let before = self.glance()?;
         self.done(&Order::Hold)?;
         self.work(WARM_UP, 0, Some(0.0))?;
+        self.list_plainly()?;
         let cached = names_control::count(&self.sites(names)?);
         let held = self.glance()?;
         self.done(&Order::Release)?;
@@ -207,6 +208,17 @@ impl Course<'_> {
             Answer::Worked(worked) => {
                 self.outcome.worked(&worked);
                 Ok(worked)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A listing that is no unit and counts for nothing but its names.
+    fn list_plainly(&mut self) -> Step<()> {
+        match self.ask(&Order::ListPlainly)? {
+            Answer::Worked(worked) => {
+                self.outcome.broken = self.outcome.broken.take().or(worked.broken);
+                Ok(())
             }
             other => Err(unexpected(&other)),
         }

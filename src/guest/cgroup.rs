@@ -43,7 +43,8 @@ impl Workload {
 
     /// What is charged to the cgroup now.
     pub fn charged(&self) -> Result<Charged> {
-        let read = |file: &str| fs::read_to_string(Path::new(OURS).join(file)).machine(|| format!("cannot read {file}"));
+        let read =
+            |file: &str| fs::read_to_string(Path::new(OURS).join(file)).machine(|| format!("cannot read {file}"));
         let stat = read("memory.stat")?;
         let of = |key: &str| {
             let line = stat.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));

@@ -18,6 +18,8 @@ use protocol::{Answer, Order, Plan, Trouble};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use worker::Worker;
 
+pub use worker::BUSY_CACHES;
+
 /// Where the initramfs keeps the plan.
 pub const PLAN: &str = "/plan.json";
 

@@ -62,6 +62,8 @@ pub enum Answer {
         name_allocations: Vec<(u64, u64)>,
         /// What there was when everything but the mount was there.
         before_mount: Sample,
+        /// Who had then allocated what a mount is made of, by cache.
+        sites_before_mount: BTreeMap<String, Vec<Site>>,
     },
     /// What is charged to the workload's cgroup.
     Charged(Charged),

@@ -118,9 +118,7 @@ impl Player {
     /// What was wrong with a pass over the NFS mount.
     fn wrong(&self, pass: &Pass, result: &Listed) -> Option<String> {
         match (result, pass.fails) {
-            (Ok(_), Some(errno)) => {
-                Some(format!("a listing that was to end with {} went through", self::errno(errno)))
-            }
+            (Ok(_), Some(errno)) => Some(format!("a listing that was to end with {} went through", self::errno(errno))),
             (Ok(_), None) if pass.to == Place::Middle => self.expected.end_early().err(),
             (Ok(_), None) => self.expected.end().err(),
             (Err(failed), Some(errno)) if failed.errno == self::errno(errno) => self.expected.end_early().err(),
@@ -225,8 +223,11 @@ fn stat_each<'a>(
     before: u64,
 ) -> std::result::Result<(), Failed> {
     for (number, record) in records.enumerate() {
-        fstatat(fd, record.name, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .map_err(|errno| Failed { call: "stat", errno, entries: before + number as u64 })?;
+        fstatat(fd, record.name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|errno| Failed {
+            call: "stat",
+            errno,
+            entries: before + number as u64,
+        })?;
     }
     Ok(())
 }

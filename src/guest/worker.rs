@@ -1,8 +1,8 @@
 //! Sets the stage that a plan describes and carries out one order after the other on it.
 
+use super::cgroup::Workload;
 use super::link::Link;
 use super::protocol::{Answer, Order, Plan, Worked};
-use super::cgroup::Workload;
 use super::served::Served;
 use super::unit::{Player, Where};
 use super::{files, mount};
@@ -12,7 +12,7 @@ use crate::probe::hold::Hold;
 use crate::probe::mountstats::{self, Rpcs};
 use crate::probe::rest::Rest;
 use crate::probe::slab::Slabs;
-use crate::probe::traces;
+use crate::probe::traces::{self, Site};
 use crate::scenario::Made;
 use crate::workload::check::Expected;
 use crate::workload::listing::Lister;
@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// What a mount that cannot be taken down cleanly holds on to.
+pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
+
 /// The stage: a server, a mount, a local directory, and the probe.
 pub struct Worker {
     player: Player,
@@ -32,6 +35,7 @@ pub struct Worker {
     rest: Rest,
     hold: Option<Hold>,
     before_mount: Sample,
+    sites_before_mount: BTreeMap<String, Vec<Site>>,
 }
 
 impl Worker {
@@ -56,6 +60,7 @@ impl Worker {
         };
         let rest = Rest::new(Slabs::open()?)?;
         let before_mount = rest.glance()?;
+        let sites_before_mount = sites(BUSY_CACHES.map(str::to_owned));
         steps.done("probe")?;
         served.mount(&scenario, mount::POINT, "")?;
         steps.done("mount")?;
@@ -64,7 +69,7 @@ impl Worker {
             steps.done("populate")?;
         }
         let player = Player { scenario, served, lister, expected, local, workload, cookies: [None; 2] };
-        Ok(Self { player, names, rest, hold: None, before_mount })
+        Ok(Self { player, names, rest, hold: None, before_mount, sites_before_mount })
     }
 
     /// What the host needs to know of the stage.
@@ -80,6 +85,7 @@ impl Worker {
             object_bytes: self.rest.slabs().object_bytes(),
             name_allocations: name_allocations.into_iter().collect(),
             before_mount: self.before_mount.clone(),
+            sites_before_mount: self.sites_before_mount.clone(),
         }
     }
 
@@ -103,10 +109,7 @@ impl Worker {
                 let rested = self.rest.settle()?;
                 Answer::Sample { sample: rested.sample, settled_seconds: rested.settled.map(|d| d.as_secs_f64()) }
             }
-            Order::Sites { caches } => {
-                let known = |cache: String| traces::read(&cache).map(|sites| (cache, sites));
-                Answer::Sites { sites: caches.into_iter().filter_map(known).collect() }
-            }
+            Order::Sites { caches } => Answer::Sites { sites: sites(caches) },
             Order::Charged => {
                 let charged = self.player.workload.as_ref().map(Workload::charged).transpose()?;
                 Answer::Charged(charged.unwrap_or_default())
@@ -139,7 +142,10 @@ impl Worker {
                 self.player.play(Where::Local)?;
             }
             if beat.elapsed() > BEAT {
-                link.step(&format!("{} {} of {total}", self.player.scenario.unit.name, slot + 1), begin.elapsed().as_secs_f64())?;
+                link.step(
+                    &format!("{} {} of {total}", self.player.scenario.unit.name, slot + 1),
+                    begin.elapsed().as_secs_f64(),
+                )?;
                 beat = Instant::now();
             }
         }
@@ -176,6 +182,12 @@ impl Worker {
         *rpcs = now;
         Ok(())
     }
+}
+
+/// Who allocated the objects of these caches; a cache that the kernel does not track is missing.
+fn sites(caches: impl IntoIterator<Item = String>) -> BTreeMap<String, Vec<Site>> {
+    let known = |cache: String| traces::read(&cache).map(|sites| (cache, sites));
+    caches.into_iter().filter_map(known).collect()
 }
 
 fn add(sum: &mut Rpcs, more: &Rpcs) {

@@ -110,6 +110,12 @@ pub struct RunRecord {
     /// Listings in which each name was seen exactly once.
     #[serde(default)]
     pub complete_listings: u64,
+    /// Mounts that the server refused, as the scenario wanted.
+    #[serde(default)]
+    pub refused_mounts: u64,
+    /// What the workload's own cgroup was charged with, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<CgroupRecord>,
     /// What was pinned because it changes the rate of a leak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<Setup>,
@@ -150,6 +156,8 @@ impl RunRecord {
             rounds: Vec::new(),
             name_bytes: 0,
             complete_listings: 0,
+            refused_mounts: 0,
+            cgroup: None,
             setup: None,
             bounds: None,
             timings: Vec::new(),
@@ -157,6 +165,20 @@ impl RunRecord {
             console_log: None,
         }
     }
+}
+
+/// What stood on the account of the workload's cgroup when the kernel was at rest after the rounds, in bytes, and what
+/// taking the cgroup away freed.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct CgroupRecord {
+    /// All of it (memory.current).
+    pub charged_bytes: u64,
+    /// Of slab objects, of page cache, and of the processes' own memory (memory.stat).
+    pub slab_bytes: u64,
+    pub file_bytes: u64,
+    pub anonymous_bytes: u64,
+    /// Objects that went when the cgroup was taken away, by cache.
+    pub freed_by_removal: BTreeMap<String, i64>,
 }
 
 /// What was booted.
@@ -253,6 +275,8 @@ pub enum RoundKind {
     Control,
     /// The guest holds kernel objects on purpose, or has just released them.
     Held,
+    /// After the workload's cgroup was taken away.
+    Cgroup,
     /// After unmounting.
     Unmount,
 }
@@ -384,7 +408,7 @@ mod tests {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| {
                 found.push(key.clone());
-                if !["rpcs", "samples"].contains(&key.as_str()) {
+                if !["rpcs", "samples", "freed_by_removal"].contains(&key.as_str()) {
                     fields(value, found);
                 }
             }),
@@ -398,6 +422,7 @@ mod tests {
         let text = include_str!("../../docs/result.md");
         let mut file = crate::report::example::verify();
         file.results[0].console_log = Some("console.log".into());
+        file.results[0].cgroup = Some(CgroupRecord::default());
         file.results[0].rounds.push(Round { dose: 0, samples: BTreeMap::new(), kind: RoundKind::Held, seconds: 0.0 });
         file.results[0].setup = Some(Setup {
             server: "knfsd".into(),

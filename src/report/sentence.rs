@@ -66,6 +66,10 @@ fn clean(record: &RunRecord) -> String {
 
 /// `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
 pub fn amount(finding: &Finding, unit: &str) -> String {
+    // What saturates has no rate.
+    if finding.source == Source::Unmount {
+        return format!("{} {}", finding.net_objects, thing(finding));
+    }
     let rate = &finding.objects_per_listing;
     let (estimate, bounds) = (number::rate(rate.estimate), number::bounds(rate));
     format!("{estimate} {} per {unit} ({bounds})", thing(finding))
@@ -76,8 +80,8 @@ fn thing(finding: &Finding) -> String {
         Source::Slab => format!("{} objects", finding.name),
         Source::Pages => "pages".into(),
         Source::Vmalloc => "vmalloc areas".into(),
-        Source::Percpu => "per-CPU pages".into(),
-        Source::Unmount => format!("complaints at unmount (\"{}\")", finding.name),
+        Source::Percpu => "per-CPU allocations".into(),
+        Source::Unmount => format!("{} that unmounting left behind, as the kernel complained", finding.name),
     }
 }
 

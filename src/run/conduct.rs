@@ -4,10 +4,11 @@
 use super::record::{Outcome, Reading};
 use super::stage::Stage;
 use super::{Options, Until, names_control};
+use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
 use crate::probe::traces::{Site, since};
-use crate::report::record::RoundKind;
+use crate::report::record::{CgroupRecord, RoundKind};
 use crate::scenario::Rounds;
 use crate::ui::Task;
 use crate::verdict::judge::{Phase, Says, judge};
@@ -42,6 +43,10 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
     let begin = Instant::now();
     let last = course.blocks(&baseline, &stage.scenario.rounds, until, options)?;
     course.outcome.time("rounds", begin);
+    let last = match &stage.scenario.cgroup {
+        Some(_) => course.take_cgroup_away(last)?,
+        None => last,
+    };
     let begin = Instant::now();
     course.unmount(&baseline, last, options)?;
     let console = course.vm.finish()?;
@@ -73,8 +78,8 @@ impl Course<'_> {
                     self.outcome.time_of(&format!("guest: {name}"), seconds);
                     self.task.note(&name);
                 }
-                Answer::Ready { object_bytes, name_allocations, before_mount } => {
-                    self.outcome.before_mount = before_mount;
+                Answer::Ready { object_bytes, name_allocations, before_mount, sites_before_mount } => {
+                    self.outcome.left.before_mount(before_mount, sites_before_mount);
                     let caches = names_control::caches(&name_allocations, &object_bytes);
                     self.outcome.object_bytes = object_bytes;
                     self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();
@@ -172,6 +177,24 @@ impl Course<'_> {
         Ok((block, after))
     }
 
+    /// What is charged to the workload's cgroup, and what taking it away frees; gives the reading after that.
+    fn take_cgroup_away(&mut self, last: Sample) -> Step<Sample> {
+        let charged = match self.ask(&Order::Charged)? {
+            Answer::Charged(charged) => charged,
+            other => return Err(unexpected(&other)),
+        };
+        self.done(&Order::TakeCgroupAway)?;
+        let after = self.settle(RoundKind::Cgroup, 0)?;
+        self.outcome.record.cgroup = Some(CgroupRecord {
+            charged_bytes: charged.bytes,
+            slab_bytes: charged.slab_bytes,
+            file_bytes: charged.file_bytes,
+            anonymous_bytes: charged.anonymous_bytes,
+            freed_by_removal: growth(&after.objects, &last.objects).into_iter().filter(|(_, n)| *n > 0).collect(),
+        });
+        Ok(after)
+    }
+
     /// Waits for late frees as long as asked, unmounts and reads.
     fn unmount(&mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
         let rested = Instant::now();
@@ -188,6 +211,8 @@ impl Course<'_> {
         self.done(&Order::Unmount)?;
         let unmounted = self.settle(RoundKind::Unmount, 0)?;
         self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
+        let sites = self.sites(&BUSY_CACHES.map(str::to_owned))?;
+        self.outcome.left.after_unmount(&unmounted, &sites);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! One run: boot a kernel, let the guest do rounds until the samples decide, and write down what was seen.
 
 mod conduct;
+mod left;
 mod names_control;
 mod record;
 mod scratch;

@@ -1,6 +1,7 @@
 //! What a run has seen so far, and the record that it becomes.
 
 use super::Options;
+use super::left::Left;
 use crate::guest::protocol::Worked;
 use crate::kernel::Kernel;
 use crate::probe::traces::Site;
@@ -48,8 +49,8 @@ pub struct Outcome {
     /// The same, to the reading after unmount.
     pub net_unmounted: Growth,
     pub complaints: Vec<Complaint>,
-    /// What there was when everything but the mount was there.
-    pub before_mount: Sample,
+    /// What unmounting left behind.
+    pub left: Left,
     readings: Vec<Reading>,
     unsettled: u64,
     begin: Instant,
@@ -85,7 +86,7 @@ impl Outcome {
             net: Growth::new(),
             net_unmounted: Growth::new(),
             complaints: Vec::new(),
-            before_mount: Sample::default(),
+            left: Left::default(),
             readings: Vec::new(),
             unsettled: 0,
             begin: Instant::now(),
@@ -112,6 +113,7 @@ impl Outcome {
         record.listings += worked.listings;
         record.cold_listings += worked.cold_listings;
         record.complete_listings += worked.complete_listings;
+        record.refused_mounts += worked.refused_mounts;
         for (name, calls) in &worked.rpcs {
             *record.rpcs.entry(name.clone()).or_default() += calls;
         }
@@ -267,29 +269,7 @@ impl Outcome {
                 net_objects: net,
             }
         });
-        slab.chain(self.unmount_findings()).collect()
-    }
-
-    /// One finding per kind of complaint.
-    fn unmount_findings(&self) -> Vec<Finding> {
-        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-        self.complaints.iter().for_each(|c| *kinds.entry(c.kind).or_default() += 1);
-        let per_listing = |count: u64| {
-            let rate = count as f64 / self.record.listings.max(1) as f64;
-            Rate { estimate: rate, low: rate, high: rate }
-        };
-        let finding = |(kind, count): (&str, u64)| Finding {
-            source: Source::Unmount,
-            name: kind.to_owned(),
-            objects_per_listing: per_listing(count),
-            bytes_per_listing: 0.0,
-            survives_unmount: true,
-            call_sites: Vec::new(),
-            objects_per_rpc: None,
-            objects_per_entry: None,
-            net_objects: count as i64,
-        };
-        kinds.into_iter().map(finding).collect()
+        slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect()
     }
 
     /// What a record holds whatever the verdict.
@@ -340,6 +320,10 @@ impl RunRecord {
                 c.names_cached, c.names_removed
             ));
         }
+        if self.refused_mounts > 0 && self.refused_mounts >= self.listings {
+            // Units that mount in vain list nothing.
+            return Ok(());
+        }
         if self.cold_listings < self.listings {
             let warm = self.listings - self.cold_listings;
             return Err(format!(
@@ -371,7 +355,7 @@ fn setup(scenario: &Scenario) -> Setup {
 }
 
 /// Call sites by function, largest share first, each with its most frequent stack.
-fn call_sites(sites: &[Site]) -> Vec<CallSite> {
+pub(super) fn call_sites(sites: &[Site]) -> Vec<CallSite> {
     let total: i64 = sites.iter().map(|s| s.objects).sum();
     let mut functions: Vec<CallSite> = Vec::new();
     // Sites come most first, so the first stack of a function is its most frequent one.

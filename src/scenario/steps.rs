@@ -20,7 +20,10 @@ pub(super) fn check(scenario: &Scenario) -> Check {
         fits(step, scenario)?;
         let Step::List(pass) = step else { continue };
         if pass.from == Place::Middle && passes == 0 {
-            return complain(KEY, "a `list` from the middle needs a `list` before it in the unit, which saves the cookie");
+            return complain(
+                KEY,
+                "a `list` from the middle needs a `list` before it in the unit, which saves the cookie",
+            );
         }
         middle(pass, scenario)?;
         passes += 1;

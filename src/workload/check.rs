@@ -26,7 +26,15 @@ impl Expected {
     /// The first `count` names of `names`.
     pub fn new(names: &NameMaker, count: u64) -> Self {
         let numbers = (0..count).map(|n| (names.name(n).into_boxed_slice(), n as u32)).collect();
-        Self { numbers, seen_in: vec![0; count as usize], listing: 0, seen: 0, twice: None, strange: None, first_half: Vec::new() }
+        Self {
+            numbers,
+            seen_in: vec![0; count as usize],
+            listing: 0,
+            seen: 0,
+            twice: None,
+            strange: None,
+            first_half: Vec::new(),
+        }
     }
 
     /// A new listing begins.

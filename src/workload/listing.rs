@@ -159,9 +159,8 @@ mod tests {
             seen += taken;
             Ok((taken as u64, if seen == 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }))
         });
-        let second = lister.pass(dir.path(), Some(cookie), |_, records| {
-            Ok((records.count() as u64, ControlFlow::Continue(())))
-        });
+        let second =
+            lister.pass(dir.path(), Some(cookie), |_, records| Ok((records.count() as u64, ControlFlow::Continue(()))));
         assert_eq!((first.unwrap().entries, second.unwrap().entries), (100, 202));
     }
 

@@ -28,7 +28,9 @@ pub fn mount(procedure: u32, arguments: &mut Cursor<&[u8]>, reply: &mut Vec<u8>)
     match procedure {
         // NULL, UMNT and UMNTALL have empty results.
         0 | 3 | 4 => Ok(()),
-        1 if unpack::<dirpath>(arguments)?.0.as_ref() != b"/" => pack(&mountres3::Err(mountstat3::MNT3ERR_NOENT), reply),
+        1 if unpack::<dirpath>(arguments)?.0.as_ref() != b"/" => {
+            pack(&mountres3::Err(mountstat3::MNT3ERR_NOENT), reply)
+        }
         1 => pack(
             &mountres3::Ok(mountres3_ok {
                 fhandle: fhandle3(Directory::root_handle().data),

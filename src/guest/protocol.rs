@@ -34,7 +34,7 @@ pub enum Order {
     Glance,
     /// Read all counters at rest.
     Settle,
-    /// Tell who allocated the objects of these caches, as they are now.
+    /// Tell who allocated what these counters count now.
     Sites { caches: Vec<String> },
     /// Say what is charged to the workload's cgroup.
     Charged,
@@ -60,6 +60,8 @@ pub enum Answer {
         object_bytes: BTreeMap<String, u64>,
         /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
         name_allocations: Vec<(u64, u64)>,
+        /// Sources that this kernel does not have.
+        missing_sources: Vec<String>,
         /// What there was when everything but the mount was there.
         before_mount: Sample,
         /// Who had then allocated what a mount is made of, by cache.
@@ -77,7 +79,7 @@ pub enum Answer {
         /// How long it took to come to rest; `None` after a glance, or if rest never came.
         settled_seconds: Option<f64>,
     },
-    /// Call sites by cache; a cache that the kernel does not track is missing.
+    /// Call sites by counter; a counter that the kernel does not track is missing.
     Sites { sites: BTreeMap<String, Vec<Site>> },
     /// The guest cannot go on.
     Trouble { trouble: Trouble, message: String },

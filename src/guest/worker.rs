@@ -8,11 +8,12 @@ use super::unit::{Player, Where};
 use super::{files, mount};
 use crate::error::Result;
 use crate::probe::Sample;
+use crate::probe::counters::Counters;
 use crate::probe::hold::Hold;
 use crate::probe::mountstats::{self, Rpcs};
 use crate::probe::rest::Rest;
-use crate::probe::slab::Slabs;
-use crate::probe::traces::{self, Site};
+
+use crate::probe::traces::Site;
 use crate::scenario::Made;
 use crate::workload::check::Expected;
 use crate::workload::listing::Lister;
@@ -58,9 +59,9 @@ impl Worker {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,
         };
-        let rest = Rest::new(Slabs::open()?)?;
+        let rest = Rest::new(Counters::open()?)?;
         let before_mount = rest.glance()?;
-        let sites_before_mount = sites(BUSY_CACHES.map(str::to_owned));
+        let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;
         served.mount(&scenario, mount::POINT, "")?;
         steps.done("mount")?;
@@ -82,8 +83,9 @@ impl Worker {
             *name_allocations.entry(name.len() as u64 + 1).or_default() += 1;
         }
         Answer::Ready {
-            object_bytes: self.rest.slabs().object_bytes(),
+            object_bytes: self.rest.counters().slabs().object_bytes(),
             name_allocations: name_allocations.into_iter().collect(),
+            missing_sources: self.rest.counters().missing(),
             before_mount: self.before_mount.clone(),
             sites_before_mount: self.sites_before_mount.clone(),
         }
@@ -109,7 +111,7 @@ impl Worker {
                 let rested = self.rest.settle()?;
                 Answer::Sample { sample: rested.sample, settled_seconds: rested.settled.map(|d| d.as_secs_f64()) }
             }
-            Order::Sites { caches } => Answer::Sites { sites: sites(caches) },
+            Order::Sites { caches } => Answer::Sites { sites: sites(self.rest.counters(), caches)? },
             Order::Charged => {
                 let charged = self.player.workload.as_ref().map(Workload::charged).transpose()?;
                 Answer::Charged(charged.unwrap_or_default())
@@ -184,10 +186,15 @@ impl Worker {
     }
 }
 
-/// Who allocated the objects of these caches; a cache that the kernel does not track is missing.
-fn sites(caches: impl IntoIterator<Item = String>) -> BTreeMap<String, Vec<Site>> {
-    let known = |cache: String| traces::read(&cache).map(|sites| (cache, sites));
-    caches.into_iter().filter_map(known).collect()
+/// Who allocated what these counters count; a counter of which the kernel does not say it is missing.
+fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, Vec<Site>>> {
+    let mut sites = BTreeMap::new();
+    for name in names {
+        if let Some(of_it) = counters.sites(&name)? {
+            sites.insert(name, of_it);
+        }
+    }
+    Ok(sites)
 }
 
 fn add(sum: &mut Rpcs, more: &Rpcs) {

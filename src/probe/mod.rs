@@ -1,18 +1,24 @@
 //! Reading the kernel's memory, and bringing it to rest first.
 
+pub mod counters;
 pub mod hold;
 pub mod mountstats;
+pub mod page_owner;
+pub mod pages;
+pub mod percpu;
 pub mod rest;
 pub mod slab;
 pub mod traces;
+pub mod vmalloc;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Every counter the probe can read, at one moment: objects per slab cache.
+/// Every counter the probe can read, at one moment: objects per slab cache, and under the names of the other sources
+/// pages, vmalloc areas and per-CPU allocations.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Sample {
-    /// Objects in use, by name of the cache.
+    /// Objects in use, by name of the cache or source.
     pub objects: BTreeMap<String, i64>,
 }
 

@@ -1,7 +1,7 @@
 //! Bringing the kernel's memory to rest, so that what is left is what is kept.
 
 use super::Sample;
-use super::slab::Slabs;
+use super::counters::Counters;
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -35,7 +35,7 @@ const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
 /// Brings caches to rest, then reads them.
 pub struct Rest {
-    slabs: Slabs,
+    counters: Counters,
     lru: LruDrain,
     drop_caches: File,
 }
@@ -49,22 +49,23 @@ pub struct Rested {
 }
 
 impl Rest {
-    /// Over these caches.
-    pub fn new(slabs: Slabs) -> Result<Self> {
+    /// Over these counters.
+    pub fn new(counters: Counters) -> Result<Self> {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
-        Ok(Self { slabs, lru: LruDrain::new()?, drop_caches })
+        Ok(Self { counters, lru: LruDrain::new()?, drop_caches })
     }
 
-    /// The caches.
-    pub fn slabs(&self) -> &Slabs {
-        &self.slabs
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// One reading after dropping caches, without waiting for a second one to agree.
     pub fn glance(&self) -> Result<Sample> {
         self.quiesce()?;
-        self.slabs.read()
+        self.lru.drain()?;
+        self.counters.read()
     }
 
     /// Readings until two of them, some 0.3 s apart, agree in every counter.
@@ -100,13 +101,13 @@ impl Rest {
                 self.drop_caches()?;
             }
             self.wait_for_grace_period()?;
-            let objects: i64 = self.slabs.read()?.objects.values().sum();
+            let objects: i64 = self.counters.slabs().read()?.objects.values().sum();
             if left == Some(objects) {
                 break;
             }
             left = Some(objects);
         }
-        self.slabs.shrink();
+        self.counters.slabs().shrink();
         Ok(())
     }
 

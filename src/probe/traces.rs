@@ -68,7 +68,7 @@ pub fn parse(text: &str) -> Vec<Site> {
 }
 
 /// "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
-fn without_offset(place: &str) -> String {
+pub(super) fn without_offset(place: &str) -> String {
     place.split('+').next().unwrap_or(place).to_owned()
 }
 

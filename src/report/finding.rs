@@ -1,5 +1,6 @@
 //! What grew, by how much, and who allocated it.
 
+use crate::probe::{pages, percpu, vmalloc};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A counter whose growth follows the dose.
@@ -36,10 +37,22 @@ pub enum Source {
     Pages,
     /// Areas of vmalloc.
     Vmalloc,
-    /// Per-CPU memory.
+    /// Per-CPU memory: allocations, or pages where the kernel does not count them.
     Percpu,
     /// What the kernel complains about when a file system is unmounted.
     Unmount,
+}
+
+impl Source {
+    /// Where the counter of this name is read.
+    pub fn of_counter(name: &str) -> Self {
+        match name {
+            pages::COUNTER => Self::Pages,
+            vmalloc::COUNTER => Self::Vmalloc,
+            percpu::COUNTER => Self::Percpu,
+            _ => Self::Slab,
+        }
+    }
 }
 
 /// An estimate and what it lies between, for all counters and all looks together.

@@ -78,7 +78,8 @@ impl Course<'_> {
                     self.outcome.time_of(&format!("guest: {name}"), seconds);
                     self.task.note(&name);
                 }
-                Answer::Ready { object_bytes, name_allocations, before_mount, sites_before_mount } => {
+                Answer::Ready { object_bytes, name_allocations, missing_sources, before_mount, sites_before_mount } => {
+                    self.outcome.record.not_looked_for = missing_sources;
                     self.outcome.left.before_mount(before_mount, sites_before_mount);
                     let caches = names_control::caches(&name_allocations, &object_bytes);
                     self.outcome.object_bytes = object_bytes;

@@ -22,10 +22,9 @@ use std::time::Instant;
 
 /// The control's objects may be off by the noise of a counter at rest.
 const CONTROL_NOISE_OBJECTS: i64 = 2;
+const PAGE_BYTES: u64 = 4096;
 /// Bounds that a record keeps of counters that do not leak.
 const KEPT_BOUNDS: usize = 5;
-/// Sources of the design that this probe does not read.
-const NOT_LOOKED_FOR: [&str; 3] = ["pages", "vmalloc", "percpu"];
 
 /// One reading at rest and what was done before it.
 pub struct Reading {
@@ -73,7 +72,6 @@ impl Outcome {
         record.accelerator = accelerator.name().into();
         record.entries = scenario.directory.entries;
         record.unit = scenario.unit.name.clone();
-        record.not_looked_for = NOT_LOOKED_FOR.map(str::to_owned).into();
         // A call that was never made is a fact, too.
         record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
         record.setup = Some(setup(scenario));
@@ -258,10 +256,10 @@ impl Outcome {
             let unmounted = self.net_unmounted.get(&counter.name).copied().unwrap_or(0);
             let rpcs = self.record.readdir_calls() as f64 / self.record.listings.max(1) as f64;
             Finding {
-                source: Source::Slab,
+                source: Source::of_counter(&counter.name),
                 name: counter.name.clone(),
                 objects_per_listing: rate,
-                bytes_per_listing: rate.estimate * *self.object_bytes.get(&counter.name).unwrap_or(&0) as f64,
+                bytes_per_listing: rate.estimate * self.object_bytes(&counter.name) as f64,
                 survives_unmount: 2 * unmounted >= net,
                 call_sites: call_sites(self.sites.get(&counter.name).map_or(&[], Vec::as_slice)),
                 objects_per_rpc: rate.per(rpcs),
@@ -270,6 +268,14 @@ impl Outcome {
             }
         });
         slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect()
+    }
+
+    /// Bytes of one object of a counter; 0 where they differ from object to object.
+    fn object_bytes(&self, counter: &str) -> u64 {
+        match Source::of_counter(counter) {
+            Source::Pages => PAGE_BYTES,
+            _ => self.object_bytes.get(counter).copied().unwrap_or(0),
+        }
     }
 
     /// What a record holds whatever the verdict.
@@ -292,7 +298,11 @@ impl Outcome {
                 .counters
                 .iter()
                 .take(KEPT_BOUNDS)
-                .map(|c| CounterBound { source: Source::Slab, name: c.name.clone(), objects_per_listing: rate(&c.fit) })
+                .map(|c| CounterBound {
+                    source: Source::of_counter(&c.name),
+                    name: c.name.clone(),
+                    objects_per_listing: rate(&c.fit),
+                })
                 .collect(),
         });
     }

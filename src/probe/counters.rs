@@ -1,0 +1,64 @@
+//! Every counter that a kernel has: slab caches, and the sources beside them.
+
+use super::pages::{self, Pages};
+use super::percpu::{self, Percpu};
+use super::slab::Slabs;
+use super::traces::{self, Site};
+use super::vmalloc::{self, Vmalloc};
+use super::{Sample, page_owner};
+use crate::error::Result;
+
+/// All of them, with their files kept open.
+pub struct Counters {
+    slabs: Slabs,
+    pages: Option<Pages>,
+    vmalloc: Option<Vmalloc>,
+    percpu: Option<Percpu>,
+}
+
+impl Counters {
+    /// Opens what there is; a kernel that cannot count slab objects is no kernel for us.
+    pub fn open() -> Result<Self> {
+        let slabs = Slabs::open()?;
+        Ok(Self { slabs, pages: Pages::open(), vmalloc: Vmalloc::open(), percpu: Percpu::open() })
+    }
+
+    /// The slab caches.
+    pub fn slabs(&self) -> &Slabs {
+        &self.slabs
+    }
+
+    /// Sources that this kernel does not have.
+    pub fn missing(&self) -> Vec<String> {
+        let sources = [
+            (pages::COUNTER, self.pages.is_some()),
+            (vmalloc::COUNTER, self.vmalloc.is_some()),
+            (percpu::COUNTER, self.percpu.is_some()),
+        ];
+        sources.into_iter().filter(|(_, there)| !there).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// All of them. Pages come first: reading the others takes pages for a moment.
+    pub fn read(&self) -> Result<Sample> {
+        let pages = self.pages.as_ref().map(Pages::read).transpose()?.flatten();
+        let mut sample = self.slabs.read()?;
+        let others = [
+            (pages::COUNTER, pages),
+            (vmalloc::COUNTER, self.vmalloc.as_ref().map(Vmalloc::read).transpose()?),
+            (percpu::COUNTER, self.percpu.as_ref().map(Percpu::read).transpose()?.flatten()),
+        ];
+        let there = others.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?)));
+        sample.objects.extend(there);
+        Ok(sample)
+    }
+
+    /// Who allocated what a counter counts; `None` if the kernel does not say.
+    pub fn sites(&self, counter: &str) -> Result<Option<Vec<Site>>> {
+        match counter {
+            pages::COUNTER => Ok(page_owner::read()),
+            vmalloc::COUNTER => self.vmalloc.as_ref().map(Vmalloc::sites).transpose(),
+            percpu::COUNTER => Ok(None),
+            cache => Ok(traces::read(cache)),
+        }
+    }
+}

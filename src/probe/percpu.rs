@@ -1,0 +1,54 @@
+//! Per-CPU memory: allocations from debugfs `percpu_stats` (CONFIG_PERCPU_STATS), else pages from `/proc/meminfo`.
+
+use super::pages::read_all;
+use crate::error::{Context, Result};
+use std::fs::File;
+
+/// The name of the counter.
+pub const COUNTER: &str = "percpu";
+
+const STATS: &str = "/sys/kernel/debug/percpu_stats";
+const MEMINFO: &str = "/proc/meminfo";
+
+/// The file that is read, kept open, and what in it counts.
+pub struct Percpu {
+    file: File,
+    key: &'static str,
+    per_object: i64,
+}
+
+impl Percpu {
+    /// Opens the more exact one that there is; `None` if there is neither.
+    pub fn open() -> Option<Self> {
+        let exact = File::open(STATS).ok().map(|file| Self { file, key: "nr_cur_alloc", per_object: 1 });
+        let pages = || File::open(MEMINFO).ok().map(|file| Self { file, key: "Percpu", per_object: 4 });
+        let works = |percpu: &Self| percpu.read().ok().flatten().is_some();
+        exact.filter(works).or_else(|| pages().filter(works))
+    }
+
+    /// Allocations, or pages where the kernel does not count allocations.
+    pub fn read(&self) -> Result<Option<i64>> {
+        let text = read_all(&self.file).machine(|| "cannot read how much per-CPU memory there is".into())?;
+        Ok(value(&text, self.key).map(|n| n / self.per_object))
+    }
+}
+
+/// The number of the first line "`key` : `number`".
+fn value(text: &str, key: &str) -> Option<i64> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(key))?;
+    line.trim().strip_prefix(':')?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_files_are_read() {
+        let stats = "Global Stats:\n  nr_alloc            :      1345\n  nr_dealloc          :       100\n\
+                     \x20 nr_cur_alloc        :      1245\n  nr_max_alloc        :      1250\n";
+        assert_eq!(value(stats, "nr_cur_alloc"), Some(1245));
+        assert_eq!(value("MemFree: 3 kB\nPercpu:      264 kB\n", "Percpu"), Some(264));
+        assert_eq!(value("", "Percpu"), None);
+    }
+}

@@ -1,6 +1,7 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
 use crate::probe::Sample;
+use crate::probe::kmemleak::Reported;
 use crate::probe::mountstats::Rpcs;
 use crate::probe::traces::Site;
 use crate::scenario::Scenario;
@@ -40,6 +41,10 @@ pub enum Order {
     Charged,
     /// Take the workload's cgroup away.
     TakeCgroupAway,
+    /// Read active objects by the plain recipe.
+    Slabinfo,
+    /// Have kmemleak scan and tell what it reports.
+    Kmemleak,
     /// Unmount the NFS mount.
     Unmount,
     /// End.
@@ -81,6 +86,10 @@ pub enum Answer {
     },
     /// Call sites by counter; a counter that the kernel does not track is missing.
     Sites { sites: BTreeMap<String, Vec<Site>> },
+    /// Active objects by cache.
+    Slabinfo { objects: BTreeMap<String, i64> },
+    /// What kmemleak reports; `None` if the kernel has none.
+    Kmemleak { reported: Option<Reported> },
     /// The guest cannot go on.
     Trouble { trouble: Trouble, message: String },
     /// The last word.

@@ -12,6 +12,7 @@ use crate::probe::counters::Counters;
 use crate::probe::hold::Hold;
 use crate::probe::mountstats::{self, Rpcs};
 use crate::probe::rest::Rest;
+use crate::probe::{kmemleak, slabinfo};
 
 use crate::probe::traces::Site;
 use crate::scenario::Made;
@@ -120,6 +121,8 @@ impl Worker {
                 self.player.workload.take().map_or(Ok(()), Workload::take_away)?;
                 Answer::Done
             }
+            Order::Slabinfo => Answer::Slabinfo { objects: slabinfo::read()? },
+            Order::Kmemleak => Answer::Kmemleak { reported: kmemleak::scan()? },
             Order::Unmount => {
                 mount::unmount(mount::POINT)?;
                 Answer::Done

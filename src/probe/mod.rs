@@ -2,12 +2,14 @@
 
 pub mod counters;
 pub mod hold;
+pub mod kmemleak;
 pub mod mountstats;
 pub mod page_owner;
 pub mod pages;
 pub mod percpu;
 pub mod rest;
 pub mod slab;
+pub mod slabinfo;
 pub mod traces;
 pub mod vmalloc;
 

@@ -275,6 +275,8 @@ pub enum RoundKind {
     Control,
     /// The guest holds kernel objects on purpose, or has just released them.
     Held,
+    /// A further round of what leaks, to see whether it goes on.
+    Proof,
     /// After the workload's cgroup was taken away.
     Cgroup,
     /// After unmounting.

@@ -7,7 +7,7 @@ use super::{Options, Until, names_control};
 use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
-use crate::probe::traces::{Site, since};
+use crate::probe::traces::Site;
 use crate::report::record::{CgroupRecord, RoundKind};
 use crate::scenario::Rounds;
 use crate::ui::Task;
@@ -20,7 +20,7 @@ use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-type Step<T> = Result<T, Ended>;
+pub(super) type Step<T> = Result<T, Ended>;
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
@@ -34,7 +34,7 @@ const MOST_WATCHED: usize = 16;
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
 pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
-    let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0 };
+    let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0, unit_seconds: 0.0 };
     let names = course.boot()?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
@@ -55,12 +55,15 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
     Ok(())
 }
 
-struct Course<'a> {
+/// A run while it goes on.
+pub(super) struct Course<'a> {
     vm: Vm,
-    task: &'a Task,
-    outcome: &'a mut Outcome,
+    pub(super) task: &'a Task,
+    pub(super) outcome: &'a mut Outcome,
     /// Units made in all blocks.
-    dose: u64,
+    pub(super) dose: u64,
+    /// About what one unit takes.
+    pub(super) unit_seconds: f64,
 }
 
 impl Course<'_> {
@@ -134,19 +137,11 @@ impl Course<'_> {
                 };
                 self.outcome.judgement = Some(judgement);
                 if enough || self.outcome.broken.is_some() {
-                    return self.attribute(&watched).map(|()| last);
+                    return self.prove(&watched, last);
                 }
             }
         }
-        self.attribute(&watched).map(|()| last)
-    }
-
-    /// Who allocated what grew since the caches were first watched.
-    fn attribute(&mut self, watched: &BTreeMap<String, Vec<Site>>) -> Step<()> {
-        let caches: Vec<String> = watched.keys().cloned().collect();
-        let now = self.sites(&caches)?;
-        self.outcome.sites = now.iter().map(|(cache, sites)| (cache.clone(), since(&watched[cache], sites))).collect();
-        Ok(())
+        Ok(last)
     }
 
     /// Which block it is, and how long it is to the next look, as soon as that is known.
@@ -229,10 +224,13 @@ impl Course<'_> {
         }
     }
 
-    fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: Option<f64>) -> Step<Worked> {
+    pub(super) fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: Option<f64>) -> Step<Worked> {
         match self.ask(&Order::Work { listings, fillers, at_least_seconds })? {
             Answer::Worked(worked) => {
                 self.outcome.worked(&worked);
+                if worked.listings > 0 {
+                    self.unit_seconds = worked.listing_seconds / worked.listings as f64;
+                }
                 Ok(worked)
             }
             other => Err(unexpected(&other)),
@@ -257,7 +255,7 @@ impl Course<'_> {
         }
     }
 
-    fn settle(&mut self, kind: RoundKind, dose: u64) -> Step<Sample> {
+    pub(super) fn settle(&mut self, kind: RoundKind, dose: u64) -> Step<Sample> {
         match self.ask(&Order::Settle)? {
             Answer::Sample { sample, settled_seconds } => {
                 self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
@@ -267,7 +265,7 @@ impl Course<'_> {
         }
     }
 
-    fn sites(&mut self, caches: &[String]) -> Step<BTreeMap<String, Vec<Site>>> {
+    pub(super) fn sites(&mut self, caches: &[String]) -> Step<BTreeMap<String, Vec<Site>>> {
         if caches.is_empty() {
             return Ok(BTreeMap::new());
         }

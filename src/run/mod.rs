@@ -1,8 +1,10 @@
 //! One run: boot a kernel, let the guest do rounds until the samples decide, and write down what was seen.
 
+pub mod compare;
 mod conduct;
 mod left;
 mod names_control;
+mod prove;
 mod record;
 mod scratch;
 mod stage;
@@ -84,7 +86,7 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
-    let stage = stage::Stage::prepare(job)?;
+    let stage = stage::Stage::prepare(job, stage::Debugging::Sites)?;
     outcome.time("prepare", begin);
     if let Some(shortfall) = stage.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));

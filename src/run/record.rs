@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::left::Left;
+use super::prove::Proof;
 use crate::guest::protocol::Worked;
 use crate::kernel::Kernel;
 use crate::probe::traces::Site;
@@ -23,6 +24,8 @@ use std::time::Instant;
 /// The control's objects may be off by the noise of a counter at rest.
 const CONTROL_NOISE_OBJECTS: i64 = 2;
 const PAGE_BYTES: u64 = 4096;
+/// Share of what its rate promises that a leak must have grown by in a further round.
+const GOES_ON: f64 = 0.8;
 /// Bounds that a record keeps of counters that do not leak.
 const KEPT_BOUNDS: usize = 5;
 
@@ -48,6 +51,8 @@ pub struct Outcome {
     /// The same, to the reading after unmount.
     pub net_unmounted: Growth,
     pub complaints: Vec<Complaint>,
+    /// What a further round showed, if one was made.
+    pub proof: Option<Proof>,
     /// What unmounting left behind.
     pub left: Left,
     readings: Vec<Reading>,
@@ -84,6 +89,7 @@ impl Outcome {
             net: Growth::new(),
             net_unmounted: Growth::new(),
             complaints: Vec::new(),
+            proof: None,
             left: Left::default(),
             readings: Vec::new(),
             unsettled: 0,
@@ -128,7 +134,7 @@ impl Outcome {
         let seconds = self.last_reading.unwrap_or(self.begin).elapsed().as_secs_f64();
         self.last_reading = Some(Instant::now());
         self.unsettled += u64::from(reading.settled_seconds.is_none());
-        if matches!(reading.kind, RoundKind::Dose | RoundKind::Control) {
+        if matches!(reading.kind, RoundKind::Dose | RoundKind::Control | RoundKind::Proof) {
             self.waited();
         }
         let (kind, dose) = (reading.kind, reading.dose);
@@ -196,8 +202,13 @@ impl Outcome {
             return (Verdict::Undecided, Some(missed));
         }
         let leaks = |f: &Finding| f.survives_unmount || self.strict;
-        if self.record.findings.iter().any(leaks) {
+        let leaks = self.record.findings.iter().any(leaks);
+        if leaks {
             return (Verdict::Leak, None);
+        }
+        // Names that dropping the caches leaves behind are also what a leak of names looks like.
+        if let Err(missed) = self.record.names_seen() {
+            return (Verdict::Undecided, Some(missed));
         }
         match self.judgement.as_ref().map(Judgement::says) {
             Some(Says::Clean) => (Verdict::Clean, None),
@@ -247,8 +258,10 @@ impl Outcome {
 
     fn findings(&self) -> Vec<Finding> {
         // The judgement was made before late frees were waited for.
-        let dose = self.readings.iter().filter(|r| r.kind == RoundKind::Dose).map(|r| r.dose).sum();
-        let kept = |c: &&Counter| stays(&c.fit, self.net.get(&c.name).copied().unwrap_or(0), dose);
+        let doses = self.readings.iter().filter(|r| matches!(r.kind, RoundKind::Dose | RoundKind::Proof));
+        let dose = doses.map(|r| r.dose).sum();
+        let net = |name: &String| self.net.get(name).copied().unwrap_or(0);
+        let kept = |c: &&Counter| stays(&c.fit, net(&c.name), dose) && self.goes_on(&c.name, c.fit.estimate);
         let leaks = self.judgement.iter().flat_map(Judgement::leaks).filter(kept);
         let slab = leaks.map(|counter| {
             let rate = rate(&counter.fit);
@@ -268,6 +281,14 @@ impl Outcome {
             }
         });
         slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect()
+    }
+
+    /// Whether a counter still grew as its rate promises in the further round.
+    fn goes_on(&self, name: &str, rate: f64) -> bool {
+        self.proof.as_ref().is_none_or(|proof| {
+            let grown = proof.growth.get(name).copied().unwrap_or(0) as f64;
+            grown >= GOES_ON * rate * proof.dose as f64
+        })
     }
 
     /// Bytes of one object of a counter; 0 where they differ from object to object.
@@ -314,20 +335,25 @@ impl RunRecord {
         ["READDIR", "READDIRPLUS"].iter().filter_map(|name| self.rpcs.get(*name)).sum()
     }
 
+    /// Whether call sites were seen: the names of a listing, and their going when the caches were dropped.
+    fn names_seen(&self) -> Result<(), String> {
+        let (c, entries) = (&self.controls, self.entries);
+        if c.names_removed >= entries as i64 {
+            return Ok(());
+        }
+        Err(format!(
+            "the control failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
+            c.names_cached, c.names_removed
+        ))
+    }
+
     /// Whether this run has proven that it would have seen a leak; if not, what was missed.
     fn controls_seen(&self) -> Result<(), String> {
         let c = &self.controls;
-        let entries = self.entries as i64;
         if (c.seen - c.held).abs() > CONTROL_NOISE_OBJECTS || c.left.abs() > CONTROL_NOISE_OBJECTS {
             return Err(format!(
                 "the control failed: of {} objects held on purpose the probe saw {}, and {} after their release",
                 c.held, c.seen, c.left
-            ));
-        }
-        if c.names_removed < entries {
-            return Err(format!(
-                "the control failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
-                c.names_cached, c.names_removed
             ));
         }
         if self.refused_mounts > 0 && self.refused_mounts >= self.listings {

@@ -10,7 +10,7 @@ use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd::packages;
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
-use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, clock};
+use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, TRACK_ALLOCATIONS, clock};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +24,15 @@ const KEPT_LOGS: usize = 200;
 const INITRAMFS_COPIES: u64 = 3;
 const KERNEL_BYTES: u64 = 32 << 20;
 
+/// What the kernel is to keep about its allocations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debugging {
+    /// Who allocated objects and pages.
+    Sites,
+    /// What its own leak detector needs, and nothing else.
+    Kmemleak,
+}
+
 /// Everything on disk that one guest needs.
 pub struct Stage {
     kernel: PathBuf,
@@ -33,13 +42,14 @@ pub struct Stage {
     memory_mib: u32,
     cpus: u32,
     accelerator: Accelerator,
+    debugging: Debugging,
     limits: Limits,
     pub scenario: Scenario,
 }
 
 impl Stage {
     /// Packs the initramfs and finds a name for the log.
-    pub fn prepare(job: &Job) -> Result<Self> {
+    pub fn prepare(job: &Job, debugging: Debugging) -> Result<Self> {
         let Job { scenario, kernel, accelerator, options, cache, ui } = *job;
         let scratch = Scratch::new(cache, ui)?;
         let plan = Plan { scenario: scenario.clone(), seed: options.seed };
@@ -65,6 +75,7 @@ impl Stage {
             memory_mib: scenario.guest.memory_mib,
             cpus: scenario.guest.cpus,
             accelerator,
+            debugging,
             limits: options.limits,
             scenario: scenario.clone(),
         })
@@ -86,7 +97,11 @@ impl Stage {
     pub fn boot(&self) -> Result<Vm> {
         let initramfs = self.scratch.path().join("initramfs");
         let guest = &self.scenario.guest;
-        let mut command_line = format!("{KERNEL_COMMAND_LINE}{}", clock(self.accelerator));
+        let debugging = match self.debugging {
+            Debugging::Sites => TRACK_ALLOCATIONS,
+            Debugging::Kmemleak => "kmemleak=on",
+        };
+        let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
         if guest.security_labels {
             command_line += " lsm=smack";
         }

@@ -39,16 +39,20 @@ pub struct Machine<'a> {
 /// The program that is started.
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
-/// The kernel's command line: nothing merged, allocations tracked, and a machine that ends when it panics.
+/// The kernel's command line: a machine that ends when it panics.
 ///
-/// - `slub_debug=U` stores who allocated an object and turns per-CPU free lists off, which makes counts exact.
-/// - `page_owner=on` stores who allocated a page, where the kernel can.
-/// - `slab_nomerge` keeps caches of the same size apart.
 /// - `reboot=t` is a triple fault, the fastest way out of a microvm; with `panic=-1` and QEMU's `-no-reboot` a panic
 ///   ends QEMU.
 /// - `cryptomgr.notests` leaves self-tests out, which take 0.3 s under TCG.
 pub const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=5 reboot=t panic=-1 oops=panic \
-     cryptomgr.notests mitigations=off slub_debug=U slab_nomerge page_owner=on";
+     cryptomgr.notests mitigations=off";
+
+/// What makes counts exact and says who allocated what is counted.
+///
+/// - `slub_debug=U` stores who allocated an object and turns per-CPU free lists off.
+/// - `slab_nomerge` keeps caches of the same size apart.
+/// - `page_owner=on` stores who allocated a page, where the kernel can.
+pub const TRACK_ALLOCATIONS: &str = "slub_debug=U slab_nomerge page_owner=on";
 
 /// What the kernel's command line says beside that: how fast the time stamp counter runs. Under TCG the guest reads
 /// the host's, and calibrating it against an emulated timer fails more often than not, which leaves the guest with a

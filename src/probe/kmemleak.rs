@@ -1,0 +1,82 @@
+//! The kernel's own leak detector: what it reports after a scan (Documentation/dev-tools/kmemleak.rst).
+
+use super::traces::without_offset;
+use crate::error::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+const FILE: &str = "/sys/kernel/debug/kmemleak";
+/// It says nothing of objects younger than 5 s (MSECS_MIN_AGE in mm/kmemleak.c).
+const MIN_AGE: Duration = Duration::from_millis(5500);
+/// Functions that allocate for whoever asks; the one that asked is told.
+const ALLOCATORS: [&str; 13] = [
+    "kmalloc_trace",
+    "__kmalloc_cache_noprof",
+    "__kmalloc",
+    "__kmalloc_noprof",
+    "__kmalloc_node_track_caller",
+    "__kmalloc_node_track_caller_noprof",
+    "kmem_cache_alloc",
+    "kmem_cache_alloc_lru",
+    "kmem_cache_alloc_trace",
+    "kmemdup",
+    "kmemdup_nul",
+    "kstrdup",
+    "slab_post_alloc_hook",
+];
+
+/// What kmemleak reported.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Reported {
+    /// Objects that nothing points at.
+    pub objects: u64,
+    /// The same by the function that allocated them.
+    pub functions: BTreeMap<String, u64>,
+}
+
+/// Scans twice, because the first scan may meet a pointer that is on its way out, and gives what was reported; `None` if this
+/// kernel was not booted with kmemleak=on.
+pub fn scan() -> Result<Option<Reported>> {
+    if fs::write(FILE, "scan").is_err() {
+        return Ok(None);
+    }
+    std::thread::sleep(MIN_AGE);
+    for _ in 0..2 {
+        fs::write(FILE, "scan").machine(|| "cannot make kmemleak scan".into())?;
+    }
+    let text = fs::read_to_string(FILE).machine(|| format!("cannot read {FILE}"))?;
+    Ok(Some(parse(&text)))
+}
+
+fn parse(text: &str) -> Reported {
+    let mut reported = Reported::default();
+    for report in text.split("unreferenced object ").skip(1) {
+        reported.objects += 1;
+        let frames = report.lines().filter_map(|line| line.split_whitespace().find(|word| word.contains("+0x")));
+        let mut frames = frames.map(without_offset);
+        if let Some(function) = frames.find(|f| !ALLOCATORS.contains(&f.as_str())) {
+            *reported.functions.entry(function).or_default() += 1;
+        }
+    }
+    reported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_counted_by_who_asked() {
+        let text = "unreferenced object 0xffff888003a2c400 (size 96):\n  comm \"init\", pid 1, jiffies 4294667296 (age 12.3s)\n\
+                    \x20 hex dump (first 32 bytes):\n    00 00 00 00 00 00 00 00  ........\n  backtrace:\n\
+                    \x20   [<00000000a1b2c3d4>] kmalloc_trace+0x26/0x90\n    [<0000000011223344>] nfs_opendir+0x2f/0x130\n\
+                    unreferenced object 0xffff888003a2c500 (size 96):\n  backtrace (crc 5e0ae7a5):\n\
+                    \x20   __kmalloc_cache_noprof+0x1/0x2\n    nfs_opendir+0x2f/0x130\n";
+        let reported = parse(text);
+        assert_eq!(reported.objects, 2);
+        assert_eq!(reported.functions, [("nfs_opendir".to_owned(), 2)].into());
+        assert_eq!(parse(""), Reported::default());
+    }
+}

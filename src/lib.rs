@@ -18,6 +18,7 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod score;
 pub mod server;
 pub mod stop;
 pub mod ui;

@@ -4,6 +4,7 @@ mod kernel;
 mod measure;
 mod report;
 mod run;
+mod score;
 mod verify;
 
 use crate::bug;
@@ -31,6 +32,7 @@ enum Command {
     Run(run::Args),
     Kernel(kernel::Args),
     Report(report::Args),
+    Score(score::Args),
 }
 
 /// Does what the command line says. Errors are told in one sentence on standard error.
@@ -55,6 +57,7 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Run(arguments) => run::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Score(arguments) => score::run(arguments),
     }
 }
 

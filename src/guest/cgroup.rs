@@ -10,9 +10,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 const OURS: &str = "/sys/fs/cgroup/workload";
 
 /// This process in a cgroup of its own.
-pub struct Workload {
-    high: String,
-}
+pub struct Workload;
 
 impl Workload {
     /// Makes the cgroup and moves this process into it. Kernel threads, those of knfsd among them, stay outside.
@@ -26,19 +24,9 @@ impl Workload {
         })?;
         fs::create_dir_all(OURS).machine(|| format!("cannot make {OURS}"))?;
         let high = memory_high_mib.map_or("max".to_owned(), |mib| (u64::from(mib) << 20).to_string());
-        let workload = Self { high };
-        workload.write("memory.high", &workload.high)?;
-        workload.write("cgroup.procs", "0")?;
-        Ok(workload)
-    }
-
-    /// Makes the kernel reclaim whatever is charged to the cgroup and can go: memory.high of 0 reclaims at once. Whoever
-    /// is inside and over it sleeps on the way back from the kernel, so that is done from outside.
-    pub fn reclaim(&self) -> Result<()> {
-        leave()?;
-        self.write("memory.high", "0")?;
-        self.write("memory.high", &self.high)?;
-        self.write("cgroup.procs", "0")
+        write("memory.high", &high)?;
+        write("cgroup.procs", "0")?;
+        Ok(Self)
     }
 
     /// What is charged to the cgroup now.
@@ -64,10 +52,10 @@ impl Workload {
         leave()?;
         fs::remove_dir(OURS).machine(|| format!("cannot take {OURS} away"))
     }
+}
 
-    fn write(&self, file: &str, value: &str) -> Result<()> {
-        fs::write(Path::new(OURS).join(file), value).machine(|| format!("cannot write {value} to {OURS}/{file}"))
-    }
+fn write(file: &str, value: &str) -> Result<()> {
+    fs::write(Path::new(OURS).join(file), value).machine(|| format!("cannot write {value} to {OURS}/{file}"))
 }
 
 fn leave() -> Result<()> {

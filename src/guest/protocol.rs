@@ -41,6 +41,10 @@ pub enum Order {
     Charged,
     /// Take the workload's cgroup away.
     TakeCgroupAway,
+    /// Begin to trace per-CPU allocations.
+    TraceBegin,
+    /// End that, and tell who allocated what was not freed.
+    TraceEnd,
     /// Read active objects by the plain recipe.
     Slabinfo,
     /// Have kmemleak scan and tell what it reports.

@@ -52,8 +52,7 @@ impl Served {
             }
             ServerKind::Knfsd => {
                 // The server starts while the files are made.
-                let labels = scenario.guest.security_labels;
-                let starting = knfsd::start(Path::new(EXPORT), &scenario.mount.version, labels);
+                let starting = knfsd::start(Path::new(EXPORT), &scenario.mount.version);
                 if scenario.directory.made == Made::Export {
                     populate::files(Path::new(EXPORT), names, entries)?;
                     step("populate")?;

@@ -1,6 +1,5 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
-use super::cgroup::Workload;
 use super::mount;
 use super::served::Served;
 use crate::error::{Context, Error, Result};
@@ -47,7 +46,6 @@ pub struct Player {
     pub lister: Lister,
     pub expected: Expected,
     pub local: PathBuf,
-    pub workload: Option<Workload>,
     /// The cookie in the middle of the NFS directory and of the local one, as the last pass saw them.
     pub cookies: [Option<i64>; 2],
 }
@@ -78,7 +76,6 @@ impl Player {
             (Step::DropDentries, _) => drop_caches("2"),
             (Step::DropAll, _) => drop_caches("3"),
             (Step::Evict, _) => evict(self.directory(place)),
-            (Step::Reclaim, _) => self.workload.as_ref().map_or(Ok(()), Workload::reclaim),
             (Step::Touch, Where::Nfs) => self.served.touch(),
             (Step::Add, Where::Nfs) => self.served.add(),
             (Step::Remove, Where::Nfs) => self.served.remove(),

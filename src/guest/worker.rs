@@ -11,8 +11,9 @@ use crate::probe::Sample;
 use crate::probe::counters::Counters;
 use crate::probe::hold::Hold;
 use crate::probe::mountstats::{self, Rpcs};
+use crate::probe::percpu_trace::Tracing;
 use crate::probe::rest::Rest;
-use crate::probe::{kmemleak, slabinfo};
+use crate::probe::{kmemleak, percpu, slabinfo};
 
 use crate::probe::traces::Site;
 use crate::scenario::Made;
@@ -35,7 +36,9 @@ pub struct Worker {
     player: Player,
     names: NameMaker,
     rest: Rest,
+    workload: Option<Workload>,
     hold: Option<Hold>,
+    tracing: Option<Tracing>,
     before_mount: Sample,
     sites_before_mount: BTreeMap<String, Vec<Site>>,
 }
@@ -70,8 +73,8 @@ impl Worker {
             populate::files(Path::new(mount::POINT), &names, entries)?;
             steps.done("populate")?;
         }
-        let player = Player { scenario, served, lister, expected, local, workload, cookies: [None; 2] };
-        Ok(Self { player, names, rest, hold: None, before_mount, sites_before_mount })
+        let player = Player { scenario, served, lister, expected, local, cookies: [None; 2] };
+        Ok(Self { player, names, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })
     }
 
     /// What the host needs to know of the stage.
@@ -114,12 +117,20 @@ impl Worker {
             }
             Order::Sites { caches } => Answer::Sites { sites: sites(self.rest.counters(), caches)? },
             Order::Charged => {
-                let charged = self.player.workload.as_ref().map(Workload::charged).transpose()?;
+                let charged = self.workload.as_ref().map(Workload::charged).transpose()?;
                 Answer::Charged(charged.unwrap_or_default())
             }
             Order::TakeCgroupAway => {
-                self.player.workload.take().map_or(Ok(()), Workload::take_away)?;
+                self.workload.take().map_or(Ok(()), Workload::take_away)?;
                 Answer::Done
+            }
+            Order::TraceBegin => {
+                self.tracing = Tracing::begin();
+                Answer::Done
+            }
+            Order::TraceEnd => {
+                let traced = self.tracing.take().map(Tracing::end).transpose()?.flatten();
+                Answer::Sites { sites: traced.into_iter().map(|sites| (percpu::COUNTER.to_owned(), sites)).collect() }
             }
             Order::Slabinfo => Answer::Slabinfo { objects: slabinfo::read()? },
             Order::Kmemleak => Answer::Kmemleak { reported: kmemleak::scan()? },

@@ -7,6 +7,7 @@ pub mod mountstats;
 pub mod page_owner;
 pub mod pages;
 pub mod percpu;
+pub mod percpu_trace;
 pub mod rest;
 pub mod slab;
 pub mod slabinfo;

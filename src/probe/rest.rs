@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::unistd::Pid;
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -23,6 +24,8 @@ const AGREE_OBJECTS: i64 = 2;
 const EXACT_READINGS: u32 = 4;
 /// Rest is not waited for longer than this.
 const LONGEST: Duration = Duration::from_secs(5);
+/// What never came to rest before is not waited for as long again.
+const ONCE_MISSED: Duration = Duration::from_millis(1500);
 /// Passes before one reading.
 const MOST_PASSES: u32 = 8;
 /// Drops in a pass: what has been used twice survives the first (the second chance of dentries and inodes), and an
@@ -38,6 +41,7 @@ pub struct Rest {
     counters: Counters,
     lru: LruDrain,
     drop_caches: File,
+    patience: Cell<Duration>,
 }
 
 /// A reading and how it came about.
@@ -53,7 +57,7 @@ impl Rest {
     pub fn new(counters: Counters) -> Result<Self> {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
-        Ok(Self { counters, lru: LruDrain::new()?, drop_caches })
+        Ok(Self { counters, lru: LruDrain::new()?, drop_caches, patience: Cell::new(LONGEST) })
     }
 
     /// The counters.
@@ -83,7 +87,8 @@ impl Rest {
             if sample.distance(&last) <= tolerated {
                 return Ok(Rested { sample, settled: Some(begin.elapsed()) });
             }
-            if begin.elapsed() > LONGEST {
+            if begin.elapsed() > self.patience.get() {
+                self.patience.set(ONCE_MISSED);
                 return Ok(Rested { sample, settled: None });
             }
             last = sample;

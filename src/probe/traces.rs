@@ -64,7 +64,18 @@ pub fn parse(text: &str) -> Vec<Site> {
             }
         }
     }
+    sites.iter_mut().for_each(look_through);
     sites
+}
+
+/// Helpers that allocate for whoever asks, and that SLUB names because they are not inlined; the one that asked is told.
+const HELPERS: [&str; 3] = ["kvmalloc_node", "__kvmalloc_node_noprof", "__kvmalloc_node"];
+
+fn look_through(site: &mut Site) {
+    if HELPERS.contains(&site.function.as_str()) {
+        let behind = site.stack.iter().skip_while(|f| **f != site.function).find(|f| !HELPERS.contains(&f.as_str()));
+        site.function = behind.unwrap_or(&site.function).clone();
+    }
 }
 
 /// "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
@@ -93,6 +104,13 @@ mod tests {
         assert_eq!(sites[0].function, "nfs_readdir_page_array_append");
         assert_eq!(sites[0].stack[2], "nfs_readdir_xdr_to_array");
         assert_eq!(objects_of(&sites, "nfs_readdir"), 152);
+    }
+
+    #[test]
+    fn helpers_are_looked_through() {
+        let text = "  459 kvmalloc_node+0x2c/0x110 age=3 pid=1 cpus=0\n\t__kmalloc_node+0x1/0x2\n\tkvmalloc_node+0x2c/0x110\n\
+                    \tgroups_alloc+0x1e/0x50\n";
+        assert_eq!(parse(text)[0].function, "groups_alloc");
     }
 
     #[test]

@@ -67,7 +67,12 @@ impl Target {
         let mut text = serde_json::to_vec_pretty(file)
             .map_err(|e| Error::machine(format!("a bug of dirleak: the result cannot be written as JSON: {e}")))?;
         text.push(b'\n');
-        let written = if self.in_place { self.write_in_place(&text) } else { self.write_whole(&text) };
+        self.write_bytes(&text)
+    }
+
+    /// The same with any content.
+    pub fn write_bytes(&self, text: &[u8]) -> Result<()> {
+        let written = if self.in_place { self.write_in_place(text) } else { self.write_whole(text) };
         written.map_err(|e| unwritable(&self.named, &e.to_string()))
     }
 

@@ -4,7 +4,7 @@
 mod example;
 mod finding;
 pub mod json;
-mod number;
+pub(crate) mod number;
 pub mod record;
 pub mod sentence;
 pub mod table;

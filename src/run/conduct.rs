@@ -212,12 +212,12 @@ impl Course<'_> {
         Ok(())
     }
 
-    fn ask(&mut self, order: &Order) -> Step<Answer> {
+    pub(super) fn ask(&mut self, order: &Order) -> Step<Answer> {
         let task = self.task;
         self.vm.ask(order, |step, _| task.note(step))
     }
 
-    fn done(&mut self, order: &Order) -> Step<()> {
+    pub(super) fn done(&mut self, order: &Order) -> Step<()> {
         match self.ask(order)? {
             Answer::Done => Ok(()),
             other => Err(unexpected(&other)),

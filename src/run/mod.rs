@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod conduct;
+mod explained;
 mod left;
 mod names_control;
 mod prove;

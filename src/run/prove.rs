@@ -2,16 +2,20 @@
 //! and the call sites of what grows in it.
 
 use super::conduct::{Course, Step};
-use crate::probe::Sample;
+use crate::guest::protocol::{Answer, Order};
 use crate::probe::traces::{Site, since};
+use crate::probe::{Sample, percpu};
 use crate::report::record::RoundKind;
 use crate::verdict::growth;
+use crate::vm::machine::unexpected;
 use std::collections::BTreeMap;
 
 /// Growth that a leak must have shown in all. Caches that fill to less are never taken for one.
 const PROVEN_OBJECTS: f64 = 300.0;
 /// The further round takes no longer than about this, whatever that means for the bound.
 const LONGEST_SECONDS: f64 = 6.0;
+/// Units that are traced.
+const TRACED_UNITS: u64 = 20;
 
 /// What the further round showed.
 #[derive(Debug, Default)]
@@ -40,7 +44,25 @@ impl Course<'_> {
         // What was watched for longer says more.
         before.extend(watched.clone());
         self.attribute(&before)?;
+        if names.iter().any(|name| name == percpu::COUNTER) {
+            return self.trace();
+        }
         Ok(after)
+    }
+
+    /// Who allocates per-CPU memory, which only a trace of some units tells; gives the last reading.
+    fn trace(&mut self) -> Step<Sample> {
+        self.done(&Order::TraceBegin)?;
+        self.work(TRACED_UNITS, 0, None)?;
+        self.dose += TRACED_UNITS;
+        let after = self.settle(RoundKind::Dose, TRACED_UNITS)?;
+        match self.ask(&Order::TraceEnd)? {
+            Answer::Sites { sites } => {
+                self.outcome.sites.extend(sites);
+                Ok(after)
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Name, rate and net growth of what leaks.

@@ -1,6 +1,7 @@
 //! What a run has seen so far, and the record that it becomes.
 
 use super::Options;
+use super::explained;
 use super::left::Left;
 use super::prove::Proof;
 use crate::guest::protocol::Worked;
@@ -280,7 +281,8 @@ impl Outcome {
                 net_objects: net,
             }
         });
-        slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect()
+        let found = slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect();
+        explained::without(found)
     }
 
     /// Whether a counter still grew as its rate promises in the further round.

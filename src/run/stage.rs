@@ -102,9 +102,6 @@ impl Stage {
             Debugging::Kmemleak => "kmemleak=on",
         };
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
-        if guest.security_labels {
-            command_line += " lsm=smack";
-        }
         command_line += &format!(" {}", guest.kernel_arguments);
         let machine = Machine {
             kernel: &self.kernel,

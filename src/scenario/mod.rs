@@ -145,9 +145,6 @@ pub struct Guest {
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// Whether files carry security labels: Smack's, the one security module that needs no policy.
-    #[serde(default)]
-    pub security_labels: bool,
     /// Further words for the kernel's command line.
     #[serde(default)]
     pub kernel_arguments: String,

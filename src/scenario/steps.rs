@@ -44,7 +44,7 @@ fn middle(pass: &Pass, scenario: &Scenario) -> Check {
     Ok(())
 }
 
-/// Whether the scenario's server, or its cgroup, can do the step.
+/// Whether the scenario's server can do the step.
 fn fits(step: &Step, scenario: &Scenario) -> Check {
     match (step, scenario.server) {
         (Step::Fail(_), ServerKind::Knfsd) => {
@@ -52,9 +52,6 @@ fn fits(step: &Step, scenario: &Scenario) -> Check {
         }
         (Step::Add | Step::Remove, ServerKind::Synthetic) => {
             complain(KEY, "`add` and `remove` need a server with real files; use the server \"knfsd\"")
-        }
-        (Step::Reclaim, _) if scenario.cgroup.is_none() => {
-            complain(KEY, "`reclaim` reclaims the memory of the workload's cgroup; add a table `[cgroup]`")
         }
         _ => Ok(()),
     }
@@ -79,7 +76,6 @@ mod tests {
             ("steps = [\"list\", { list = { from = \"middle\", to = \"middle\" } }]", "goes to the end"),
             ("steps = [{ list = { middle = [\"list\"] } }]", "nothing can be listed"),
             ("steps = [\"add\", \"list\"]", "use the server \"knfsd\""),
-            ("steps = [\"reclaim\", \"list\"]", "add a table `[cgroup]`"),
             ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
             ("stps = [\"list\"]", "unknown key `stps`"),
         ];

@@ -59,8 +59,6 @@ pub enum Step {
     DropAll,
     /// The directory's own pages are dropped, by posix_fadvise.
     Evict,
-    /// The kernel reclaims what memory of the workload's cgroup it can.
-    Reclaim,
     /// The synthetic server answers the next READDIR or READDIRPLUS with an error.
     Fail(Nfs3Error),
     /// One file more on the server.
@@ -74,13 +72,12 @@ pub enum Step {
 }
 
 /// The steps that are a word, by their word.
-const WORDS: [(&str, Step); 10] = [
+const WORDS: [(&str, Step); 9] = [
     ("touch", Step::Touch),
     ("drop-pages", Step::DropPages),
     ("drop-dentries", Step::DropDentries),
     ("drop-all", Step::DropAll),
     ("evict", Step::Evict),
-    ("reclaim", Step::Reclaim),
     ("add", Step::Add),
     ("remove", Step::Remove),
     ("mount-cycle", Step::MountCycle),

@@ -35,10 +35,10 @@ pub struct Knfsd {
 }
 
 /// Starts to serve the directory `export` by NFS `version` (`3`, `4.1`, `4.2` ...). The loopback interface is up and
-/// `/proc` is mounted. `security_labels`: whether clients see the labels of files.
-pub fn start(export: &Path, version: &str, security_labels: bool) -> Starting {
+/// `/proc` is mounted.
+pub fn start(export: &Path, version: &str) -> Starting {
     let (export, version) = (export.to_owned(), version.to_owned());
-    Starting { thread: thread::spawn(move || serve(&export, &version, security_labels)) }
+    Starting { thread: thread::spawn(move || serve(&export, &version)) }
 }
 
 impl Starting {
@@ -48,9 +48,9 @@ impl Starting {
     }
 }
 
-fn serve(export: &Path, version: &str, security_labels: bool) -> Result<Knfsd> {
+fn serve(export: &Path, version: &str) -> Result<Knfsd> {
     mount_for_server("nfsd", "/proc/fs/nfsd", "CONFIG_NFSD")?;
-    make_files(export, version, security_labels)?;
+    make_files(export, version)?;
     let v4 = version.starts_with('4');
     tracking::answer();
     let began = Instant::now();
@@ -93,13 +93,12 @@ fn configuration(version: &str) -> String {
     text
 }
 
-fn make_files(export: &Path, version: &str, security_labels: bool) -> Result<()> {
+fn make_files(export: &Path, version: &str) -> Result<()> {
     let failed = |e: std::io::Error| Error::machine(format!("cannot prepare knfsd's files in the guest: {e}"));
     for dir in ["/run/rpcbind", "/var/lib/nfs/v4recovery"] {
         fs::create_dir_all(dir).map_err(failed)?;
     }
-    let labels = if security_labels { ",security_label" } else { "" };
-    let options = format!("rw,insecure,no_root_squash,no_subtree_check,async,fsid=0{labels}");
+    let options = "rw,insecure,no_root_squash,no_subtree_check,async,fsid=0";
     fs::write("/etc/exports", format!("{} 127.0.0.1({options})\n", export.display())).map_err(failed)?;
     fs::write("/etc/nfs.conf", configuration(version)).map_err(failed)
 }

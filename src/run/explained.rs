@@ -1,0 +1,43 @@
+//! Growth that another finding explains: one leak is one finding.
+
+use crate::report::record::{Finding, Source};
+
+/// What vmalloc keeps for each of its areas: the area, its description, and the list of its pages.
+const OF_VMALLOC: [&str; 5] = [
+    "alloc_vmap_area",
+    "__get_vm_area_node",
+    "__vmalloc_area_node",
+    "__vmalloc_node_range",
+    "__vmalloc_node_range_noprof",
+];
+
+/// The findings without those that belong to another one.
+pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
+    let areas = findings.iter().any(|f| f.source == Source::Vmalloc);
+    let of_vmalloc = |f: &Finding| {
+        f.source == Source::Slab
+            && f.call_sites.first().is_some_and(|site| OF_VMALLOC.contains(&site.function.as_str()))
+    };
+    findings.into_iter().filter(|f| !(areas && of_vmalloc(f))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+    use crate::report::record::CallSite;
+
+    #[test]
+    fn what_vmalloc_keeps_of_its_areas_belongs_to_them() {
+        let leak = example::leak().findings.remove(0);
+        let site = |function: &str| vec![CallSite { function: function.into(), share: 1.0, stack: vec![] }];
+        let mut slab = leak.clone();
+        slab.call_sites = site("alloc_vmap_area");
+        let mut areas = leak.clone();
+        areas.source = Source::Vmalloc;
+        areas.call_sites = site("nfs_readdir");
+        let kept = without(vec![slab.clone(), leak.clone(), areas.clone()]);
+        assert_eq!(kept, [leak.clone(), areas]);
+        assert_eq!(without(vec![slab.clone()]), [slab], "alone it stands for itself");
+    }
+}

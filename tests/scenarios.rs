@@ -12,6 +12,8 @@ mod case;
 mod kernels;
 #[path = "scenarios/program.rs"]
 mod program;
+#[path = "scenarios/score.rs"]
+mod score;
 #[path = "scenarios/signals.rs"]
 mod signals;
 #[path = "scenarios/spare_pages.rs"]
@@ -33,7 +35,8 @@ fn main() -> ExitCode {
     let kernels = Arc::new(OnceLock::new());
     let mut needed = BTreeSet::new();
     let mut trials = Vec::new();
-    for case in [model(), verdicts::cases(), bad_luck::cases(), signals::cases()].into_iter().flatten() {
+    for case in [model(), verdicts::cases(), bad_luck::cases(), signals::cases(), score::cases()].into_iter().flatten()
+    {
         let specs = case.specs();
         let trial = case.trial(kernels.clone());
         if !arguments.is_filtered_out(&trial) {

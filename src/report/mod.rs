@@ -1,7 +1,7 @@
 //! What a verdict looks like: as a file, as text on a terminal.
 
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod finding;
 pub mod json;
 pub(crate) mod number;

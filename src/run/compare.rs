@@ -3,7 +3,7 @@
 
 use super::Job;
 use super::stage::{Debugging, Stage};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::guest::protocol::{Answer, Order};
 use crate::probe::kmemleak::Reported;
 use crate::verdict::growth;
@@ -68,7 +68,7 @@ fn conduct(stage: &Stage, units: u64) -> std::result::Result<Compared, Ended> {
 }
 
 fn ask(vm: &mut Vm, order: &Order) -> std::result::Result<Answer, Ended> {
-    crate::stop::check().map_err(Error::from)?;
+    crate::stop::check()?;
     vm.ask(order, |_, _| ())
 }
 

@@ -115,7 +115,7 @@ pub fn recipe_sees(others: &Compared, leak_counter: &str, rate: f64) -> bool {
 /// The cache that the plain recipe would accuse: the one that grew most, if that is half an object per unit.
 pub fn recipe_accuses(others: &Compared) -> Option<(&str, i64)> {
     let most = others.recipe.iter().max_by_key(|(_, n)| **n)?;
-    (*most.1 as f64 >= 0.5 * others.units as f64).then(|| (most.0.as_str(), *most.1))
+    (*most.1 as f64 >= 0.5 * others.units as f64).then_some((most.0.as_str(), *most.1))
 }
 
 #[cfg(test)]

@@ -1,0 +1,62 @@
+//! Trials of a few known leaks and honest growths, one of each source; `dirleak score` tries them all.
+
+use crate::case::Case;
+use crate::program::{Program, Trialled};
+use dirleak::report::record::{RunRecord, Source, Verdict};
+use dirleak::score::header::{Header, Kind};
+use dirleak::score::{Row, patches};
+
+/// Patches that stand for the others: pages, what unmounting leaves behind, per-CPU memory, an object of a refused mount, and two
+/// growths that are none.
+const TRIED: [&str; 6] = [
+    "page-per-listing",
+    "dentry-reference",
+    "iostats-per-mount",
+    "refused-mount",
+    "honest-bounded-cache",
+    "honest-until-unmount",
+];
+/// Scenarios that do what a plain listing does not.
+const CLEAN: [&str; 4] = ["seek", "changing", "server-error", "cgroup"];
+
+pub fn cases() -> Vec<Case> {
+    let headers = patches("6.1").expect("every patch has a header");
+    let tried = headers.into_iter().filter(|header| TRIED.contains(&header.name.as_str()));
+    let mut cases: Vec<Case> = tried.map(known).collect();
+    assert_eq!(cases.len(), TRIED.len(), "every patch that is tried exists");
+    cases.extend(
+        CLEAN.map(|scenario| Case::new(format!("{scenario} on 6.1 is clean"), &["6.1"], move |_| clean(scenario))),
+    );
+    cases
+}
+
+fn known(header: Header) -> Case {
+    let spec = format!("6.1+{}", header.name);
+    let name = match &header.kind {
+        Kind::Leak(leak) => format!("{spec} leaks in {}, told to come from {}", header.scenario, leak.function),
+        Kind::Honest => format!("{spec} is not accused in {}", header.scenario),
+    };
+    Case::new(name, &[&spec.clone()], move |_| {
+        let seen = Program::new(&["run", "--kernel", &spec, &header.scenario]).run()?;
+        let record = seen.record()?;
+        let row = Row::new(&header, record, None);
+        seen.must(row.right, || "the verdict is wrong".into())?;
+        seen.must(row.function_right != Some(false), || format!("another function is named: {:?}", row.found))?;
+        seen.must(row.rate_right != Some(false), || format!("the rate is wrong: {:?}", row.found))?;
+        let known_source =
+            |r: &RunRecord| r.findings.iter().all(|f| f.source != Source::Unmount || !f.call_sites.is_empty());
+        seen.must(known_source(record), || "what unmounting left behind has no call site".into())
+    })
+}
+
+fn clean(scenario: &str) -> Trialled {
+    let seen = Program::new(&["run", "--kernel", "6.1", scenario]).run()?;
+    let record = seen.record()?;
+    seen.must(record.verdict == Verdict::Clean, || "it is not clean".into())?;
+    seen.must_end_with(0)?;
+    let (units, complete) = (record.listings, record.complete_listings);
+    seen.must(units > 0 && complete == units, || format!("{complete} of {units} units were complete"))?;
+    seen.must(record.not_looked_for.is_empty(), || format!("sources are missing: {:?}", record.not_looked_for))?;
+    let charged = record.cgroup.as_ref().is_none_or(|cgroup| cgroup.charged_bytes > 0 && cgroup.slab_bytes > 0);
+    seen.must(charged, || format!("nothing was charged to the cgroup: {:?}", record.cgroup))
+}

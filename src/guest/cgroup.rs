@@ -4,7 +4,7 @@ use super::protocol::Charged;
 use crate::error::{Context, Error, Result};
 use nix::mount::{MsFlags, mount};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/cgroup";
 const OURS: &str = "/sys/fs/cgroup/workload";
@@ -52,6 +52,11 @@ impl Workload {
         leave()?;
         fs::remove_dir(OURS).machine(|| format!("cannot take {OURS} away"))
     }
+}
+
+/// A file of the workload's cgroup.
+pub fn file(name: &str) -> PathBuf {
+    Path::new(OURS).join(name)
 }
 
 fn write(file: &str, value: &str) -> Result<()> {

@@ -4,6 +4,7 @@ mod cgroup;
 mod files;
 mod link;
 mod mount;
+mod pressure;
 pub mod protocol;
 mod served;
 mod unit;

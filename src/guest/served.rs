@@ -88,13 +88,30 @@ impl Served {
 
     /// The next READDIR or READDIRPLUS is answered with an error.
     pub fn fail(&self, error: Nfs3Error) -> Result<()> {
+        self.synthetic("fail").map(|server| server.fail_next(error))
+    }
+
+    /// What only the synthetic server does on purpose; scenarios are checked for it.
+    fn synthetic(&self, what: &str) -> Result<&Server> {
         match self {
-            Self::Synthetic(server) => {
-                server.fail_next(error);
-                Ok(())
-            }
-            Self::Knfsd => Err(Error::machine("knfsd cannot be told to fail")),
+            Self::Synthetic(server) => Ok(server),
+            Self::Knfsd => Err(Error::machine(format!("knfsd cannot be told to {what}"))),
         }
+    }
+
+    /// The reply to the next READDIR is the first to show a newer change time.
+    pub fn touch_in_reply(&self) -> Result<()> {
+        self.synthetic("change the directory in a reply").map(Server::touch_in_reply)
+    }
+
+    /// The entry with this cookie is gone.
+    pub fn remove_entry(&self, cookie: i64) -> Result<()> {
+        self.synthetic("remove the entry of a cookie").map(|server| server.remove(cookie as u64))
+    }
+
+    /// It is there again.
+    pub fn restore_entry(&self) -> Result<()> {
+        self.synthetic("restore an entry").map(Server::restore)
     }
 
     /// One file more in the directory.

@@ -1,7 +1,7 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
-use super::mount;
 use super::served::Served;
+use super::{mount, pressure};
 use crate::error::{Context, Error, Result};
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Errno as ExpectedErrno, Pass, Place, Scenario, Step};
@@ -48,6 +48,8 @@ pub struct Player {
     pub local: PathBuf,
     /// The cookie in the middle of the NFS directory and of the local one, as the last pass saw them.
     pub cookies: [Option<i64>; 2],
+    /// The cookie of the NFS entry that was seen last.
+    pub last_seen: i64,
 }
 
 impl Player {
@@ -76,10 +78,15 @@ impl Player {
             (Step::DropDentries, _) => drop_caches("2"),
             (Step::DropAll, _) => drop_caches("3"),
             (Step::Evict, _) => evict(self.directory(place)),
+            (Step::Reclaim, _) => pressure::reclaim(),
+            (Step::Kswapd, Where::Nfs) => pressure::wake_kswapd(),
             (Step::Touch, Where::Nfs) => self.served.touch(),
             (Step::Add, Where::Nfs) => self.served.add(),
             (Step::Remove, Where::Nfs) => self.served.remove(),
             (Step::Fail(error), Where::Nfs) => self.served.fail(*error),
+            (Step::TouchInReply, Where::Nfs) => self.served.touch_in_reply(),
+            (Step::RemoveSeen, Where::Nfs) => self.served.remove_entry(self.last_seen),
+            (Step::Restore, Where::Nfs) => self.served.restore_entry(),
             // What a server does has no counterpart in a local directory.
             (_, Where::Local) => Ok(()),
             (Step::List(_) | Step::MountCycle | Step::MountRefused, Where::Nfs) => {
@@ -128,7 +135,7 @@ impl Player {
         let from = cookie.filter(|_| pass.from == Place::Middle);
         let half = if from.is_some() { u64::MAX } else { self.scenario.directory.entries / 2 };
         let directory = self.directory(place).to_owned();
-        let mut seen = 0;
+        let (mut seen, mut last_seen) = (0, 0);
         let mut trouble = None;
         // The lister and what is expected are lent to the closure, and the rest of us to the steps in the middle.
         let mut lister = std::mem::take(&mut self.lister);
@@ -138,6 +145,7 @@ impl Player {
             let mut count = 0;
             let mut middle = false;
             for record in records.clone() {
+                last_seen = record.cookie;
                 if let Some(expected) = &mut expected {
                     expected.see(record.name.to_bytes());
                 }
@@ -157,6 +165,9 @@ impl Player {
             }
             seen += count;
             if middle {
+                if place == Where::Nfs {
+                    self.last_seen = last_seen;
+                }
                 trouble = pass.middle.iter().try_for_each(|step| self.disturb(step, place)).err();
             }
             let over = (middle && stop) || trouble.is_some();

@@ -73,7 +73,7 @@ impl Worker {
             populate::files(Path::new(mount::POINT), &names, entries)?;
             steps.done("populate")?;
         }
-        let player = Player { scenario, served, lister, expected, local, cookies: [None; 2] };
+        let player = Player { scenario, served, lister, expected, local, cookies: [None; 2], last_seen: 0 };
         Ok(Self { player, names, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })
     }
 

@@ -50,6 +50,13 @@ fn fits(step: &Step, scenario: &Scenario) -> Check {
         (Step::Fail(_), ServerKind::Knfsd) => {
             complain(KEY, "`fail` needs a server that fails on purpose; use the server \"synthetic\"")
         }
+        (Step::TouchInReply | Step::RemoveSeen | Step::Restore, ServerKind::Knfsd) => complain(
+            KEY,
+            "`touch-in-reply`, `remove-seen` and `restore` need a server that does so on purpose; use the server \"synthetic\"",
+        ),
+        (Step::Reclaim, _) if scenario.cgroup.is_none() => {
+            complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`")
+        }
         (Step::Add | Step::Remove, ServerKind::Synthetic) => {
             complain(KEY, "`add` and `remove` need a server with real files; use the server \"knfsd\"")
         }

@@ -59,8 +59,18 @@ pub enum Step {
     DropAll,
     /// The directory's own pages are dropped, by posix_fadvise.
     Evict,
+    /// The workload's cgroup reclaims what it can.
+    Reclaim,
+    /// Memory runs short, and kswapd reclaims what it can.
+    Kswapd,
     /// The synthetic server answers the next READDIR or READDIRPLUS with an error.
     Fail(Nfs3Error),
+    /// The synthetic server's directory gets a newer change time, which the reply to the next READDIR is the first to show.
+    TouchInReply,
+    /// The entry that was seen last is gone from the synthetic server.
+    RemoveSeen,
+    /// It is there again.
+    Restore,
     /// One file more on the server.
     Add,
     /// That file is gone again.
@@ -72,12 +82,17 @@ pub enum Step {
 }
 
 /// The steps that are a word, by their word.
-const WORDS: [(&str, Step); 9] = [
+const WORDS: [(&str, Step); 14] = [
     ("touch", Step::Touch),
     ("drop-pages", Step::DropPages),
     ("drop-dentries", Step::DropDentries),
     ("drop-all", Step::DropAll),
     ("evict", Step::Evict),
+    ("reclaim", Step::Reclaim),
+    ("kswapd", Step::Kswapd),
+    ("touch-in-reply", Step::TouchInReply),
+    ("remove-seen", Step::RemoveSeen),
+    ("restore", Step::Restore),
     ("add", Step::Add),
     ("remove", Step::Remove),
     ("mount-cycle", Step::MountCycle),
@@ -131,6 +146,7 @@ pub enum Nfs3Error {
     BadCookie,
     Jukebox,
     Serverfault,
+    Toosmall,
 }
 
 impl<'de> Deserialize<'de> for Step {

@@ -4,7 +4,7 @@ use crate::scenario::Nfs3Error;
 use crate::workload::names::NameMaker;
 use nfs3_types::nfs3::{fattr3, ftype3, nfs_fh3, nfsstat3, nfstime3, specdata3};
 use nfs3_types::xdr_codec::Opaque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// File id of the directory itself; entry n has this plus 1 plus n.
@@ -19,6 +19,10 @@ pub struct Directory {
     changes: AtomicU32,
     /// With what the next READDIR is to fail.
     failure: Mutex<Option<nfsstat3>>,
+    /// Whether the next READDIR is the first to show a newer change time.
+    touch_in_reply: AtomicBool,
+    /// Cookie of the entry that was removed; 0 while none is.
+    removed: AtomicU64,
 }
 
 /// One entry as READDIR shows it. The cookie of the last entry is the number of entries, `.` and `..` included.
@@ -30,7 +34,14 @@ pub struct Entry {
 impl Directory {
     /// A directory of `entries` files with the names of `names`.
     pub fn new(names: NameMaker, entries: u64) -> Self {
-        Self { names, entries, changes: AtomicU32::new(1), failure: Mutex::new(None) }
+        Self {
+            names,
+            entries,
+            changes: AtomicU32::new(1),
+            failure: Mutex::new(None),
+            touch_in_reply: AtomicBool::new(false),
+            removed: AtomicU64::new(0),
+        }
     }
 
     /// Makes the directory look changed.
@@ -47,6 +58,7 @@ impl Directory {
             Nfs3Error::BadCookie => nfsstat3::NFS3ERR_BAD_COOKIE,
             Nfs3Error::Jukebox => nfsstat3::NFS3ERR_JUKEBOX,
             Nfs3Error::Serverfault => nfsstat3::NFS3ERR_SERVERFAULT,
+            Nfs3Error::Toosmall => nfsstat3::NFS3ERR_TOOSMALL,
         };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
     }
@@ -56,8 +68,38 @@ impl Directory {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// The next READDIR or READDIRPLUS is to be the first reply that shows a newer change time.
+    pub fn touch_in_reply(&self) {
+        self.touch_in_reply.store(true, Ordering::Relaxed);
+    }
+
+    /// A READDIR or READDIRPLUS begins: the time to change what it is the first to show.
+    pub fn readdir_begins(&self) {
+        if self.touch_in_reply.swap(false, Ordering::Relaxed) {
+            self.touch();
+        }
+    }
+
+    /// Removes the entry whose cookie this is, in place of the one that was removed before.
+    pub fn remove(&self, cookie: u64) {
+        self.removed.store(cookie, Ordering::Relaxed);
+        self.touch();
+    }
+
+    /// Makes the removed entry again, with the cookie that it had.
+    pub fn restore(&self) {
+        self.remove(0);
+    }
+
     /// The entry after `cookie`, its name written to `name`; `None` at the end.
     pub fn entry_after(&self, cookie: u64, name: &mut Vec<u8>) -> Option<Entry> {
+        let removed = self.removed.load(Ordering::Relaxed);
+        let next = if removed == cookie + 1 { removed } else { cookie };
+        self.any_entry_after(next, name)
+    }
+
+    /// The same, whether it was removed or not.
+    fn any_entry_after(&self, cookie: u64, name: &mut Vec<u8>) -> Option<Entry> {
         name.clear();
         let fileid = match cookie {
             0 => {

@@ -47,6 +47,21 @@ impl Server {
         self.directory.fail_next(error);
     }
 
+    /// The next READDIR or READDIRPLUS is the first reply that shows a newer change time.
+    pub fn touch_in_reply(&self) {
+        self.directory.touch_in_reply();
+    }
+
+    /// Removes the entry with this cookie.
+    pub fn remove(&self, cookie: u64) {
+        self.directory.remove(cookie);
+    }
+
+    /// Makes the removed entry again.
+    pub fn restore(&self) {
+        self.directory.restore();
+    }
+
     /// Gives the directory a newer modification time, so that a client that looks again drops what it has cached.
     pub fn touch(&self) {
         self.directory.touch();

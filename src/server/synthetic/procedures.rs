@@ -137,6 +137,7 @@ fn pathconf(args: &PATHCONF3args, directory: &Directory, reply: &mut Vec<u8>) ->
 }
 
 fn readdir(args: &READDIR3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
+    directory.readdir_begins();
     let Some(found) = directory_attributes(&args.dir, directory) else {
         return pack(&not_a_directory(&args.dir, directory, READDIR3resfail::default()), reply);
     };
@@ -152,6 +153,7 @@ fn readdir(args: &READDIR3args, directory: &Directory, reply: &mut Vec<u8>) -> A
 }
 
 fn readdirplus(args: &READDIRPLUS3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
+    directory.readdir_begins();
     let Some(found) = directory_attributes(&args.dir, directory) else {
         return pack(&not_a_directory(&args.dir, directory, READDIRPLUS3resfail::default()), reply);
     };

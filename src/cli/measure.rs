@@ -1,7 +1,8 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
+use super::pool::{guests, side_by_side};
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::report::json::Target;
 use crate::report::record::{ResultFile, RunRecord};
@@ -12,8 +13,6 @@ use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Arguments of every subcommand that measures.
@@ -93,28 +92,9 @@ impl Measure {
         let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
         let options = self.options();
-        let next = AtomicUsize::new(0);
-        let failed: Mutex<Option<Error>> = Mutex::new(None);
-        let records: Vec<Mutex<Option<RunRecord>>> = pairs.iter().map(|_| Mutex::new(None)).collect();
-        let work = || {
-            while failed.lock().expect("no panic while held").is_none() {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some((scenario, kernel)) = pairs.get(number) else { return };
-                match run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui }) {
-                    Ok(record) => *records[number].lock().expect("no panic while held") = Some(record),
-                    Err(error) => *failed.lock().expect("no panic while held") = Some(error),
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..side_by_side(pairs) {
-                scope.spawn(work);
-            }
-        });
-        match failed.into_inner().expect("all threads have ended") {
-            Some(error) => Err(error),
-            None => Ok(records.into_iter().filter_map(|r| r.into_inner().expect("all threads have ended")).collect()),
-        }
+        side_by_side(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
+            run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })
+        })
     }
 
     /// Writes the file if one was asked for, and the text to standard output.
@@ -130,21 +110,4 @@ impl Measure {
         let _ = std::io::stdout().write_all(text.as_bytes());
         Ok(())
     }
-}
-
-/// Guests that fit side by side: one per processor, and no more than the free memory holds.
-fn side_by_side(pairs: &[(&Scenario, &Kernel)]) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let largest = pairs.iter().map(|(scenario, _)| u64::from(scenario.guest.memory_mib)).max().unwrap_or(1);
-    let memory = available_memory_mib().map_or(usize::MAX, |free| (free / (largest + QEMU_MIB)) as usize);
-    processors.min(memory).min(pairs.len()).max(1)
-}
-
-/// What QEMU takes beside the guest's memory.
-const QEMU_MIB: u64 = 200;
-
-fn available_memory_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)
 }

@@ -2,6 +2,7 @@
 
 mod kernel;
 mod measure;
+mod pool;
 mod report;
 mod run;
 mod score;

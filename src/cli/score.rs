@@ -1,5 +1,6 @@
 //! `dirleak score`: how often the checker is right.
 
+use super::pool::{guests, side_by_side};
 use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
@@ -8,14 +9,14 @@ use crate::report::json::Target;
 use crate::run::compare::compare;
 use crate::run::{self, Job};
 use crate::scenario::{Scenario, load};
+use crate::score::clean::{self, CleanRun};
 use crate::score::header::Header;
-use crate::score::{Row, patches, table};
+use crate::score::{Row, Score, patches, table};
 use crate::ui::Ui;
 use crate::vm::accelerator;
+use crate::vm::qemu::Accelerator;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Units of the comparison with the plain recipe and kmemleak.
@@ -30,16 +31,25 @@ pub struct Args {
     /// Only these patches.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
+    /// Judge every patch so often, each time with another seed.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
+    /// Judge the kernel as it is so often, too, over three sizes of directory and two versions of NFS.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    clean: u16,
     /// Guests side by side; one per processor unless this is said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     jobs: Option<u8>,
-    /// Seed of the names and of the order of the rounds.
+    /// Seed of the names and of the order of the rounds; further runs take the numbers after it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     /// Leave the plain recipe and kmemleak out, which take a guest more for each patch.
     #[arg(long)]
     alone: bool,
-    /// Write the rows to this file, as JSON.
+    /// Judge no patch, only the kernel as it is.
+    #[arg(long, requires = "clean", conflicts_with_all = ["only", "repeat", "alone"])]
+    no_patches: bool,
+    /// Write everything to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Write the table to this file, as Markdown.
@@ -47,33 +57,53 @@ pub struct Args {
     markdown: Option<PathBuf>,
 }
 
+/// One guest, or two.
+enum Trial {
+    /// A patch.
+    Patch { header: Header, kernel: Kernel, scenario: Scenario, seed: u64, compared: bool },
+    /// The kernel as it is.
+    Clean { kernel: Kernel, scenario: Scenario, seed: u64 },
+}
+
+enum Tried {
+    Patch(Row),
+    Clean(CleanRun),
+}
+
 /// Builds all kernels, judges them, and gives 0 if everything was right.
 pub fn run(arguments: &Args) -> Result<Exit> {
-    let headers = chosen(arguments)?;
+    let headers = if arguments.no_patches { Vec::new() } else { chosen(arguments)? };
     let [json, markdown] =
         [&arguments.json, &arguments.markdown].map(|path| path.as_deref().map(Target::check).transpose());
     let (json, markdown) = (json?, markdown?);
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let mut tried = Vec::new();
-    for header in headers {
-        let spec = format!("{}+{}", arguments.series, header.name);
-        let kernel = kernel::resolve(&spec, &kernel::Options::default(), &cache, &ui)?;
-        let scenario = load(&header.scenario)?;
-        tried.push((header, kernel, scenario));
+    let stock = kernel::resolve(&arguments.series, &kernel::Options::default(), &cache, &ui)?;
+    let accelerator = accelerator::choose(&stock.image, &cache, &ui)?;
+    let mut score = Score {
+        series: arguments.series.clone(),
+        source_version: stock.source_version.clone().unwrap_or(stock.release.clone()),
+        rows: Vec::new(),
+        clean: Vec::new(),
+    };
+    let trials = trials(arguments, headers, &stock, &cache, &ui)?;
+    let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
+    for tried in side_by_side(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
+        match tried {
+            Tried::Patch(row) => score.rows.push(row),
+            Tried::Clean(run) => score.clean.push(run),
+        }
     }
-    let rows = judge(arguments, &tried, &cache, &ui)?;
-    let text = table::markdown(&rows);
-    let head = tried.first().map_or(String::new(), |(_, kernel, _)| title(arguments, kernel));
+    let text = table::markdown(&score, &command(arguments));
     if let Some(target) = json {
-        target.write_bytes(&serde_json::to_vec_pretty(&rows).machine(|| "cannot write the score as JSON".into())?)?;
+        target.write_bytes(&serde_json::to_vec_pretty(&score).machine(|| "cannot write the score as JSON".into())?)?;
     }
     if let Some(target) = markdown {
-        target.write_bytes(format!("{head}{text}").as_bytes())?;
+        target.write_bytes(text.as_bytes())?;
     }
     // Whoever reads may stop early.
     let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(if rows.iter().all(Row::all_right) { Exit::Clean } else { Exit::Leak })
+    Ok(if score.all_right() { Exit::Clean } else { Exit::Leak })
 }
 
 fn chosen(arguments: &Args) -> Result<Vec<Header>> {
@@ -89,48 +119,70 @@ fn chosen(arguments: &Args) -> Result<Vec<Header>> {
     Ok(all.into_iter().filter(|h| arguments.only.is_empty() || arguments.only.contains(&h.name)).collect())
 }
 
-fn title(arguments: &Args, kernel: &Kernel) -> String {
-    let version = kernel.source_version.as_deref().unwrap_or(&kernel.release);
-    let only: String = arguments.only.iter().map(|name| format!(" --only {name}")).collect();
-    format!(
-        "# How often dirleak is right\n\nMade by `dirleak score --series {}{only} --markdown FILE` on Linux {version}.\n\n",
-        arguments.series
-    )
+/// What is to be done, with every kernel built.
+fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache, ui: &Ui) -> Result<Vec<Trial>> {
+    let mut trials = Vec::new();
+    for header in headers {
+        let spec = format!("{}+{}", arguments.series, header.name);
+        let kernel = kernel::resolve(&spec, &kernel::Options::default(), cache, ui)?;
+        let scenario = load(&header.scenario)?;
+        trials.extend((0..u64::from(arguments.repeat)).map(|n| Trial::Patch {
+            header: header.clone(),
+            kernel: kernel.clone(),
+            scenario: scenario.clone(),
+            seed: arguments.seed + n,
+            compared: n == 0 && !arguments.alone,
+        }));
+    }
+    let clean = clean::scenarios(u64::from(arguments.clean), arguments.seed)?;
+    trials.extend(clean.into_iter().map(|(scenario, seed)| Trial::Clean { kernel: stock.clone(), scenario, seed }));
+    Ok(trials)
 }
 
-/// All rows in the order of `tried`, as many guests side by side as asked for.
-fn judge(arguments: &Args, tried: &[(Header, Kernel, Scenario)], cache: &Cache, ui: &Ui) -> Result<Vec<Row>> {
-    let Some((_, kernel, _)) = tried.first() else { return Ok(Vec::new()) };
-    let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.map_or(processors, usize::from).min(tried.len());
-    let next = AtomicUsize::new(0);
-    let rows: Mutex<Vec<(usize, Result<Row>)>> = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((header, kernel, scenario)) = tried.get(number) else { return };
-            let options = run::Options {
-                seed: arguments.seed,
-                settle: Duration::from_secs_f64(header.settle_seconds),
-                ..run::Options::default()
-            };
-            let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
-            let row = one(header, &job, arguments.alone);
-            if row.is_err() {
-                next.store(tried.len(), Ordering::Relaxed);
-            }
-            rows.lock().expect("no panic while held").push((number, row));
+/// The command line that makes the same score again.
+fn command(arguments: &Args) -> String {
+    let mut words = format!("dirleak score --series {}", arguments.series);
+    if !arguments.only.is_empty() {
+        words += &format!(" --only {}", arguments.only.join(" "));
+    }
+    for (option, number, usual) in [("repeat", arguments.repeat, 1), ("clean", arguments.clean, 0)] {
+        if number != usual {
+            words += &format!(" --{option} {number}");
         }
-    };
-    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
-    let mut rows = rows.into_inner().expect("all threads have ended");
-    rows.sort_by_key(|(number, _)| *number);
-    rows.into_iter().map(|(_, row)| row).collect()
+    }
+    if arguments.seed != 42 {
+        words += &format!(" --seed {}", arguments.seed);
+    }
+    for (option, given) in [("alone", arguments.alone), ("no-patches", arguments.no_patches)] {
+        if given {
+            words += &format!(" --{option}");
+        }
+    }
+    words
 }
 
-fn one(header: &Header, job: &Job, alone: bool) -> Result<Row> {
-    let record = run::run(job)?;
-    let others = if alone { None } else { Some(compare(job, COMPARED_UNITS)?) };
-    Ok(Row::new(header, &record, others))
+impl Trial {
+    fn scenario(&self) -> &Scenario {
+        match self {
+            Self::Patch { scenario, .. } | Self::Clean { scenario, .. } => scenario,
+        }
+    }
+
+    fn run(&self, accelerator: Accelerator, cache: &Cache, ui: &Ui) -> Result<Tried> {
+        match self {
+            Self::Patch { header, kernel, scenario, seed, compared } => {
+                let settle = Duration::from_secs_f64(header.settle_seconds);
+                let options = run::Options { seed: *seed, settle, ..run::Options::default() };
+                let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
+                let record = run::run(&job)?;
+                let others = if *compared { Some(compare(&job, COMPARED_UNITS)?) } else { None };
+                Ok(Tried::Patch(Row::new(header, &record, others)))
+            }
+            Self::Clean { kernel, scenario, seed } => {
+                let options = run::Options { seed: *seed, ..run::Options::default() };
+                let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
+                Ok(Tried::Clean(CleanRun::new(scenario, &run::run(&job)?)))
+            }
+        }
+    }
 }

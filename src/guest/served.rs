@@ -114,6 +114,11 @@ impl Served {
         self.synthetic("restore an entry").map(Server::restore)
     }
 
+    /// The next reply to READDIRPLUS has no file handles.
+    pub fn hide_handles(&self) -> Result<()> {
+        self.synthetic("hide handles").map(Server::hide_handles)
+    }
+
     /// One file more in the directory.
     pub fn add(&self) -> Result<()> {
         let path = Path::new(EXPORT).join(ADDED);

@@ -5,7 +5,7 @@ use super::{mount, pressure};
 use crate::error::{Context, Error, Result};
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Errno as ExpectedErrno, Pass, Place, Scenario, Step};
-use crate::workload::check::Expected;
+use crate::workload::check::{ADDED, Expected};
 use crate::workload::listing::{Counts, Failed, Lister, Record};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, open, posix_fadvise};
@@ -79,7 +79,6 @@ impl Player {
             (Step::DropAll, _) => drop_caches("3"),
             (Step::Evict, _) => evict(self.directory(place)),
             (Step::Reclaim, _) => pressure::reclaim(),
-            (Step::Kswapd, Where::Nfs) => pressure::wake_kswapd(),
             (Step::Touch, Where::Nfs) => self.served.touch(),
             (Step::Add, Where::Nfs) => self.served.add(),
             (Step::Remove, Where::Nfs) => self.served.remove(),
@@ -87,6 +86,8 @@ impl Player {
             (Step::TouchInReply, Where::Nfs) => self.served.touch_in_reply(),
             (Step::RemoveSeen, Where::Nfs) => self.served.remove_entry(self.last_seen),
             (Step::Restore, Where::Nfs) => self.served.restore_entry(),
+            (Step::HideHandles, Where::Nfs) => self.served.hide_handles(),
+            (Step::Miss, Where::Nfs) => miss(),
             // What a server does has no counterpart in a local directory.
             (_, Where::Local) => Ok(()),
             (Step::List(_) | Step::MountCycle | Step::MountRefused, Where::Nfs) => {
@@ -238,6 +239,16 @@ fn stat_each<'a>(
         })?;
     }
     Ok(())
+}
+
+/// Leaves a negative dentry: what the client remembers of a name that is not there.
+fn miss() -> Result<()> {
+    let path = Path::new(mount::POINT).join(ADDED);
+    match nix::sys::stat::lstat(&path) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(e) => Err(e).machine(|| format!("cannot look at {}", path.display())),
+        Ok(_) => Err(Error::machine(format!("{} is there before it was added", path.display()))),
+    }
 }
 
 fn drop_caches(what: &str) -> Result<()> {

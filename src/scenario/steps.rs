@@ -50,15 +50,15 @@ fn fits(step: &Step, scenario: &Scenario) -> Check {
         (Step::Fail(_), ServerKind::Knfsd) => {
             complain(KEY, "`fail` needs a server that fails on purpose; use the server \"synthetic\"")
         }
-        (Step::TouchInReply | Step::RemoveSeen | Step::Restore, ServerKind::Knfsd) => complain(
+        (Step::TouchInReply | Step::RemoveSeen | Step::Restore | Step::HideHandles, ServerKind::Knfsd) => complain(
             KEY,
-            "`touch-in-reply`, `remove-seen` and `restore` need a server that does so on purpose; use the server \"synthetic\"",
+            "`touch-in-reply`, `remove-seen`, `restore` and `hide-handles` need a server that does so on purpose; use the server \"synthetic\"",
         ),
         (Step::Reclaim, _) if scenario.cgroup.is_none() => {
             complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`")
         }
-        (Step::Add | Step::Remove, ServerKind::Synthetic) => {
-            complain(KEY, "`add` and `remove` need a server with real files; use the server \"knfsd\"")
+        (Step::Add | Step::Remove | Step::Miss, ServerKind::Synthetic) => {
+            complain(KEY, "`add`, `remove` and `miss` need a server with real files; use the server \"knfsd\"")
         }
         _ => Ok(()),
     }

@@ -61,8 +61,6 @@ pub enum Step {
     Evict,
     /// The workload's cgroup reclaims what it can.
     Reclaim,
-    /// Memory runs short, and kswapd reclaims what it can.
-    Kswapd,
     /// The synthetic server answers the next READDIR or READDIRPLUS with an error.
     Fail(Nfs3Error),
     /// The synthetic server's directory gets a newer change time, which the reply to the next READDIR is the first to show.
@@ -71,8 +69,12 @@ pub enum Step {
     RemoveSeen,
     /// It is there again.
     Restore,
+    /// The synthetic server's next reply to READDIRPLUS has attributes and no file handles.
+    HideHandles,
     /// One file more on the server.
     Add,
+    /// A look through the mount at the name of that file, which must not be there.
+    Miss,
     /// That file is gone again.
     Remove,
     /// The export is mounted a second time, listed there and unmounted.
@@ -82,18 +84,19 @@ pub enum Step {
 }
 
 /// The steps that are a word, by their word.
-const WORDS: [(&str, Step); 14] = [
+const WORDS: [(&str, Step); 15] = [
     ("touch", Step::Touch),
     ("drop-pages", Step::DropPages),
     ("drop-dentries", Step::DropDentries),
     ("drop-all", Step::DropAll),
     ("evict", Step::Evict),
     ("reclaim", Step::Reclaim),
-    ("kswapd", Step::Kswapd),
     ("touch-in-reply", Step::TouchInReply),
     ("remove-seen", Step::RemoveSeen),
     ("restore", Step::Restore),
+    ("hide-handles", Step::HideHandles),
     ("add", Step::Add),
+    ("miss", Step::Miss),
     ("remove", Step::Remove),
     ("mount-cycle", Step::MountCycle),
     ("mount-refused", Step::MountRefused),

@@ -1,5 +1,7 @@
 //! How often the checker is right: every known leak and every honest growth, judged by it and by others.
 
+pub mod bound;
+pub mod clean;
 pub mod header;
 pub mod table;
 
@@ -7,14 +9,35 @@ use crate::assets;
 use crate::error::{Error, Result};
 use crate::report::record::{Finding, RunRecord, Verdict};
 use crate::run::compare::Compared;
+use clean::CleanRun;
 use header::{Header, Kind, Leak};
 use serde::Serialize;
 
-/// One patch, and what was seen of it.
+/// Everything that was tried.
+#[derive(Debug, Serialize)]
+pub struct Score {
+    pub series: String,
+    /// The version of the source that all kernels were built from.
+    pub source_version: String,
+    /// One per patch and seed.
+    pub rows: Vec<Row>,
+    /// Runs on the kernel as it is.
+    pub clean: Vec<CleanRun>,
+}
+
+impl Score {
+    /// Whether there is nothing to complain of.
+    pub fn all_right(&self) -> bool {
+        self.rows.iter().all(Row::all_right) && self.clean.iter().all(|run| run.verdict == Verdict::Clean)
+    }
+}
+
+/// One patch in one run, and what was seen of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub patch: String,
     pub scenario: String,
+    pub seed: u64,
     /// Of a leak patch: the class of leak. `honest` for the others.
     pub class: String,
     /// The counter and the rate of the header; for what saturates, objects at unmount.
@@ -26,6 +49,8 @@ pub struct Row {
     pub function: Option<String>,
     /// What dirleak says.
     pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub reason: String,
     /// Whether that is right: the leak found in its counter, or the honest growth not accused.
     pub right: bool,
     /// Whether the function is the one of the header; absent for honest patches.
@@ -77,11 +102,13 @@ impl Row {
         Self {
             patch: header.name.clone(),
             scenario: header.scenario.clone(),
+            seed: record.seed,
             class: leak.map_or("honest".into(), |leak| leak.class.clone()),
             counter: leak.map(|leak| leak.counter.clone()),
             rate: leak.map(|leak| leak.rate),
             function: leak.map(|leak| leak.function.clone()),
             verdict: record.verdict,
+            reason: record.reason.clone(),
             right,
             function_right: leak.map(function_right),
             rate_right: leak.map(|leak| found.is_some_and(|f| rate_right(f, leak))),

@@ -1,66 +1,110 @@
-//! The score as a table in Markdown.
+//! The score as tables in Markdown.
 
-use super::{Row, recipe_accuses, recipe_sees};
+use super::{Row, Score, clean, recipe_accuses, recipe_sees};
 use crate::report::number;
+use crate::report::record::Source;
 use std::fmt::Write;
 
 /// What the columns mean, above the table.
 const LEGEND: &str = "\
-`caught` is dirleak's verdict for a kernel with the patch in the scenario that triggers it: the leak in its counter, with the
-function named and the header's rate within the bounds of the measured one. The plain recipe drops the caches twice and reads
-/proc/slabinfo before and after 20 units: it sees the leak if the counter grew by at least half of what the rate promises,
-and it accuses whichever cache grew most, if that is half an object per unit. kmemleak scans twice after the same
-20 units: it sees the leak if it reports objects of the function. Both run in a guest of their own, without dirleak's
-debugging options. `*` marks what is wrong.\n\n";
+`caught` is dirleak's verdict for a kernel with the patch in the scenario that triggers it: the leak in its counter. `function` counts the
+runs that named the header's function, `rate` those whose bounds contain the header's rate; `measured` is the first run. The plain recipe
+drops the caches twice and reads /proc/slabinfo before and after 20 units: it sees the leak if the counter grew by at least half of
+what the rate promises, and it accuses whichever cache grew most, if that is half an object per unit. kmemleak scans
+twice after the same 20 units: it sees the leak if it reports objects of the function. Both run in a guest of their
+own, without dirleak's debugging options. `*` marks what is wrong.\n\n";
 
-/// Rows as Markdown, leaks first.
-pub fn markdown(rows: &[Row]) -> String {
-    let (honest, leaks): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.rate.is_none());
-    let right = |rows: &[&Row]| rows.iter().filter(|row| row.all_right()).count();
-    let mut text = format!(
-        "{} of {} leaks caught with the right function and rate, {} of {} honest growths not accused.\n\n{LEGEND}",
-        right(&leaks),
-        leaks.len(),
-        right(&honest),
-        honest.len()
-    );
-    text += "| leak patch | scenario | caught | function | rate | measured | s | plain recipe | kmemleak |\n";
-    text += "|---|---|---|---|---|---|---|---|---|\n";
-    leaks.iter().for_each(|row| leak(row, &mut text));
-    text += "\n| honest patch | scenario | dirleak | s | plain recipe | kmemleak |\n|---|---|---|---|---|---|\n";
-    honest.iter().for_each(|row| honest_row(row, &mut text));
+/// The whole score, `command` being what made it.
+pub fn markdown(score: &Score, command: &str) -> String {
+    let version = &score.source_version;
+    let mut text = format!("# How often dirleak is right\n\nMade by `{command}` on Linux {version}.\n\n");
+    if !score.rows.is_empty() {
+        text += &patches(&score.rows);
+    }
+    if !score.clean.is_empty() {
+        let _ = write!(text, "\n## The kernel as it is\n\n{}", clean::markdown(&score.clean));
+    }
     text
 }
 
-fn leak(row: &Row, text: &mut String) {
-    let mark = |right: Option<bool>| if right == Some(false) { "*" } else { "" };
-    let found = row.found.as_ref();
-    let site = found.and_then(|f| f.call_sites.first()).map_or("-", |site| site.function.as_str());
-    let measured = found.map_or("-".into(), |f| match f.source {
-        crate::report::record::Source::Unmount => format!("{} at unmount", f.net_objects),
+/// All runs of one patch.
+type Runs<'a> = Vec<&'a Row>;
+
+fn patches(rows: &[Row]) -> String {
+    let mut by_patch: Vec<Runs> = Vec::new();
+    for row in rows {
+        match by_patch.iter_mut().find(|runs| runs[0].patch == row.patch) {
+            Some(runs) => runs.push(row),
+            None => by_patch.push(vec![row]),
+        }
+    }
+    let (honest, leaks): (Vec<Runs>, Vec<Runs>) = by_patch.into_iter().partition(|runs| runs[0].rate.is_none());
+    let (of_leaks, of_honest) = (leaks.concat(), honest.concat());
+    let mut text = format!(
+        "{} of {} runs caught the leak, {} with the right function and {} with bounds that contain the true rate; {} of {} runs did not \
+         accuse honest growth.\n\n{LEGEND}",
+        count(&of_leaks, |row| row.right),
+        of_leaks.len(),
+        count(&of_leaks, |row| row.function_right == Some(true)),
+        count(&of_leaks, |row| row.rate_right == Some(true)),
+        count(&of_honest, |row| row.right),
+        of_honest.len()
+    );
+    text +=
+        "| leak patch | scenario | caught | function | true rate | rate | measured | s | plain recipe | kmemleak |\n";
+    text += "|---|---|---|---|---|---|---|---|---|---|\n";
+    leaks.iter().for_each(|runs| leak(runs, &mut text));
+    text += "\n| honest patch | scenario | not accused | s | plain recipe | kmemleak |\n|---|---|---|---|---|---|\n";
+    honest.iter().for_each(|runs| honest_row(runs, &mut text));
+    text
+}
+
+fn count(runs: &[&Row], is: impl Fn(&Row) -> bool) -> usize {
+    runs.iter().filter(|row| is(row)).count()
+}
+
+/// "5 of 5", marked where it is not all.
+fn share(runs: &[&Row], is: impl Fn(&Row) -> bool) -> String {
+    let (right, all) = (count(runs, is), runs.len());
+    format!("{right} of {all}{}", if right < all { "*" } else { "" })
+}
+
+/// The middle of some seconds; 0 of none.
+pub(super) fn median(seconds: impl Iterator<Item = f64>) -> f64 {
+    let mut seconds: Vec<f64> = seconds.collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn leak(runs: &Runs, text: &mut String) {
+    let row = runs[0];
+    let measured = row.found.as_ref().map_or("-".into(), |f| match f.source {
+        Source::Unmount => format!("{} at unmount", f.net_objects),
         _ => format!("{} ({})", number::rate(f.objects_per_listing.estimate), number::bounds(&f.objects_per_listing)),
     });
     let (recipe, kmemleak) = others(row);
     let _ = writeln!(
         text,
-        "| {} | {} | {}{} | `{site}`{} | {} {} | {measured}{} | {:.1} | {recipe} | {kmemleak} |",
+        "| {} | {} | {} | `{}` {} | {} {} | {} | {measured} | {:.1} | {recipe} | {kmemleak} |",
         row.patch,
         row.scenario,
-        row.verdict.word(),
-        mark(Some(row.right)),
-        mark(row.function_right),
+        share(runs, |row| row.right),
+        row.function.as_deref().unwrap_or("-"),
+        share(runs, |row| row.function_right == Some(true)),
         row.rate.unwrap_or(0.0),
         row.counter.as_deref().unwrap_or("-"),
-        mark(row.rate_right),
-        row.seconds,
+        share(runs, |row| row.rate_right == Some(true)),
+        median(runs.iter().map(|row| row.seconds)),
     );
 }
 
-fn honest_row(row: &Row, text: &mut String) {
+fn honest_row(runs: &Runs, text: &mut String) {
+    let row = runs[0];
     let (recipe, kmemleak) = others(row);
-    let mark = if row.right { "" } else { "*" };
-    let (patch, scenario, verdict, seconds) = (&row.patch, &row.scenario, row.verdict.word(), row.seconds);
-    let _ = writeln!(text, "| {patch} | {scenario} | {verdict}{mark} | {seconds:.1} | {recipe} | {kmemleak} |");
+    let not_accused = share(runs, |row| row.right);
+    let seconds = median(runs.iter().map(|row| row.seconds));
+    let (patch, scenario) = (&row.patch, &row.scenario);
+    let _ = writeln!(text, "| {patch} | {scenario} | {not_accused} | {seconds:.1} | {recipe} | {kmemleak} |");
 }
 
 /// What the plain recipe and kmemleak say.

@@ -21,6 +21,8 @@ pub struct Directory {
     failure: Mutex<Option<nfsstat3>>,
     /// Whether the next READDIR is the first to show a newer change time.
     touch_in_reply: AtomicBool,
+    /// Whether the next READDIRPLUS is to show no file handles.
+    hide_handles: AtomicBool,
     /// Cookie of the entry that was removed; 0 while none is.
     removed: AtomicU64,
 }
@@ -40,6 +42,7 @@ impl Directory {
             changes: AtomicU32::new(1),
             failure: Mutex::new(None),
             touch_in_reply: AtomicBool::new(false),
+            hide_handles: AtomicBool::new(false),
             removed: AtomicU64::new(0),
         }
     }
@@ -78,6 +81,16 @@ impl Directory {
         if self.touch_in_reply.swap(false, Ordering::Relaxed) {
             self.touch();
         }
+    }
+
+    /// The next READDIRPLUS is to show no file handles.
+    pub fn hide_handles(&self) {
+        self.hide_handles.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this READDIRPLUS is to show file handles.
+    pub fn shows_handles(&self) -> bool {
+        !self.hide_handles.swap(false, Ordering::Relaxed)
     }
 
     /// Removes the entry whose cookie this is, in place of the one that was removed before.

@@ -62,6 +62,11 @@ impl Server {
         self.directory.restore();
     }
 
+    /// The next reply to READDIRPLUS has no file handles.
+    pub fn hide_handles(&self) {
+        self.directory.hide_handles();
+    }
+
     /// Gives the directory a newer modification time, so that a client that looks again drops what it has cached.
     pub fn touch(&self) {
         self.directory.touch();

@@ -162,13 +162,14 @@ fn readdirplus(args: &READDIRPLUS3args, directory: &Directory, reply: &mut Vec<u
     }
     // dircount limits names and cookies alone; the kernel's client sets it so that maxcount decides.
     let room = args.maxcount as usize;
+    let handles = directory.shows_handles();
     entries(found, args.cookie, room, directory, reply, READDIRPLUS3resfail::default(), |entry, name, out| {
         entryplus3 {
             fileid: entry.fileid,
             name: filename3(Opaque::borrowed(name)),
             cookie: entry.cookie,
             name_attributes: directory.attributes(entry.fileid).map_or(Nfs3Option::None, Nfs3Option::Some),
-            name_handle: Nfs3Option::Some(Directory::handle(entry.fileid)),
+            name_handle: handles.then(|| Directory::handle(entry.fileid)).map_or(Nfs3Option::None, Nfs3Option::Some),
         }
         .pack(out)
         .map(|_| ())

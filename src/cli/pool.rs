@@ -1,0 +1,75 @@
+//! Several guests side by side: as many as processors and memory allow, results in the order of what was asked for.
+
+use crate::error::{Error, Result};
+use crate::scenario::Scenario;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What QEMU takes beside the guest's memory.
+const QEMU_MIB: u64 = 200;
+
+/// Does `work` with every item, `workers` of them at a time, and gives the results in the order of the items. After an error
+/// nothing more is begun.
+pub fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    workers: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    let worker = || {
+        while failed.lock().expect("no panic while held").is_none() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(number) else { return };
+            match work(item) {
+                Ok(result) => *results[number].lock().expect("no panic while held") = Some(result),
+                Err(error) => *failed.lock().expect("no panic while held") = Some(error),
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..workers.clamp(1, items.len().max(1))).for_each(|_| drop(scope.spawn(worker))));
+    match failed.into_inner().expect("all threads have ended") {
+        Some(error) => Err(error),
+        None => Ok(results.into_iter().filter_map(|r| r.into_inner().expect("all threads have ended")).collect()),
+    }
+}
+
+/// Guests that fit side by side: one per processor, and no more than the free memory holds.
+pub fn guests<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let largest = scenarios.map(|scenario| u64::from(scenario.guest.memory_mib)).max().unwrap_or(1);
+    let memory = available_memory_mib().map_or(usize::MAX, |free| (free / (largest + QEMU_MIB)) as usize);
+    processors.min(memory).max(1)
+}
+
+fn available_memory_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let items: Vec<u64> = (0..50).collect();
+        let doubled = side_by_side(&items, 4, |n| {
+            std::thread::sleep(std::time::Duration::from_micros(50 - n));
+            Ok(2 * n)
+        });
+        assert_eq!(doubled.unwrap(), items.iter().map(|n| 2 * n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_error_ends_it() {
+        let begun = AtomicUsize::new(0);
+        let ended = side_by_side(&[0; 50], 1, |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(Error::machine("it failed"))
+        });
+        assert_eq!((ended.unwrap_err().to_string().as_str(), begun.into_inner()), ("it failed", 1));
+    }
+}

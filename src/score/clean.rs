@@ -1,0 +1,117 @@
+//! How often a kernel without a known leak is accused: runs of several directories over several versions of NFS.
+
+use super::bound::upper_bound;
+use crate::error::Result;
+use crate::report::record::{RunRecord, Verdict};
+use crate::scenario::{Overrides, Scenario, load};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// Scenarios and numbers of entries that are tried in turn: both servers, versions 3 and 4.2, three sizes of directory.
+const TRIED: [(&str, u64); 6] =
+    [("quick", 150), ("quick-v4", 150), ("many-pages", 1000), ("quick-v4", 1000), ("quick", 5000), ("quick-v4", 5000)];
+/// Of the bounds on the rate of false alarms.
+const CONFIDENCE: f64 = 0.95;
+
+/// One run on the kernel as it is, from a boot of its own.
+#[derive(Clone, Debug, Serialize)]
+pub struct CleanRun {
+    pub scenario: String,
+    pub nfs_version: String,
+    pub entries: u64,
+    pub seed: u64,
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub reason: String,
+    pub seconds: f64,
+}
+
+/// The scenarios of `runs` runs, each with its seed.
+pub fn scenarios(runs: u64, first_seed: u64) -> Result<Vec<(Scenario, u64)>> {
+    let tried = TRIED.iter().map(|(name, entries)| {
+        let mut scenario = load(name)?;
+        Overrides { entries: Some(*entries), mount_options: None }.apply(&mut scenario)?;
+        Ok(scenario)
+    });
+    let tried: Vec<Scenario> = tried.collect::<Result<_>>()?;
+    Ok((0..runs).zip(tried.iter().cycle()).map(|(n, scenario)| (scenario.clone(), first_seed + n)).collect())
+}
+
+impl CleanRun {
+    /// What a run says.
+    pub fn new(scenario: &Scenario, record: &RunRecord) -> Self {
+        Self {
+            scenario: scenario.name.clone(),
+            nfs_version: scenario.mount.version.clone(),
+            entries: scenario.directory.entries,
+            seed: record.seed,
+            verdict: record.verdict,
+            reason: record.reason.clone(),
+            seconds: record.seconds,
+        }
+    }
+}
+
+/// The runs as Markdown: a table, and what follows from it for the rate of false alarms.
+pub fn markdown(runs: &[CleanRun]) -> String {
+    let mut text = String::from("| scenario | NFS | entries | runs | clean | accused | other | s, median |\n");
+    text += "|---|---|---|---|---|---|---|---|\n";
+    let mut cells: Vec<(&str, &str, u64)> = Vec::new();
+    for run in runs {
+        let cell = (run.scenario.as_str(), run.nfs_version.as_str(), run.entries);
+        if !cells.contains(&cell) {
+            cells.push(cell);
+        }
+    }
+    for (scenario, version, entries) in cells {
+        let of: Vec<&CleanRun> = runs
+            .iter()
+            .filter(|r| (r.scenario.as_str(), r.nfs_version.as_str(), r.entries) == (scenario, version, entries))
+            .collect();
+        let (clean, accused) = (count(of.iter().copied(), Verdict::Clean), count(of.iter().copied(), Verdict::Leak));
+        let (all, other) = (of.len(), of.len() - clean - accused);
+        let seconds = super::table::median(of.iter().map(|run| run.seconds));
+        let _ = writeln!(
+            text,
+            "| {scenario} | {version} | {entries} | {all} | {clean} | {accused} | {other} | {seconds:.1} |"
+        );
+    }
+    let accused = count(runs.iter(), Verdict::Leak);
+    let upper = 100.0 * upper_bound(accused as u64, runs.len() as u64, CONFIDENCE);
+    let _ = writeln!(
+        text,
+        "\n{accused} of {} runs accused a kernel without a known leak. Each had a boot of its own, so for verdicts and boots alike the \
+         rate of false alarms is at most {upper:.2} % ({:.0} % confidence, exact binomial).",
+        runs.len(),
+        100.0 * CONFIDENCE
+    );
+    text
+}
+
+fn count<'a>(runs: impl Iterator<Item = &'a CleanRun>, verdict: Verdict) -> usize {
+    runs.filter(|run| run.verdict == verdict).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cell_is_tried_as_often_with_seeds_of_its_own() {
+        let tried = scenarios(12, 7).unwrap();
+        assert_eq!(tried.iter().map(|(_, seed)| *seed).collect::<Vec<_>>(), (7..19).collect::<Vec<_>>());
+        assert_eq!(tried[0].0, tried[6].0);
+        assert_eq!((tried[5].0.mount.version.as_str(), tried[5].0.directory.entries), ("4.2", 5000));
+    }
+
+    #[test]
+    fn a_false_alarm_is_counted_and_bounded() {
+        let record = crate::report::example::clean();
+        let scenario = load("quick").unwrap();
+        let mut runs = vec![CleanRun::new(&scenario, &record); 300];
+        assert!(markdown(&runs).contains("0 of 300 runs accused"));
+        assert!(markdown(&runs).contains("at most 0.99 %"), "{}", markdown(&runs));
+        runs[17].verdict = Verdict::Leak;
+        assert!(markdown(&runs).contains("| quick | 3 | 150 | 300 | 299 | 1 | 0 |"), "{}", markdown(&runs));
+    }
+}

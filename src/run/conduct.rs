@@ -11,12 +11,10 @@ use crate::probe::traces::Site;
 use crate::report::record::{CgroupRecord, RoundKind};
 use crate::scenario::Rounds;
 use crate::ui::Task;
+use crate::verdict::doses::Doses;
 use crate::verdict::judge::{Phase, Says, judge};
 use crate::verdict::{Block, growth};
 use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
-use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -122,7 +120,7 @@ impl Course<'_> {
             for look in phase.looks() {
                 while blocks.len() < *look {
                     self.tell(blocks.len(), *look, seconds);
-                    let (block, after) = self.block(doses.next(), spread[1], &mut seconds, &last)?;
+                    let (block, after) = self.block(doses.draw(), spread[1], &mut seconds, &last)?;
                     if watched.is_empty() {
                         watched = self.sites(&growing(&block))?;
                     }
@@ -281,42 +279,4 @@ fn growing(block: &Block) -> Vec<String> {
     let mut grown: Vec<_> = block.growth.iter().filter(|(_, n)| **n >= WATCHED_GROWTH).collect();
     grown.sort_by_key(|(_, n)| -**n);
     grown.into_iter().take(MOST_WATCHED).map(|(name, _)| name.clone()).collect()
-}
-
-/// Doses in random order, in pairs of a small and a large one, so that any two blocks have both.
-struct Doses {
-    spread: [u64; 2],
-    lot: ChaCha8Rng,
-    drawn: Vec<u64>,
-}
-
-impl Doses {
-    fn new(spread: [u64; 2], seed: u64) -> Self {
-        Self { spread, lot: ChaCha8Rng::seed_from_u64(seed), drawn: Vec::new() }
-    }
-
-    fn next(&mut self) -> u64 {
-        if self.drawn.is_empty() {
-            self.drawn.extend(self.spread);
-            self.drawn.shuffle(&mut self.lot);
-        }
-        self.drawn.pop().expect("two were drawn")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pair_of_blocks_has_both_doses_in_an_order_that_the_seed_gives() {
-        let draw = |seed| {
-            let mut doses = Doses::new([4, 16], seed);
-            (0..12).map(|_| doses.next()).collect::<Vec<_>>()
-        };
-        let doses = draw(7);
-        assert_eq!(doses, draw(7));
-        assert!(doses.chunks(2).all(|pair| pair[0] != pair[1]));
-        assert!((0..50).any(|seed| draw(seed) != doses));
-    }
 }

@@ -86,9 +86,21 @@ impl Judgement {
 /// Judges all counters by the blocks of one phase so far. `net` is the growth of the whole run, with whatever was
 /// freed late, in which `total_dose` units were made.
 pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_rate: f64) -> Judgement {
-    let names: BTreeSet<&String> = blocks.iter().flat_map(|b| b.growth.keys()).collect();
-    let width = Width::new(blocks.len(), CONFIDENCE, (names.len() * LOOKS) as f64);
-    let mut counters: Vec<Counter> = names
+    judge_among(names(blocks).len(), phase, blocks, net, total_dose, min_rate)
+}
+
+/// The same where `read` counters were read, which may be more than the blocks name: the bounds of those named are
+/// as wide as if all were.
+pub fn judge_among(
+    read: usize,
+    phase: Phase,
+    blocks: &[Block],
+    net: &Growth,
+    total_dose: u64,
+    min_rate: f64,
+) -> Judgement {
+    let width = Width::new(blocks.len(), CONFIDENCE, (read * LOOKS) as f64);
+    let mut counters: Vec<Counter> = names(blocks)
         .into_iter()
         .filter_map(|name| {
             let fit = fit(&points(blocks, name), width)?;
@@ -102,6 +114,10 @@ pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_
         .collect();
     counters.sort_by(|a, b| b.fit.high.total_cmp(&a.fit.high));
     Judgement { counters }
+}
+
+fn names(blocks: &[Block]) -> BTreeSet<&String> {
+    blocks.iter().flat_map(|b| b.growth.keys()).collect()
 }
 
 /// Whether growth is still there at the end: at least half of what the rate promises for `total_dose` units.

@@ -5,6 +5,7 @@
 //! is still freed within the block. [`fit`] draws a line through growth against dose, [`judge`] compares its bounds
 //! with the smallest rate that counts.
 
+pub mod doses;
 pub mod fit;
 pub mod judge;
 

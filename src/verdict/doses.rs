@@ -1,0 +1,45 @@
+//! In which order the doses of blocks come: by lot, in pairs of a small and a large one, so that each pair has both.
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+
+/// Draws one dose after the other.
+pub struct Doses {
+    spread: [u64; 2],
+    lot: ChaCha8Rng,
+    drawn: Vec<u64>,
+}
+
+impl Doses {
+    /// Of the two doses of a scenario; the same `seed` gives the same order.
+    pub fn new(spread: [u64; 2], seed: u64) -> Self {
+        Self { spread, lot: ChaCha8Rng::seed_from_u64(seed), drawn: Vec::new() }
+    }
+
+    /// The dose of the next block.
+    pub fn draw(&mut self) -> u64 {
+        if self.drawn.is_empty() {
+            self.drawn.extend(self.spread);
+            self.drawn.shuffle(&mut self.lot);
+        }
+        self.drawn.pop().expect("two were drawn")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_blocks_has_both_doses_in_an_order_that_the_seed_gives() {
+        let draw = |seed| {
+            let mut doses = Doses::new([4, 16], seed);
+            (0..12).map(|_| doses.draw()).collect::<Vec<_>>()
+        };
+        let doses = draw(7);
+        assert_eq!(doses, draw(7));
+        assert!(doses.chunks(2).all(|pair| pair[0] != pair[1]));
+        assert!((0..50).any(|seed| draw(seed) != doses));
+    }
+}

@@ -1,0 +1,107 @@
+//! How often the verdict is wrong, by simulation with noise that was recorded. `cargo test --release --test statistics --
+//! --nocapture` prints the tables of docs/method.md; with `--ignored` it writes them there, for other noise or another model.
+
+#[path = "statistics/course.rs"]
+mod course;
+#[path = "statistics/naive.rs"]
+mod naive;
+#[path = "statistics/noise.rs"]
+mod noise;
+#[path = "statistics/tables.rs"]
+mod tables;
+#[path = "statistics/tally.rs"]
+mod tally;
+
+use dirleak::verdict::judge::CONFIDENCE;
+use std::sync::LazyLock;
+use tables::{Row, Tables};
+
+static TABLES: LazyLock<Tables> = LazyLock::new(Tables::simulate);
+
+/// What stands around the tables in docs/method.md.
+const BEGIN: &str = "<!-- simulated -->\n";
+const END: &str = "<!-- until here -->\n";
+
+/// Of so many runs, as many as may go wrong.
+fn nominal(runs: u64) -> u64 {
+    ((1.0 - CONFIDENCE) * runs as f64).round() as u64
+}
+
+#[test]
+fn a_kernel_without_a_leak_is_accused_no_more_often_than_promised() {
+    for row in &TABLES.without_leak {
+        assert!(row.verdicts.false_leaks <= nominal(row.verdicts.runs), "{row:?}");
+    }
+}
+
+#[test]
+fn all_bounds_hold_at_all_looks_as_often_as_promised() {
+    for row in &TABLES.without_leak {
+        assert!(row.missed.iter().sum::<u64>() <= nominal(row.verdicts.runs), "{row:?}");
+    }
+}
+
+#[test]
+fn recorded_noise_hardly_ever_leaves_a_kernel_undecided() {
+    let recorded = &TABLES.without_leak[0].verdicts;
+    assert!(recorded.clean >= recorded.runs * 99 / 100, "{recorded:?}");
+}
+
+#[test]
+fn a_steady_leak_is_called_clean_or_another_counter_accused_no_more_often_than_promised() {
+    for Row { verdicts, .. } in &TABLES.steady {
+        assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn the_interval_of_a_steady_leak_contains_its_rate_as_often_as_promised() {
+    for Row { verdicts, .. } in &TABLES.steady {
+        assert!(verdicts.covered >= verdicts.runs - nominal(verdicts.runs), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn a_steady_leak_on_a_counter_at_rest_is_found() {
+    let clear: Vec<_> = TABLES.steady.iter().filter(|row| !row.name.contains(',')).collect();
+    assert!(clear.len() > 3);
+    for Row { verdicts, .. } in clear {
+        assert!(verdicts.found.iter().sum::<u64>() >= verdicts.runs * 98 / 100, "{verdicts:?}");
+    }
+}
+
+#[test]
+fn a_leak_by_lot_is_called_clean_no_more_often_than_promised_unless_it_is_as_small_as_what_counts() {
+    for Row { verdicts, .. } in TABLES.random.iter().filter(|row| !row.name.starts_with("0.5 ")) {
+        assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn naive_judges_are_caught() {
+    for row in &TABLES.naive {
+        let (failed, nominal) = (row.missed.iter().sum::<u64>(), nominal(row.verdicts.runs));
+        assert!(failed > 3 * nominal, "{row:?}");
+        assert!(row.name.contains("as recorded") || row.verdicts.false_leaks > 3 * nominal, "{row:?}");
+    }
+}
+
+#[test]
+fn the_method_tells_these_numbers() {
+    let text = TABLES.markdown();
+    println!("{text}");
+    assert!(
+        include_str!("../docs/method.md").contains(&text),
+        "docs/method.md has other tables; `--ignored` writes these"
+    );
+}
+
+#[test]
+#[ignore = "writes the tables into docs/method.md"]
+fn write_the_tables_into_the_method() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/method.md");
+    let method = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = method.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    std::fs::write(path, format!("{before}{BEGIN}{}{END}{after}", TABLES.markdown())).unwrap();
+}

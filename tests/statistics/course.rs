@@ -1,0 +1,220 @@
+//! Synthetic runs: noise drawn from what was recorded, a leak if one is wanted, and the course of a run from look to look.
+
+use super::noise::{Noise, Pairs};
+use dirleak::scenario::Rounds;
+use dirleak::verdict::doses::Doses;
+use dirleak::verdict::judge::Phase;
+use dirleak::verdict::{Block, Growth};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use std::collections::BTreeSet;
+
+/// The counters that never moved. One stands for all, as all have the same growth.
+pub const AT_REST: &str = "at rest";
+/// Objects of a jump, as a cache was once seen to gain and lose.
+const JUMP_OBJECTS: i64 = 177;
+/// Growth per round of a counter that drifts, at most.
+const DRIFT_OBJECTS: i64 = 40;
+/// Counters with stray objects, and how likely each has one in a round.
+const STRAYS: (u64, f64) = (20, 0.1);
+
+/// What is done to the recorded noise.
+#[derive(Clone, Copy, Debug)]
+pub enum Stress {
+    Nothing,
+    /// All of it is as many times larger.
+    Times(i64),
+    /// One counter jumps up or down in one of eight rounds.
+    Jumps,
+    /// One counter grows or shrinks by as much in every round.
+    Drift,
+    /// Many counters gain or lose one object now and then.
+    Strays,
+    /// One counter has normal noise with this standard deviation in every round.
+    Normal(f64),
+}
+
+/// What leaks in one counter, in objects per unit.
+#[derive(Clone, Copy, Debug)]
+pub enum Leak {
+    Nothing,
+    /// Each unit leaks as much, or the next whole object when it is due.
+    Steady(f64),
+    /// Each unit leaks a Poisson number of objects with this mean.
+    Random(f64),
+}
+
+impl Leak {
+    pub fn rate(self) -> f64 {
+        match self {
+            Self::Nothing => 0.0,
+            Self::Steady(rate) | Self::Random(rate) => rate,
+        }
+    }
+}
+
+/// A kernel to make runs of.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    pub noise: &'a Noise,
+    pub rounds: &'a Rounds,
+    /// The counters one of which leaks or is under stress.
+    pub counters: Vec<&'a String>,
+    pub stress: Stress,
+    pub leak: Leak,
+}
+
+/// What there is to judge at one look.
+#[derive(Debug)]
+pub struct Look<'a> {
+    pub phase: Phase,
+    pub blocks: &'a [Block],
+    /// Growth of the whole run so far.
+    pub net: &'a Growth,
+    pub total_dose: u64,
+    /// The counter that leaks or is under stress.
+    pub counter: &'a str,
+}
+
+impl Look<'_> {
+    /// Blocks of both phases.
+    pub fn number_of_blocks(&self) -> usize {
+        self.blocks.len() + if self.phase == Phase::Full { Phase::Scout.looks()[0] } else { 0 }
+    }
+}
+
+/// One run; `enough` is asked at every look, and ends the run if it says so.
+pub fn run(world: &World, seed: u64, mut enough: impl FnMut(&Look) -> bool) {
+    let mut lot = ChaCha8Rng::seed_from_u64(seed);
+    // The order of the doses comes from the seed itself.
+    lot.set_stream(1);
+    let mut guest = Guest::new(world, lot);
+    for (phase, spread) in [(Phase::Scout, world.rounds.scout_doses), (Phase::Full, world.rounds.doses)] {
+        let mut doses = Doses::new(spread, seed);
+        let mut blocks = Vec::new();
+        for look in phase.looks() {
+            while blocks.len() < *look {
+                blocks.extend(guest.pair(phase, [doses.draw(), doses.draw()]));
+            }
+            let (net, total_dose, counter) = (&guest.net, guest.total_dose, guest.counter.as_str());
+            if enough(&Look { phase, blocks: &blocks, net, total_dose, counter }) {
+                return;
+            }
+        }
+    }
+}
+
+/// The counters that moved in the noise.
+pub fn moving(noise: &Noise) -> Vec<&String> {
+    let moved = [&noise.scout, &noise.full].into_iter().flat_map(|pairs| &pairs.moved);
+    let names: BTreeSet<&String> = moved.flatten().flat_map(Growth::keys).collect();
+    names.into_iter().collect()
+}
+
+struct Guest<'a> {
+    world: &'a World<'a>,
+    lot: ChaCha8Rng,
+    counter: String,
+    drift: i64,
+    net: Growth,
+    total_dose: u64,
+}
+
+impl<'a> Guest<'a> {
+    fn new(world: &'a World<'a>, mut lot: ChaCha8Rng) -> Self {
+        let counter = world.counters[lot.random_range(0..world.counters.len())].clone();
+        let drift = lot.random_range(-DRIFT_OBJECTS..=DRIFT_OBJECTS);
+        Self { world, lot, counter, drift, net: Growth::new(), total_dose: 0 }
+    }
+
+    /// Two blocks.
+    fn pair(&mut self, phase: Phase, doses: [u64; 2]) -> [Block; 2] {
+        let pairs = match phase {
+            Phase::Scout => &self.world.noise.scout,
+            Phase::Full => &self.world.noise.full,
+        };
+        let mut rounds = self.draw(pairs);
+        rounds.iter_mut().for_each(|round| self.stress(round));
+        let [mut first, first_control, mut second, second_control] = rounds;
+        self.leak(&mut first, doses[0]);
+        self.leak(&mut second, doses[1]);
+        [self.block(doses[0], first, first_control), self.block(doses[1], second, second_control)]
+    }
+
+    fn draw(&mut self, pairs: &Pairs) -> [Growth; 4] {
+        let drawn = self.lot.random_range(0..pairs.at_rest + pairs.moved.len());
+        pairs.moved.get(drawn).cloned().unwrap_or_default()
+    }
+
+    fn stress(&mut self, round: &mut Growth) {
+        match self.world.stress {
+            Stress::Nothing => {}
+            Stress::Times(factor) => round.values_mut().for_each(|grown| *grown *= factor),
+            Stress::Jumps if self.lot.random_bool(0.125) => {
+                let jump = self.sign() * JUMP_OBJECTS;
+                *round.entry(self.counter.clone()).or_default() += jump;
+            }
+            Stress::Jumps => {}
+            Stress::Drift => *round.entry(self.counter.clone()).or_default() += self.drift,
+            Stress::Normal(deviation) => {
+                let grown = (deviation * self.normal()).round() as i64;
+                *round.entry(self.counter.clone()).or_default() += grown;
+            }
+            Stress::Strays => {
+                for number in 0..STRAYS.0 {
+                    if self.lot.random_bool(STRAYS.1) {
+                        *round.entry(format!("stray {number}")).or_default() += self.sign();
+                    }
+                }
+            }
+        }
+    }
+
+    /// A standard normal number, by the method of Box and Muller.
+    fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.lot.random::<f64>()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.lot.random::<f64>()).cos()
+    }
+
+    fn sign(&mut self) -> i64 {
+        if self.lot.random_bool(0.5) { 1 } else { -1 }
+    }
+
+    /// The units of a dose round.
+    fn leak(&mut self, round: &mut Growth, dose: u64) {
+        let before = self.total_dose;
+        self.total_dose += dose;
+        let leaked = match self.world.leak {
+            Leak::Nothing => return,
+            Leak::Steady(rate) => {
+                (self.total_dose as f64 * rate).floor() as i64 - (before as f64 * rate).floor() as i64
+            }
+            Leak::Random(rate) => (0..dose).map(|_| self.poisson(rate)).sum(),
+        };
+        *round.entry(self.counter.clone()).or_default() += leaked;
+    }
+
+    /// Events of a Poisson process before time `mean`.
+    fn poisson(&mut self, mean: f64) -> i64 {
+        let mut time = 0.0;
+        let mut events = -1;
+        while time < mean {
+            events += 1;
+            time -= (1.0 - self.lot.random::<f64>()).ln();
+        }
+        events
+    }
+
+    fn block(&mut self, dose: u64, in_dose: Growth, control: Growth) -> Block {
+        let mut growth = in_dose;
+        for (name, grown) in &control {
+            *growth.entry(name.clone()).or_default() += grown;
+        }
+        for (name, grown) in &growth {
+            *self.net.entry(name.clone()).or_default() += grown;
+        }
+        growth.insert(AT_REST.into(), 0);
+        growth.entry(self.counter.clone()).or_default();
+        Block { dose, growth, control }
+    }
+}

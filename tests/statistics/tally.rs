@@ -1,0 +1,81 @@
+//! Many runs of one kind, counted.
+
+use super::course::{Look, World, run};
+use dirleak::verdict::judge::{Judgement, MIN_RATE, Says, judge_among};
+
+/// Looks of a run at most.
+pub const LOOKS: usize = 5;
+
+/// Verdicts of runs that stop at the first look which decides.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    pub runs: u64,
+    /// Runs in which a counter was called a leak that does not leak.
+    pub false_leaks: u64,
+    /// Runs in which the leak was found, by the look.
+    pub found: [u64; LOOKS],
+    pub clean: u64,
+    pub undecided: u64,
+    /// Runs whose last interval of the counter that leaks contains its rate.
+    pub covered: u64,
+    pub blocks: u64,
+}
+
+/// What dirleak says at a look.
+pub fn verdict(world: &World, look: &Look) -> Judgement {
+    judge_among(world.noise.counters as usize, look.phase, look.blocks, look.net, look.total_dose, MIN_RATE)
+}
+
+impl Verdicts {
+    /// Of `runs` runs as `judge` judges.
+    pub fn of(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgement) -> Self {
+        let mut verdicts = Self { runs, ..Self::default() };
+        (0..runs).for_each(|seed| verdicts.add(world, seed, &judge));
+        verdicts
+    }
+
+    /// Blocks of a run on the average.
+    pub fn mean_blocks(&self) -> f64 {
+        self.blocks as f64 / self.runs as f64
+    }
+
+    fn add(&mut self, world: &World, seed: u64, judge: impl Fn(&World, &Look) -> Judgement) {
+        let (mut looks, mut last) = (0, None);
+        run(world, seed, |look| {
+            looks += 1;
+            let judgement = judge(world, look);
+            let enough = judgement.says() != Says::Undecided;
+            last = Some((judgement, look.counter.to_owned(), look.number_of_blocks()));
+            enough
+        });
+        let (judgement, counter, blocks) = last.expect("a run has a look");
+        self.blocks += blocks as u64;
+        let rate = world.leak.rate();
+        let leaks = |name: &str| rate > 0.0 && name == counter;
+        let called = judgement.leaks();
+        self.false_leaks += u64::from(called.iter().any(|c| !leaks(&c.name)));
+        self.found[looks - 1] += u64::from(called.iter().any(|c| leaks(&c.name)));
+        self.clean += u64::from(judgement.says() == Says::Clean);
+        self.undecided += u64::from(judgement.says() == Says::Undecided);
+        let fit = judgement.counters.iter().find(|c| c.name == counter).map(|c| c.fit);
+        self.covered += u64::from(fit.is_some_and(|fit| fit.low <= rate && rate <= fit.high));
+    }
+}
+
+/// Runs in which some counter's interval does not contain its rate, by the first look at which that is so; no look ends a
+/// run.
+pub fn missed(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgement) -> [u64; LOOKS] {
+    let mut missed = [0; LOOKS];
+    for seed in 0..runs {
+        let mut looks = 0;
+        run(world, seed, |look| {
+            let rate_of = |name: &str| if name == look.counter { world.leak.rate() } else { 0.0 };
+            let holds =
+                judge(world, look).counters.iter().all(|c| (c.fit.low..=c.fit.high).contains(&rate_of(&c.name)));
+            missed[looks] += u64::from(!holds);
+            looks += 1;
+            !holds
+        });
+    }
+    missed
+}

@@ -27,6 +27,8 @@ pub struct Row {
 
 #[derive(Debug)]
 pub struct Tables {
+    /// What was recorded.
+    recorded: String,
     pub without_leak: Vec<Row>,
     pub steady: Vec<Row>,
     pub random: Vec<Row>,
@@ -55,6 +57,7 @@ impl Tables {
             ]
         };
         Self {
+            recorded: recorded(&noise),
             without_leak: vec![
                 without_leak(&usual, Stress::Nothing),
                 without_leak(&huge, Stress::Nothing),
@@ -73,7 +76,8 @@ impl Tables {
     }
 
     pub fn markdown(&self) -> String {
-        let mut text = String::from("| noise | false leak | bounds that fail | clean | undecided | blocks |\n");
+        let mut text =
+            format!("{}\n\n| noise | false leak | bounds that fail | clean | undecided | blocks |\n", self.recorded);
         text += "|---|---|---|---|---|---|\n";
         for Row { name, verdicts: v, missed } in &self.without_leak {
             let [leak, failed, clean, undecided] =
@@ -96,6 +100,21 @@ impl Tables {
         }
         text
     }
+}
+
+fn recorded(noise: &Noise) -> String {
+    let runs: Vec<String> = noise.runs.iter().map(|(scenario, runs)| format!("{runs} of `{scenario}`")).collect();
+    let not_clean = match noise.not_clean.values().sum() {
+        0 => "all of them clean".to_owned(),
+        n => format!("{n} of them not clean"),
+    };
+    let moved = noise.scout.moved.len() + noise.full.moved.len();
+    format!(
+        "Recorded were {} runs ({}), {not_clean}; in {moved} of {} pairs of blocks some counter moved.",
+        noise.runs.values().sum::<u64>(),
+        runs.join(", "),
+        noise.pairs()
+    )
 }
 
 fn without_leak(world: &World, judge: Judge) -> Row {

@@ -86,20 +86,23 @@ impl Judgement {
 /// Judges all counters by the blocks of one phase so far. `net` is the growth of the whole run, with whatever was
 /// freed late, in which `total_dose` units were made.
 pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_rate: f64) -> Judgement {
-    judge_among(names(blocks).len(), phase, blocks, net, total_dose, min_rate)
+    judge_with(width(blocks.len(), names(blocks).len()), phase, blocks, net, total_dose, min_rate)
 }
 
-/// The same where `read` counters were read, which may be more than the blocks name: the bounds of those named are
-/// as wide as if all were.
-pub fn judge_among(
-    read: usize,
+/// How wide the bounds are after so many `blocks`, so that those of all `counters` at all looks hold together.
+pub fn width(blocks: usize, counters: usize) -> Width {
+    Width::new(blocks, CONFIDENCE, (counters * LOOKS) as f64)
+}
+
+/// Judges the counters that the blocks name; `width` is that of all counters that were read.
+pub fn judge_with(
+    width: Width,
     phase: Phase,
     blocks: &[Block],
     net: &Growth,
     total_dose: u64,
     min_rate: f64,
 ) -> Judgement {
-    let width = Width::new(blocks.len(), CONFIDENCE, (read * LOOKS) as f64);
     let mut counters: Vec<Counter> = names(blocks)
         .into_iter()
         .filter_map(|name| {

@@ -3,11 +3,12 @@
 use super::noise::{Noise, Pairs};
 use dirleak::scenario::Rounds;
 use dirleak::verdict::doses::Doses;
+use dirleak::verdict::fit::Width;
 use dirleak::verdict::judge::Phase;
 use dirleak::verdict::{Block, Growth};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The counters that never moved. One stands for all, as all have the same growth.
 pub const AT_REST: &str = "at rest";
@@ -60,6 +61,8 @@ pub struct World<'a> {
     pub rounds: &'a Rounds,
     /// The counters one of which leaks or is under stress.
     pub counters: Vec<&'a String>,
+    /// How wide bounds are, by the number of blocks.
+    pub widths: &'a BTreeMap<usize, Width>,
     pub stress: Stress,
     pub leak: Leak,
 }

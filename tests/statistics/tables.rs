@@ -5,7 +5,7 @@ use super::naive;
 use super::noise::Noise;
 use super::tally::{LOOKS, Verdicts, missed, verdict};
 use dirleak::scenario::{self, Rounds};
-use dirleak::verdict::judge::Judgement;
+use dirleak::verdict::judge::{Judgement, Phase, width};
 use std::fmt::Write;
 
 /// Synthetic runs of each row.
@@ -39,7 +39,11 @@ impl Tables {
     pub fn simulate() -> Self {
         let noise: Noise = serde_json::from_str(include_str!("../data/noise-6.1.json")).expect("the noise is JSON");
         let [usual, huge] = ["quick", "huge-flat"].map(|name| scenario::load(name).expect("it ships").rounds);
-        let world = |rounds, stress, leak| World { noise: &noise, counters: moving(&noise), rounds, stress, leak };
+        let looks = Phase::Full.looks();
+        let widths = looks.iter().map(|blocks| (*blocks, width(*blocks, noise.counters as usize))).collect();
+        let widths = &widths;
+        let world =
+            |rounds, stress, leak| World { noise: &noise, counters: moving(&noise), widths, rounds, stress, leak };
         let without_leak = |rounds, stress| without_leak(&world(rounds, stress, Leak::Nothing), verdict);
         let with_leak = |leak| {
             let worlds = [(&usual, Stress::Nothing), (&huge, Stress::Nothing), (&usual, Stress::Normal(2.0))];

@@ -1,7 +1,7 @@
 //! Many runs of one kind, counted.
 
 use super::course::{Look, World, run};
-use dirleak::verdict::judge::{Judgement, MIN_RATE, Says, judge_among};
+use dirleak::verdict::judge::{Judgement, MIN_RATE, Says, judge_with};
 
 /// Looks of a run at most.
 pub const LOOKS: usize = 5;
@@ -23,7 +23,7 @@ pub struct Verdicts {
 
 /// What dirleak says at a look.
 pub fn verdict(world: &World, look: &Look) -> Judgement {
-    judge_among(world.noise.counters as usize, look.phase, look.blocks, look.net, look.total_dose, MIN_RATE)
+    judge_with(world.widths[&look.blocks.len()], look.phase, look.blocks, look.net, look.total_dose, MIN_RATE)
 }
 
 impl Verdicts {

@@ -2,8 +2,10 @@
 
 mod cgroup;
 mod files;
+mod labels;
 mod link;
 mod mount;
+mod policy;
 mod pressure;
 pub mod protocol;
 mod served;

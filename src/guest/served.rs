@@ -1,6 +1,6 @@
 //! The server of a guest: started, populated, mounted, and made to look changed before each listing.
 
-use super::{files, mount};
+use super::{files, labels, mount};
 use crate::error::{Context, Error, Result};
 use crate::scenario::{Made, Nfs3Error, Scenario, ServerKind};
 use crate::server::knfsd;
@@ -52,7 +52,8 @@ impl Served {
             }
             ServerKind::Knfsd => {
                 // The server starts while the files are made.
-                let starting = knfsd::start(Path::new(EXPORT), &scenario.mount.version);
+                let labels = scenario.guest.security_labels;
+                let starting = knfsd::start(Path::new(EXPORT), &scenario.mount.version, labels);
                 if scenario.directory.made == Made::Export {
                     populate::files(Path::new(EXPORT), names, entries)?;
                     step("populate")?;
@@ -84,6 +85,11 @@ impl Served {
         let options = [m.options.as_str(), options];
         let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
         mount::mount_nfs(point, &mount::arguments(&m.version, path, ports, m.rsize_bytes, &options.join(",")))
+    }
+
+    /// Fails unless labels of the server's files come over the mount.
+    pub fn prove_labels(&self, names: &NameMaker) -> Result<()> {
+        labels::prove(Path::new(EXPORT), names)
     }
 
     /// The next READDIR or READDIRPLUS is answered with an error.

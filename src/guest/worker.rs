@@ -5,7 +5,7 @@ use super::link::Link;
 use super::protocol::{Answer, Order, Plan, Worked};
 use super::served::Served;
 use super::unit::{Player, Where};
-use super::{files, mount};
+use super::{files, labels, mount};
 use crate::error::Result;
 use crate::probe::Sample;
 use crate::probe::counters::Counters;
@@ -56,6 +56,10 @@ impl Worker {
         for point in [mount::POINT, mount::SECOND] {
             files::make_dir(Path::new(point))?;
         }
+        if scenario.guest.security_labels {
+            labels::load_policy()?;
+            steps.done("policy")?;
+        }
         let (served, local) = Served::start(&scenario, &names, |part| steps.done(part))?;
         let expected = Expected::new(&names, entries);
         let lister = Lister::new(scenario.listing.getdents_buffer_bytes);
@@ -72,6 +76,10 @@ impl Worker {
         if scenario.directory.made == Made::Mount {
             populate::files(Path::new(mount::POINT), &names, entries)?;
             steps.done("populate")?;
+        }
+        if scenario.guest.security_labels {
+            served.prove_labels(&names)?;
+            steps.done("labels")?;
         }
         let player = Player { scenario, served, lister, expected, local, cookies: [None; 2], last_seen: 0 };
         Ok(Self { player, names, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })

@@ -10,7 +10,7 @@ use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd::packages;
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
-use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, TRACK_ALLOCATIONS, clock};
+use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, SECURITY_LABELS, TRACK_ALLOCATIONS, clock};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,6 +102,9 @@ impl Stage {
             Debugging::Kmemleak => "kmemleak=on",
         };
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
+        if guest.security_labels {
+            command_line += &format!(" {SECURITY_LABELS}");
+        }
         command_line += &format!(" {}", guest.kernel_arguments);
         let machine = Machine {
             kernel: &self.kernel,

@@ -20,6 +20,7 @@ const MAX_MEMORY_MIB: u32 = 1 << 20;
 const MAX_CPUS: u32 = 64;
 /// A kernel's command line has 2048 bytes on x86, and some of it is ours.
 const MAX_ARGUMENTS_BYTES: usize = 1024;
+const LABELS: &str = "guest.security_labels";
 const MAX_DOSE: u64 = 1_000_000;
 /// Options that have a key of their own, or that point the mount at another server than the guest's.
 const TAKEN_OPTIONS: [(&str, &str); 9] = [
@@ -62,6 +63,7 @@ pub(super) fn check(scenario: &Scenario) -> Check {
     let buffer = scenario.listing.getdents_buffer_bytes;
     in_range("listing.getdents_buffer_bytes", buffer, LARGEST_RECORD, MAX_BUFFER_BYTES)?;
     guest(&scenario.guest)?;
+    labels(scenario)?;
     if let Some(high) = scenario.cgroup.as_ref().and_then(|cgroup| cgroup.memory_high_mib) {
         in_range("cgroup.memory_high_mib", high, 1, MAX_MEMORY_MIB)?;
     }
@@ -81,6 +83,23 @@ fn guest(guest: &Guest) -> Check {
         return complain("guest.kernel_arguments", message);
     }
     Ok(())
+}
+
+fn labels(scenario: &Scenario) -> Check {
+    let version = scenario.mount.version.as_str();
+    match scenario.server {
+        _ if !scenario.guest.security_labels => Ok(()),
+        ServerKind::Synthetic => {
+            complain(LABELS, "`guest.security_labels` needs a server whose files have labels; use the server \"knfsd\"")
+        }
+        ServerKind::Knfsd if version != "4.2" => {
+            let message = format!(
+                "`guest.security_labels` needs `mount.version` \"4.2\", and it is \"{version}\", which carries no labels"
+            );
+            complain(LABELS, message)
+        }
+        ServerKind::Knfsd => Ok(()),
+    }
 }
 
 fn ascending(key: &'static str, [small, large]: [u64; 2]) -> Check {
@@ -255,6 +274,19 @@ mod tests {
         ] {
             with(old, new).unwrap();
         }
+    }
+
+    #[test]
+    fn labels_need_files_and_version_4_2() {
+        let labels = "cpus = 1\nsecurity_labels = true";
+        assert!(with("cpus = 1", labels).unwrap().guest.security_labels);
+        assert!(!with("cpus = 1", "cpus = 1").unwrap().guest.security_labels);
+        let text = include_str!("../../scenarios/labels.toml");
+        let version_3 = text.replace("\"4.2\"", "\"3\"");
+        let error = parse("x.toml", &version_3).unwrap_err().to_string();
+        assert!(error.contains("needs `mount.version` \"4.2\", and it is \"3\""), "{error}");
+        let error = parse("x.toml", &version_3.replace("\"knfsd\"", "\"synthetic\"")).unwrap_err().to_string();
+        assert!(error.contains("needs a server whose files have labels; use the server \"knfsd\""), "{error}");
     }
 
     #[test]

@@ -148,6 +148,9 @@ pub struct Guest {
     /// Further words for the kernel's command line.
     #[serde(default)]
     pub kernel_arguments: String,
+    /// Whether files have security labels, and NFS carries them.
+    #[serde(default)]
+    pub security_labels: bool,
 }
 
 /// A cgroup (version 2) for the workload alone, taken away at the end.

@@ -54,6 +54,10 @@ pub const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=5 reboot=t p
 /// - `page_owner=on` stores who allocated a page, where the kernel can.
 pub const TRACK_ALLOCATIONS: &str = "slub_debug=U slab_nomerge page_owner=on";
 
+/// SELinux alone, which labels files and with which NFS carries labels. It forbids nothing (`enforcing=0`) and reports nothing
+/// (`audit=0`).
+pub const SECURITY_LABELS: &str = "lsm=selinux enforcing=0 audit=0";
+
 /// What the kernel's command line says beside that: how fast the time stamp counter runs. Under TCG the guest reads
 /// the host's, and calibrating it against an emulated timer fails more often than not, which leaves the guest with a
 /// clock of 4 ms.

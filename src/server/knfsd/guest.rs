@@ -34,11 +34,11 @@ pub struct Knfsd {
     pub steps: Vec<(&'static str, Duration)>,
 }
 
-/// Starts to serve the directory `export` by NFS `version` (`3`, `4.1`, `4.2` ...). The loopback interface is up and
-/// `/proc` is mounted.
-pub fn start(export: &Path, version: &str) -> Starting {
+/// Starts to serve the directory `export` by NFS `version` (`3`, `4.1`, `4.2` ...), with the files' security labels if
+/// these are wanted. The loopback interface is up and `/proc` is mounted.
+pub fn start(export: &Path, version: &str, labels: bool) -> Starting {
     let (export, version) = (export.to_owned(), version.to_owned());
-    Starting { thread: thread::spawn(move || serve(&export, &version)) }
+    Starting { thread: thread::spawn(move || serve(&export, &version, labels)) }
 }
 
 impl Starting {
@@ -48,9 +48,9 @@ impl Starting {
     }
 }
 
-fn serve(export: &Path, version: &str) -> Result<Knfsd> {
+fn serve(export: &Path, version: &str, labels: bool) -> Result<Knfsd> {
     mount_for_server("nfsd", "/proc/fs/nfsd", "CONFIG_NFSD")?;
-    make_files(export, version)?;
+    make_files(export, version, labels)?;
     let v4 = version.starts_with('4');
     tracking::answer();
     let began = Instant::now();
@@ -93,12 +93,13 @@ fn configuration(version: &str) -> String {
     text
 }
 
-fn make_files(export: &Path, version: &str) -> Result<()> {
+fn make_files(export: &Path, version: &str, labels: bool) -> Result<()> {
     let failed = |e: std::io::Error| Error::machine(format!("cannot prepare knfsd's files in the guest: {e}"));
     for dir in ["/run/rpcbind", "/var/lib/nfs/v4recovery"] {
         fs::create_dir_all(dir).map_err(failed)?;
     }
-    let options = "rw,insecure,no_root_squash,no_subtree_check,async,fsid=0";
+    let labels = if labels { ",security_label" } else { "" };
+    let options = format!("rw,insecure,no_root_squash,no_subtree_check,async,fsid=0{labels}");
     fs::write("/etc/exports", format!("{} 127.0.0.1({options})\n", export.display())).map_err(failed)?;
     fs::write("/etc/nfs.conf", configuration(version)).map_err(failed)
 }

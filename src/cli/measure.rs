@@ -38,6 +38,9 @@ pub struct Measure {
     /// Growth that unmounting frees is a leak, too.
     #[arg(long)]
     pub strict: bool,
+    /// Have the kernel's own leak detector watch and scan at the end, and show what it reports beside the findings.
+    #[arg(long)]
+    pub kmemleak: bool,
     /// End a guest that takes longer than this.
     #[arg(long, value_name = "SECONDS", default_value_t = 900.0, value_parser = positive)]
     pub timeout: f64,
@@ -79,6 +82,7 @@ impl Measure {
             min_rate: self.min_rate,
             settle: Duration::from_secs_f64(self.settle),
             strict: self.strict,
+            kmemleak: self.kmemleak,
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),

@@ -67,6 +67,7 @@ impl Worker {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,
         };
+        kmemleak::scan_only_when_asked();
         let rest = Rest::new(Counters::open()?)?;
         let before_mount = rest.glance()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;

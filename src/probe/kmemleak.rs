@@ -11,10 +11,12 @@ const FILE: &str = "/sys/kernel/debug/kmemleak";
 /// It says nothing of objects younger than 5 s (MSECS_MIN_AGE in mm/kmemleak.c).
 const MIN_AGE: Duration = Duration::from_millis(5500);
 /// How the names of functions begin that allocate for whoever asks; the one that asked is told.
-const ALLOCATORS: [&str; 10] = [
+const ALLOCATORS: [&str; 12] = [
     "kmalloc",
     "__kmalloc",
     "kmem_cache_alloc",
+    "__kmem_cache_alloc",
+    "__do_kmalloc",
     "kmemdup",
     "kstrdup",
     "kvmalloc",
@@ -31,6 +33,12 @@ pub struct Reported {
     pub objects: u64,
     /// The same by the function that allocated them.
     pub functions: BTreeMap<String, u64>,
+}
+
+/// Stops the scans that it makes every ten minutes by itself, which would come between readings. Where it is not on, nothing
+/// needs to be stopped.
+pub fn scan_only_when_asked() {
+    let _ = fs::write(FILE, "scan=off");
 }
 
 /// Scans twice, because the first scan may meet a pointer that is on its way out, and gives what was reported; `None` if this

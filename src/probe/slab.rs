@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// Where SLUB shows its caches.
 const SYSFS: &str = "/sys/kernel/slab";
+/// How the names of the caches begin in which kmemleak has a note of every other object: what grows there grows elsewhere.
+const NOTES_OF_KMEMLEAK: &str = "kmemleak_";
 
 /// The files of all caches, kept open so that reading allocates next to nothing.
 pub struct Slabs {
@@ -44,7 +46,8 @@ impl Slabs {
         for entry in entries {
             let entry = entry.machine(|| format!("cannot list {}", root.display()))?;
             // A merged cache's names are links to the one directory that counts.
-            if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            let counts = !entry.file_name().to_string_lossy().starts_with(NOTES_OF_KMEMLEAK);
+            if counts && entry.file_type().is_ok_and(|t| t.is_dir()) {
                 caches.push(Cache::open(&entry.path())?);
             }
         }

@@ -116,6 +116,9 @@ pub struct RunRecord {
     /// What the workload's own cgroup was charged with, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<CgroupRecord>,
+    /// What the kernel's own leak detector reported, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kmemleak: Option<KmemleakRecord>,
     /// What was pinned because it changes the rate of a leak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<Setup>,
@@ -158,6 +161,7 @@ impl RunRecord {
             complete_listings: 0,
             refused_mounts: 0,
             cgroup: None,
+            kmemleak: None,
             setup: None,
             bounds: None,
             timings: Vec::new(),
@@ -179,6 +183,17 @@ pub struct CgroupRecord {
     pub anonymous_bytes: u64,
     /// Objects that went when the cgroup was taken away, by cache.
     pub freed_by_removal: BTreeMap<String, i64>,
+}
+
+/// What kmemleak reported of the same run.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct KmemleakRecord {
+    /// Whether this kernel has it.
+    pub available: bool,
+    /// Objects that nothing points at.
+    pub objects: u64,
+    /// The same by the function that allocated them.
+    pub objects_by_function: BTreeMap<String, u64>,
 }
 
 /// What was booted.
@@ -410,7 +425,7 @@ mod tests {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| {
                 found.push(key.clone());
-                if !["rpcs", "samples", "freed_by_removal"].contains(&key.as_str()) {
+                if !["rpcs", "samples", "freed_by_removal", "objects_by_function"].contains(&key.as_str()) {
                     fields(value, found);
                 }
             }),
@@ -425,6 +440,7 @@ mod tests {
         let mut file = crate::report::example::verify();
         file.results[0].console_log = Some("console.log".into());
         file.results[0].cgroup = Some(CgroupRecord::default());
+        file.results[0].kmemleak = Some(KmemleakRecord::default());
         file.results[0].rounds.push(Round { dose: 0, samples: BTreeMap::new(), kind: RoundKind::Held, seconds: 0.0 });
         file.results[0].setup = Some(Setup {
             server: "knfsd".into(),

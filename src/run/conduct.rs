@@ -7,8 +7,9 @@ use super::{Options, Until, names_control};
 use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
+use crate::probe::kmemleak::Reported;
 use crate::probe::traces::Site;
-use crate::report::record::{CgroupRecord, RoundKind};
+use crate::report::record::{CgroupRecord, KmemleakRecord, RoundKind};
 use crate::scenario::Rounds;
 use crate::ui::Task;
 use crate::verdict::doses::Doses;
@@ -45,6 +46,9 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
         Some(_) => course.take_cgroup_away(last)?,
         None => last,
     };
+    if options.kmemleak {
+        course.ask_kmemleak()?;
+    }
     let begin = Instant::now();
     course.unmount(&baseline, last, options)?;
     let console = course.vm.finish()?;
@@ -187,6 +191,24 @@ impl Course<'_> {
             freed_by_removal: growth(&after.objects, &last.objects).into_iter().filter(|(_, n)| *n > 0).collect(),
         });
         Ok(after)
+    }
+
+    /// What the kernel's own leak detector reports of all that was done.
+    fn ask_kmemleak(&mut self) -> Step<()> {
+        let begin = Instant::now();
+        self.task.note("kmemleak scans");
+        let reported = match self.ask(&Order::Kmemleak)? {
+            Answer::Kmemleak { reported } => reported,
+            other => return Err(unexpected(&other)),
+        };
+        self.outcome.record.kmemleak = Some(match reported {
+            Some(Reported { objects, functions }) => {
+                KmemleakRecord { available: true, objects, objects_by_function: functions }
+            }
+            None => KmemleakRecord::default(),
+        });
+        self.outcome.time("kmemleak", begin);
+        Ok(())
     }
 
     /// Waits for late frees as long as asked, unmounts and reads.

@@ -33,6 +33,8 @@ pub struct Options {
     pub settle: Duration,
     /// Whether growth that unmounting frees is a leak.
     pub strict: bool,
+    /// Whether kmemleak is on and asked at the end.
+    pub kmemleak: bool,
     /// How long the guest may take.
     pub limits: Limits,
 }
@@ -44,6 +46,7 @@ impl Default for Options {
             min_rate: crate::verdict::judge::MIN_RATE,
             settle: Duration::ZERO,
             strict: false,
+            kmemleak: false,
             limits: Limits::default(),
         }
     }

@@ -10,7 +10,7 @@ use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd::packages;
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
-use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, SECURITY_LABELS, TRACK_ALLOCATIONS, clock};
+use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_ALLOCATIONS, clock};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +43,7 @@ pub struct Stage {
     cpus: u32,
     accelerator: Accelerator,
     debugging: Debugging,
+    kmemleak: bool,
     limits: Limits,
     pub scenario: Scenario,
 }
@@ -76,6 +77,7 @@ impl Stage {
             cpus: scenario.guest.cpus,
             accelerator,
             debugging,
+            kmemleak: options.kmemleak,
             limits: options.limits,
             scenario: scenario.clone(),
         })
@@ -99,11 +101,14 @@ impl Stage {
         let guest = &self.scenario.guest;
         let debugging = match self.debugging {
             Debugging::Sites => TRACK_ALLOCATIONS,
-            Debugging::Kmemleak => "kmemleak=on",
+            Debugging::Kmemleak => KMEMLEAK,
         };
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
         if guest.security_labels {
             command_line += &format!(" {SECURITY_LABELS}");
+        }
+        if self.kmemleak {
+            command_line += &format!(" {KMEMLEAK}");
         }
         command_line += &format!(" {}", guest.kernel_arguments);
         let machine = Machine {

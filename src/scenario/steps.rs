@@ -83,6 +83,8 @@ mod tests {
             ("steps = [\"list\", { list = { from = \"middle\", to = \"middle\" } }]", "goes to the end"),
             ("steps = [{ list = { middle = [\"list\"] } }]", "nothing can be listed"),
             ("steps = [\"add\", \"list\"]", "use the server \"knfsd\""),
+            ("steps = [\"miss\", \"list\"]", "use the server \"knfsd\""),
+            ("steps = [\"list\", \"reclaim\"]", "add an empty section `[cgroup]`"),
             ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
             ("stps = [\"list\"]", "unknown key `stps`"),
         ];
@@ -92,12 +94,16 @@ mod tests {
             assert!(!error.contains('\n') && error.starts_with("x.toml:"), "{error}");
         }
         with("steps = [\"touch\", { list = { to = \"middle\" } }, { list = { from = \"middle\" } }]").unwrap();
+        with("steps = [\"list\", \"reclaim\"]\n[cgroup]").unwrap();
     }
 
     #[test]
-    fn only_the_synthetic_server_fails_on_purpose() {
+    fn only_the_synthetic_server_does_wrong_on_purpose() {
         let text = include_str!("../../scenarios/recipe-2019.toml");
-        let text = format!("{text}\n[unit]\nsteps = [{{ fail = \"IO\" }}, \"list\"]\n");
-        assert!(parse("x.toml", &text).unwrap_err().to_string().contains("use the server \"synthetic\""));
+        for step in ["{ fail = \"IO\" }", "\"touch-in-reply\"", "\"remove-seen\"", "\"restore\"", "\"hide-handles\""] {
+            let text = format!("{text}\n[unit]\nsteps = [{step}, \"list\"]\n");
+            let error = parse("x.toml", &text).unwrap_err().to_string();
+            assert!(error.contains("use the server \"synthetic\""), "{step}: {error}");
+        }
     }
 }

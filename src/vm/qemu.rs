@@ -54,6 +54,9 @@ pub const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=5 reboot=t p
 /// - `page_owner=on` stores who allocated a page, where the kernel can.
 pub const TRACK_ALLOCATIONS: &str = "slub_debug=U slab_nomerge page_owner=on";
 
+/// The kernel's own leak detector, which must watch from boot on.
+pub const KMEMLEAK: &str = "kmemleak=on";
+
 /// SELinux alone, which labels files and with which NFS carries labels. It forbids nothing (`enforcing=0`) and reports nothing
 /// (`audit=0`).
 pub const SECURITY_LABELS: &str = "lsm=selinux enforcing=0 audit=0";

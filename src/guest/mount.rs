@@ -9,6 +9,11 @@ use std::os::fd::AsRawFd;
 pub const POINT: &str = "/mnt";
 /// Where a unit mounts the export a second time.
 pub const SECOND: &str = "/run/second";
+/// The server's address.
+pub const ADDRESS: &str = "127.0.0.1";
+/// The same server under another address, for which the kernel makes a client and a connection of their own (nfs_match_client in
+/// fs/nfs/client.c), so that a second mount begins from nothing.
+pub const SECOND_ADDRESS: &str = "127.0.0.2";
 
 /// Brings up `lo`.
 pub fn loopback_up() -> Result<()> {
@@ -26,27 +31,27 @@ pub fn loopback_up() -> Result<()> {
     Ok(())
 }
 
-/// File system type, source and data of an NFS mount of `path` over loopback. The ports are those of the NFS and the
+/// File system type, source and data of an NFS mount of `path` from the server at `address`. The ports are those of the NFS and the
 /// MOUNT program, so that rpcbind need not be asked.
 pub fn arguments(
     version: &str,
-    path: &str,
+    (address, path): (&str, &str),
     [port, mount_port]: [u16; 2],
     rsize_bytes: u32,
     options: &str,
 ) -> (&'static str, String, String) {
-    let mut data = format!("addr=127.0.0.1,vers={version},proto=tcp,port={port},rsize={rsize_bytes}");
+    let mut data = format!("addr={address},vers={version},proto=tcp,port={port},rsize={rsize_bytes}");
     let kind = if version.starts_with('4') {
-        data += ",clientaddr=127.0.0.1";
+        data += &format!(",clientaddr={ADDRESS}");
         "nfs4"
     } else {
-        data += &format!(",nolock,mountproto=tcp,mountvers=3,mountaddr=127.0.0.1,mountport={mount_port}");
+        data += &format!(",nolock,mountproto=tcp,mountvers=3,mountaddr={address},mountport={mount_port}");
         "nfs"
     };
     if !options.is_empty() {
         data += &format!(",{options}");
     }
-    (kind, format!("127.0.0.1:{path}"), data)
+    (kind, format!("{address}:{path}"), data)
 }
 
 /// Mounts on `point`.
@@ -72,7 +77,7 @@ mod tests {
 
     #[test]
     fn version_3_names_the_ports_of_both_programs() {
-        let (kind, source, data) = arguments("3", "/export", [2049, 20048], 1024, "actimeo=0");
+        let (kind, source, data) = arguments("3", (ADDRESS, "/export"), [2049, 20048], 1024, "actimeo=0");
         assert_eq!((kind, source.as_str()), ("nfs", "127.0.0.1:/export"));
         assert_eq!(
             data,
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn version_4_needs_no_mount_program() {
-        let (kind, source, data) = arguments("4.2", "/", [2049, 0], 1024, "");
+        let (kind, source, data) = arguments("4.2", (ADDRESS, "/"), [2049, 0], 1024, "");
         assert_eq!((kind, source.as_str()), ("nfs4", "127.0.0.1:/"));
         assert_eq!(data, "addr=127.0.0.1,vers=4.2,proto=tcp,port=2049,rsize=1024,clientaddr=127.0.0.1");
     }

@@ -65,18 +65,27 @@ impl Served {
         }
     }
 
-    /// Mounts the export on `point`, with further options.
-    pub fn mount(&self, scenario: &Scenario, point: &str, options: &str) -> Result<()> {
-        let v3_of_knfsd = matches!(self, Self::Knfsd) && scenario.mount.version == "3";
-        self.mount_path(scenario, if v3_of_knfsd { EXPORT } else { "/" }, point, options)
+    /// Mounts the export.
+    pub fn mount(&self, scenario: &Scenario) -> Result<()> {
+        self.mount_path(scenario, (mount::ADDRESS, self.exported(scenario)), mount::POINT, "")
+    }
+
+    /// Mounts it once more, as from another server.
+    pub fn mount_again(&self, scenario: &Scenario) -> Result<()> {
+        self.mount_path(scenario, (mount::SECOND_ADDRESS, self.exported(scenario)), mount::SECOND, "nosharecache")
     }
 
     /// Tries to mount a path that is not exported.
-    pub fn mount_what_is_refused(&self, scenario: &Scenario, point: &str) -> Result<()> {
-        self.mount_path(scenario, "/not-exported", point, "nosharecache")
+    pub fn mount_what_is_refused(&self, scenario: &Scenario) -> Result<()> {
+        self.mount_path(scenario, (mount::SECOND_ADDRESS, "/not-exported"), mount::SECOND, "nosharecache")
     }
 
-    fn mount_path(&self, scenario: &Scenario, path: &str, point: &str, options: &str) -> Result<()> {
+    fn exported(&self, scenario: &Scenario) -> &'static str {
+        let v3_of_knfsd = matches!(self, Self::Knfsd) && scenario.mount.version == "3";
+        if v3_of_knfsd { EXPORT } else { "/" }
+    }
+
+    fn mount_path(&self, scenario: &Scenario, from: (&str, &str), point: &str, options: &str) -> Result<()> {
         let ports = match self {
             Self::Synthetic(server) => [server.port(); 2],
             Self::Knfsd => [knfsd::NFS_PORT, knfsd::MOUNT_PORT],
@@ -84,7 +93,7 @@ impl Served {
         let m = &scenario.mount;
         let options = [m.options.as_str(), options];
         let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
-        mount::mount_nfs(point, &mount::arguments(&m.version, path, ports, m.rsize_bytes, &options.join(",")))
+        mount::mount_nfs(point, &mount::arguments(&m.version, from, ports, m.rsize_bytes, &options.join(",")))
     }
 
     /// Fails unless labels of the server's files come over the mount.

@@ -191,7 +191,7 @@ impl Player {
             listed.machine(|| format!("cannot list {}", mount::SECOND))?;
             return mount::unmount(mount::SECOND);
         }
-        self.served.mount(&self.scenario, mount::SECOND, "nosharecache")?;
+        self.served.mount_again(&self.scenario)?;
         self.expected.begin();
         let expected = &mut self.expected;
         let result = self.lister.list(second, |name| expected.see(name));
@@ -211,7 +211,7 @@ impl Player {
                 Err(_) => Ok(()),
             };
         }
-        match self.served.mount_what_is_refused(&self.scenario, mount::SECOND) {
+        match self.served.mount_what_is_refused(&self.scenario) {
             Ok(()) => {
                 let went_through = "a mount that the server was to refuse went through".to_owned();
                 played.broken = played.broken.take().or(Some(went_through));

@@ -72,7 +72,7 @@ impl Worker {
         let before_mount = rest.glance()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;
-        served.mount(&scenario, mount::POINT, "")?;
+        served.mount(&scenario)?;
         steps.done("mount")?;
         if scenario.directory.made == Made::Mount {
             populate::files(Path::new(mount::POINT), &names, entries)?;

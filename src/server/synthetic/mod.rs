@@ -23,10 +23,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `directory` on a free port of the loopback interface.
+    /// Serves `directory` on a free port, under every address that the guest has, which are those of its loopback interface.
     pub fn start(directory: Directory) -> Result<Self> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).machine(|| "cannot listen on the loopback interface".into())?;
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))
+            .machine(|| "cannot listen on the loopback interface".into())?;
         let port = listener.local_addr().machine(|| "cannot tell the server's port".into())?.port();
         let directory = Arc::new(directory);
         let served = directory.clone();

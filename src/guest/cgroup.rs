@@ -39,8 +39,11 @@ impl Workload {
             line.and_then(|n| n.parse().ok()).unwrap_or(0)
         };
         let bytes = read("memory.current")?;
+        // Linux before 5.19 has none.
+        let peak_bytes = read("memory.peak").ok().and_then(|peak| peak.trim().parse().ok());
         Ok(Charged {
             bytes: bytes.trim().parse().unwrap_or(0),
+            peak_bytes,
             slab_bytes: of("slab"),
             file_bytes: of("file"),
             anonymous_bytes: of("anon"),

@@ -128,6 +128,8 @@ pub struct Worked {
 pub struct Charged {
     /// All of it.
     pub bytes: u64,
+    /// The most that it ever was, where the kernel tells.
+    pub peak_bytes: Option<u64>,
     /// Of slab objects.
     pub slab_bytes: u64,
     /// Of page cache.

@@ -1,5 +1,6 @@
 //! What a verdict looks like: as a file, as text on a terminal.
 
+mod beside;
 #[cfg(test)]
 pub(crate) mod example;
 mod finding;

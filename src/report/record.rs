@@ -175,12 +175,18 @@ impl RunRecord {
 /// taking the cgroup away freed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct CgroupRecord {
+    /// All of it at most, since the cgroup was made (memory.peak, Linux 5.19 and later).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
     /// All of it (memory.current).
     pub charged_bytes: u64,
     /// Of slab objects, of page cache, and of the processes' own memory (memory.stat).
     pub slab_bytes: u64,
     pub file_bytes: u64,
     pub anonymous_bytes: u64,
+    /// By how much `slab_bytes` grew in the rounds, both times at rest.
+    #[serde(default)]
+    pub slab_growth_bytes: i64,
     /// Objects that went when the cgroup was taken away, by cache.
     pub freed_by_removal: BTreeMap<String, i64>,
 }
@@ -439,7 +445,7 @@ mod tests {
         let text = include_str!("../../docs/result.md");
         let mut file = crate::report::example::verify();
         file.results[0].console_log = Some("console.log".into());
-        file.results[0].cgroup = Some(CgroupRecord::default());
+        file.results[0].cgroup = Some(CgroupRecord { peak_bytes: Some(0), ..CgroupRecord::default() });
         file.results[0].kmemleak = Some(KmemleakRecord::default());
         file.results[0].rounds.push(Round { dose: 0, samples: BTreeMap::new(), kind: RoundKind::Held, seconds: 0.0 });
         file.results[0].setup = Some(Setup {

@@ -1,7 +1,7 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::record::{CallSite, KmemleakRecord, Outcome, ResultFile, RunRecord, Verdict};
-use super::{number, sentence, table};
+use super::record::{CallSite, Outcome, ResultFile, RunRecord, Verdict};
+use super::{beside, number, sentence, table};
 
 /// Frames of a stack that are shown; the result file has them all.
 const FRAMES: usize = 5;
@@ -50,7 +50,7 @@ pub fn details(record: &RunRecord) -> String {
             text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
         }
     }
-    text += &record.kmemleak.as_ref().map_or(String::new(), kmemleak);
+    text += &beside::of(record);
     for line in record.console_lines.iter().take(CONSOLE_LINES) {
         text += &format!("  | {line}\n");
     }
@@ -91,24 +91,6 @@ fn trust(record: &RunRecord) -> String {
         text += &format!("  not looked for: {}\n", record.not_looked_for.join(", "));
     }
     text
-}
-
-/// What the kernel's own leak detector says of the same run.
-fn kmemleak(reported: &KmemleakRecord) -> String {
-    if !reported.available {
-        return "  kmemleak: this kernel has none (CONFIG_DEBUG_KMEMLEAK)\n".into();
-    }
-    if reported.objects == 0 {
-        return "  kmemleak: reports nothing\n".into();
-    }
-    let mut functions: Vec<_> = reported.objects_by_function.iter().collect();
-    functions.sort_by_key(|(_, objects)| std::cmp::Reverse(**objects));
-    let mut shown: Vec<String> =
-        functions.iter().take(SITES).map(|(function, objects)| format!("{objects} of {function}")).collect();
-    if functions.len() > SITES {
-        shown.push(format!("and of {} more functions", functions.len() - SITES));
-    }
-    format!("  kmemleak: reports {} objects: {}\n", reported.objects, shown.join(", "))
 }
 
 fn call_site(site: &CallSite) -> String {
@@ -199,19 +181,6 @@ Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
             "quick on 6.1 is a crash: the kernel panicked.\n  | Kernel panic - not syncing: made up\n  \
              the guest's console: console.log\n"
         );
-    }
-
-    #[test]
-    fn what_kmemleak_says_stands_beside_the_finding() {
-        let mut record = example::leak();
-        let objects_by_function = [("a", 1), ("b", 30), ("c", 2), ("d", 3)].map(|(f, n)| (f.to_owned(), n)).into();
-        record.kmemleak = Some(KmemleakRecord { available: true, objects: 36, objects_by_function });
-        let line = "  kmemleak: reports 36 objects: 30 of b, 3 of d, 2 of c, and of 1 more functions\n";
-        assert!(details(&record).ends_with(line), "{}", details(&record));
-        record.kmemleak = Some(KmemleakRecord { available: true, ..KmemleakRecord::default() });
-        assert!(details(&record).ends_with("  kmemleak: reports nothing\n"));
-        record.kmemleak = Some(KmemleakRecord::default());
-        assert!(details(&record).ends_with("  kmemleak: this kernel has none (CONFIG_DEBUG_KMEMLEAK)\n"));
     }
 
     #[test]

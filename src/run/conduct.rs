@@ -9,7 +9,7 @@ use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
 use crate::probe::kmemleak::Reported;
 use crate::probe::traces::Site;
-use crate::report::record::{CgroupRecord, KmemleakRecord, RoundKind};
+use crate::report::record::{KmemleakRecord, RoundKind};
 use crate::scenario::Rounds;
 use crate::ui::Task;
 use crate::verdict::doses::Doses;
@@ -39,11 +39,12 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
     let begin = Instant::now();
     let baseline = course.controls(&names)?;
     course.outcome.time("controls", begin);
+    let charged = stage.scenario.cgroup.as_ref().map(|_| course.charged()).transpose()?;
     let begin = Instant::now();
     let last = course.blocks(&baseline, &stage.scenario.rounds, until, options)?;
     course.outcome.time("rounds", begin);
-    let last = match &stage.scenario.cgroup {
-        Some(_) => course.take_cgroup_away(last)?,
+    let last = match charged {
+        Some(before) => course.take_cgroup_away(&before, last)?,
         None => last,
     };
     if options.kmemleak {
@@ -173,24 +174,6 @@ impl Course<'_> {
             control: growth(&between.objects, &after.objects),
         };
         Ok((block, after))
-    }
-
-    /// What is charged to the workload's cgroup, and what taking it away frees; gives the reading after that.
-    fn take_cgroup_away(&mut self, last: Sample) -> Step<Sample> {
-        let charged = match self.ask(&Order::Charged)? {
-            Answer::Charged(charged) => charged,
-            other => return Err(unexpected(&other)),
-        };
-        self.done(&Order::TakeCgroupAway)?;
-        let after = self.settle(RoundKind::Cgroup, 0)?;
-        self.outcome.record.cgroup = Some(CgroupRecord {
-            charged_bytes: charged.bytes,
-            slab_bytes: charged.slab_bytes,
-            file_bytes: charged.file_bytes,
-            anonymous_bytes: charged.anonymous_bytes,
-            freed_by_removal: growth(&after.objects, &last.objects).into_iter().filter(|(_, n)| *n > 0).collect(),
-        });
-        Ok(after)
     }
 
     /// What the kernel's own leak detector reports of all that was done.

@@ -1,0 +1,36 @@
+//! The account of the workload's cgroup: what was charged to it in the rounds, and what taking it away frees.
+
+use super::conduct::{Course, Step};
+use crate::guest::protocol::{Answer, Charged, Order};
+use crate::probe::Sample;
+use crate::report::record::{CgroupRecord, RoundKind};
+use crate::verdict::growth;
+use crate::vm::machine::unexpected;
+
+impl Course<'_> {
+    /// What is charged to it now.
+    pub(super) fn charged(&mut self) -> Step<Charged> {
+        match self.ask(&Order::Charged)? {
+            Answer::Charged(charged) => Ok(charged),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Notes what is charged to it, `before` being what was charged before the rounds, and takes it away; gives the reading
+    /// after that.
+    pub(super) fn take_cgroup_away(&mut self, before: &Charged, last: Sample) -> Step<Sample> {
+        let charged = self.charged()?;
+        self.done(&Order::TakeCgroupAway)?;
+        let after = self.settle(RoundKind::Cgroup, 0)?;
+        self.outcome.record.cgroup = Some(CgroupRecord {
+            peak_bytes: charged.peak_bytes,
+            charged_bytes: charged.bytes,
+            slab_bytes: charged.slab_bytes,
+            file_bytes: charged.file_bytes,
+            anonymous_bytes: charged.anonymous_bytes,
+            slab_growth_bytes: charged.slab_bytes as i64 - before.slab_bytes as i64,
+            freed_by_removal: growth(&after.objects, &last.objects).into_iter().filter(|(_, n)| *n > 0).collect(),
+        });
+        Ok(after)
+    }
+}

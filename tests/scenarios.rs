@@ -6,6 +6,8 @@
 
 #[path = "scenarios/bad_luck.rs"]
 mod bad_luck;
+#[path = "scenarios/blind.rs"]
+mod blind;
 #[path = "scenarios/case.rs"]
 mod case;
 #[path = "scenarios/kernels.rs"]
@@ -35,8 +37,8 @@ fn main() -> ExitCode {
     let kernels = Arc::new(OnceLock::new());
     let mut needed = BTreeSet::new();
     let mut trials = Vec::new();
-    for case in [model(), verdicts::cases(), bad_luck::cases(), signals::cases(), score::cases()].into_iter().flatten()
-    {
+    let cases = [model(), verdicts::cases(), bad_luck::cases(), blind::cases(), signals::cases(), score::cases()];
+    for case in cases.into_iter().flatten() {
         let specs = case.specs();
         let trial = case.trial(kernels.clone());
         if !arguments.is_filtered_out(&trial) {

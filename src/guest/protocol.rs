@@ -1,6 +1,7 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
 use crate::probe::Sample;
+use crate::probe::hold::Held;
 use crate::probe::kmemleak::Reported;
 use crate::probe::mountstats::Rpcs;
 use crate::probe::traces::Site;
@@ -27,7 +28,7 @@ pub enum Order {
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
     /// Make one plain cold listing of the NFS mount, whatever the scenario's unit is: its names are to be in the cache.
     ListPlainly,
-    /// Hold the objects of the positive control.
+    /// Hold memory of every kind as a positive control.
     Hold,
     /// Let them go.
     Release,
@@ -80,7 +81,9 @@ pub enum Answer {
     Charged(Charged),
     /// A round is over.
     Worked(Worked),
-    /// The control is held or let go.
+    /// The controls are held.
+    Held(Held),
+    /// It is done.
     Done,
     /// Counters.
     Sample {

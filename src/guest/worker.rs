@@ -112,11 +112,13 @@ impl Worker {
             }
             Order::ListPlainly => Answer::Worked(self.list_plainly()?),
             Order::Hold => {
-                self.hold = Some(Hold::new()?);
-                Answer::Done
+                let (hold, held) = Hold::new(self.rest.counters().slabs())?;
+                self.hold = Some(hold);
+                Answer::Held(held)
             }
             Order::Release => {
                 self.hold = None;
+                self.rest.wait_for_frees()?;
                 Answer::Done
             }
             Order::Glance => Answer::Sample { sample: self.rest.glance()?, settled_seconds: None },
@@ -144,7 +146,10 @@ impl Worker {
             Order::Slabinfo => Answer::Slabinfo { objects: slabinfo::read()? },
             Order::Kmemleak => Answer::Kmemleak { reported: kmemleak::scan()? },
             Order::Unmount => {
+                // What the kernel complains of comes between the two, and so does through if they do.
+                files::say_on_console();
                 mount::unmount(mount::POINT)?;
+                files::say_on_console();
                 Answer::Done
             }
             Order::Finish => Answer::Bye,

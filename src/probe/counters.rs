@@ -28,12 +28,12 @@ impl Counters {
         &self.slabs
     }
 
-    /// Sources that this kernel does not have.
+    /// Sources that this kernel does not have, or, as per-CPU memory in pages, that no control can show to work.
     pub fn missing(&self) -> Vec<String> {
         let sources = [
             (pages::COUNTER, self.pages.is_some()),
             (vmalloc::COUNTER, self.vmalloc.is_some()),
-            (percpu::COUNTER, self.percpu.is_some()),
+            (percpu::COUNTER, self.percpu.as_ref().is_some_and(Percpu::is_exact)),
         ];
         sources.into_iter().filter(|(_, there)| !there).map(|(name, _)| name.to_owned()).collect()
     }

@@ -26,6 +26,11 @@ impl Percpu {
         exact.filter(works).or_else(|| pages().filter(works))
     }
 
+    /// Whether it is allocations that are counted, so that a few are seen.
+    pub fn is_exact(&self) -> bool {
+        self.per_object == 1
+    }
+
     /// Allocations, or pages where the kernel does not count allocations.
     pub fn read(&self) -> Result<Option<i64>> {
         let text = read_all(&self.file).machine(|| "cannot read how much per-CPU memory there is".into())?;

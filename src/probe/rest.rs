@@ -72,6 +72,13 @@ impl Rest {
         self.counters.read()
     }
 
+    /// Waits for what is freed after a grace period, and for what a worker frees then, as socket filters are.
+    pub fn wait_for_frees(&self) -> Result<()> {
+        self.wait_for_grace_period()?;
+        std::thread::sleep(IDLE);
+        Ok(())
+    }
+
     /// Readings until two of them, some 0.3 s apart, agree in every counter.
     pub fn settle(&self) -> Result<Rested> {
         let begin = Instant::now();

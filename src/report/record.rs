@@ -251,9 +251,9 @@ impl Verdict {
 }
 
 /// Whether the probe and the workload did what they are there for.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Controls {
-    /// Kernel objects that the guest held on purpose for one round.
+    /// Open files that the guest held on purpose for one round.
     pub held: i64,
     /// Those of them that the probe saw.
     pub seen: i64,
@@ -266,6 +266,23 @@ pub struct Controls {
     /// Those of them that dropping the caches removed.
     #[serde(default)]
     pub names_removed: i64,
+    /// One or more for each source that there is.
+    #[serde(default)]
+    pub sources: Vec<SourceControl>,
+}
+
+/// Something that the guest held on purpose, to show that a source sees it come and go.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SourceControl {
+    pub source: Source,
+    /// Where it was looked for: a counter, a function that must be named as a call site, or the console.
+    pub name: String,
+    /// How much of it there was.
+    pub held: i64,
+    /// How much of it was seen to come and to go again.
+    pub seen: i64,
+    /// How much of it was seen after it had been let go.
+    pub left: i64,
 }
 
 /// One reading of all counters at rest, and what was done before it.

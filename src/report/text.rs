@@ -1,6 +1,6 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::record::{CallSite, Outcome, ResultFile, RunRecord, Verdict};
+use super::record::{CallSite, Outcome, ResultFile, RunRecord, SourceControl, Verdict};
 use super::{beside, number, sentence, table};
 
 /// Frames of a stack that are shown; the result file has them all.
@@ -9,6 +9,8 @@ const FRAMES: usize = 5;
 const SITES: usize = 3;
 /// Lines of the console that are shown; the log has them all.
 const CONSOLE_LINES: usize = 12;
+/// What is left of a control is told from this part of it on; less is what the kernel keeps of doing things for the first time.
+const UNTOLD_PART: i64 = 16;
 
 /// The whole text of a result file.
 pub fn of(file: &ResultFile) -> String {
@@ -82,15 +84,24 @@ fn trust(record: &RunRecord) -> String {
     if c.held == 0 {
         return String::new();
     }
+    let sources: Vec<String> = c.sources.iter().map(control).collect();
+    // Older files have but this one.
+    let objects = if sources.is_empty() { format!("{} of {} objects", c.seen, c.held) } else { sources.join(", ") };
     let mut text = format!(
-        "  controls: {} of {} objects held on purpose were seen, {} after their release; of the names in the cache \
-         {} were seen and {} dropped\n",
-        c.seen, c.held, c.left, c.names_cached, c.names_removed
+        "  controls: held on purpose and seen were {objects}; of the names in the cache {} were seen and {} dropped\n",
+        c.names_cached, c.names_removed
     );
     if !record.not_looked_for.is_empty() {
         text += &format!("  not looked for: {}\n", record.not_looked_for.join(", "));
     }
     text
+}
+
+fn control(control: &SourceControl) -> String {
+    let SourceControl { name, held, seen, left, .. } = control;
+    let little = left.abs() <= held / UNTOLD_PART;
+    let left = if little { String::new() } else { format!(" ({left} after the release)") };
+    format!("{seen} of {held} {name}{left}")
 }
 
 fn call_site(site: &CallSite) -> String {
@@ -144,8 +155,8 @@ quick                  leak                           clean
 6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, allocated in \
 nfs_readdir_page_array_append; not freed within 2.0 s; survives unmount.
   63 x listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
-  controls: 512 of 512 objects held on purpose were seen, 0 after their release; of the names in the cache 150 were \
-seen and 150 dropped
+  controls: held on purpose and seen were 584 of 584 filp, 512 of 512 eventfd, 2 of 2 console; of the names in the \
+cache 150 were seen and 150 dropped
   not looked for: pages, vmalloc, percpu
   25.0 kmalloc-256 objects per listing (24.8 to 25.2):
      100 %  nfs_readdir_page_array_append
@@ -158,13 +169,25 @@ seen and 150 dropped
 
 6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry).
   63 x listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS
-  controls: 512 of 512 objects held on purpose were seen, 0 after their release; of the names in the cache 150 were \
-seen and 150 dropped
+  controls: held on purpose and seen were 584 of 584 filp, 512 of 512 eventfd, 2 of 2 console; of the names in the \
+cache 150 were seen and 150 dropped
   not looked for: pages, vmalloc, percpu
 
 Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
 ";
         assert_eq!(of(&example::verify()), expected);
+    }
+
+    #[test]
+    fn what_stays_of_a_control_is_told_and_a_file_without_sources_is_read() {
+        let mut record = example::clean();
+        record.controls.sources.truncate(1);
+        record.controls.sources[0].left = 36;
+        assert!(details(&record).contains("seen were 584 of 584 filp; of the names"));
+        record.controls.sources[0].left = 37;
+        assert!(details(&record).contains("seen were 584 of 584 filp (37 after the release); of the names"));
+        record.controls.sources.clear();
+        assert!(details(&record).contains("seen were 584 of 584 objects; of the names"));
     }
 
     #[test]

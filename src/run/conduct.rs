@@ -3,12 +3,13 @@
 
 use super::record::{Outcome, Reading};
 use super::stage::Stage;
-use super::{Options, Until, names_control};
+use super::{Options, Until, controls, names_control};
 use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
-use crate::probe::Sample;
+use crate::probe::hold::Held;
 use crate::probe::kmemleak::Reported;
 use crate::probe::traces::Site;
+use crate::probe::{Sample, percpu, vmalloc};
 use crate::report::record::{KmemleakRecord, RoundKind};
 use crate::scenario::Rounds;
 use crate::ui::Task;
@@ -54,6 +55,7 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
     course.unmount(&baseline, last, options)?;
     let console = course.vm.finish()?;
     outcome.complaints = console.unmount_complaints().to_vec();
+    outcome.record.controls.sources.push(controls::console(console.times_heard()));
     outcome.time("unmount and end", begin);
     Ok(())
 }
@@ -98,20 +100,39 @@ impl Course<'_> {
         }
     }
 
-    /// Both positive controls, around the warm-up; gives the first reading that counts.
+    /// All positive controls, around the warm-up; gives the first reading that counts.
     fn controls(&mut self, names: &[String]) -> Step<Sample> {
         self.task.note("controls");
         let before = self.glance()?;
-        self.done(&Order::Hold)?;
+        let held = self.hold()?;
         self.work(WARM_UP, 0, Some(0.0))?;
         self.list_plainly()?;
         let cached = names_control::count(&self.sites(names)?);
-        let held = self.glance()?;
+        let sites = self.sites(&held.eventfd_caches)?;
+        let meanwhile = self.glance()?;
         self.done(&Order::Release)?;
         let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
         let kept = names_control::count(&self.sites(names)?);
-        self.outcome.controls(&before, &held, &baseline, cached, cached - kept);
+        let missing = &self.outcome.record.not_looked_for;
+        let readings = controls::Readings { held, missing, samples: [&before, &meanwhile, &baseline], sites: &sites };
+        let sources = readings.controls();
+        self.outcome.controls(sources, cached, cached - kept);
         Ok(baseline)
+    }
+
+    /// Has the guest hold what the controls need; without filters nothing shows that two sources work.
+    fn hold(&mut self) -> Step<Held> {
+        let held = match self.ask(&Order::Hold)? {
+            Answer::Held(held) => held,
+            other => return Err(unexpected(&other)),
+        };
+        let not_looked_for = &mut self.outcome.record.not_looked_for;
+        for source in [vmalloc::COUNTER, percpu::COUNTER] {
+            if held.filters.is_none() && !not_looked_for.iter().any(|missing| missing == source) {
+                not_looked_for.push(source.to_owned());
+            }
+        }
+        Ok(held)
     }
 
     /// Blocks until they decide or the last look is over; gives the last reading.

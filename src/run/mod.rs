@@ -3,6 +3,7 @@
 mod cgroup;
 pub mod compare;
 mod conduct;
+mod controls;
 mod explained;
 mod left;
 mod names_control;

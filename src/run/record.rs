@@ -6,11 +6,11 @@ use super::left::Left;
 use super::prove::Proof;
 use crate::guest::protocol::Worked;
 use crate::kernel::Kernel;
+use crate::probe::Sample;
 use crate::probe::traces::Site;
-use crate::probe::{Sample, hold};
 use crate::report::record::{
     Bounds, CallSite, Controls, CounterBound, Finding, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup, Source,
-    Timing, Verdict,
+    SourceControl, Timing, Verdict,
 };
 use crate::report::sentence;
 use crate::scenario::{Scenario, ServerKind};
@@ -22,8 +22,6 @@ use crate::vm::qemu::Accelerator;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The control's objects may be off by the noise of a counter at rest.
-const CONTROL_NOISE_OBJECTS: i64 = 2;
 const PAGE_BYTES: u64 = 4096;
 /// Share of what its rate promises that a leak must have grown by in a further round.
 const GOES_ON: f64 = 0.8;
@@ -143,16 +141,11 @@ impl Outcome {
         self.readings.push(reading);
     }
 
-    /// The positive controls: readings of the held objects, and names at their call site before and after rest.
-    pub fn controls(&mut self, before: &Sample, held: &Sample, after: &Sample, cached: i64, removed: i64) {
-        let of = |sample: &Sample| sample.objects.get(hold::CACHE).copied().unwrap_or(0);
-        self.record.controls = Controls {
-            held: hold::HELD as i64,
-            seen: of(held) - of(before),
-            left: of(after) - of(before),
-            names_cached: cached,
-            names_removed: removed,
-        };
+    /// The positive controls: what was held of each source, the open files first, and names at their call site before and
+    /// after rest.
+    pub fn controls(&mut self, sources: Vec<SourceControl>, names_cached: i64, names_removed: i64) {
+        let SourceControl { held, seen, left, .. } = sources[0];
+        self.record.controls = Controls { held, seen, left, names_cached, names_removed, sources };
     }
 
     /// Whether something has been found to grow.
@@ -170,9 +163,11 @@ impl Outcome {
 
     /// The record of a crash; memory that ran out after rounds which already decide is the leak itself.
     pub fn crashed(mut self, kind: &str, sentence: String) -> RunRecord {
-        if kind == "out of memory" && self.grows() && self.record.controls_seen().is_ok() {
+        let findings = self.findings();
+        let trusted = findings.iter().any(|f| self.record.controls.trust(f.source));
+        if kind == "out of memory" && self.grows() && trusted && self.record.controls_seen().is_ok() {
             self.fill();
-            self.record.findings = self.findings();
+            self.record.findings = findings;
             self.record.verdict = Verdict::Leak;
             let leak = sentence::of(&self.record);
             self.record.reason = format!("{} Then {sentence}", leak);
@@ -202,10 +197,13 @@ impl Outcome {
         if let Err(missed) = self.record.controls_seen() {
             return (Verdict::Undecided, Some(missed));
         }
-        let leaks = |f: &Finding| f.survives_unmount || self.strict;
-        let leaks = self.record.findings.iter().any(leaks);
-        if leaks {
+        let controls = &self.record.controls;
+        let leaks = |f: &Finding| (f.survives_unmount || self.strict) && controls.trust(f.source);
+        if self.record.findings.iter().any(leaks) {
             return (Verdict::Leak, None);
+        }
+        if let Some(missed) = controls.missed() {
+            return (Verdict::Undecided, Some(missed));
         }
         // Names that dropping the caches leaves behind are also what a leak of names looks like.
         if let Err(missed) = self.record.names_seen() {
@@ -344,19 +342,15 @@ impl RunRecord {
             return Ok(());
         }
         Err(format!(
-            "the control failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
+            "the control of call sites failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
             c.names_cached, c.names_removed
         ))
     }
 
     /// Whether this run has proven that it would have seen a leak; if not, what was missed.
     fn controls_seen(&self) -> Result<(), String> {
-        let c = &self.controls;
-        if (c.seen - c.held).abs() > CONTROL_NOISE_OBJECTS || c.left.abs() > CONTROL_NOISE_OBJECTS {
-            return Err(format!(
-                "the control failed: of {} objects held on purpose the probe saw {}, and {} after their release",
-                c.held, c.seen, c.left
-            ));
+        if !self.controls.trust(Source::Slab) {
+            return Err(self.controls.missed().unwrap_or_default());
         }
         if self.refused_mounts > 0 && self.refused_mounts >= self.listings {
             // Units that mount in vain list nothing.

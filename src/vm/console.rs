@@ -29,6 +29,11 @@ const UNMOUNT: [(&str, &str); 3] = [
     ("Objects remaining in", "Objects remaining"),
 ];
 
+/// What the guest says on its console before and after it unmounts, to show that what the kernel says in between is heard.
+pub const SAID: &str = "dirleak is heard";
+/// How often it says so.
+pub const TIMES_SAID: i64 = 2;
+
 /// Lines after the first of a trouble that are kept to show it.
 const SHOWN_LINES: usize = 40;
 
@@ -40,6 +45,7 @@ pub struct Console {
     bytes: u64,
     trouble: Option<Trouble>,
     unmount: Vec<Complaint>,
+    times_heard: i64,
 }
 
 /// The kernel is lost.
@@ -63,7 +69,15 @@ pub struct Complaint {
 impl Console {
     /// Follows the log at `path`, which need not exist yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: None, partial: Vec::new(), bytes: 0, trouble: None, unmount: Vec::new() }
+        Self {
+            path: path.to_owned(),
+            file: None,
+            partial: Vec::new(),
+            bytes: 0,
+            trouble: None,
+            unmount: Vec::new(),
+            times_heard: 0,
+        }
     }
 
     /// Reads what is new.
@@ -89,7 +103,9 @@ impl Console {
             }
             return;
         }
-        if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
+        if line.ends_with(SAID) {
+            self.times_heard += 1;
+        } else if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
             self.unmount.push(Complaint { kind, line: line.to_owned() });
         } else if let Some((_, kind)) = TROUBLES.iter().find(|(text, _)| line.contains(text)) {
             self.trouble = Some(Trouble { kind, lines: vec![line.to_owned()] });
@@ -109,6 +125,11 @@ impl Console {
     /// All complaints at unmount.
     pub fn unmount_complaints(&self) -> &[Complaint] {
         &self.unmount
+    }
+
+    /// How often the guest was heard to say what it says around unmount.
+    pub fn times_heard(&self) -> i64 {
+        self.times_heard
     }
 
     /// The log.
@@ -159,6 +180,13 @@ mod tests {
         assert_eq!(console.trouble(), None);
         let kinds: Vec<_> = console.unmount_complaints().iter().map(|c| c.kind).collect();
         assert_eq!(kinds, ["Dentry still in use", "Busy inodes after unmount", "Objects remaining"]);
+    }
+
+    #[test]
+    fn what_the_guest_says_is_counted_and_is_no_complaint() {
+        let (console, _file) = console("dirleak is heard\n[    1.0] dirleak is heard\nno dirleak is heard here\n");
+        assert_eq!(console.times_heard(), 2);
+        assert_eq!(console.unmount_complaints(), []);
     }
 
     #[test]

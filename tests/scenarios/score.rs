@@ -79,6 +79,9 @@ fn clean(scenario: &str) -> Trialled {
     let (units, complete) = (record.listings, record.complete_listings);
     seen.must(units > 0 && complete == units, || format!("{complete} of {units} units were complete"))?;
     seen.must(record.not_looked_for.is_empty(), || format!("sources are missing: {:?}", record.not_looked_for))?;
-    let charged = record.cgroup.as_ref().is_none_or(|cgroup| cgroup.peak_bytes >= Some(cgroup.charged_bytes) && cgroup.slab_bytes > 0);
+    let charged = record
+        .cgroup
+        .as_ref()
+        .is_none_or(|cgroup| cgroup.peak_bytes >= Some(cgroup.charged_bytes) && cgroup.slab_bytes > 0);
     seen.must(charged, || format!("nothing was charged to the cgroup: {:?}", record.cgroup))
 }

@@ -1,0 +1,243 @@
+//! The positive controls: whether each source saw what the guest held on purpose, and saw it go.
+
+use crate::probe::hold::{self, EVENTFD, Held, OWNED_PAGES, PIPE_WRITE};
+use crate::probe::traces::Site;
+use crate::probe::{Sample, pages, percpu, vmalloc};
+use crate::report::record::{Controls, Source, SourceControl};
+use crate::vm::console;
+use std::collections::BTreeMap;
+
+/// Objects may be off by the noise of a cache at rest.
+const OBJECTS_NOISE: i64 = 2;
+/// Other counters may be off by this part of what is held: between the readings the kernel also does things for the first time,
+/// and keeps pages, areas and per-CPU memory of them.
+const NOISE_PART: i64 = 16;
+
+/// The name of the control that is neither a counter nor a call site.
+const CONSOLE: &str = "console";
+
+/// Call sites by counter.
+pub type Sites = BTreeMap<String, Vec<Site>>;
+
+/// What was held, and what was read before, meanwhile and afterwards.
+pub struct Readings<'a> {
+    pub held: Held,
+    /// Sources that this kernel does not have.
+    pub missing: &'a [String],
+    /// Before, meanwhile and afterwards.
+    pub samples: [&'a Sample; 3],
+    /// Of the classes that grew, meanwhile.
+    pub sites: &'a Sites,
+}
+
+impl Readings<'_> {
+    /// One control for each source that there is.
+    pub fn controls(&self) -> Vec<SourceControl> {
+        let held = &self.held;
+        let mut controls = vec![self.counter(Source::Slab, hold::CACHE, held.files), self.eventfds()];
+        if self.there(pages::COUNTER) {
+            controls.push(self.counter(Source::Pages, pages::COUNTER, held.pages));
+        }
+        controls.extend(held.pages_owned.map(|seen| site(Source::Pages, PIPE_WRITE, OWNED_PAGES, seen)));
+        for (source, name) in [(Source::Vmalloc, vmalloc::COUNTER), (Source::Percpu, percpu::COUNTER)] {
+            if let Some(filters) = held.filters.filter(|_| self.there(name)) {
+                controls.push(self.multiple(self.counter(source, name, filters)));
+            }
+        }
+        controls
+    }
+
+    fn there(&self, counter: &str) -> bool {
+        !self.missing.iter().any(|missing| missing == counter)
+    }
+
+    fn counter(&self, source: Source, name: &str, held: i64) -> SourceControl {
+        let [before, meanwhile, after] = self.samples.map(|sample| sample.objects.get(name).copied().unwrap_or(0));
+        // What came for good while it was held is not what was held.
+        let seen = (meanwhile - before).min(meanwhile - after);
+        SourceControl { source, name: name.into(), held, seen, left: after - before }
+    }
+
+    /// A filter is one or more areas and allocations, which depends on the kernel, but always the same number.
+    fn multiple(&self, control: SourceControl) -> SourceControl {
+        let each = (control.seen + control.held / 2) / control.held;
+        SourceControl { held: control.held * each.max(1), ..control }
+    }
+
+    /// The objects of eventfds at their call site.
+    fn eventfds(&self) -> SourceControl {
+        let sites = self.sites.values().flatten().filter(|site| site.function.contains(EVENTFD));
+        site(Source::Slab, EVENTFD, self.held.eventfds, sites.map(|site| site.objects).sum())
+    }
+}
+
+/// What was seen at a call site. That it goes is seen by the counter.
+fn site(source: Source, name: &str, held: i64, seen: i64) -> SourceControl {
+    SourceControl { source, name: name.into(), held, seen, left: 0 }
+}
+
+/// The control of what is read from the console.
+pub fn console(times_heard: i64) -> SourceControl {
+    let held = console::TIMES_SAID;
+    SourceControl { source: Source::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0 }
+}
+
+impl SourceControl {
+    /// Whether it is a counter that was looked at, and not a call site or the console.
+    fn counts(&self) -> bool {
+        ![EVENTFD, PIPE_WRITE, CONSOLE].contains(&self.name.as_str())
+    }
+
+    fn missed(&self) -> bool {
+        let noise = match self.source {
+            Source::Unmount => 0,
+            Source::Slab => OBJECTS_NOISE,
+            _ => self.held / NOISE_PART,
+        };
+        (self.seen - self.held).abs() > noise || self.left.abs() > noise
+    }
+
+    fn sentence(&self) -> String {
+        let Self { name, held, seen, left, .. } = self;
+        let (source, things) = match self.source {
+            Source::Unmount => {
+                return format!(
+                    "the control of unmount failed: of {held} lines that the guest printed {seen} were seen on its console, where \
+                     the kernel's complaints would be"
+                );
+            }
+            Source::Slab => ("slab", "objects"),
+            Source::Pages => ("pages", "pages"),
+            Source::Vmalloc => ("vmalloc", "areas"),
+            Source::Percpu => ("percpu", "allocations"),
+        };
+        let seen = format!("the control of {source} failed: of {held} {things} held on purpose the probe saw {seen}");
+        if self.counts() {
+            format!("{seen} in {name}, and {left} after their release")
+        } else {
+            format!("{seen} at the call site {name}")
+        }
+    }
+}
+
+impl Controls {
+    /// What the controls of the sources missed, in a sentence; `None` if nothing.
+    pub(super) fn missed(&self) -> Option<String> {
+        let missed: Vec<_> = self.sources.iter().filter(|c| c.missed()).map(SourceControl::sentence).collect();
+        (!missed.is_empty()).then(|| missed.join("; "))
+    }
+
+    /// Whether a source was shown to count what it is there for. A call site that was missed takes nothing from the numbers.
+    pub(super) fn trust(&self, source: Source) -> bool {
+        !self.sources.iter().any(|c| c.source == source && c.counts() && c.missed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held() -> Held {
+        let eventfd_caches = vec!["kmalloc-64".to_owned()];
+        Held { files: 584, eventfds: 512, eventfd_caches, pages: 512, pages_owned: Some(64), filters: Some(64) }
+    }
+
+    fn sample(files: i64, class: i64, pages: i64, areas: i64, percpu: i64) -> Sample {
+        let counters =
+            [("filp", files), ("kmalloc-64", class), ("pages", pages), ("vmalloc", areas), ("percpu", percpu)];
+        Sample { objects: counters.map(|(name, n)| (name.to_owned(), n)).into() }
+    }
+
+    fn sites(objects: i64) -> Sites {
+        [("kmalloc-64".to_owned(), vec![Site { function: "do_eventfd".into(), stack: Vec::new(), objects }])].into()
+    }
+
+    fn controls(meanwhile: &Sample, missing: &[String], held: Held) -> Controls {
+        named(meanwhile, &sites(512), missing, held)
+    }
+
+    fn named(meanwhile: &Sample, sites: &Sites, missing: &[String], held: Held) -> Controls {
+        let (before, after) = (sample(100, 900, 5000, 20, 300), sample(100, 901, 5008, 20, 300));
+        let readings = Readings { held, missing, samples: [&before, meanwhile, &after], sites };
+        Controls { sources: readings.controls(), ..Controls::default() }
+    }
+
+    #[test]
+    fn what_was_held_and_went_was_seen() {
+        let controls = controls(&sample(684, 1420, 5516, 84, 428), &[], held());
+        assert_eq!(controls.missed(), None);
+        let names: Vec<_> = controls.sources.iter().map(|c| (c.name.as_str(), c.held, c.seen, c.left)).collect();
+        assert_eq!(
+            names,
+            [
+                ("filp", 584, 584, 0),
+                ("eventfd", 512, 512, 0),
+                ("pages", 512, 508, 8),
+                ("pipe_write", 64, 64, 0),
+                ("vmalloc", 64, 64, 0),
+                ("percpu", 128, 128, 0)
+            ]
+        );
+    }
+
+    #[test]
+    fn each_source_that_sees_nothing_is_named_and_only_its_findings_are_not_trusted() {
+        for (frozen, source, place) in [
+            (sample(100, 1420, 5516, 84, 428), Source::Slab, "slab failed: of 584 objects"),
+            (sample(684, 1420, 5000, 84, 428), Source::Pages, "pages failed: of 512 pages"),
+            (sample(684, 1420, 5516, 20, 428), Source::Vmalloc, "vmalloc failed: of 64 areas"),
+            (sample(684, 1420, 5516, 84, 300), Source::Percpu, "percpu failed: of 64 allocations"),
+        ] {
+            let controls = controls(&frozen, &[], held());
+            let sentence = controls.missed().unwrap();
+            assert!(sentence.contains(place), "{sentence}");
+            assert!(!sentence.contains(';'), "{sentence}");
+            for other in [Source::Slab, Source::Pages, Source::Vmalloc, Source::Percpu, Source::Unmount] {
+                assert_eq!(controls.trust(other), other != source);
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_site_that_is_missed_is_named_and_takes_nothing_from_the_numbers() {
+        let good = sample(684, 1420, 5516, 84, 428);
+        for (slabs, pages_owned, place) in [
+            (
+                512,
+                Some(9),
+                Some("of pages failed: of 64 pages held on purpose the probe saw 9 at the call site pipe_write"),
+            ),
+            (
+                0,
+                Some(64),
+                Some("of slab failed: of 512 objects held on purpose the probe saw 0 at the call site eventfd"),
+            ),
+            (512, None, None),
+        ] {
+            let controls = named(&good, &sites(slabs), &[], Held { pages_owned, ..held() });
+            match (controls.missed(), place) {
+                (Some(sentence), Some(place)) => assert!(sentence.contains(place), "{sentence}"),
+                (missed, place) => assert_eq!(missed.as_deref(), place),
+            }
+            assert!(controls.trust(Source::Slab) && controls.trust(Source::Pages));
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_there_must_be_in_the_samples_and_one_that_is_missing_has_no_control() {
+        let mut without = sample(684, 1420, 5516, 84, 428);
+        without.objects.remove(pages::COUNTER);
+        assert!(controls(&without, &[], held()).missed().unwrap().contains("pages"));
+        let missing = [pages::COUNTER.to_owned()];
+        let controls = controls(&without, &missing, Held { filters: None, ..held() });
+        assert_eq!(controls.missed(), None);
+        assert_eq!(controls.sources.len(), 3, "{:?}", controls.sources);
+    }
+
+    #[test]
+    fn a_console_must_be_heard_each_time() {
+        let heard = |times| Controls { sources: vec![console(times)], ..Controls::default() }.missed();
+        assert_eq!(heard(2), None);
+        assert!(heard(1).unwrap().contains("of unmount failed: of 2 lines that the guest printed 1 were seen"));
+    }
+}

@@ -41,6 +41,9 @@ pub struct Measure {
     /// Have the kernel's own leak detector watch and scan at the end, and show what it reports beside the findings.
     #[arg(long)]
     pub kmemleak: bool,
+    /// Boot without slub_debug and page_owner, as distributions do; call sites then come from tracepoints.
+    #[arg(long)]
+    pub stock: bool,
     /// End a guest that takes longer than this.
     #[arg(long, value_name = "SECONDS", default_value_t = 900.0, value_parser = positive)]
     pub timeout: f64,
@@ -83,6 +86,7 @@ impl Measure {
             settle: Duration::from_secs_f64(self.settle),
             strict: self.strict,
             kmemleak: self.kmemleak,
+            stock: self.stock,
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),

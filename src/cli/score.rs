@@ -66,7 +66,7 @@ enum Trial {
 }
 
 enum Tried {
-    Patch(Row),
+    Patch(Box<Row>),
     Clean(CleanRun),
 }
 
@@ -90,7 +90,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
     for tried in side_by_side(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
         match tried {
-            Tried::Patch(row) => score.rows.push(row),
+            Tried::Patch(row) => score.rows.push(*row),
             Tried::Clean(run) => score.clean.push(run),
         }
     }
@@ -176,7 +176,7 @@ impl Trial {
                 let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
                 let record = run::run(&job)?;
                 let others = if *compared { Some(compare(&job, COMPARED_UNITS)?) } else { None };
-                Ok(Tried::Patch(Row::new(header, &record, others)))
+                Ok(Tried::Patch(Box::new(Row::new(header, &record, others))))
             }
             Self::Clean { kernel, scenario, seed } => {
                 let options = run::Options { seed: *seed, ..run::Options::default() };

@@ -1,6 +1,7 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
 use crate::probe::Sample;
+use crate::probe::counters::SiteSource;
 use crate::probe::hold::Held;
 use crate::probe::kmemleak::Reported;
 use crate::probe::mountstats::Rpcs;
@@ -42,9 +43,11 @@ pub enum Order {
     Charged,
     /// Take the workload's cgroup away.
     TakeCgroupAway,
-    /// Begin to trace per-CPU allocations.
-    TraceBegin,
-    /// End that, and tell who allocated what was not freed.
+    /// Begin to trace who allocates and frees what these counters count, with the stacks of allocations if `stacks`.
+    TraceBegin { counters: Vec<String>, stacks: bool },
+    /// Tell who has since allocated what is not freed yet.
+    Traced,
+    /// The same, and end tracing.
     TraceEnd,
     /// Read active objects by the plain recipe.
     Slabinfo,
@@ -76,6 +79,8 @@ pub enum Answer {
         before_mount: Sample,
         /// Who had then allocated what a mount is made of, by cache.
         sites_before_mount: BTreeMap<String, Vec<Site>>,
+        /// How the kernel tells who allocated an object.
+        site_source: SiteSource,
     },
     /// What is charged to the workload's cgroup.
     Charged(Charged),
@@ -93,6 +98,8 @@ pub enum Answer {
     },
     /// Call sites by counter; a counter that the kernel does not track is missing.
     Sites { sites: BTreeMap<String, Vec<Site>> },
+    /// Call sites by counter of what was allocated since tracing began; `None` if that cannot be told.
+    Traced { sites: Option<BTreeMap<String, Vec<Site>>> },
     /// Active objects by cache.
     Slabinfo { objects: BTreeMap<String, i64> },
     /// What kmemleak reports; `None` if the kernel has none.

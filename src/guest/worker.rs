@@ -11,11 +11,10 @@ use crate::probe::Sample;
 use crate::probe::counters::Counters;
 use crate::probe::hold::Hold;
 use crate::probe::mountstats::{self, Rpcs};
-use crate::probe::percpu_trace::Tracing;
 use crate::probe::rest::Rest;
-use crate::probe::{kmemleak, percpu, slabinfo};
-
+use crate::probe::trace::{Extent, Tracing, Wanted};
 use crate::probe::traces::Site;
+use crate::probe::{kmemleak, slabinfo};
 use crate::scenario::Made;
 use crate::workload::check::Expected;
 use crate::workload::listing::Lister;
@@ -101,6 +100,7 @@ impl Worker {
             missing_sources: self.rest.counters().missing(),
             before_mount: self.before_mount.clone(),
             sites_before_mount: self.sites_before_mount.clone(),
+            site_source: self.rest.counters().site_source(),
         }
     }
 
@@ -135,13 +135,20 @@ impl Worker {
                 self.workload.take().map_or(Ok(()), Workload::take_away)?;
                 Answer::Done
             }
-            Order::TraceBegin => {
-                self.tracing = Tracing::begin();
+            Order::TraceBegin { counters, stacks } => {
+                self.tracing = None;
+                let wanted = Wanted::new(&counters, &self.rest.counters().slabs().layouts());
+                self.tracing =
+                    Tracing::begin(wanted, Extent { entries: self.player.scenario.directory.entries, stacks });
                 Answer::Done
             }
+            Order::Traced => {
+                let sites = self.tracing.as_mut().map(Tracing::sites).transpose()?.flatten();
+                Answer::Traced { sites }
+            }
             Order::TraceEnd => {
-                let traced = self.tracing.take().map(Tracing::end).transpose()?.flatten();
-                Answer::Sites { sites: traced.into_iter().map(|sites| (percpu::COUNTER.to_owned(), sites)).collect() }
+                let sites = self.tracing.take().map(Tracing::end).transpose()?.flatten();
+                Answer::Traced { sites }
             }
             Order::Slabinfo => Answer::Slabinfo { objects: slabinfo::read()? },
             Order::Kmemleak => Answer::Kmemleak { reported: kmemleak::scan()? },
@@ -210,7 +217,7 @@ impl Worker {
         worked.broken = worked.broken.take().or(played.broken);
         add(&mut worked.rpcs, &played.rpcs);
         *rpcs = now;
-        Ok(())
+        self.tracing.as_mut().map_or(Ok(()), Tracing::drain)
     }
 }
 

@@ -5,8 +5,12 @@ use super::percpu::{self, Percpu};
 use super::slab::Slabs;
 use super::traces::{self, Site};
 use super::vmalloc::{self, Vmalloc};
-use super::{Sample, page_owner};
+use super::{Sample, hold, page_owner, trace};
 use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// What is missing of a kernel on which nothing tells who allocated an object.
+pub const CALL_SITES: &str = "call sites";
 
 /// All of them, with their files kept open.
 pub struct Counters {
@@ -14,13 +18,37 @@ pub struct Counters {
     pages: Option<Pages>,
     vmalloc: Option<Vmalloc>,
     percpu: Option<Percpu>,
+    site_source: SiteSource,
+}
+
+/// How this kernel tells who allocated an object.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum SiteSource {
+    /// It keeps that of each object, and can be asked at any time.
+    Kept,
+    /// Some units must be traced.
+    Traced,
+    /// It does not.
+    #[default]
+    None,
 }
 
 impl Counters {
     /// Opens what there is; a kernel that cannot count slab objects is no kernel for us.
     pub fn open() -> Result<Self> {
         let slabs = Slabs::open()?;
-        Ok(Self { slabs, pages: Pages::open(), vmalloc: Vmalloc::open(), percpu: Percpu::open() })
+        let site_source = match traces::read(hold::CACHE) {
+            Some(_) => SiteSource::Kept,
+            None if trace::traces_objects() => SiteSource::Traced,
+            None => SiteSource::None,
+        };
+        Ok(Self { slabs, pages: Pages::open(), vmalloc: Vmalloc::open(), percpu: Percpu::open(), site_source })
+    }
+
+    /// How this kernel tells who allocated an object.
+    pub fn site_source(&self) -> SiteSource {
+        self.site_source
     }
 
     /// The slab caches.
@@ -34,6 +62,7 @@ impl Counters {
             (pages::COUNTER, self.pages.is_some()),
             (vmalloc::COUNTER, self.vmalloc.is_some()),
             (percpu::COUNTER, self.percpu.as_ref().is_some_and(Percpu::is_exact)),
+            (CALL_SITES, self.site_source != SiteSource::None),
         ];
         sources.into_iter().filter(|(_, there)| !there).map(|(name, _)| name.to_owned()).collect()
     }

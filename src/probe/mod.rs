@@ -1,5 +1,6 @@
 //! Reading the kernel's memory, and bringing it to rest first.
 
+pub mod alloc_calls;
 pub mod counters;
 pub mod hold;
 pub mod kmemleak;
@@ -7,10 +8,10 @@ pub mod mountstats;
 pub mod page_owner;
 pub mod pages;
 pub mod percpu;
-pub mod percpu_trace;
 pub mod rest;
 pub mod slab;
 pub mod slabinfo;
+pub mod trace;
 pub mod traces;
 pub mod vmalloc;
 

@@ -133,6 +133,35 @@ impl Stacks {
     }
 }
 
+/// Functions that take pages for what other counters count, or for the page cache and processes; where no flags of a page
+/// tell that, its stack does.
+const COUNTED_ELSEWHERE: [&str; 16] = [
+    "allocate_slab",
+    "new_slab",
+    "handle_mm_fault",
+    "__handle_mm_fault",
+    "pte_alloc_one",
+    "__pte_alloc",
+    "__pmd_alloc",
+    "__pud_alloc",
+    "pgd_alloc",
+    "__vmalloc_node_range",
+    "__vmalloc_node_range_noprof",
+    "pcpu_populate_chunk",
+    "copy_process",
+    "page_cache_ra_unbounded",
+    "shmem_alloc_folio",
+    "shmem_get_folio_gfp",
+];
+
+/// The function that asked for pages, given the stack of their allocation; `None` if another counter counts them.
+pub(super) fn who_asked_for_pages(stack: &[String]) -> Option<String> {
+    if stack.iter().any(|f| COUNTED_ELSEWHERE.contains(&f.as_str())) {
+        return None;
+    }
+    Some(stack.iter().find(|f| !ALLOCATORS.contains(&f.as_str())).cloned().unwrap_or_default())
+}
+
 fn site(text: &str, objects: i64) -> Site {
     let frames = text.lines().map(str::trim).filter(|line| line.contains("+0x"));
     let stack: Vec<String> = frames.map(without_offset).collect();
@@ -150,6 +179,14 @@ mod tests {
              PFN 4711 type Unmovable Block 9 type Unmovable Flags 0x100({flags})\n \
              get_page_from_freelist+0x14b/0x180\n __alloc_pages+0xdd/0x210\n {caller}+0x2c/0x110\n nfs_readdir+0x1/0x2\n\n"
         )
+    }
+
+    #[test]
+    fn pages_of_other_counters_are_left_out_by_their_stack() {
+        let stack = |frames: &[&str]| frames.iter().map(|f| f.to_string()).collect::<Vec<_>>();
+        let asked = |frames: &[&str]| who_asked_for_pages(&stack(frames));
+        assert_eq!(asked(&["__alloc_pages", "__get_free_pages", "nfsd_readdir"]).as_deref(), Some("nfsd_readdir"));
+        assert_eq!(asked(&["__alloc_pages", "allocate_slab", "___slab_alloc"]), None);
     }
 
     #[test]

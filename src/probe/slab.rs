@@ -23,10 +23,38 @@ pub struct Slabs {
 }
 
 struct Cache {
+    /// What it is counted under.
     name: String,
     objects: File,
     shrink: File,
-    object_bytes: u64,
+    layout: Layout,
+}
+
+/// How large the objects of a cache are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes of an object, debugging data not counted.
+    pub object_bytes: u64,
+    /// Bytes that it takes.
+    pub slot_bytes: u64,
+}
+
+/// What a cache is counted under. kmalloc-rnd-`copy`-`size` (CONFIG_RANDOM_KMALLOC_CACHES, Linux 6.6) and
+/// kmalloc-part-`copy`-`size` (7.x) are copies of kmalloc-`size`; which of them a caller allocates from is drawn by lot at
+/// each boot.
+pub fn counted_as(cache: &str) -> String {
+    let copy = ["kmalloc-rnd-", "kmalloc-part-"].iter().find_map(|prefix| cache.strip_prefix(prefix));
+    match copy.and_then(|rest| rest.split_once('-')) {
+        Some((number, size)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("kmalloc-{size}"),
+        _ => cache.to_owned(),
+    }
+}
+
+/// The names of all caches that are counted under `name`.
+pub fn members(name: &str) -> Vec<String> {
+    let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|cache| counted_as(cache) == name).collect()
 }
 
 impl Slabs {
@@ -67,20 +95,25 @@ impl Slabs {
     pub fn read(&self) -> Result<Sample> {
         let mut sample = Sample::default();
         for cache in &self.caches {
-            sample.objects.insert(cache.name.clone(), cache.count()?);
+            *sample.objects.entry(cache.name.clone()).or_default() += cache.count()?;
         }
         Ok(sample)
     }
 
     /// Bytes of one object of each cache, without debugging data.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
-        self.caches.iter().map(|c| (c.name.clone(), c.object_bytes)).collect()
+        self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()
+    }
+
+    /// How large the objects of each cache are.
+    pub fn layouts(&self) -> BTreeMap<String, Layout> {
+        self.caches.iter().map(|c| (c.name.clone(), c.layout)).collect()
     }
 }
 
 impl Cache {
     fn open(dir: &Path) -> Result<Self> {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = counted_as(&dir.file_name().unwrap_or_default().to_string_lossy());
         let open =
             |file: &str, write: bool| {
                 let path = dir.join(file);
@@ -88,13 +121,10 @@ impl Cache {
                     Error::kernel(format!("cannot open {}: {e}; is CONFIG_SLUB_DEBUG set?", path.display()))
                 })
             };
-        let object_bytes = fs::read_to_string(dir.join("object_size")).unwrap_or_default();
-        Ok(Self {
-            objects: open("objects", false)?,
-            shrink: open("shrink", true)?,
-            object_bytes: object_bytes.trim().parse().unwrap_or(0),
-            name,
-        })
+        let bytes = |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.trim().parse().ok());
+        let layout =
+            Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
+        Ok(Self { objects: open("objects", false)?, shrink: open("shrink", true)?, layout, name })
     }
 
     fn count(&self) -> Result<i64> {
@@ -122,18 +152,37 @@ mod tests {
         assert_eq!(parse_objects(b"\n"), None);
     }
 
+    fn cache(root: &Path, name: &str, objects: u64) {
+        let dir = root.join(name);
+        fs::create_dir(&dir).unwrap();
+        let total = format!("{objects} N0={objects}\n");
+        for (file, text) in
+            [("objects", total.as_str()), ("shrink", ""), ("object_size", "32\n"), ("slab_size", "64\n")]
+        {
+            fs::write(dir.join(file), text).unwrap();
+        }
+    }
+
     #[test]
     fn aliases_are_not_counted_twice() {
         let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("kmalloc-32");
-        fs::create_dir(&dir).unwrap();
-        for (file, text) in [("objects", "12 N0=12\n"), ("shrink", ""), ("object_size", "32\n")] {
-            fs::write(dir.join(file), text).unwrap();
-        }
+        cache(root.path(), "kmalloc-32", 12);
         std::os::unix::fs::symlink("kmalloc-32", root.path().join("alias")).unwrap();
         let slabs = Slabs::open_at(root.path()).unwrap();
         assert_eq!(slabs.read().unwrap().objects, [("kmalloc-32".to_owned(), 12)].into());
         assert_eq!(slabs.object_bytes()["kmalloc-32"], 32);
+    }
+
+    #[test]
+    fn copies_of_a_size_class_are_one_counter() {
+        let root = tempfile::tempdir().unwrap();
+        let caches = [("kmalloc-32", 12), ("kmalloc-rnd-01-32", 3), ("kmalloc-part-15-32", 4), ("kmalloc-cg-32", 5)];
+        caches.iter().for_each(|(name, objects)| cache(root.path(), name, *objects));
+        let slabs = Slabs::open_at(root.path()).unwrap();
+        let expected = [("kmalloc-32".to_owned(), 19), ("kmalloc-cg-32".to_owned(), 5)].into();
+        assert_eq!(slabs.read().unwrap().objects, expected);
+        assert_eq!(slabs.layouts()["kmalloc-32"], Layout { object_bytes: 32, slot_bytes: 64 });
+        assert_eq!(counted_as("kmalloc-rnd-like-mine"), "kmalloc-rnd-like-mine");
     }
 
     #[test]

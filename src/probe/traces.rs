@@ -1,5 +1,6 @@
 //! Who allocated the objects of a cache: from debugfs `alloc_traces` (Linux 5.14 and later).
 
+use super::{alloc_calls, slab};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,9 +20,17 @@ pub struct Site {
     pub objects: i64,
 }
 
-/// The sites of a cache, or `None` if the kernel does not track it.
+/// The sites of a cache with all its copies, or `None` if the kernel does not track it.
 pub fn read(cache: &str) -> Option<Vec<Site>> {
-    fs::read_to_string(Path::new(DEBUGFS).join(cache).join("alloc_traces")).ok().map(|text| parse(&text))
+    let traces = |name: &String| fs::read_to_string(Path::new(DEBUGFS).join(name).join("alloc_traces")).ok();
+    let of_one = |name: &String| traces(name).map(|text| parse(&text)).or_else(|| alloc_calls::read(name));
+    let members: Vec<_> = slab::members(cache).iter().filter_map(of_one).collect();
+    (!members.is_empty()).then(|| sum(members))
+}
+
+/// One site for each function and stack, most objects first.
+fn sum(members: Vec<Vec<Site>>) -> Vec<Site> {
+    since(&[], &members.concat())
 }
 
 /// Objects of functions whose name begins with `prefix`.
@@ -71,7 +80,7 @@ pub fn parse(text: &str) -> Vec<Site> {
 /// Helpers that allocate for whoever asks, and that SLUB names because they are not inlined; the one that asked is told.
 const HELPERS: [&str; 3] = ["kvmalloc_node", "__kvmalloc_node_noprof", "__kvmalloc_node"];
 
-fn look_through(site: &mut Site) {
+pub(super) fn look_through(site: &mut Site) {
     if HELPERS.contains(&site.function.as_str()) {
         let behind = site.stack.iter().skip_while(|f| **f != site.function).find(|f| !HELPERS.contains(&f.as_str()));
         site.function = behind.unwrap_or(&site.function).clone();
@@ -111,6 +120,13 @@ mod tests {
         let text = "  459 kvmalloc_node+0x2c/0x110 age=3 pid=1 cpus=0\n\t__kmalloc_node+0x1/0x2\n\tkvmalloc_node+0x2c/0x110\n\
                     \tgroups_alloc+0x1e/0x50\n";
         assert_eq!(parse(text)[0].function, "groups_alloc");
+    }
+
+    #[test]
+    fn copies_of_a_size_class_are_summed_by_place() {
+        let sites = sum(vec![parse(TEXT), parse(TEXT), vec![]]);
+        assert_eq!(sites.len(), 2);
+        assert_eq!((sites[0].objects, sites[0].function.as_str()), (304, "nfs_readdir_page_array_append"));
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub struct RunRecord {
     pub controls: Controls,
     /// Sources of leaks that this run could not see.
     pub not_looked_for: Vec<String>,
+    /// What else is to be known of the findings, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Counters whose growth follows the dose, largest first.
     pub findings: Vec<Finding>,
     /// What was read, in the order in which it was read.
@@ -155,6 +158,7 @@ impl RunRecord {
             rpcs: BTreeMap::new(),
             controls: Controls::default(),
             not_looked_for: Vec::new(),
+            notes: Vec::new(),
             findings: Vec::new(),
             rounds: Vec::new(),
             name_bytes: 0,
@@ -331,6 +335,9 @@ pub struct Setup {
     pub getdents_buffer_bytes: u64,
     pub memory_mib: u64,
     pub cpus: u64,
+    /// Whether the kernel was booted without the debugging that says who allocated what.
+    #[serde(default)]
+    pub stock: bool,
 }
 
 /// What the verdict excludes.
@@ -473,6 +480,7 @@ mod tests {
             getdents_buffer_bytes: 280,
             memory_mib: 64,
             cpus: 1,
+            stock: true,
         });
         let mut found = Vec::new();
         fields(&serde_json::to_value(&file).unwrap(), &mut found);

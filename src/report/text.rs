@@ -94,6 +94,9 @@ fn trust(record: &RunRecord) -> String {
     if !record.not_looked_for.is_empty() {
         text += &format!("  not looked for: {}\n", record.not_looked_for.join(", "));
     }
+    for note in &record.notes {
+        text += &format!("  note: {note}\n");
+    }
     text
 }
 

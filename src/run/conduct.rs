@@ -6,6 +6,7 @@ use super::stage::Stage;
 use super::{Options, Until, controls, names_control};
 use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
+use crate::probe::counters::SiteSource;
 use crate::probe::hold::Held;
 use crate::probe::kmemleak::Reported;
 use crate::probe::traces::Site;
@@ -34,7 +35,8 @@ const MOST_WATCHED: usize = 16;
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
 pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
-    let mut course = Course { vm: stage.boot()?, task, outcome, dose: 0, unit_seconds: 0.0 };
+    let mut course =
+        Course { vm: stage.boot()?, task, outcome, dose: 0, unit_seconds: 0.0, site_source: SiteSource::None };
     let names = course.boot()?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
@@ -69,6 +71,8 @@ pub(super) struct Course<'a> {
     pub(super) dose: u64,
     /// About what one unit takes.
     pub(super) unit_seconds: f64,
+    /// How the kernel tells who allocated an object.
+    site_source: SiteSource,
 }
 
 impl Course<'_> {
@@ -86,7 +90,15 @@ impl Course<'_> {
                     self.outcome.time_of(&format!("guest: {name}"), seconds);
                     self.task.note(&name);
                 }
-                Answer::Ready { object_bytes, name_allocations, missing_sources, before_mount, sites_before_mount } => {
+                Answer::Ready {
+                    object_bytes,
+                    name_allocations,
+                    missing_sources,
+                    before_mount,
+                    sites_before_mount,
+                    site_source,
+                } => {
+                    self.site_source = site_source;
                     self.outcome.record.not_looked_for = missing_sources;
                     self.outcome.left.before_mount(before_mount, sites_before_mount);
                     let caches = names_control::caches(&name_allocations, &object_bytes);
@@ -106,18 +118,45 @@ impl Course<'_> {
         let before = self.glance()?;
         let held = self.hold()?;
         self.work(WARM_UP, 0, Some(0.0))?;
-        self.list_plainly()?;
-        let cached = names_control::count(&self.sites(names)?);
-        let sites = self.sites(&held.eventfd_caches)?;
-        let meanwhile = self.glance()?;
+        let sites = match self.site_source {
+            SiteSource::Kept => Some(self.sites(&held.eventfd_caches)?),
+            SiteSource::Traced | SiteSource::None => None,
+        };
+        let (meanwhile, cached, kept) = match self.site_source {
+            SiteSource::Traced => self.trace_names(names)?,
+            SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,
+        };
         self.done(&Order::Release)?;
         let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
-        let kept = names_control::count(&self.sites(names)?);
         let missing = &self.outcome.record.not_looked_for;
-        let readings = controls::Readings { held, missing, samples: [&before, &meanwhile, &baseline], sites: &sites };
-        let sources = readings.controls();
+        let samples = [&before, &meanwhile, &baseline];
+        let sources = controls::Readings { held, missing, samples, sites: sites.as_ref() }.controls();
         self.outcome.controls(sources, cached, cached - kept);
         Ok(baseline)
+    }
+
+    /// A plain listing, and a reading after the caches were dropped; with it the names at their call site before and after
+    /// that.
+    fn ask_for_names(&mut self, names: &[String]) -> Step<(Sample, i64, i64)> {
+        self.list_plainly()?;
+        let cached = names_control::count(&self.sites(names)?);
+        let meanwhile = self.glance()?;
+        Ok((meanwhile, cached, names_control::count(&self.sites(names)?)))
+    }
+
+    /// The same where a trace tells call sites. What it takes is given back before anything is read that counts.
+    fn trace_names(&mut self, names: &[String]) -> Step<(Sample, i64, i64)> {
+        self.done(&Order::TraceBegin { counters: names.to_vec(), stacks: false })?;
+        self.list_plainly()?;
+        let cached = self.traced(&Order::Traced)?;
+        self.glance()?;
+        let kept = self.traced(&Order::TraceEnd)?;
+        let meanwhile = self.glance()?;
+        let (Some(cached), Some(kept)) = (cached, kept) else {
+            self.outcome.record.notes.push("the trace of the control's names lost events".into());
+            return Ok((meanwhile, 0, 0));
+        };
+        Ok((meanwhile, names_control::count(&cached), names_control::count(&kept)))
     }
 
     /// Has the guest hold what the controls need; without filters nothing shows that two sources work.
@@ -285,6 +324,14 @@ impl Course<'_> {
                 self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
                 Ok(sample)
             }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What was allocated since tracing began and is not freed; `None` if that cannot be told.
+    pub(super) fn traced(&mut self, order: &Order) -> Step<Option<BTreeMap<String, Vec<Site>>>> {
+        match self.ask(order)? {
+            Answer::Traced { sites } => Ok(sites),
             other => Err(unexpected(&other)),
         }
     }

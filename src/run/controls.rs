@@ -26,15 +26,16 @@ pub struct Readings<'a> {
     pub missing: &'a [String],
     /// Before, meanwhile and afterwards.
     pub samples: [&'a Sample; 3],
-    /// Of the classes that grew, meanwhile.
-    pub sites: &'a Sites,
+    /// Of the classes that grew, meanwhile, where the kernel keeps who allocated an object.
+    pub sites: Option<&'a Sites>,
 }
 
 impl Readings<'_> {
     /// One control for each source that there is.
     pub fn controls(&self) -> Vec<SourceControl> {
         let held = &self.held;
-        let mut controls = vec![self.counter(Source::Slab, hold::CACHE, held.files), self.eventfds()];
+        let mut controls = vec![self.counter(Source::Slab, hold::CACHE, held.files)];
+        controls.extend(self.sites.map(|sites| site(Source::Slab, EVENTFD, held.eventfds, eventfds(sites))));
         if self.there(pages::COUNTER) {
             controls.push(self.counter(Source::Pages, pages::COUNTER, held.pages));
         }
@@ -63,12 +64,11 @@ impl Readings<'_> {
         let each = (control.seen + control.held / 2) / control.held;
         SourceControl { held: control.held * each.max(1), ..control }
     }
+}
 
-    /// The objects of eventfds at their call site.
-    fn eventfds(&self) -> SourceControl {
-        let sites = self.sites.values().flatten().filter(|site| site.function.contains(EVENTFD));
-        site(Source::Slab, EVENTFD, self.held.eventfds, sites.map(|site| site.objects).sum())
-    }
+/// The objects of eventfds at their call site.
+fn eventfds(sites: &Sites) -> i64 {
+    sites.values().flatten().filter(|site| site.function.contains(EVENTFD)).map(|site| site.objects).sum()
 }
 
 /// What was seen at a call site. That it goes is seen by the counter.
@@ -158,7 +158,7 @@ mod tests {
 
     fn named(meanwhile: &Sample, sites: &Sites, missing: &[String], held: Held) -> Controls {
         let (before, after) = (sample(100, 900, 5000, 20, 300), sample(100, 901, 5008, 20, 300));
-        let readings = Readings { held, missing, samples: [&before, meanwhile, &after], sites };
+        let readings = Readings { held, missing, samples: [&before, meanwhile, &after], sites: Some(sites) };
         Controls { sources: readings.controls(), ..Controls::default() }
     }
 

@@ -22,6 +22,7 @@ use crate::scenario::Scenario;
 use crate::ui::Ui;
 use crate::vm::machine::{Ended, Limits};
 use crate::vm::qemu::Accelerator;
+use stage::Debugging;
 use std::time::{Duration, Instant};
 
 /// What the user can say about judging.
@@ -37,6 +38,8 @@ pub struct Options {
     pub strict: bool,
     /// Whether kmemleak is on and asked at the end.
     pub kmemleak: bool,
+    /// Whether the kernel is booted without the debugging that says who allocated what.
+    pub stock: bool,
     /// How long the guest may take.
     pub limits: Limits,
 }
@@ -49,6 +52,7 @@ impl Default for Options {
             settle: Duration::ZERO,
             strict: false,
             kmemleak: false,
+            stock: false,
             limits: Limits::default(),
         }
     }
@@ -92,7 +96,8 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
-    let stage = stage::Stage::prepare(job, stage::Debugging::Sites)?;
+    let debugging = if options.stock { Debugging::Stock } else { Debugging::Sites };
+    let stage = stage::Stage::prepare(job, debugging)?;
     outcome.time("prepare", begin);
     if let Some(shortfall) = stage.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));

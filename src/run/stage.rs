@@ -10,7 +10,9 @@ use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd::packages;
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
-use crate::vm::qemu::{Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_ALLOCATIONS, clock};
+use crate::vm::qemu::{
+    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_ALLOCATIONS, clock,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,6 +31,8 @@ const KERNEL_BYTES: u64 = 32 << 20;
 pub enum Debugging {
     /// Who allocated objects and pages.
     Sites,
+    /// Nothing.
+    Stock,
     /// What its own leak detector needs, and nothing else.
     Kmemleak,
 }
@@ -102,6 +106,7 @@ impl Stage {
         let debugging = match self.debugging {
             Debugging::Sites => TRACK_ALLOCATIONS,
             Debugging::Kmemleak => KMEMLEAK,
+            Debugging::Stock => AS_DISTRIBUTIONS_DO,
         };
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
         if guest.security_labels {

@@ -63,6 +63,14 @@ pub const KMEMLEAK: &str = "kmemleak=on";
 /// (`audit=0`).
 pub const SECURITY_LABELS: &str = "lsm=selinux enforcing=0 audit=0";
 
+/// What makes counts and traces exact on a kernel that stores nothing about its allocations, as distributions boot it.
+///
+/// - `slab_nomerge` keeps caches of the same size apart. A merged cache would be counted as well, but under the name of any one of
+///   those in it.
+/// - `rcutree.rcu_min_cached_objs=0` leaves kfree_rcu() no pages to gather pointers in, so that it frees one by one and a trace sees
+///   it: what is freed in bulk has no tracepoint.
+pub const AS_DISTRIBUTIONS_DO: &str = "slab_nomerge rcutree.rcu_min_cached_objs=0";
+
 /// What the kernel's command line says beside that: how fast the time stamp counter runs. Under TCG the guest reads
 /// the host's, and calibrating it against an emulated timer fails more often than not, which leaves the guest with a
 /// clock of 4 ms.

@@ -10,6 +10,8 @@ const FIXED: &str = "6.1";
 const LEAKING: &str = "6.1+spare-pages";
 /// A kernel that keeps an object per open until it unmounts.
 const UNTIL_UNMOUNT: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/until-unmount.patch");
+/// A kernel that leaks a page per listing.
+const PAGES: &str = "6.1+page-per-listing";
 /// Where the names come from that leak.
 const CALL_SITE: &str = "nfs_readdir_page_array_append";
 /// How much of the leak must be seen to come from there.
@@ -30,6 +32,7 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("growth that unmounting frees is a leak with --strict", &[UNTIL_UNMOUNT], |_| {
         until_unmount(&["run", "--kernel", UNTIL_UNMOUNT, "--strict", "quick"], Verdict::Leak, 1)
     }));
+    cases.extend([FIXED, LEAKING, PAGES].map(stock));
     cases.push(Case::new("verify quick is proven", &[FIXED, LEAKING], |_| proven()));
     cases.push(Case::new("verify quick with two leaking kernels is not proven", &[LEAKING], |_| not_proven()));
     cases
@@ -120,6 +123,28 @@ fn near(seen: &Seen, what: &str, measured: f64, modelled: u64) -> Trialled {
     let modelled = modelled as f64;
     let near = (measured - modelled).abs() <= RATE_TOLERANCE * modelled;
     seen.must(near, || format!("{measured:.2} {what} per listing were measured, {modelled} are to be expected"))
+}
+
+/// Without slub_debug and page_owner, so that tracepoints must tell who allocated what.
+fn stock(kernel: &'static str) -> Case {
+    let (verdict, counter, function) = match kernel {
+        LEAKING => (Verdict::Leak, "kmalloc-256", CALL_SITE),
+        PAGES => (Verdict::Leak, "pages", "nfs_readdir_page_filler"),
+        _ => (Verdict::Clean, "", ""),
+    };
+    Case::new(format!("quick on {kernel} without debugging is {}", verdict.word()), &[kernel], move |_| {
+        let seen = Program::new(&["run", "--kernel", kernel, "--stock", "quick"]).run()?;
+        let record = seen.record()?;
+        seen.must(record.verdict == verdict, || format!("it is not {}", verdict.word()))?;
+        let kept = record.controls.sources.iter().any(|c| ["eventfd", "pipe_write"].contains(&c.name.as_str()));
+        seen.must(!kept, || "the kernel kept call sites".into())?;
+        let found =
+            record.findings.iter().map(|f| (f.name.as_str(), f.call_sites.first().map(|s| s.function.as_str())));
+        let expected: Vec<_> = (verdict == Verdict::Leak).then_some((counter, Some(function))).into_iter().collect();
+        seen.must(found.clone().eq(expected), || format!("what is found is {:?}", found.collect::<Vec<_>>()))?;
+        seen.must(record.notes.is_empty(), || format!("there are notes: {:?}", record.notes))?;
+        measured_well(&seen, record)
+    })
 }
 
 fn until_unmount(arguments: &[&str], verdict: Verdict, status: i32) -> Trialled {

@@ -1,0 +1,77 @@
+//! Who allocated the objects of a cache, before Linux 5.14: from sysfs `alloc_calls`, which has functions but no stacks.
+//!
+//! The file is no longer than a page, and the kernel stops before the line that might not fit (list_locations in mm/slub.c).
+//! What it leaves out is known from the number of objects, and told as a site of its own.
+
+use super::traces::{Site, parse};
+use std::fs;
+use std::path::Path;
+
+const SYSFS: &str = "/sys/kernel/slab";
+const PAGE_BYTES: usize = 4096;
+/// The kernel stops when less than this is left: the longest symbol, and what follows it.
+const LAST_LINE_BYTES: usize = 512;
+/// Stands for the functions that did not fit.
+pub const NOT_SHOWN: &str = "(not shown: alloc_calls is cut at one page)";
+
+/// The sites of a cache, or `None` if the kernel does not track it, or shows it elsewhere.
+pub fn read(cache: &str) -> Option<Vec<Site>> {
+    let dir = Path::new(SYSFS).join(cache);
+    let text = fs::read_to_string(dir.join("alloc_calls")).ok()?;
+    let objects = fs::read_to_string(dir.join("objects")).ok()?;
+    sites(&text, objects.split_whitespace().next()?.parse().ok()?)
+}
+
+/// `None` if the kernel had no memory to find it out.
+fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
+    if text.starts_with("Out of memory") {
+        return None;
+    }
+    let mut sites = parse(text);
+    let rest = objects - sites.iter().map(|site| site.objects).sum::<i64>();
+    if rest > 0 && text.len() + LAST_LINE_BYTES > PAGE_BYTES {
+        sites.push(Site { function: NOT_SHOWN.to_owned(), stack: Vec::new(), objects: rest });
+    }
+    Some(sites)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::traces::since;
+
+    const LINE: &str = "    110 nfs_readdir_add_to_array+0x73/0xd0 age=1/2/3 pid=1 cpus=0\n";
+
+    /// As many different functions as the kernel would show of many.
+    fn cut() -> String {
+        let line = |n: u32| format!("      2 some_function_with_a_name_{n:03}+0x3f/0x1c0 age=4294893531 pid=1\n");
+        (0..).map(line).scan(0, |length, line| (*length < 3800).then(|| (*length += line.len(), line).1)).collect()
+    }
+
+    #[test]
+    fn functions_come_without_stacks() {
+        let text = format!("{LINE}      3 seq_open+0x2a/0xb0 [mod] age=7\n      1 <not-available> age=0 pid=0\n");
+        let sites = sites(&text, 114).unwrap();
+        assert_eq!(sites.len(), 3);
+        assert_eq!((sites[0].function.as_str(), sites[0].objects), ("nfs_readdir_add_to_array", 110));
+        assert!(sites.iter().all(|site| site.stack.is_empty()));
+    }
+
+    #[test]
+    fn what_did_not_fit_is_told_and_counted() {
+        let text = cut();
+        let shown = 2 * text.lines().count() as i64;
+        let before = sites(&text, shown + 40).unwrap();
+        assert_eq!((before.last().unwrap().function.as_str(), before.last().unwrap().objects), (NOT_SHOWN, 40));
+        let after = sites(&text, shown + 140).unwrap();
+        let grown = since(&before, &after);
+        assert_eq!((grown.len(), grown[0].function.as_str(), grown[0].objects), (1, NOT_SHOWN, 100));
+    }
+
+    #[test]
+    fn a_short_file_is_whole() {
+        assert_eq!(sites(LINE, 112).unwrap().len(), 1, "objects that came while it was read");
+        assert_eq!(sites("No data\n", 0), Some(Vec::new()));
+        assert_eq!(sites("Out of memory\n", 5), None);
+    }
+}

@@ -29,6 +29,9 @@ pub fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = table.map(case).into();
     cases.extend([
         Case::new("a kernel that could be blind and is not is clean", &[BLIND], |_| not_blind()),
+        Case::new("a kernel that tells nowhere who allocated what says so and is still judged", &["6.1"], |_| {
+            no_sites()
+        }),
         Case::new("a leak is told by a source that works beside one that is blind", &[BLIND_AND_LEAKING], |_| {
             leaks("vmallocinfo", Verdict::Leak, 1)
         }),
@@ -41,10 +44,13 @@ pub fn cases() -> Vec<Case> {
 
 /// The scenario `quick` on a kernel that is blind.
 fn run(kernel: &str, to: &str) -> Result<Seen, libtest_mimic::Failed> {
+    with_arguments(&["run", "--kernel", kernel, "./blind.toml"], &format!("blind={to}"))
+}
+
+fn with_arguments(words: &[&str], kernel_arguments: &str) -> Result<Seen, libtest_mimic::Failed> {
     let scenario = include_str!("../../scenarios/quick.toml");
-    let guest = format!("[guest]\nkernel_arguments = \"blind={to}\"\n");
-    let program = Program::new(&["run", "--kernel", kernel, "./blind.toml"]);
-    program.with_file("blind.toml", &scenario.replace("[guest]\n", &guest)).run()
+    let guest = format!("[guest]\nkernel_arguments = \"{kernel_arguments}\"\n");
+    Program::new(words).with_file("blind.toml", &scenario.replace("[guest]\n", &guest)).run()
 }
 
 fn undecided(to: &str, controls: &[&str], sentence: &str) -> Trialled {
@@ -72,6 +78,16 @@ fn not_blind() -> Trialled {
     let all = ["filp", "eventfd", "pages", "pipe_write", "vmalloc", "percpu", "console"];
     seen.must(controls == all, || format!("the controls are {controls:?}"))?;
     seen.must(missed(record).is_empty(), || format!("what was missed is {:?}", missed(record)))
+}
+
+/// Neither slub_debug nor tracepoints: tracefs is empty without these two.
+fn no_sites() -> Trialled {
+    let words = ["run", "--kernel", "6.1", "--stock", "./blind.toml"];
+    let seen = with_arguments(&words, "initcall_blacklist=tracer_init_tracefs,event_trace_init")?;
+    let record = seen.record()?;
+    seen.must(record.verdict == Verdict::Clean, || "it is not clean".into())?;
+    let missing = &record.not_looked_for;
+    seen.must(missing == &["call sites"], || format!("what was not looked for is {missing:?}"))
 }
 
 fn leaks(to: &str, verdict: Verdict, status: i32) -> Trialled {

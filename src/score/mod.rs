@@ -13,6 +13,9 @@ use clean::CleanRun;
 use header::{Header, Kind, Leak};
 use serde::Serialize;
 
+/// Of a hundred bounds, as many must contain the true rate.
+const LEAST_COVERAGE_PERCENT: usize = 95;
+
 /// Everything that was tried.
 #[derive(Debug, Serialize)]
 pub struct Score {
@@ -26,9 +29,14 @@ pub struct Score {
 }
 
 impl Score {
-    /// Whether there is nothing to complain of.
+    /// Whether there is nothing to complain of: each verdict and function is right, and as many bounds contain the true rate as
+    /// they must.
     pub fn all_right(&self) -> bool {
-        self.rows.iter().all(Row::all_right) && self.clean.iter().all(|run| run.verdict == Verdict::Clean)
+        let rates: Vec<bool> = self.rows.iter().filter_map(|row| row.rate_right).collect();
+        let right = rates.iter().filter(|right| **right).count();
+        self.rows.iter().all(|row| row.right && row.function_right != Some(false))
+            && right * 100 >= LEAST_COVERAGE_PERCENT * rates.len()
+            && self.clean.iter().all(|run| run.verdict == Verdict::Clean)
     }
 }
 
@@ -117,11 +125,6 @@ impl Row {
             others,
         }
     }
-
-    /// Whether there is nothing to complain of.
-    pub fn all_right(&self) -> bool {
-        self.right && self.function_right != Some(false) && self.rate_right != Some(false)
-    }
 }
 
 /// Whether the interval contains the header's rate; of what saturates, whether as many objects stayed, give or take those of
@@ -155,21 +158,34 @@ mod tests {
         Row::new(&header, record, None)
     }
 
+    fn score(rows: Vec<Row>) -> Score {
+        Score { series: "6.1".into(), source_version: "6.1.192-2".into(), rows, clean: Vec::new() }
+    }
+
     #[test]
     fn a_leak_is_right_with_its_counter_function_and_rate() {
         let mut record = example::leak();
-        assert!(row("spare-pages", &record).all_right());
+        let right = row("spare-pages", &record);
+        assert!(score(vec![right.clone(); 20]).all_right());
         record.findings[0].call_sites[0].function = "single_open".into();
         assert_eq!(row("spare-pages", &record).function_right, Some(false));
+        assert!(!score(vec![row("spare-pages", &record)]).all_right());
+        record.findings[0].call_sites = example::leak().findings[0].call_sites.clone();
         record.findings[0].objects_per_listing.low = 25.1;
-        assert_eq!(row("spare-pages", &record).rate_right, Some(false));
+        let wrong_rate = row("spare-pages", &record);
+        assert_eq!((wrong_rate.function_right, wrong_rate.rate_right), (Some(true), Some(false)));
+        let mut rows = vec![wrong_rate];
+        rows.extend(vec![right; 19]);
+        assert!(score(rows.clone()).all_right(), "95 of 100");
+        rows.pop();
+        assert!(!score(rows).all_right());
         assert!(!row("spare-pages", &example::clean()).right);
     }
 
     #[test]
     fn an_honest_patch_is_right_unless_it_is_accused() {
-        assert!(row("honest-first-use", &example::clean()).all_right());
-        assert!(!row("honest-first-use", &example::leak()).all_right());
+        assert!(score(vec![row("honest-first-use", &example::clean())]).all_right());
+        assert!(!score(vec![row("honest-first-use", &example::leak())]).all_right());
     }
 
     #[test]

@@ -22,6 +22,9 @@ const TRIED: [&str; 8] = [
 const CLEAN: [&str; 8] =
     ["seek", "changing", "server-error", "cgroup", "reclaim", "rm-while-listing", "mount-cycle-v4", "labels"];
 
+/// What `score` itself is tried with.
+const SCORED: [&str; 2] = ["names-on-free", "honest-first-use"];
+
 pub fn cases() -> Vec<Case> {
     let headers = patches("6.1").expect("every patch has a header");
     let tried = headers.into_iter().filter(|header| TRIED.contains(&header.name.as_str()));
@@ -31,6 +34,9 @@ pub fn cases() -> Vec<Case> {
         CLEAN.map(|scenario| Case::new(format!("{scenario} on 6.1 is clean"), &["6.1"], move |_| clean(scenario))),
     );
     cases.extend(["context-per-open", "spare-pages"].map(beside_kmemleak));
+    let specs = SCORED.map(|patch| format!("6.1+{patch}"));
+    let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
+    cases.push(Case::new("score shows dirleak beside the plain recipe and kmemleak", &specs, |_| scored()));
     cases
 }
 
@@ -50,6 +56,17 @@ fn beside_kmemleak(patch: &'static str) -> Case {
             format!("after {listings} listings kmemleak reports {kmemleak:?}")
         })
     })
+}
+
+fn scored() -> Trialled {
+    let [leak, honest] = SCORED;
+    let seen = Program::new(&["score", "--jobs", "1", "--only", leak, honest]).run()?;
+    seen.must_end_with(0)?;
+    let summary = "1 of 1 runs caught the leak, 1 with the right function and 1 with bounds that contain the true rate; 1 of 1 runs";
+    seen.must(seen.stdout.contains(summary), || format!("it does not say {summary:?}"))?;
+    let row = seen.stdout.lines().find(|line| line.starts_with(&format!("| {leak} |"))).unwrap_or_default();
+    // 20 listings of 150 names, which kmemleak is told to leave out.
+    seen.must(row.ends_with("| sees it | no* |"), || format!("the row of {leak} is {row:?}"))
 }
 
 fn known(header: Header) -> Case {

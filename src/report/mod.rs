@@ -6,6 +6,7 @@ pub(crate) mod example;
 mod finding;
 pub mod json;
 pub(crate) mod number;
+mod parts;
 pub mod record;
 pub mod sentence;
 pub mod table;

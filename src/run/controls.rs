@@ -1,9 +1,10 @@
 //! The positive controls: whether each source saw what the guest held on purpose, and saw it go.
 
+use crate::probe::counters::CALL_SITES;
 use crate::probe::hold::{self, EVENTFD, Held, OWNED_PAGES, PIPE_WRITE};
 use crate::probe::traces::Site;
 use crate::probe::{Sample, pages, percpu, vmalloc};
-use crate::report::record::{Controls, Source, SourceControl};
+use crate::report::record::{Controls, RunRecord, Source, SourceControl};
 use crate::vm::console;
 use std::collections::BTreeMap;
 
@@ -130,6 +131,40 @@ impl Controls {
     /// Whether a source was shown to count what it is there for. A call site that was missed takes nothing from the numbers.
     pub(super) fn trust(&self, source: Source) -> bool {
         !self.sources.iter().any(|c| c.source == source && c.counts() && c.missed())
+    }
+}
+
+impl RunRecord {
+    /// Whether call sites were seen: the names of a listing, and their going when the caches were dropped.
+    pub(super) fn names_seen(&self) -> Result<(), String> {
+        let (c, entries) = (&self.controls, self.entries);
+        let cannot_be_seen = self.not_looked_for.iter().any(|source| source == CALL_SITES);
+        if cannot_be_seen || c.names_removed >= entries as i64 {
+            return Ok(());
+        }
+        Err(format!(
+            "the control of call sites failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
+            c.names_cached, c.names_removed
+        ))
+    }
+
+    /// Whether this run has proven that it would have seen a leak; if not, what was missed.
+    pub(super) fn controls_seen(&self) -> Result<(), String> {
+        if !self.controls.trust(Source::Slab) {
+            return Err(self.controls.missed().unwrap_or_default());
+        }
+        if self.refused_mounts > 0 && self.refused_mounts >= self.listings {
+            // Units that mount in vain list nothing.
+            return Ok(());
+        }
+        if self.cold_listings < self.listings {
+            let warm = self.listings - self.cold_listings;
+            return Err(format!(
+                "{warm} of {} listings sent no READDIR and came from the client's cache",
+                self.listings
+            ));
+        }
+        Ok(())
     }
 }
 

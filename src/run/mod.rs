@@ -11,6 +11,7 @@ mod prove;
 mod record;
 mod scratch;
 mod stage;
+mod warm_up;
 
 pub use record::Outcome;
 

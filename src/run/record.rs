@@ -7,7 +7,6 @@ use super::prove::Proof;
 use crate::guest::protocol::Worked;
 use crate::kernel::Kernel;
 use crate::probe::Sample;
-use crate::probe::counters::CALL_SITES;
 use crate::probe::traces::Site;
 use crate::report::record::{
     Bounds, CallSite, Controls, CounterBound, Finding, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup, Source,
@@ -334,38 +333,6 @@ impl RunRecord {
     /// READDIR and READDIRPLUS calls.
     fn readdir_calls(&self) -> u64 {
         ["READDIR", "READDIRPLUS"].iter().filter_map(|name| self.rpcs.get(*name)).sum()
-    }
-
-    /// Whether call sites were seen: the names of a listing, and their going when the caches were dropped.
-    fn names_seen(&self) -> Result<(), String> {
-        let (c, entries) = (&self.controls, self.entries);
-        let cannot_be_seen = self.not_looked_for.iter().any(|source| source == CALL_SITES);
-        if cannot_be_seen || c.names_removed >= entries as i64 {
-            return Ok(());
-        }
-        Err(format!(
-            "the control of call sites failed: of {entries} names the probe saw {} at their call site, of which dropping the caches took {}",
-            c.names_cached, c.names_removed
-        ))
-    }
-
-    /// Whether this run has proven that it would have seen a leak; if not, what was missed.
-    fn controls_seen(&self) -> Result<(), String> {
-        if !self.controls.trust(Source::Slab) {
-            return Err(self.controls.missed().unwrap_or_default());
-        }
-        if self.refused_mounts > 0 && self.refused_mounts >= self.listings {
-            // Units that mount in vain list nothing.
-            return Ok(());
-        }
-        if self.cold_listings < self.listings {
-            let warm = self.listings - self.cold_listings;
-            return Err(format!(
-                "{warm} of {} listings sent no READDIR and came from the client's cache",
-                self.listings
-            ));
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,88 @@
+//! The warm-up, before anything counts: what the kernel does once is done, and meanwhile the controls are held.
+
+use super::conduct::{Course, Step};
+use super::{controls, names_control};
+use crate::guest::protocol::{Answer, Order};
+use crate::probe::counters::SiteSource;
+use crate::probe::hold::Held;
+use crate::probe::{Sample, percpu, vmalloc};
+use crate::report::record::RoundKind;
+use crate::vm::machine::unexpected;
+
+/// Listings before anything counts, so that what is allocated once at first use is there.
+const WARM_UP: u64 = 2;
+
+impl Course<'_> {
+    /// All positive controls, around the warm-up; gives the first reading that counts.
+    pub(super) fn controls(&mut self, names: &[String]) -> Step<Sample> {
+        self.task.note("controls");
+        let before = self.glance()?;
+        let held = self.hold()?;
+        self.work(WARM_UP, 0, Some(0.0))?;
+        let sites = match self.site_source {
+            SiteSource::Kept => Some(self.sites(&held.eventfd_caches)?),
+            SiteSource::Traced | SiteSource::None => None,
+        };
+        let (meanwhile, cached, kept) = match self.site_source {
+            SiteSource::Traced => self.trace_names(names)?,
+            SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,
+        };
+        self.done(&Order::Release)?;
+        let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
+        let missing = &self.outcome.record.not_looked_for;
+        let samples = [&before, &meanwhile, &baseline];
+        let sources = controls::Readings { held, missing, samples, sites: sites.as_ref() }.controls();
+        self.outcome.controls(sources, cached, cached - kept);
+        Ok(baseline)
+    }
+
+    /// A plain listing, and a reading after the caches were dropped; with it the names at their call site before and after
+    /// that.
+    fn ask_for_names(&mut self, names: &[String]) -> Step<(Sample, i64, i64)> {
+        self.list_plainly()?;
+        let cached = names_control::count(&self.sites(names)?);
+        let meanwhile = self.glance()?;
+        Ok((meanwhile, cached, names_control::count(&self.sites(names)?)))
+    }
+
+    /// The same where a trace tells call sites. What it takes is given back before anything is read that counts.
+    fn trace_names(&mut self, names: &[String]) -> Step<(Sample, i64, i64)> {
+        self.done(&Order::TraceBegin { counters: names.to_vec(), stacks: false })?;
+        self.list_plainly()?;
+        let cached = self.traced(&Order::Traced)?;
+        self.glance()?;
+        let kept = self.traced(&Order::TraceEnd)?;
+        let meanwhile = self.glance()?;
+        let (Some(cached), Some(kept)) = (cached, kept) else {
+            self.outcome.record.notes.push("the trace of the control's names lost events".into());
+            return Ok((meanwhile, 0, 0));
+        };
+        Ok((meanwhile, names_control::count(&cached), names_control::count(&kept)))
+    }
+
+    /// Has the guest hold what the controls need; without filters nothing shows that two sources work.
+    fn hold(&mut self) -> Step<Held> {
+        let held = match self.ask(&Order::Hold)? {
+            Answer::Held(held) => held,
+            other => return Err(unexpected(&other)),
+        };
+        let not_looked_for = &mut self.outcome.record.not_looked_for;
+        for source in [vmalloc::COUNTER, percpu::COUNTER] {
+            if held.filters.is_none() && !not_looked_for.iter().any(|missing| missing == source) {
+                not_looked_for.push(source.to_owned());
+            }
+        }
+        Ok(held)
+    }
+
+    /// A listing that is no unit and counts for nothing but its names.
+    fn list_plainly(&mut self) -> Step<()> {
+        match self.ask(&Order::ListPlainly)? {
+            Answer::Worked(worked) => {
+                self.outcome.broken = self.outcome.broken.take().or(worked.broken);
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}

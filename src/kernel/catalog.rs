@@ -1,5 +1,6 @@
 //! Which kernels are known by name: `vm/kernels.toml` and the patches beside it.
 
+use super::config::{self, Version};
 use crate::assets;
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -62,6 +63,13 @@ impl Catalog {
 }
 
 impl Series {
+    /// Which kernel it is.
+    pub fn version(&self) -> Result<Version> {
+        let wrong =
+            |()| Error::usage(format!("vm/kernels.toml: the series {} is not called like a version", self.name));
+        self.name.parse().map_err(wrong)
+    }
+
     /// The text that the kernel is configured from.
     pub fn fragment(&self) -> Result<String> {
         let read = |file: &String| {
@@ -70,7 +78,8 @@ impl Series {
                 Error::usage(format!("vm/kernels.toml: series {} needs {path}, which is not there", self.name))
             })
         };
-        Ok(self.config.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n"))
+        let text = self.config.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n");
+        config::for_version(&text, self.version()?)
     }
 
     /// Names of the patches that come with the program.

@@ -1,6 +1,57 @@
-//! What a configuration fragment asks for, and whether the kernel's configuration has taken it.
+//! What a configuration fragment asks for of a kernel of some version, and whether the kernel's configuration has taken it.
 
+use crate::error::{Error, Result};
 use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// The first two numbers of a kernel's version, which tell what Kconfig symbols it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+}
+
+impl FromStr for Version {
+    type Err = ();
+
+    /// `5.10`; whatever follows the second number is not looked at.
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().map_err(|_| ()));
+        let mut next = || numbers.next().unwrap_or(Err(()));
+        Ok(Self { major: next()?, minor: next()? })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// `text` with those of its lines that kernels of `version` know. A line may end in `# FROM..TO`, each a version or
+/// nothing: the first and the last version that has the symbol as the line wants it.
+pub fn for_version(text: &str, version: Version) -> Result<String> {
+    let mut kept = String::new();
+    for line in text.lines() {
+        let (symbol, range) = match line.rsplit_once(" # ") {
+            Some((symbol, range)) if symbol.starts_with("CONFIG_") || symbol.starts_with("# CONFIG_") => {
+                (symbol, range)
+            }
+            _ => (line, ".."),
+        };
+        let bad =
+            || Error::usage(format!("the configuration line '{line}' must end in a range, for instance # 5.10..6.7"));
+        let (from, to) = range.split_once("..").ok_or_else(bad)?;
+        let end = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|()| bad()) };
+        let (from, to): (Option<Version>, Option<Version>) = (end(from)?, end(to)?);
+        if from.is_none_or(|from| from <= version) && to.is_none_or(|to| version <= to) {
+            kept.push_str(symbol.trim_end());
+            kept.push('\n');
+        }
+    }
+    Ok(kept)
+}
 
 /// The lines of `fragment` that ask for something: neither comments nor empty.
 pub fn asked(fragment: &str) -> impl Iterator<Item = &str> {
@@ -44,6 +95,21 @@ mod tests {
     fn comments_ask_for_nothing() {
         let fragment = "# why\n\nCONFIG_SMP=y \n# CONFIG_FOO sounds like a comment\n# CONFIG_BAR is not set\n";
         assert_eq!(asked(fragment).collect::<Vec<_>>(), ["CONFIG_SMP=y", "# CONFIG_BAR is not set"]);
+    }
+
+    #[test]
+    fn a_symbol_is_asked_of_the_versions_that_have_it() {
+        let text =
+            "CONFIG_A=y\nCONFIG_B=y # 5.18..\nCONFIG_C=y # ..6.7\n# CONFIG_D is not set # 5.10..6.1\n# why # not\n";
+        let asked = |version: &str| {
+            let text = for_version(text, version.parse().unwrap()).unwrap();
+            super::asked(&text).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(asked("5.2.3"), ["CONFIG_A=y", "CONFIG_C=y"]);
+        assert_eq!(asked("5.18"), ["CONFIG_A=y", "CONFIG_B=y", "CONFIG_C=y", "# CONFIG_D is not set"]);
+        assert_eq!(asked("6.12-rc1"), ["CONFIG_A=y", "CONFIG_B=y"]);
+        assert!(for_version("CONFIG_A=y # since 5.1\n", "5.1".parse().unwrap()).is_err());
+        assert!("6".parse::<Version>().is_err() && "x.y".parse::<Version>().is_err());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `dirleak kernel`: what can be booted, getting it ready, and getting rid of it.
 
+use super::sources::Sources;
 use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
 use crate::kernel::catalog::Catalog;
-use crate::kernel::{self, Options, source, store};
+use crate::kernel::{self, source, store};
 use crate::ui::Ui;
 use std::io::{ErrorKind, Write};
 
@@ -29,18 +30,12 @@ enum Command {
 
 #[derive(clap::Args, Debug)]
 struct Wanted {
-    /// A series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a kernel.
+    /// A series (6.1), a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a path to an
+    /// image.
     #[arg(value_name = "SPEC")]
     spec: String,
-    /// Apply this patch, too: a name or a file. Can be given several times.
-    #[arg(long = "patch", value_name = "FILE|NAME")]
-    patches: Vec<String>,
-}
-
-impl Wanted {
-    fn options(&self) -> Options {
-        Options { patches: self.patches.clone(), refresh: true, ..Options::default() }
-    }
+    #[command(flatten)]
+    sources: Sources,
 }
 
 /// Does what the subcommand says.
@@ -86,7 +81,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 fn build(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
-    let kernel = kernel::resolve(&wanted.spec, &wanted.options(), cache, &Ui::new())?;
+    let kernel = kernel::resolve(&wanted.spec, &wanted.sources.options(true), cache, &Ui::new())?;
     let version = kernel.source_version.map_or_else(String::new, |v| format!(", source {v}"));
     let megabytes = kernel.effort.downloaded_bytes / 1_000_000;
     let fetched = if megabytes > 0 { format!(", {megabytes} MB fetched") } else { String::new() };
@@ -98,7 +93,7 @@ fn build(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
 }
 
 fn path(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
-    let kernel = kernel::cached(&wanted.spec, &wanted.options(), cache)?;
+    let kernel = kernel::cached(&wanted.spec, &wanted.sources.options(true), cache)?;
     let not_ready = || Error::kernel(format!("{0} is not ready; build it with: dirleak kernel build {0}", wanted.spec));
     print(&format!("{}\n", kernel.ok_or_else(not_ready)?.image.display()))
 }
@@ -130,7 +125,7 @@ mod tests {
     fn the_list_names_the_series_before_anything_was_built() {
         let dir = tempfile::tempdir().unwrap();
         let text = list(&Catalog::load().unwrap(), &Cache::at(dir.path().to_owned()).unwrap());
-        assert!(text.contains("6.1     linux-source-6.1 (not fetched yet)  bookworm"), "{text}");
+        assert!(text.contains("\n6.1     linux-source-6.1 (not fetched yet)   bookworm"), "{text}");
         assert!(!text.contains("READY"));
     }
 }

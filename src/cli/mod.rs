@@ -6,6 +6,7 @@ mod pool;
 mod report;
 mod run;
 mod score;
+mod sources;
 mod verify;
 
 use crate::bug;

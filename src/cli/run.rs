@@ -1,22 +1,23 @@
 //! `dirleak run`: scenarios on one kernel.
 
 use super::measure::Measure;
+use super::sources::Sources;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::kernel::{self, Options};
+use crate::kernel;
 use crate::report::record::{ResultFile, RunRecord, Verdict};
 use crate::ui::Ui;
 
 /// Run scenarios on a kernel and say whether it leaks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to boot: a series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a kernel.
+    /// What to boot: a series (6.1), a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or
+    /// a path to an image.
     #[arg(long, value_name = "SPEC")]
     kernel: String,
-    /// Apply this patch, too: a leak patch of the series by name, or a file.
-    #[arg(long, value_name = "FILE|NAME")]
-    patch: Vec<String>,
+    #[command(flatten)]
+    sources: Sources,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -30,8 +31,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let options = Options { patches: arguments.patch.clone(), ..Options::default() };
-    let kernel = kernel::resolve(&arguments.kernel, &options, &cache, &ui)?;
+    let kernel = kernel::resolve(&arguments.kernel, &arguments.sources.options(false), &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

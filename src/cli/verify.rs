@@ -1,6 +1,7 @@
 //! `dirleak verify`: proves that a leak is there without a patch and gone with it.
 
 use super::measure::Measure;
+use super::sources::Config;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::exit::Exit;
@@ -17,6 +18,8 @@ pub struct Args {
     /// The kernel that is to be clean.
     #[arg(long, value_name = "SPEC", default_value = "6.1")]
     patched: String,
+    #[command(flatten)]
+    config: Config,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -30,8 +33,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let unpatched = kernel::resolve(&arguments.unpatched, &kernel::Options::default(), &cache, &ui)?;
-    let patched = kernel::resolve(&arguments.patched, &kernel::Options::default(), &cache, &ui)?;
+    let options = arguments.config.options();
+    let unpatched = kernel::resolve(&arguments.unpatched, &options, &cache, &ui)?;
+    let patched = kernel::resolve(&arguments.patched, &options, &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

@@ -1,11 +1,11 @@
 //! Building a kernel: the private tree of its series configured, patched, made and put back, which makes a variant with
 //! a patch an increment of the build before it.
 
-use super::catalog::Series;
+use super::source::Source;
 use super::store::{self, Ingredients, Stored};
 use super::tree::Tree;
 use super::{config, image, patch, program, tools};
-use crate::cache::Cache;
+use crate::cache::{Cache, Lock};
 use crate::error::{Context, Error, Result};
 use crate::ui::{Task, Ui};
 use std::fs;
@@ -21,18 +21,22 @@ const CONFIGURED: &str = ".dirleak-configured";
 const STEPS: &str = ".dirleak-steps";
 
 /// Builds what `ingredients` says, unless another dirleak did so meanwhile.
-pub fn build(series: &Series, ingredients: &Ingredients, cache: &Cache, ui: &Ui) -> Result<Stored> {
-    tools::check()?;
-    let home = cache.root().join("build").join(&series.name);
-    let _lock = cache.lock(&format!("kernel-{}", series.name), ui)?;
+pub fn build(ingredients: &Ingredients, how: &How, cache: &Cache, ui: &Ui) -> Result<Stored> {
+    tools::check(matches!(ingredients.source, Source::Package { .. }))?;
+    let name = ingredients.source.name();
+    let home = cache.root().join("build").join(name);
+    let _lock = cache.lock(&format!("kernel-{name}"), ui)?;
     if let Some(ready) = store::find(ingredients, cache) {
         return Ok(ready);
     }
     let started = Instant::now();
-    let tree = Tree::open(home, &ingredients.source, ui)?;
-    let changes = patch::changes(&tree.src(), &ingredients.source_name(), &ingredients.patches)?;
+    let tree = {
+        let (seed, _lock) = seed(&ingredients.source, cache, ui)?;
+        Tree::open(home, &ingredients.source, seed.as_deref(), ui)?
+    };
+    let changes = patch::changes(&tree.src(), &ingredients.source.in_words(), &ingredients.patches)?;
     let changed = tree.change(&changes)?;
-    let maker = Maker { tree: &tree, ingredients, steps: Steps::load(&tree, series), ui };
+    let maker = Maker { tree: &tree, ingredients, steps: Steps::load(&tree, ingredients.source.steps()), how, ui };
     maker.configure(&changes)?;
     maker.compile()?;
     let built = tree.src().join("vmlinux");
@@ -45,19 +49,47 @@ pub fn build(series: &Series, ingredients: &Ingredients, cache: &Cache, ui: &Ui)
     Ok(stored)
 }
 
+/// For the first build of a user's tree: the tree of the series of the same version, and the lock on it.
+fn seed(source: &Source, cache: &Cache, ui: &Ui) -> Result<(Option<PathBuf>, Option<Lock>)> {
+    let Source::Tree(snapshot) = source else { return Ok((None, None)) };
+    let build = cache.root().join("build");
+    let series = snapshot.version.to_string();
+    if build.join(&snapshot.name).join("tree").exists() || !build.join(&series).exists() {
+        return Ok((None, None));
+    }
+    let lock = cache.lock(&format!("kernel-{series}"), ui)?;
+    Ok((Tree::at_rest(build.join(series)), Some(lock)))
+}
+
 /// Runs make in a tree.
 struct Maker<'a> {
     tree: &'a Tree,
     ingredients: &'a Ingredients,
     steps: Steps,
+    how: &'a How<'a>,
     ui: &'a Ui,
+}
+
+/// How a build is to go about.
+pub struct How<'a> {
+    /// Jobs of make.
+    pub jobs: usize,
+    /// Asked now and then; an error ends the build with it.
+    pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
+}
+
+impl Default for How<'_> {
+    /// With all processors, to the end.
+    fn default() -> Self {
+        Self { jobs: std::thread::available_parallelism().map_or(1, |n| n.get()), go_on: &|| Ok(()) }
+    }
 }
 
 impl Maker<'_> {
     /// Turns the fragment into a configuration and checks that all of it was taken.
     fn configure(&self, changes: &[patch::Change]) -> Result<()> {
         let note = self.tree.src().join(CONFIGURED);
-        let wanted = self.configured_from(changes);
+        let wanted = self.configured_from(changes)?;
         if fs::read_to_string(&note).is_ok_and(|text| text == wanted) {
             return Ok(());
         }
@@ -73,35 +105,38 @@ impl Maker<'_> {
         if !dropped.is_empty() {
             return Err(Error::kernel(format!(
                 "{} does not take {}: it depends on something that is off, or has another name there",
-                self.ingredients.source_name(),
+                self.ingredients.source.in_words(),
                 dropped.join(", ")
             )));
         }
         fs::write(&note, wanted).machine(|| format!("cannot write {}", note.display()))
     }
 
-    /// All that a configuration depends on: the fragment, the compiler, and patches to Kconfig files.
-    fn configured_from(&self, changes: &[patch::Change]) -> String {
+    /// All that a configuration depends on: the fragment, the compiler, and Kconfig's files where they can change.
+    fn configured_from(&self, changes: &[patch::Change]) -> Result<String> {
         let is_kconfig =
             |c: &&patch::Change| c.path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("Kconfig"));
         let patched: Vec<_> = changes.iter().filter(is_kconfig).collect();
         let asked: Vec<_> = config::asked(&self.ingredients.fragment).collect();
-        format!("{}\n{}\n{patched:?}\n", self.ingredients.compiler, asked.join("\n"))
+        let kconfig = match &self.ingredients.source {
+            Source::Package { .. } => String::new(),
+            Source::Tree(snapshot) => snapshot.kconfig()?,
+        };
+        Ok(format!("{}\n{}\n{patched:?}\n{kconfig}", self.ingredients.compiler, asked.join("\n")))
     }
 
     /// Makes the vmlinux.
     fn compile(&self) -> Result<()> {
         let task = self.ui.task(format!("building {}", self.ingredients.name()));
-        let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut command = self.make();
-        command.arg(format!("-j{jobs}")).arg("vmlinux");
+        command.arg(format!("-j{}", self.how.jobs)).arg("vmlinux");
         let result = self.run(
             &mut command,
             "building",
             |line| self.steps.hear(line),
             || {
                 self.steps.show(&task);
-                Ok(())
+                (self.how.go_on)()
             },
         );
         self.steps.save(self.tree, result.is_ok());
@@ -114,6 +149,7 @@ impl Maker<'_> {
     fn make(&self) -> Command {
         let mut command = Command::new("make");
         tools::clean_environment(&mut command);
+        command.args(tools::chosen_compiler().map(|cc| format!("CC={cc}")));
         command.env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970").env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "dirleak").env("KBUILD_BUILD_HOST", "dirleak").env("LOCALVERSION", "");
         command.arg("-C").arg(self.tree.src()).arg("--no-print-directory");
@@ -158,15 +194,14 @@ impl Maker<'_> {
 }
 
 impl Ingredients {
-    /// `linux-source-6.1 6.1.192-2`.
-    fn source_name(&self) -> String {
-        format!("{} {}", self.source.package, self.source.version)
-    }
-
     /// `6.1+spare-pages`.
     fn name(&self) -> String {
         let patches = self.patches.iter().map(|p| format!("+{}", p.name));
-        std::iter::once(self.series.clone()).chain(patches).collect()
+        let base = match &self.source {
+            Source::Package { series, .. } => series.name.clone(),
+            Source::Tree(_) => self.source.in_words(),
+        };
+        std::iter::once(base).chain(patches).collect()
     }
 }
 
@@ -180,11 +215,11 @@ struct Steps {
 }
 
 impl Steps {
-    fn load(tree: &Tree, series: &Series) -> Self {
+    fn load(tree: &Tree, estimate: u64) -> Self {
         let text = fs::read_to_string(tree.src().join(STEPS)).unwrap_or_default();
         let mut words = text.split_whitespace().map_while(|w| w.parse().ok());
         let (done, total) = (words.next().unwrap_or(0), words.next());
-        Self { total: total.unwrap_or(series.steps), whole: total.is_none(), now: Mutex::new((done, String::new())) }
+        Self { total: total.unwrap_or(estimate), whole: total.is_none(), now: Mutex::new((done, String::new())) }
     }
 
     /// `  CC      fs/nfs/dir.o` is a step.

@@ -62,6 +62,21 @@ impl Catalog {
     }
 }
 
+/// The text that a tree which is in no series is configured from.
+pub fn fragment_for(version: Version) -> Result<String> {
+    fragment(&["base.config".to_owned()], version)
+}
+
+fn fragment(files: &[String], version: Version) -> Result<String> {
+    let read = |file: &String| {
+        let path = format!("vm/{file}");
+        let missing = || Error::usage(format!("vm/kernels.toml: a series needs {path}, which is not there"));
+        assets::read(&path).ok_or_else(missing)
+    };
+    let text = files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n");
+    config::for_version(&text, version)
+}
+
 impl Series {
     /// Which kernel it is.
     pub fn version(&self) -> Result<Version> {
@@ -72,39 +87,31 @@ impl Series {
 
     /// The text that the kernel is configured from.
     pub fn fragment(&self) -> Result<String> {
-        let read = |file: &String| {
-            let path = format!("vm/{file}");
-            assets::read(&path).ok_or_else(|| {
-                Error::usage(format!("vm/kernels.toml: series {} needs {path}, which is not there", self.name))
-            })
-        };
-        let text = self.config.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n");
-        config::for_version(&text, self.version()?)
+        fragment(&self.config, self.version()?)
     }
 
     /// Names of the patches that come with the program.
     pub fn patches(&self) -> Vec<String> {
-        let dir = self.patch_dir();
-        let name = |path: &String| Some(path.strip_prefix(&dir)?.strip_prefix('/')?.strip_suffix(".patch")?.to_owned());
-        assets::list(&dir).iter().filter_map(name).collect()
+        patches(&self.name)
     }
+}
 
-    /// The text of the patch called `name`.
-    pub fn patch(&self, name: &str) -> Result<String> {
-        if let Some(text) = assets::read(&format!("{}/{name}.patch", self.patch_dir())) {
-            return Ok(text);
-        }
-        let known = self.patches().join(", ");
-        let known = if known.is_empty() { "none".to_owned() } else { known };
-        Err(Error::usage(format!(
-            "no patch '{name}' for {}; known: {known}; a patch of your own is named by its file, for instance ./{name}.patch",
-            self.name
-        )))
-    }
+fn patches(series: &str) -> Vec<String> {
+    let dir = format!("vm/patches/{series}");
+    let name = |path: &String| Some(path.strip_prefix(&dir)?.strip_prefix('/')?.strip_suffix(".patch")?.to_owned());
+    assets::list(&dir).iter().filter_map(name).collect()
+}
 
-    fn patch_dir(&self) -> String {
-        format!("vm/patches/{}", self.name)
+/// The text of the patch called `name` for the kernels of `series`.
+pub fn patch(series: &str, name: &str) -> Result<String> {
+    if let Some(text) = assets::read(&format!("vm/patches/{series}/{name}.patch")) {
+        return Ok(text);
     }
+    let known = patches(series).join(", ");
+    let known = if known.is_empty() { "none".to_owned() } else { known };
+    Err(Error::usage(format!(
+        "no patch '{name}' for {series}; known: {known}; a patch of your own is named by its file, for instance ./{name}.patch"
+    )))
 }
 
 fn first_line(text: &str) -> &str {
@@ -133,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_unknown_patch_is_named_with_the_way_out() {
-        let error = Catalog::load().unwrap().series("6.1").unwrap().patch("no-such").unwrap_err();
+        let error = patch("6.1", "no-such").unwrap_err();
         assert_eq!(error.exit(), crate::exit::Exit::Usage);
         assert!(error.to_string().starts_with("no patch 'no-such' for 6.1; known: "), "{error}");
     }

@@ -12,6 +12,16 @@ pub struct Version {
     pub minor: u32,
 }
 
+impl Version {
+    /// The release after it, as far as the numbers tell.
+    fn next(self) -> Self {
+        Self { minor: self.minor + 1, ..self }
+    }
+}
+
+/// A comment: the line behind it may be taken or not.
+const OPTIONAL: &str = "# optional: ";
+
 impl FromStr for Version {
     type Err = ();
 
@@ -45,7 +55,13 @@ pub fn for_version(text: &str, version: Version) -> Result<String> {
         let (from, to) = range.split_once("..").ok_or_else(bad)?;
         let end = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|()| bad()) };
         let (from, to): (Option<Version>, Option<Version>) = (end(from)?, end(to)?);
-        if from.is_none_or(|from| from <= version) && to.is_none_or(|to| version <= to) {
+        // A tree between two releases has the number of the older one and some of the newer one's symbols.
+        let from = from.map(|from| (from, from == version.next()));
+        let in_range = from.is_none_or(|(from, soon)| from <= version || soon) && to.is_none_or(|to| version <= to);
+        if from.is_some_and(|(_, soon)| soon) || to == Some(version) {
+            kept.push_str(&format!("{OPTIONAL}{}\n", symbol.trim_end()));
+        }
+        if in_range {
             kept.push_str(symbol.trim_end());
             kept.push('\n');
         }
@@ -63,14 +79,31 @@ pub fn asked(fragment: &str) -> impl Iterator<Item = &str> {
 /// something that is off, and names that do not exist, without a word.
 pub fn not_taken(fragment: &str, dot_config: &str) -> Vec<String> {
     let taken: HashSet<&str> = dot_config.lines().collect();
+    let optional: HashSet<&str> = fragment.lines().filter_map(|line| line.strip_prefix(OPTIONAL)).collect();
     let is_off = |symbol: &str| !taken.iter().any(|l| l.strip_prefix(symbol).is_some_and(|r| r.starts_with('=')));
     asked(fragment)
         .filter(|line| match line.strip_prefix("# ").and_then(|l| l.strip_suffix(" is not set")) {
             Some(symbol) => !is_off(symbol),
             None => !taken.contains(line),
         })
+        .filter(|line| !optional.contains(line))
         .map(str::to_owned)
         .collect()
+}
+
+/// The fragments as one: of what several ask for differently, the last one has it.
+pub fn joined(fragments: &[String]) -> String {
+    let lines: Vec<&str> = fragments.iter().flat_map(|fragment| fragment.lines()).collect();
+    let later = |at: usize, symbol: &str| lines[at + 1..].iter().any(|line| symbol_of(line) == Some(symbol));
+    let kept = lines.iter().enumerate().filter(|(at, line)| symbol_of(line).is_none_or(|symbol| !later(*at, symbol)));
+    kept.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+/// The symbol that a line asks for.
+fn symbol_of(line: &str) -> Option<&str> {
+    let asked = asked(line).next()?;
+    let name = asked.strip_prefix("# ").unwrap_or(asked);
+    name.split(['=', ' ']).next()
 }
 
 #[cfg(test)]
@@ -108,8 +141,19 @@ mod tests {
         assert_eq!(asked("5.2.3"), ["CONFIG_A=y", "CONFIG_C=y"]);
         assert_eq!(asked("5.18"), ["CONFIG_A=y", "CONFIG_B=y", "CONFIG_C=y", "# CONFIG_D is not set"]);
         assert_eq!(asked("6.12-rc1"), ["CONFIG_A=y", "CONFIG_B=y"]);
+        assert_eq!(asked("5.17")[1], "CONFIG_B=y");
+        let between = for_version(text, "5.17".parse().unwrap()).unwrap();
+        assert_eq!(not_taken(&between, "CONFIG_A=y\nCONFIG_C=y\n"), Vec::<String>::new());
+        assert_eq!(not_taken(&between, "CONFIG_A=y\nCONFIG_B=y\n"), ["CONFIG_C=y"]);
         assert!(for_version("CONFIG_A=y # since 5.1\n", "5.1".parse().unwrap()).is_err());
         assert!("6".parse::<Version>().is_err() && "x.y".parse::<Version>().is_err());
+    }
+
+    #[test]
+    fn the_users_fragment_wins() {
+        let ours = "# why\nCONFIG_A=y\nCONFIG_AB=y\n".to_owned();
+        let theirs = "# CONFIG_A is not set\nCONFIG_C=\"x # y\"\n".to_owned();
+        assert_eq!(joined(&[ours, theirs]), "# why\nCONFIG_AB=y\n# CONFIG_A is not set\nCONFIG_C=\"x # y\"\n");
     }
 
     #[test]

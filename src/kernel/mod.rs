@@ -3,20 +3,25 @@
 mod build;
 pub mod catalog;
 mod config;
+mod git;
 pub mod image;
 mod patch;
 mod program;
+pub mod snapshot;
 pub mod source;
 pub mod spec;
 pub mod store;
 mod tools;
 mod tree;
+mod unpack;
 
 use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
 use crate::ui::Ui;
+use build::How;
 use catalog::{Catalog, Series};
 use image::Kind;
+use snapshot::{Place, Snapshot};
 use source::Source;
 use spec::{Base, PatchRef, Spec, World};
 use std::path::{Path, PathBuf};
@@ -36,9 +41,9 @@ pub struct Kernel {
     pub image_sha256: String,
     /// Names of the patches applied, in order.
     pub patches: Vec<String>,
-    /// The series it was built from.
+    /// The series it was built from, or the name of the tree in the cache.
     pub series: Option<String>,
-    /// Version of the source package it was built from, for instance `6.1.192-2`.
+    /// Version of the source package it was built from, for instance `6.1.192-2`, or the commit.
     pub source_version: Option<String>,
     /// What it took to get it.
     pub effort: Effort,
@@ -59,6 +64,8 @@ pub struct Options {
     pub patches: Vec<String>,
     /// `--rev`.
     pub rev: Option<String>,
+    /// `--config`, each a fragment that is joined to ours.
+    pub config: Vec<PathBuf>,
     /// Whether to ask the archive for a newer source, or be content with the one in the cache.
     pub refresh: bool,
 }
@@ -66,24 +73,16 @@ pub struct Options {
 /// Makes what `spec` asks for ready to boot, building it if it is not in the cache.
 pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<Kernel> {
     let catalog = Catalog::load()?;
-    let wanted = match Wanted::of(spec, options, &catalog)? {
+    let wanted = match Wanted::of(spec, options, &catalog, cache)? {
         Found::Kernel(kernel) => return Ok(kernel),
         Found::Wanted(wanted) => wanted,
     };
     let started = Instant::now();
-    let at_hand = source::cached(wanted.series, cache).filter(|_| !options.refresh);
-    let (source, downloaded_bytes) = match at_hand {
-        Some(source) => (source, 0),
-        None => {
-            // Before 150 MB are fetched for nothing.
-            tools::check()?;
-            source::newest(wanted.series, cache, ui)?
-        }
-    };
+    let (source, downloaded_bytes) = wanted.base.source(options.refresh, cache, ui)?;
     let ingredients = wanted.ingredients(source)?;
     let (stored, built) = match store::find(&ingredients, cache) {
         Some(stored) => (stored, false),
-        None => (build::build(wanted.series, &ingredients, cache, ui)?, true),
+        None => (build::build(&ingredients, &How::default(), cache, ui)?, true),
     };
     let effort = Effort { seconds: started.elapsed().as_secs_f64(), downloaded_bytes, built };
     Ok(wanted.kernel(stored, effort))
@@ -92,12 +91,16 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
 /// What `spec` asks for, if it is ready to boot; nothing is fetched or built.
 pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Kernel>> {
     let catalog = Catalog::load()?;
-    let wanted = match Wanted::of(spec, options, &catalog)? {
+    let wanted = match Wanted::of(spec, options, &catalog, cache)? {
         Found::Kernel(kernel) => return Ok(Some(kernel)),
         Found::Wanted(wanted) => wanted,
     };
-    let Some(source) = source::cached(wanted.series, cache) else {
-        return Ok(None);
+    let source = match &wanted.base {
+        WantedBase::Series(series) => match source::cached(series, cache) {
+            Some(package) => Source::Package { series: (*series).clone(), package },
+            None => return Ok(None),
+        },
+        tree => tree.source(false, cache, &Ui::new())?.0,
     };
     let stored = store::find(&wanted.ingredients(source)?, cache);
     Ok(stored.map(|stored| wanted.kernel(stored, Effort::default())))
@@ -107,74 +110,134 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
 enum Found<'a> {
     /// An image of the user's.
     Kernel(Kernel),
-    /// A kernel of ours, to be built.
+    /// A kernel to be built.
     Wanted(Wanted<'a>),
 }
 
-/// A series with patches.
+/// Sources with patches.
 struct Wanted<'a> {
     spec: String,
-    series: &'a Series,
-    patches: Vec<patch::Patch>,
+    base: WantedBase<'a>,
+    patches: Vec<PatchRef>,
+    config: Vec<PathBuf>,
+}
+
+/// Where the sources come from.
+enum WantedBase<'a> {
+    Series(&'a Series),
+    Tree(Place, Option<String>),
+}
+
+impl WantedBase<'_> {
+    /// The sources, and how many bytes were fetched for them.
+    fn source(&self, refresh: bool, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> {
+        let series = match self {
+            Self::Tree(place, Some(rev)) => return Ok((Source::Tree(place.at(rev)?), 0)),
+            Self::Tree(place, None) => return Ok((Source::Tree(lying_there(place, cache, ui)?), 0)),
+            Self::Series(series) => *series,
+        };
+        let at_hand = source::cached(series, cache).filter(|_| !refresh);
+        let (package, bytes) = match at_hand {
+            Some(package) => (package, 0),
+            None => {
+                // Before 150 MB are fetched for nothing.
+                tools::check(true)?;
+                source::newest(series, cache, ui)?
+            }
+        };
+        Ok((Source::Package { series: series.clone(), package }, bytes))
+    }
+}
+
+/// The tree as it lies there; that it is not as committed is said.
+fn lying_there(place: &Place, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
+    let snapshot = place.as_it_is(cache, ui)?;
+    if snapshot.uncommitted > 0 {
+        ui.line(&format!("{} is {}", place.path.display(), snapshot.described));
+    }
+    Ok(snapshot)
 }
 
 impl<'a> Wanted<'a> {
-    fn of(word: &str, options: &Options, catalog: &'a Catalog) -> Result<Found<'a>> {
+    fn of(word: &str, options: &Options, catalog: &'a Catalog, cache: &Cache) -> Result<Found<'a>> {
         let spec = spec::parse(word, &options.patches, options.rev.as_deref(), catalog)?;
-        match &spec.base {
-            Base::Path(path) => of_path(word, path, &spec).map(Found::Kernel),
-            Base::Series(name) => {
-                let series = catalog.series(name).expect("the parser asked for it");
-                let patches = spec.patches.iter().map(|p| read_patch(p, series)).collect::<Result<_>>()?;
-                Ok(Found::Wanted(Self { spec: word.to_owned(), series, patches }))
-            }
+        let base = match &spec.base {
+            Base::Series(name) => WantedBase::Series(catalog.series(name).expect("the parser asked for it")),
+            Base::Path(path) => match image::kind(path)? {
+                Kind::Tree => WantedBase::Tree(Place::of(path, cache)?, spec.rev.clone()),
+                kind => return of_path(word, path, kind, &spec).map(Found::Kernel),
+            },
+        };
+        if let WantedBase::Series(series) = &base {
+            // A patch that is not there is told before anything is fetched.
+            read_patches(&spec.patches, &series.name)?;
         }
+        Ok(Found::Wanted(Self { spec: word.to_owned(), base, patches: spec.patches, config: options.config.clone() }))
     }
 
     fn ingredients(&self, source: Source) -> Result<Ingredients> {
-        Ok(Ingredients {
-            series: self.series.name.clone(),
-            source,
-            fragment: self.series.fragment()?,
-            patches: self.patches.clone(),
-            compiler: tools::compiler()?,
-        })
+        ingredients(source, &self.patches, &self.config)
     }
 
     fn kernel(&self, stored: Stored, effort: Effort) -> Kernel {
-        let Stored { image, meta } = stored;
-        Kernel {
-            spec: self.spec.clone(),
-            image,
-            release: meta.release,
-            image_sha256: meta.image_sha256,
-            patches: self.patches.iter().map(|p| p.name.clone()).collect(),
-            series: Some(meta.series),
-            source_version: Some(meta.version),
-            effort,
-        }
+        let names = self.patches.iter().map(PatchRef::name).collect();
+        kernel(&self.spec, stored, names, effort)
     }
 }
 
-fn read_patch(patch: &PatchRef, series: &Series) -> Result<patch::Patch> {
+/// Everything that the kernel of `source` with `patches` is made from.
+fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) -> Result<Ingredients> {
+    let base = match &source {
+        Source::Package { series, .. } => series.fragment()?,
+        Source::Tree(snapshot) => catalog::fragment_for(snapshot.version)?,
+    };
+    let mut texts = vec![base];
+    for file in fragments {
+        let failed = |e| Error::usage(format!("cannot read the configuration {}: {e}", file.display()));
+        texts.push(std::fs::read_to_string(file).map_err(failed)?);
+    }
+    let patches = read_patches(patches, &source.linux()?.to_string())?;
+    Ok(Ingredients { source, fragment: config::joined(&texts), patches, compiler: tools::compiler()? })
+}
+
+/// A kernel in the cache, as `spec` asked for it.
+fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) -> Kernel {
+    let Stored { image, meta } = stored;
+    Kernel {
+        spec: spec.to_owned(),
+        image,
+        release: meta.release,
+        image_sha256: meta.image_sha256,
+        patches,
+        series: Some(meta.series),
+        source_version: Some(meta.version),
+        effort,
+    }
+}
+
+fn read_patches(patches: &[PatchRef], series: &str) -> Result<Vec<patch::Patch>> {
+    patches.iter().map(|patch| read_patch(patch, series)).collect()
+}
+
+fn read_patch(patch: &PatchRef, series: &str) -> Result<patch::Patch> {
     match patch {
-        PatchRef::Name(name) => Ok(patch::Patch { name: name.clone(), content: series.patch(name)?.into_bytes() }),
+        PatchRef::Name(name) => {
+            Ok(patch::Patch { name: patch.name(), content: catalog::patch(series, name)?.into_bytes() })
+        }
         PatchRef::File(file) => {
             let failed = |e| Error::usage(format!("cannot read the patch {}: {e}", file.display()));
-            Ok(patch::Patch { name: file.display().to_string(), content: std::fs::read(file).map_err(failed)? })
+            Ok(patch::Patch { name: patch.name(), content: std::fs::read(file).map_err(failed)? })
         }
     }
 }
 
 /// The user's own image, which stays where it is.
-fn of_path(word: &str, path: &Path, spec: &Spec) -> Result<Kernel> {
+fn of_path(word: &str, path: &Path, kind: Kind, spec: &Spec) -> Result<Kernel> {
     let shown = path.display();
-    let kind = image::kind(path)?;
     let changes = spec.rev.is_some() || !spec.patches.is_empty();
     let Kind::Image { release } = kind else {
-        let what = if kind == Kind::Tree { "source tree" } else { "kernel package" };
         return Err(Error::usage(format!(
-            "{shown} is a {what}, which cannot be used yet; name a series (dirleak kernel list), a vmlinux or a bzImage"
+            "{shown} is a kernel package, which cannot be used yet; name a series (dirleak kernel list), a vmlinux or a bzImage"
         )));
     };
     if changes {

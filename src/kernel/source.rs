@@ -1,6 +1,8 @@
-//! The source package of a series: which version is in the cache, and how a newer one is fetched.
+//! What a kernel is built from: the source package of a series, which is fetched here, or a tree of the user's.
 
 use super::catalog::Series;
+use super::config::Version;
+use super::snapshot::Snapshot;
 use crate::apt::Apt;
 use crate::cache::{Cache, place};
 use crate::error::{Context, Error, Result};
@@ -10,9 +12,71 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The sources of a kernel.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A series' package.
+    Package { series: Series, package: Package },
+    /// A tree of the user's.
+    Tree(Snapshot),
+}
+
+impl Source {
+    /// The name of its directories in the cache.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Package { series, .. } => &series.name,
+            Self::Tree(snapshot) => &snapshot.name,
+        }
+    }
+
+    /// Two words that no other sources have.
+    pub fn identity(&self) -> [&str; 2] {
+        match self {
+            Self::Package { package, .. } => [&package.package, &package.version],
+            Self::Tree(snapshot) => ["tree", &snapshot.tree],
+        }
+    }
+
+    /// What it is, for sentences: `linux-source-6.1 6.1.192-2`, `linux-0123abcd 0123456789ab`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Package { package, .. } => format!("{} {}", package.package, package.version),
+            Self::Tree(snapshot) => format!("{} {}", snapshot.name, snapshot.described),
+        }
+    }
+
+    /// The version of the package, or the commit.
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Package { package, .. } => &package.version,
+            Self::Tree(snapshot) => &snapshot.described,
+        }
+    }
+
+    /// Which Linux it is.
+    pub fn linux(&self) -> Result<Version> {
+        match self {
+            Self::Package { series, .. } => series.version(),
+            Self::Tree(snapshot) => Ok(snapshot.version),
+        }
+    }
+
+    /// About how many steps a build from scratch takes.
+    pub fn steps(&self) -> u64 {
+        match self {
+            Self::Package { series, .. } => series.steps,
+            Self::Tree(_) => TREE_STEPS,
+        }
+    }
+}
+
+/// As many as a recent series takes.
+const TREE_STEPS: u64 = 1700;
+
 /// A source package in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct Package {
     /// Debian's name, for instance `linux-source-6.1`.
     pub package: String,
     /// Debian's version, for instance `6.1.192-2`.
@@ -32,17 +96,17 @@ struct Current {
 const CURRENT: &str = "current.json";
 
 /// The version in the cache; nothing is fetched.
-pub fn cached(series: &Series, cache: &Cache) -> Option<Source> {
+pub fn cached(series: &Series, cache: &Cache) -> Option<Package> {
     let dir = home(series, cache);
     let current: Current = serde_json::from_slice(&fs::read(dir.join(CURRENT)).ok()?).ok()?;
     let deb = dir.join(current.file);
     let matches = current.package == series.package && deb.is_file();
-    matches.then_some(Source { package: current.package, version: current.version, deb })
+    matches.then_some(Package { package: current.package, version: current.version, deb })
 }
 
 /// The newest version of the suite and how many bytes were fetched for it. Where the archive cannot be reached, the
 /// version in the cache, with a line that says so.
-pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> {
+pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Package, u64)> {
     let _lock = cache.lock(&format!("source-{}", series.name), ui)?;
     let at_hand = cached(series, cache);
     match (fetch(series, cache, ui, at_hand.as_ref()), at_hand) {
@@ -54,7 +118,7 @@ pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> 
     }
 }
 
-fn fetch(series: &Series, cache: &Cache, ui: &Ui, at_hand: Option<&Source>) -> Result<(Source, u64)> {
+fn fetch(series: &Series, cache: &Cache, ui: &Ui, at_hand: Option<&Package>) -> Result<(Package, u64)> {
     let package = &series.package;
     let apt = Apt::open(cache, Some(&series.suite))?;
     apt.update(ui)?;
@@ -65,13 +129,13 @@ fn fetch(series: &Series, cache: &Cache, ui: &Ui, at_hand: Option<&Source>) -> R
     }
     let dir = home(series, cache);
     let deb = apt.download(&[package], &dir, ui)?.pop().ok_or_else(no_package)?;
-    let source = Source { package: package.clone(), version, deb };
+    let source = Package { package: package.clone(), version, deb };
     remember(&dir, &source)?;
     Ok((source, apt.bytes()))
 }
 
 /// Makes `source` the current one of `dir` and removes the older ones.
-fn remember(dir: &Path, source: &Source) -> Result<()> {
+fn remember(dir: &Path, source: &Package) -> Result<()> {
     let file = source.deb.file_name().and_then(|n| n.to_str()).expect("apt names files in ASCII").to_owned();
     let current = Current { package: source.package.clone(), version: source.version.clone(), file };
     let text = serde_json::to_vec_pretty(&current).expect("strings are always JSON");
@@ -103,7 +167,7 @@ mod tests {
         for version in ["6.1.1-1", "6.1.2-1"] {
             let deb = home.join(format!("linux-source-6.1_{version}_all.deb"));
             fs::write(&deb, "").unwrap();
-            let source = Source { package: series.package.clone(), version: version.into(), deb };
+            let source = Package { package: series.package.clone(), version: version.into(), deb };
             remember(&home, &source).unwrap();
             assert_eq!(cached(&series, &cache), Some(source));
         }

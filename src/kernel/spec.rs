@@ -35,6 +35,16 @@ pub enum PatchRef {
     File(PathBuf),
 }
 
+impl PatchRef {
+    /// The name in results.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::File(file) => file.display().to_string(),
+        }
+    }
+}
+
 /// What the parser may ask about the world.
 pub trait World {
     /// Whether the catalog has this series.

@@ -9,6 +9,7 @@ use crate::error::{Context, Result};
 use crate::ui::Ui;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,6 @@ const RECIPE: &str = "1";
 /// What a kernel is made from, known before it is built.
 #[derive(Clone, Debug)]
 pub struct Ingredients {
-    pub series: String,
     pub source: Source,
     pub fragment: String,
     pub patches: Vec<Patch>,
@@ -53,14 +53,15 @@ impl Ingredients {
         let mut hasher = Sha256::new();
         // Another comment makes no other kernel.
         let asked = config::asked(&self.fragment).collect::<Vec<_>>().join("\n");
-        let texts = [RECIPE, &self.source.package, &self.source.version, &asked, &self.compiler];
+        let [kind, version] = self.source.identity();
+        let texts = [RECIPE, kind, version, &asked, &self.compiler];
         let patches = self.patches.iter().map(|p| p.content.as_slice());
         for part in texts.iter().map(|t| t.as_bytes()).chain(patches) {
             // The length keeps two neighbours from being read as one.
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        format!("{}-{}", self.series, &image::hex(&hasher.finalize())[..16])
+        format!("{}-{}", self.source.name(), &image::hex(&hasher.finalize())[..16])
     }
 }
 
@@ -86,9 +87,9 @@ pub fn keep(ingredients: &Ingredients, built: &Path, release: String, seconds: f
         let image = new.join(IMAGE);
         let image_bytes = fs::copy(built, &image).machine(failed)?;
         let meta = Meta {
-            series: ingredients.series.clone(),
-            package: ingredients.source.package.clone(),
-            version: ingredients.source.version.clone(),
+            series: ingredients.source.name().to_owned(),
+            package: ingredients.source.identity()[0].to_owned(),
+            version: ingredients.source.version().to_owned(),
             patches: ingredients.patches.iter().map(|p| p.name.clone()).collect(),
             compiler: ingredients.compiler.clone(),
             release,
@@ -105,10 +106,14 @@ pub fn keep(ingredients: &Ingredients, built: &Path, release: String, seconds: f
 
 /// Removes every kernel, source and build directory, waiting for those who use them; how many bytes that were.
 pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
+    let trees = fs::read_dir(cache.root().join("build")).into_iter().flatten().flatten();
+    let trees = trees.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names: BTreeSet<String> = catalog.iter().map(|series| series.name.clone()).chain(trees).collect();
     let mut locks = Vec::new();
-    for series in catalog.iter() {
-        locks.push(cache.lock(&format!("source-{}", series.name), ui)?);
-        locks.push(cache.lock(&format!("kernel-{}", series.name), ui)?);
+    for name in names {
+        for kind in ["source", "snapshot", "kernel"] {
+            locks.push(cache.lock(&format!("{kind}-{name}"), ui)?);
+        }
     }
     let mut bytes = 0;
     for name in ["kernels", "build", "sources"] {
@@ -151,11 +156,17 @@ fn read(dir: &Path) -> Option<Stored> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::source::Package;
+
+    fn source(version: &str) -> Source {
+        let series = Catalog::load().unwrap().series("6.1").unwrap().clone();
+        let package = Package { package: series.package.clone(), version: version.into(), deb: "x.deb".into() };
+        Source::Package { series, package }
+    }
 
     fn ingredients() -> Ingredients {
         Ingredients {
-            series: "6.1".into(),
-            source: Source { package: "linux-source-6.1".into(), version: "6.1.192-2".into(), deb: "x.deb".into() },
+            source: source("6.1.192-2"),
             fragment: "CONFIG_SMP=y\n".into(),
             patches: vec![Patch { name: "a".into(), content: b"one".to_vec() }],
             compiler: "gcc 12".into(),
@@ -166,7 +177,7 @@ mod tests {
     fn everything_that_makes_another_kernel_makes_another_key() {
         let base = ingredients();
         let mut others = vec![ingredients(); 5];
-        others[0].source.version = "6.1.193-1".into();
+        others[0].source = source("6.1.193-1");
         others[1].fragment.push_str("CONFIG_NET=y\n");
         others[2].patches[0].content = b"two".to_vec();
         others[3].patches = vec![];
@@ -175,7 +186,6 @@ mod tests {
         assert_eq!(keys.len(), 6);
         let mut renamed = ingredients();
         renamed.patches[0].name = "b".into();
-        renamed.source.deb = "y.deb".into();
         renamed.fragment.push_str("# why\n");
         assert_eq!(renamed.key(), base.key());
         assert!(base.key().starts_with("6.1-"), "{}", base.key());

@@ -4,11 +4,13 @@ use crate::child;
 use crate::error::{Error, Result};
 use std::process::{Command, Stdio};
 
-/// What unpacking, patching and building call.
-const PROGRAMS: [&str; 11] = ["dpkg-deb", "tar", "xz", "patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk"];
+/// What patching and building call.
+const PROGRAMS: [&str; 8] = ["patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk"];
+/// What unpacking a series' package calls.
+const FOR_PACKAGES: [&str; 3] = ["dpkg-deb", "tar", "xz"];
 
-/// Fails with the names of what is missing.
-pub fn check() -> Result<()> {
+/// Fails with the names of what is missing for building, and for unpacking a package if that comes first.
+pub fn check(unpacking: bool) -> Result<()> {
     if std::env::consts::ARCH != "x86_64" {
         let this = std::env::consts::ARCH;
         return Err(Error::machine(format!(
@@ -17,7 +19,9 @@ pub fn check() -> Result<()> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    let mut missing: Vec<&str> = PROGRAMS.into_iter().filter(|name| !is_there(name)).collect();
+    let unpacked_with = if unpacking { &FOR_PACKAGES[..] } else { &[] };
+    let mut missing: Vec<&str> =
+        unpacked_with.iter().chain(&PROGRAMS).copied().filter(|name| !is_there(name)).collect();
     // The kernel's objtool reads ELF files with it.
     if !missing.contains(&"gcc") && !has_header("gelf.h")? {
         missing.push("the headers of libelf");
@@ -35,23 +39,32 @@ fn has_header(name: &str) -> Result<bool> {
     Ok(child.wait(|| Ok(()))?.success())
 }
 
+/// The user's compiler, as make takes it: `CC`, for instance `ccache gcc-11` or `distcc gcc`.
+pub fn chosen_compiler() -> Option<String> {
+    std::env::var("CC").ok().filter(|cc| !cc.trim().is_empty())
+}
+
 /// Compiler and linker with their versions: another one makes another kernel.
 pub fn compiler() -> Result<String> {
     let first_line = |program: &str| -> Result<String> {
-        let text = child::output(Command::new(program).arg("--version").env("LC_ALL", "C"))?;
+        let mut words = program.split_whitespace();
+        let mut command = Command::new(words.next().unwrap_or("gcc"));
+        let text = child::output(command.args(words).arg("--version").env("LC_ALL", "C"))?;
         Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
     };
-    Ok(format!("{}, {}", first_line("gcc")?, first_line("ld")?))
+    Ok(format!("{}, {}", first_line(chosen_compiler().as_deref().unwrap_or("gcc"))?, first_line("ld")?))
 }
 
-/// Lets `command` see nothing of the user's environment that could change what is built.
+/// Lets `command` see nothing of the user's environment that could change what is built, but for what tells a
+/// compiler's cache or its helpers where they are.
 pub fn clean_environment(command: &mut Command) {
     command.env_clear().env("LC_ALL", "C");
-    for name in ["PATH", "HOME", "TMPDIR"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    let kept = |name: &str| {
+        ["PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"].contains(&name)
+            || name.starts_with("CCACHE_")
+            || name.starts_with("DISTCC_")
+    };
+    command.envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept)));
 }
 
 #[cfg(test)]

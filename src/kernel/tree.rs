@@ -1,27 +1,23 @@
-//! The private source tree of a series, in which its kernels are built: unpacked whole, patched for one build and put
-//! back after it, and thrown away when a build in it died without cleaning up.
+//! The private source tree in which kernels are built: filled from a package or with a tree of the user's, patched for one
+//! build and put back after it, and thrown away when a build in it died without cleaning up.
 //!
-//! Everything here happens under the lock of the series.
+//! Everything here happens under the lock of the sources.
 
 use super::patch::Change;
-use super::program;
+use super::snapshot::Snapshot;
 use super::source::Source;
+use super::unpack;
 use crate::cache::place;
 use crate::error::{Context, Error, Result};
 use crate::ui::Ui;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::Seek;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// What the unpacked source and its objects take, measured for 6.1, and a little more.
-const NEEDED_MIB: u64 = 1900;
-
-/// In the tree: the version of the source it was unpacked from.
+/// In the tree: the version of the package it was unpacked from, or the id of the git tree it holds.
 const VERSION: &str = ".dirleak-source";
 
-/// A tree that is as its source package has it, and the objects of earlier builds.
+/// A tree that is as its source has it, and the objects of earlier builds.
 pub struct Tree {
     home: PathBuf,
 }
@@ -40,23 +36,63 @@ struct Original {
 }
 
 impl Tree {
-    /// Finds the tree of `source` in the directory `home`, unpacking it where needed.
-    pub fn open(home: PathBuf, source: &Source, ui: &Ui) -> Result<Self> {
+    /// Finds the tree of `source` in the directory `home`, filling it where needed.
+    ///
+    /// The first time, a tree of the user's is made from a copy of the tree `seed`, if there is one: where the two have the same
+    /// files, their objects are good for both.
+    pub fn open(home: PathBuf, source: &Source, seed: Option<&Path>, ui: &Ui) -> Result<Self> {
         fs::create_dir_all(&home).machine(|| format!("cannot make {}", home.display()))?;
         let tree = Self { home };
         tree.sweep()?;
-        let version = fs::read_to_string(tree.src().join(VERSION)).ok();
-        let stale = version.as_ref().is_some_and(|v| *v != source.version);
-        if version.is_some() && !stale && !tree.busy().exists() {
+        let held = fs::read_to_string(tree.src().join(VERSION)).ok();
+        let usable = match source {
+            Source::Package { package, .. } => held.as_ref().is_some_and(|held| *held == package.version),
+            // Any state of the user's tree is an increment to any other.
+            Source::Tree(_) => held.is_some(),
+        };
+        if usable && tree.busy().exists() {
+            ui.line(&format!("the last build of {} was cut off; starting it afresh", source.name()));
+        }
+        if usable && !tree.busy().exists() {
             tree.put_back()?;
-            return Ok(tree);
+        } else {
+            tree.throw_away()?;
+            match source {
+                Source::Package { package, .. } => unpack::package(package, &tree.home, &tree.src(), VERSION, ui)?,
+                Source::Tree(snapshot) => unpack::start(snapshot, seed, &tree.home, &tree.src(), VERSION, ui)?,
+            }
         }
-        if version.is_some() && !stale {
-            ui.line(&format!("the last build of {} was cut off; starting it afresh", source.package));
+        if let Source::Tree(snapshot) = source {
+            tree.hold(snapshot, ui)?;
         }
-        tree.throw_away()?;
-        tree.unpack(source, ui)?;
         Ok(tree)
+    }
+
+    /// Makes the tree what `snapshot` says.
+    fn hold(&self, snapshot: &Snapshot, ui: &Ui) -> Result<()> {
+        let (note, index) = (self.src().join(VERSION), self.home.join("index"));
+        let held = fs::read_to_string(&note).unwrap_or_default();
+        if held == snapshot.tree {
+            return Ok(());
+        }
+        let write = |text: &str| fs::write(&note, text).machine(|| format!("cannot write {}", note.display()));
+        let whole = !index.exists();
+        let task = whole.then(|| ui.task(format!("checking out {}", snapshot.described)));
+        // An empty note: cut off from here on, the files are looked at one by one the next time.
+        write("")?;
+        snapshot.check_out(&index, &self.src(), held.is_empty())?;
+        write(&snapshot.tree)?;
+        if let Some(task) = task {
+            task.done("done");
+        }
+        Ok(())
+    }
+
+    /// The tree in `home`, if it is as its source has it and its objects can be trusted.
+    pub fn at_rest(home: PathBuf) -> Option<PathBuf> {
+        let tree = Self { home };
+        let rests = !tree.busy().exists() && !tree.originals().exists() && tree.src().join("vmlinux").exists();
+        rests.then(|| tree.src())
     }
 
     /// Where the sources are.
@@ -152,71 +188,9 @@ impl Tree {
             fs::rename(self.src(), &removed).machine(|| format!("cannot remove {}", self.src().display()))?;
         }
         remove(&self.originals())?;
+        remove(&self.home.join("index"))?;
         remove(&self.busy())?;
         remove(&removed)
-    }
-
-    fn unpack(&self, source: &Source, ui: &Ui) -> Result<()> {
-        self.check_space(source)?;
-        let what = format!("unpacking {} {}", source.package, source.version);
-        let scratch = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempdir_in(&self.home)
-            .machine(|| format!("cannot write in {}", self.home.display()))?;
-        let mut extract = Command::new("dpkg-deb");
-        self.tool(extract.arg("-x").arg(&source.deb).arg(scratch.path()), &what, || Ok(()))?;
-        let archive = scratch.path().join(format!("usr/src/{}.tar.xz", source.package));
-        let mut archive = File::open(&archive)
-            .machine(|| format!("{} has no usr/src/{}.tar.xz", source.deb.display(), source.package))?;
-        let total = archive.metadata().map_or(0, |m| m.len());
-        place(&self.src(), |new| {
-            fs::create_dir(new).machine(|| format!("cannot make {}", new.display()))?;
-            let task = ui.task(what.clone());
-            let input = archive.try_clone().machine(|| "cannot copy a file handle".into())?;
-            // tar reads through our own handle, so our position in the file is how far it has come.
-            let tick = || {
-                task.progress(archive.stream_position().unwrap_or(0) >> 20, total >> 20);
-                Ok(())
-            };
-            let mut tar = Command::new("tar");
-            tar.args(["-x", "--no-same-owner", "--strip-components=1", "-I", "xz -T0 -dc", "-f", "-", "-C"]).arg(new);
-            self.tool_reading(&mut tar, input, &what, tick)?;
-            fs::write(new.join(VERSION), &source.version).machine(|| format!("cannot write in {}", new.display()))?;
-            task.done("done");
-            Ok(())
-        })
-    }
-
-    fn check_space(&self, source: &Source) -> Result<()> {
-        let stat =
-            nix::sys::statvfs::statvfs(&self.home).machine(|| format!("cannot look at {}", self.home.display()))?;
-        let free_mib = (stat.blocks_available() * stat.fragment_size()) >> 20;
-        if free_mib < NEEDED_MIB {
-            let place = self.home.display();
-            return Err(Error::machine(format!(
-                "building {} takes {NEEDED_MIB} MiB, but the disk that holds {place} has {free_mib} MiB left; \
-                 free some of it or set XDG_CACHE_HOME to another",
-                source.package
-            )));
-        }
-        Ok(())
-    }
-
-    fn tool(&self, command: &mut Command, what: &str, tick: impl FnMut() -> Result<()>) -> Result<()> {
-        let nothing = File::open("/dev/null").machine(|| "cannot open /dev/null".into())?;
-        self.tool_reading(command, nothing, what, tick)
-    }
-
-    fn tool_reading(
-        &self,
-        command: &mut Command,
-        input: File,
-        what: &str,
-        tick: impl FnMut() -> Result<()>,
-    ) -> Result<()> {
-        command.env("LC_ALL", "C");
-        let ended = program::run(command, input.into(), None, |_| {}, tick).map_err(|stopped| stopped.why)?;
-        if ended.status.success() { Ok(()) } else { Err(ended.machine_failure(what, &self.home)) }
     }
 }
 

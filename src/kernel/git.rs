@@ -1,0 +1,179 @@
+//! How git is asked: the user's repository without a write to it, and a repository of our own that borrows its objects.
+
+use crate::cache::place;
+use crate::child::Child;
+use crate::error::{Context, Error, Result};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The user's source tree, asked but never written to: not even its index is refreshed.
+#[derive(Clone, Debug)]
+pub struct Theirs {
+    dir: PathBuf,
+    objects: PathBuf,
+    shallow: PathBuf,
+    index: PathBuf,
+}
+
+impl Theirs {
+    /// The repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
+    pub fn of(dir: &Path) -> Result<Option<Self>> {
+        let has_git = dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir());
+        if !has_git {
+            return Ok(None);
+        }
+        let places = ["--git-path", "objects", "--git-path", "shallow", "--git-path", "index"];
+        let text = text(git().arg("-C").arg(dir).args(["rev-parse", "--path-format=absolute"]).args(places))?;
+        let mut paths = text.lines().map(PathBuf::from);
+        let mut next = || paths.next().ok_or_else(|| Error::machine("git rev-parse said less than it was asked"));
+        Ok(Some(Self { dir: dir.to_owned(), objects: next()?, shallow: next()?, index: next()? }))
+    }
+
+    /// The id of the commit that `rev` names.
+    pub fn commit(&self, rev: &str) -> Result<String> {
+        let name = format!("{rev}^{{commit}}");
+        let mut command = git();
+        command.arg("-C").arg(&self.dir).args(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]);
+        let ended = run(&mut command)?;
+        let no_such = || Error::usage(format!("{} has no revision '{rev}'", self.dir.display()));
+        ended.success.then(|| ended.stdout.trim().to_owned()).ok_or_else(no_such)
+    }
+
+    /// The directory of its objects, which tells repositories apart: work trees of one share it.
+    pub fn objects(&self) -> &Path {
+        &self.objects
+    }
+
+    /// Its index, which knows of most files that they are unchanged.
+    pub fn index(&self) -> &Path {
+        &self.index
+    }
+}
+
+/// A repository of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repo {
+    git_dir: PathBuf,
+}
+
+impl Repo {
+    /// The repository in `git_dir`, made if missing, with the objects of `theirs` at hand.
+    pub fn open(git_dir: PathBuf, theirs: Option<&Theirs>) -> Result<Self> {
+        let repo = Self { git_dir };
+        if !repo.git_dir.join("HEAD").exists() {
+            place(&repo.git_dir, |new| run(git().args(["init", "-q", "--bare"]).arg(new))?.expect("git init"))?;
+        }
+        let Some(theirs) = theirs else { return Ok(repo) };
+        let failed = || format!("cannot write in {}", repo.git_dir.display());
+        let line = format!("{}\n", theirs.objects.display());
+        fs::write(repo.git_dir.join("objects/info/alternates"), line).machine(failed)?;
+        // Where history was cut off, it must end for us, too.
+        let cut = repo.git_dir.join("shallow");
+        match fs::read(&theirs.shallow) {
+            Ok(text) => fs::write(cut, text).machine(failed)?,
+            Err(_) => drop(fs::remove_file(cut)),
+        }
+        Ok(repo)
+    }
+
+    /// git in this repository.
+    pub fn git(&self) -> Command {
+        let mut command = git();
+        command.arg("--git-dir").arg(&self.git_dir);
+        command
+    }
+
+    /// What git prints; its complaint if it fails.
+    pub fn text<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Result<String> {
+        text(self.git().args(arguments))
+    }
+
+    /// What git prints, or nothing if it fails.
+    pub fn maybe<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Result<Option<String>> {
+        let ended = run(self.git().args(arguments))?;
+        Ok(ended.success.then_some(ended.stdout))
+    }
+
+    /// The id of the tree of a commit.
+    pub fn tree_of(&self, commit: &str) -> Result<String> {
+        Ok(self.text(&["rev-parse", "--verify", &format!("{commit}^{{tree}}")])?.trim().to_owned())
+    }
+
+    /// The file `path` of a tree, if it is there.
+    pub fn file(&self, tree: &str, path: &str) -> Result<Option<String>> {
+        self.maybe(&["cat-file", "blob", &format!("{tree}:{path}")])
+    }
+
+    /// Where the repository is.
+    pub fn dir(&self) -> &Path {
+        &self.git_dir
+    }
+}
+
+/// How git ended.
+pub struct Ended {
+    pub success: bool,
+    pub stdout: String,
+    complaint: String,
+}
+
+impl Ended {
+    /// An error with git's complaint unless it succeeded.
+    pub fn expect(self, what: &str) -> Result<()> {
+        if self.success { Ok(()) } else { Err(Error::machine(format!("{what} failed: {}", self.complaint))) }
+    }
+}
+
+/// git without the user's settings and without whatever repository a hook or `git bisect run` has set for its children.
+fn git() -> Command {
+    let mut command = Command::new("git");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0");
+    command.args(["-c", "core.fsmonitor=false", "-c", "core.autocrlf=false", "-c", "core.untrackedCache=false"]);
+    command.args([
+        "-c",
+        "gc.auto=0",
+        "-c",
+        "core.looseCompression=0",
+        "-c",
+        "user.name=dirleak",
+        "-c",
+        "user.email=dirleak@localhost",
+    ]);
+    command
+}
+
+/// Runs git to its end.
+pub fn run(command: &mut Command) -> Result<Ended> {
+    run_reading(command, Stdio::null())
+}
+
+/// Runs git to its end, with `input` as its standard input.
+pub fn run_reading(command: &mut Command, input: Stdio) -> Result<Ended> {
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Child::spawn(command)?;
+    let reader = |mut from: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = from.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let stdout = reader(Box::new(child.inner().stdout.take().expect("stdout is piped")));
+    let stderr = reader(Box::new(child.inner().stderr.take().expect("stderr is piped")));
+    let status = child.wait(|| Ok(()))?;
+    drop(child);
+    let (stdout, stderr) = (stdout.join().expect("reader thread"), stderr.join().expect("reader thread"));
+    let said = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
+    let complaint = stderr.lines().find(said).or(stderr.lines().next()).unwrap_or("no message").to_owned();
+    Ok(Ended { success: status.success(), stdout, complaint })
+}
+
+fn text(command: &mut Command) -> Result<String> {
+    let ended = run(command)?;
+    if ended.success { Ok(ended.stdout) } else { Err(Error::machine(format!("git: {}", ended.complaint))) }
+}

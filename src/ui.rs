@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone)]
 pub struct Ui {
     bars: Option<MultiProgress>,
+    silent: bool,
 }
 
 /// One piece of long work. Ends with `done`; dropped without it, it just disappears.
@@ -27,12 +28,17 @@ impl Ui {
     /// Bars if standard error is a terminal.
     pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
-        Self { bars: terminal.then(MultiProgress::new) }
+        Self { bars: terminal.then(MultiProgress::new), silent: false }
     }
 
     /// Shows nothing but what is said by `line`.
     pub fn plain() -> Self {
-        Self { bars: None }
+        Self { bars: None, silent: false }
+    }
+
+    /// Shows nothing at all.
+    pub fn silent() -> Self {
+        Self { bars: None, silent: true }
     }
 
     /// One line that stays.
@@ -43,6 +49,7 @@ impl Ui {
         };
         match &self.bars {
             Some(bars) => bars.suspend(print),
+            None if self.silent => {}
             None => print(),
         }
     }

@@ -79,7 +79,8 @@ impl Measure {
         self.json.as_deref().map(Target::check).transpose()
     }
 
-    fn options(&self) -> run::Options {
+    /// What a run is told.
+    pub fn options(&self) -> run::Options {
         run::Options {
             seed: self.seed,
             min_rate: self.min_rate,
@@ -87,6 +88,7 @@ impl Measure {
             strict: self.strict,
             kmemleak: self.kmemleak,
             stock: self.stock,
+            every_counter: false,
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),

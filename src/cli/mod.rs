@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and what they have in common.
 
+mod bisect;
 mod kernel;
 mod measure;
 mod pool;
@@ -32,6 +33,7 @@ struct Arguments {
 enum Command {
     Verify(verify::Args),
     Run(run::Args),
+    Bisect(bisect::Args),
     Kernel(kernel::Args),
     Report(report::Args),
     Score(score::Args),
@@ -57,6 +59,7 @@ fn obey(command: &Command) -> Result<Exit> {
     match command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Run(arguments) => run::run(arguments),
+        Command::Bisect(arguments) => bisect::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Score(arguments) => score::run(arguments),

@@ -78,6 +78,18 @@ impl Repo {
         Ok(repo)
     }
 
+    /// A repository in `git_dir` with nothing but the objects of another one at hand; `shallow` is the file that says where history
+    /// was cut off.
+    pub fn borrowing(git_dir: PathBuf, objects: &Path, shallow: Option<&Path>) -> Result<Self> {
+        let theirs = Theirs {
+            dir: PathBuf::new(),
+            objects: objects.to_owned(),
+            shallow: shallow.unwrap_or(Path::new("")).to_owned(),
+            index: PathBuf::new(),
+        };
+        Self::open(git_dir, Some(&theirs))
+    }
+
     /// git in this repository.
     pub fn git(&self) -> Command {
         let mut command = git();
@@ -106,6 +118,11 @@ impl Repo {
         self.maybe(&["cat-file", "blob", &format!("{tree}:{path}")])
     }
 
+    /// The file that says where history was cut off, if it was.
+    pub fn shallow(&self) -> PathBuf {
+        self.git_dir.join("shallow")
+    }
+
     /// Where the repository is.
     pub fn dir(&self) -> &Path {
         &self.git_dir
@@ -116,7 +133,8 @@ impl Repo {
 pub struct Ended {
     pub success: bool,
     pub stdout: String,
-    complaint: String,
+    /// The first line in which it says what went wrong.
+    pub complaint: String,
 }
 
 impl Ended {

@@ -96,6 +96,22 @@ impl Place {
         self.snapshot(tree.to_owned(), described, 0)
     }
 
+    /// The tree of commit `of` without what `commit` changed; `None` if later changes stand in the way.
+    pub fn without(&self, of: &str, commit: &str) -> Result<Option<Snapshot>> {
+        let dir = tempfile::tempdir_in(self.repo.dir()).machine(|| "cannot write in the cache".into())?;
+        let (index, patch) = (dir.path().join("index"), dir.path().join("patch"));
+        let parent = format!("{commit}^1");
+        let arguments = ["diff", "--binary", "--full-index", commit, &parent];
+        fs::write(&patch, self.repo.text(&arguments)?).machine(|| format!("cannot write {}", patch.display()))?;
+        let git = |arguments: &[&str]| git::run(self.repo.git().env("GIT_INDEX_FILE", &index).args(arguments));
+        git(&["read-tree", of])?.expect("git read-tree")?;
+        if !git(&["apply", "--cached", "--3way", &patch.to_string_lossy()])?.success {
+            return Ok(None);
+        }
+        let tree = git(&["write-tree"])?.stdout;
+        self.of_tree(tree.trim(), format!("{} without {}", short(of), short(commit))).map(Some)
+    }
+
     /// The tree as it lies there, with all that is not committed; what git ignores is left out.
     pub fn as_it_is(&self, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
         if !self.path.join("Kconfig").is_file() {

@@ -127,7 +127,7 @@ fn split_patches(word: &str, mut rest: &str, world: &impl World) -> Result<Vec<P
 }
 
 /// A patch is a name unless it contains `/` or ends in `.patch`.
-fn patch_ref(text: &str, world: &impl World) -> Result<PatchRef> {
+pub fn patch_ref(text: &str, world: &impl World) -> Result<PatchRef> {
     if text.is_empty() {
         return Err(Error::usage("--patch needs a name or a file"));
     }

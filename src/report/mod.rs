@@ -1,6 +1,7 @@
 //! What a verdict looks like: as a file, as text on a terminal.
 
 mod beside;
+pub mod bisection;
 #[cfg(test)]
 pub(crate) mod example;
 mod finding;

@@ -3,6 +3,7 @@
 //! Fields may be added; none is ever renamed or removed without a new schema number. Fields that were added after
 //! the first ones have defaults, so that older files stay readable. All floating point numbers are finite.
 
+pub use super::bisection::BisectionRecord;
 use super::finding::finite;
 pub use super::finding::{CallSite, Finding, Rate, Source};
 pub use super::parts::*;
@@ -26,6 +27,9 @@ pub struct ResultFile {
     /// Only of `verify`: what the records mean together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// Only of `bisect`: what was found, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bisection: Option<BisectionRecord>,
 }
 
 impl ResultFile {
@@ -38,6 +42,7 @@ impl ResultFile {
             command_line,
             results: Vec::new(),
             proof: None,
+            bisection: None,
         }
     }
 }

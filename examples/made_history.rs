@@ -1,0 +1,53 @@
+//! Makes a git tree from a series' source package in the cache, with a made-up history, to try bisections on:
+//!
+//!     cargo run --release --example made_history -- linux-6.1 --commits 64 --seed 1
+//!
+//! prints the commits to begin with and those that must be found.
+
+#[path = "../tests/made/mod.rs"]
+mod made;
+
+use clap::Parser;
+use dirleak::cache::Cache;
+use dirleak::kernel::catalog::Catalog;
+use dirleak::kernel::source;
+use made::{Made, base, draw};
+use std::path::{Path, PathBuf};
+
+/// Make a git tree with a leak and its fix at places drawn by lot.
+#[derive(Parser)]
+struct Args {
+    /// Where the tree is made, or gets another branch.
+    dir: PathBuf,
+    /// The series whose sources it has; their package must be in the cache (dirleak kernel build).
+    #[arg(long, default_value = "6.1")]
+    series: String,
+    /// Commits, merges and side branches not counted.
+    #[arg(long, default_value_t = 24)]
+    commits: usize,
+    /// Of where things happen.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A merge after so many commits.
+    #[arg(long, default_value_t = 6)]
+    merges: usize,
+}
+
+fn main() {
+    let arguments = Args::parse();
+    assert!(arguments.commits >= 16 && arguments.merges > 0, "a history needs at least 16 commits");
+    let cache = Cache::open().unwrap();
+    let catalog = Catalog::load().unwrap();
+    let series = catalog.series(&arguments.series).expect("a series of the catalog");
+    let package = source::cached(series, &cache).expect("its source in the cache");
+    base(&arguments.dir, &package.deb);
+    let (deeds, leak, fix) = draw(arguments.commits, arguments.seed);
+    let name = format!("made-{}", arguments.seed);
+    let patches = Path::new("vm/patches").join(&arguments.series);
+    let made = Made::new(&arguments.dir, &name, &deeds, arguments.seed, arguments.merges, &patches);
+    println!("first {name}-0");
+    println!("leak {name}-{leak} {}", made.ids[leak]);
+    println!("before-fix {name}-{}", fix - 1);
+    println!("fix {name}-{fix} {}", made.ids[fix]);
+    println!("last {name}");
+}

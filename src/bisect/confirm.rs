@@ -1,0 +1,123 @@
+//! Whether the answer of a search holds: the found commit and its parent once more in fresh guests, and the new end without it.
+
+use super::history::{Mark, Terms};
+use super::judge::Kernels;
+use super::search::{Judge, Judged, State, mark};
+use super::{Commit, Found};
+use crate::error::Result;
+
+/// Added to the seed, so that nothing is drawn as it was the first time.
+const OTHER_SEED: u64 = 7919;
+
+/// What became of the found commit the second time.
+#[derive(Clone, Debug)]
+pub struct Confirmation {
+    pub commit: Judged,
+    pub parent: Commit,
+    pub parent_judged: Judged,
+    pub revert: Revert,
+}
+
+/// The new end without the found commit.
+#[derive(Clone, Debug)]
+pub enum Revert {
+    /// The new end is the found commit itself, so it is its parent.
+    IsParent,
+    /// Later changes stand in the way.
+    DoesNotApply,
+    /// What its kernel said.
+    Judged(Judged),
+}
+
+impl Confirmation {
+    /// Why the result is not confirmed; `None` if it is.
+    pub fn doubt(&self, terms: Terms) -> Option<String> {
+        let says = |judged: &Judged| match &judged.state {
+            State::Leaks => "leaks".to_owned(),
+            State::Clean => "does not leak".to_owned(),
+            State::Unknown(why) => format!("cannot be judged ({})", why.trim_end_matches('.')),
+            State::Nothing => "was not judged".to_owned(),
+        };
+        if mark(&self.commit.state, terms) != Mark::New {
+            return Some(format!("run again, the found commit {}", says(&self.commit)));
+        }
+        if mark(&self.parent_judged.state, terms) != Mark::Old {
+            return Some(format!("run again, its parent {}", says(&self.parent_judged)));
+        }
+        match &self.revert {
+            Revert::Judged(judged) if mark(&judged.state, terms) != Mark::Old => {
+                Some(format!("the {} end without the found commit {}", terms.new(), says(judged)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Probability that the found commit or its parent is not what both of their verdicts say.
+    pub fn error(&self, first: &Found) -> f64 {
+        let of = |id: &str, again: &Judged| {
+            let step = first.steps.iter().find(|step| step.commit.id == id);
+            again.error * step.map_or(1.0, |step| step.judged.error)
+        };
+        let commit = first.commit.as_ref().map_or(1.0, |commit| of(&commit.id, &self.commit));
+        commit + of(&self.parent.id, &self.parent_judged)
+    }
+
+    /// Guests that were run.
+    pub fn guests(&self) -> u64 {
+        let revert = if let Revert::Judged(judged) = &self.revert { judged.guests } else { 0 };
+        self.commit.guests + self.parent_judged.guests + revert
+    }
+}
+
+/// Asks again, in fresh guests, about `commit` as the first one of the side of `new`, the end.
+pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirmation> {
+    let place = &kernels.builder.place;
+    let seed = kernels.options.seed + OTHER_SEED;
+    // Of a merge, what it was merged into.
+    let parent = place.repo.text(&["rev-parse", "--verify", &format!("{}^1", commit.id)])?;
+    let parent = kernels.commit(parent.trim())?;
+    let judge = |id: &str, guess: &[String]| kernels.judge_snapshot(&place.of_commit(id)?, seed, guess);
+    let judged = judge(&commit.id, std::slice::from_ref(&parent.id))?;
+    let parent_judged = judge(&parent.id, &[])?;
+    let revert = if commit.id == new {
+        Revert::IsParent
+    } else {
+        match place.without(new, &commit.id)? {
+            Some(snapshot) => Revert::Judged(kernels.judge_snapshot(&snapshot, seed, &[])?),
+            None => Revert::DoesNotApply,
+        }
+    };
+    Ok(Confirmation { commit: judged, parent, parent_judged, revert })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(state: State) -> Judged {
+        Judged { state, error: 0.01, ..Judged::default() }
+    }
+
+    fn confirmation(commit: State, parent: State, revert: Revert) -> Confirmation {
+        let parent_commit = Commit { id: "1".into(), subject: "x".into() };
+        Confirmation { commit: judged(commit), parent: parent_commit, parent_judged: judged(parent), revert }
+    }
+
+    #[test]
+    fn all_three_must_say_the_same_as_before() {
+        let fine = confirmation(State::Leaks, State::Clean, Revert::Judged(judged(State::Clean)));
+        assert_eq!(fine.doubt(Terms::Break), None);
+        assert!(fine.doubt(Terms::Fix).is_some());
+        let fixed = confirmation(State::Clean, State::Leaks, Revert::Judged(judged(State::Leaks)));
+        assert_eq!(fixed.doubt(Terms::Fix), None);
+        for (wrong, part) in [
+            (confirmation(State::Clean, State::Clean, Revert::IsParent), "the found commit does not leak"),
+            (confirmation(State::Leaks, State::Leaks, Revert::IsParent), "its parent leaks"),
+            (confirmation(State::Leaks, State::Clean, Revert::Judged(judged(State::Leaks))), "the bad end without the"),
+            (confirmation(State::Unknown("crash".into()), State::Clean, Revert::IsParent), "cannot be judged (crash)"),
+        ] {
+            assert!(wrong.doubt(Terms::Break).unwrap().contains(part), "{:?}", wrong.doubt(Terms::Break));
+        }
+        assert_eq!(confirmation(State::Leaks, State::Clean, Revert::DoesNotApply).doubt(Terms::Break), None);
+    }
+}

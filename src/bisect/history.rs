@@ -1,0 +1,199 @@
+//! The history that is searched: `git bisect` itself, in a repository of our own that borrows the objects of the user's.
+
+use crate::error::{Error, Result};
+use crate::kernel::git::{Repo, run};
+
+/// What the two sides of the search are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terms {
+    /// Old commits are good, new ones are bad.
+    Break,
+    /// Old commits are broken, new ones are fixed.
+    Fix,
+}
+
+impl Terms {
+    /// The word for the side of the older commits.
+    pub fn old(self) -> &'static str {
+        match self {
+            Self::Break => "good",
+            Self::Fix => "broken",
+        }
+    }
+
+    /// The word for the side of the newer commits.
+    pub fn new(self) -> &'static str {
+        match self {
+            Self::Break => "bad",
+            Self::Fix => "fixed",
+        }
+    }
+}
+
+/// What is known of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Old,
+    New,
+    Skip,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Test this commit; about so many tests are left, this one included.
+    Test { commit: String, steps: u64 },
+    /// This is the first commit of the new side.
+    Found(String),
+    /// It is one of these, which cannot be told apart because they were skipped.
+    Skipped(Vec<String>),
+}
+
+/// A search under way.
+pub struct History {
+    repo: Repo,
+    /// The same history without a search in it: `git rev-list --bisect` looks at what a search has found out by itself.
+    plain: Repo,
+    terms: Terms,
+    paths: Vec<String>,
+}
+
+impl History {
+    /// Begins between `old` and `new`, both commit ids, in `repo`, which is used for nothing else. With `paths`, only commits that
+    /// touch them are tested.
+    pub fn start(repo: Repo, terms: Terms, old: &str, new: &str, paths: &[String]) -> Result<(Self, Next)> {
+        let plain =
+            Repo::borrowing(repo.dir().with_extension("plain"), &repo.dir().join("objects"), Some(&repo.shallow()))?;
+        let history = Self { repo, plain, terms, paths: paths.to_vec() };
+        let (term_old, term_new) = (format!("--term-old={}", terms.old()), format!("--term-new={}", terms.new()));
+        let mut arguments = vec!["bisect", "start", "--no-checkout"];
+        if terms == Terms::Fix {
+            arguments.extend([term_old.as_str(), term_new.as_str()]);
+        }
+        arguments.extend([new, old, "--"]);
+        arguments.extend(paths.iter().map(String::as_str));
+        // git wants a HEAD to go back to.
+        history.repo.text(&["update-ref", "--no-deref", "HEAD", new])?;
+        let next = history.step(&arguments)?;
+        Ok((history, next))
+    }
+
+    /// Notes what was found out of `commit`.
+    pub fn mark(&self, commit: &str, mark: Mark) -> Result<Next> {
+        let word = match mark {
+            Mark::Old => self.terms.old(),
+            Mark::New => self.terms.new(),
+            Mark::Skip => "skip",
+        };
+        self.step(&["bisect", word, commit])
+    }
+
+    /// The log by which `git bisect replay` repeats the search.
+    pub fn log(&self) -> Result<String> {
+        self.repo.text(&["bisect", "log"])
+    }
+
+    /// The commits that are tested next if `commit` turns out to be old, and if it turns out to be new. A guess, as git does not
+    /// promise what it takes; nothing depends on it but time.
+    pub fn guess(&self, commit: &str) -> Result<Vec<String>> {
+        let refs = self.repo.text(&["for-each-ref", "--format=%(refname) %(objectname)", "refs/bisect"])?;
+        let side = |term: &str| {
+            let prefix = format!("refs/bisect/{term}");
+            let ids = refs.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once(' '));
+            ids.map(|(_, id)| id.to_owned()).collect::<Vec<_>>()
+        };
+        let (old, new) = (side(self.terms.old()), side(self.terms.new()));
+        let middle = |new: &str, also_old: Option<&str>| {
+            let mut arguments = vec!["rev-list", "--bisect", new, "--not"];
+            arguments.extend(old.iter().map(String::as_str).chain(also_old));
+            arguments.push("--");
+            arguments.extend(self.paths.iter().map(String::as_str));
+            Ok::<_, Error>(self.plain.maybe(&arguments)?.unwrap_or_default().trim().to_owned())
+        };
+        let new = new.first().map_or("", String::as_str);
+        let (if_old, if_new) = (middle(new, Some(commit))?, middle(commit, None)?);
+        Ok([if_old, if_new].into_iter().filter(|next| !next.is_empty() && next != commit).collect())
+    }
+
+    fn step(&self, arguments: &[&str]) -> Result<Next> {
+        let ended = run(self.repo.git().args(arguments))?;
+        let text = &ended.stdout;
+        if let Some(found) = text.lines().find_map(|line| line.split_once(" is the first ")) {
+            return Ok(Next::Found(found.0.to_owned()));
+        }
+        if text.contains("only 'skip'ped commits left") {
+            let is_id = |line: &&str| line.len() >= 40 && line.bytes().all(|b| b.is_ascii_hexdigit());
+            return Ok(Next::Skipped(text.lines().filter(is_id).map(str::to_owned).collect()));
+        }
+        if !ended.success {
+            return Err(self.refused(&ended.complaint, text));
+        }
+        let commit = self.repo.text(&["rev-parse", "--verify", "BISECT_HEAD"])?.trim().to_owned();
+        Ok(Next::Test { commit, steps: steps(text) })
+    }
+
+    /// git's own reasons are long; the two that users meet are told in a sentence.
+    fn refused(&self, complaint: &str, text: &str) -> Error {
+        let (old, new) = (self.terms.old(), self.terms.new());
+        let all = format!("{complaint}\n{text}");
+        if all.contains("merge base") || all.contains("not ancestors") {
+            return Error::kernel(format!(
+                "the {old} end is not older than the {new} one, and where their histories part it is {new} already; \
+                 choose a {old} commit that is an ancestor of the {new} one"
+            ));
+        }
+        if all.contains("No testable commit") || all.contains("cannot work") {
+            return Error::usage(format!(
+                "no commit between the {old} and the {new} end touches {}",
+                self.paths.join(" ")
+            ));
+        }
+        Error::machine(format!("git bisect: {complaint}"))
+    }
+}
+
+/// From `Bisecting: 31 revisions left to test after this (roughly 5 steps)`; this test comes on top.
+fn steps(text: &str) -> u64 {
+    let number = |rest: &str| rest.split_whitespace().next()?.parse::<u64>().ok();
+    1 + text.split_once("(roughly ").and_then(|(_, rest)| number(rest)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made::Made;
+    use super::*;
+
+    #[test]
+    fn the_number_of_steps_is_read() {
+        assert_eq!(steps("Bisecting: 31 revisions left to test after this (roughly 5 steps)\n[1234] x"), 6);
+        assert_eq!(steps("Bisecting: a merge base must be tested\n"), 1);
+    }
+
+    #[test]
+    fn the_guess_is_what_git_takes_next() {
+        let made = Made::straight(40);
+        for mark in [Mark::Old, Mark::New] {
+            let (history, next) = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(39), &[]).unwrap();
+            let Next::Test { commit, steps } = next else { panic!("{next:?}") };
+            assert!(steps <= 6, "{steps}");
+            let guess = history.guess(&commit).unwrap();
+            let Next::Test { commit: then, .. } = history.mark(&commit, mark).unwrap() else { panic!() };
+            assert_eq!(guess[usize::from(mark == Mark::New)], then);
+        }
+    }
+
+    #[test]
+    fn ends_in_the_wrong_order_are_told() {
+        let made = Made::straight(5);
+        let error = History::start(made.repo(), Terms::Break, &made.id(4), &made.id(0), &[]).err().unwrap();
+        assert!(error.to_string().contains("choose a good commit that is an ancestor of the bad one"), "{error}");
+    }
+
+    #[test]
+    fn paths_that_nothing_touches_are_told() {
+        let made = Made::straight(5);
+        let paths = ["nowhere".to_owned()];
+        let error = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(4), &paths).err();
+        assert!(error.is_some_and(|e| e.to_string().contains("touches nowhere")));
+    }
+}

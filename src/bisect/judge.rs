@@ -1,0 +1,210 @@
+//! What a commit says: its kernel is built and booted, and its verdict read as "what is looked for is there" or "is not".
+
+use super::Commit;
+use super::ahead::Ahead;
+use super::history::{Mark, Terms};
+use super::search::{Judge, Judged, State, Step, mark};
+use super::verdicts::{Built, Verdicts};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::kernel::build::How;
+use crate::kernel::snapshot::Snapshot;
+use crate::kernel::{Builder, Kernel};
+use crate::report::record::{RunRecord, Verdict};
+use crate::run::{self, Job, Options};
+use crate::scenario::Scenario;
+use crate::ui::Ui;
+use crate::verdict::judge::CONFIDENCE;
+use crate::vm::accelerator;
+use std::time::Instant;
+
+/// Guests that are asked about a kernel before it is called undecided, each with another seed.
+const TRIES: u64 = 3;
+
+/// Judges kernels built from one tree by one scenario.
+pub struct Kernels<'a> {
+    pub builder: Builder<'a>,
+    pub scenario: &'a Scenario,
+    pub options: Options,
+    pub terms: Terms,
+    /// Only a leak of what this function allocated counts.
+    pub call_site: Option<String>,
+    /// Whether to build what may come next while a guest runs.
+    pub ahead: bool,
+    pub cache: &'a Cache,
+    pub ui: &'a Ui,
+    /// Hears of each step.
+    pub on_step: Box<dyn Fn(&Step, u64) + Sync + 'a>,
+}
+
+impl Judge for Kernels<'_> {
+    fn commit(&self, id: &str) -> Result<Commit> {
+        let subject = self.builder.place.repo.text(&["log", "-1", "--format=%s", id])?;
+        Ok(Commit { id: id.to_owned(), subject: subject.trim().to_owned() })
+    }
+
+    fn judge(&mut self, commit: &Commit, guess: &[String]) -> Result<Judged> {
+        let snapshot = self.builder.place.of_commit(&commit.id)?;
+        self.judge_snapshot(&snapshot, self.options.seed, guess)
+    }
+
+    fn step(&mut self, step: &Step, left: u64) {
+        (self.on_step)(step, left);
+    }
+}
+
+impl Kernels<'_> {
+    /// Judges sources by guests whose seeds begin with `seed`.
+    pub fn judge_snapshot(&self, snapshot: &Snapshot, seed: u64, guess: &[String]) -> Result<Judged> {
+        let begin = Instant::now();
+        let mut judged = Judged::default();
+        let verdicts = Verdicts::open(self.scenario, &self.options, self.cache)?;
+        for number in 0..TRIES {
+            // Far from what other searches draw.
+            let seed = seed + number * 1_000_003;
+            let record = match self.record(snapshot, seed, guess, &verdicts, &mut judged.guests) {
+                Ok(record) => record,
+                Err(error) if error.exit() == Exit::CannotJudge => {
+                    judged.state = State::Unknown(error.to_string());
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            judged.state = state(&record, self.call_site.as_deref());
+            let again = record.verdict == Verdict::Undecided;
+            judged.record = Some(record);
+            if !again {
+                break;
+            }
+        }
+        judged.error = if matches!(judged.state, State::Unknown(_)) { 0.0 } else { 1.0 - CONFIDENCE };
+        judged.seconds = begin.elapsed().as_secs_f64();
+        Ok(judged)
+    }
+
+    /// The verdict on `snapshot`: from earlier, or of a guest.
+    fn record(
+        &self,
+        snapshot: &Snapshot,
+        seed: u64,
+        guess: &[String],
+        verdicts: &Verdicts,
+        guests: &mut u64,
+    ) -> Result<RunRecord> {
+        let key = self.builder.key(snapshot)?;
+        let known = match verdicts.built(&key) {
+            Some(Built::Failed(why)) => return Err(Error::kernel(why)),
+            Some(Built::Image(sha256)) => verdicts.find(&sha256, seed),
+            None => None,
+        };
+        let spec = format!("{}@{}", self.builder.word, snapshot.described);
+        let named = |mut record: RunRecord| {
+            record.kernel.spec = spec.clone();
+            record
+        };
+        if let Some(record) = known {
+            return Ok(named(record));
+        }
+        let kernel = self.kernel(snapshot, verdicts, &How::default(), self.ui)?;
+        // Another commit may have made the same image.
+        if let Some(record) = verdicts.find(&kernel.image_sha256, seed) {
+            return Ok(named(record));
+        }
+        let kernel = Kernel { spec: spec.clone(), ..kernel };
+        let record = self.guest(&kernel, seed, guess, verdicts)?;
+        *guests += 1;
+        verdicts.keep(&record)?;
+        Ok(record)
+    }
+
+    /// The kernel of `snapshot`; that it cannot be built is remembered, unless the machine is to blame.
+    fn kernel(&self, snapshot: &Snapshot, verdicts: &Verdicts, how: &How, ui: &Ui) -> Result<Kernel> {
+        let key = self.builder.key(snapshot)?;
+        let built = self.builder.build(snapshot, how, ui);
+        match &built {
+            Ok(kernel) => verdicts.keep_built(&key, &Built::Image(kernel.image_sha256.clone()))?,
+            Err(e) if e.exit() == Exit::CannotJudge => verdicts.keep_built(&key, &Built::Failed(e.to_string()))?,
+            Err(_) => {}
+        }
+        built
+    }
+
+    /// Runs a guest, and builds ahead meanwhile.
+    fn guest(&self, kernel: &Kernel, seed: u64, guess: &[String], verdicts: &Verdicts) -> Result<RunRecord> {
+        let options = Options { seed, ..self.options.clone() };
+        let accelerator = accelerator::choose(&kernel.image, self.cache, self.ui)?;
+        let job =
+            Job { scenario: self.scenario, kernel, accelerator, options: &options, cache: self.cache, ui: self.ui };
+        let ahead = Ahead::default();
+        std::thread::scope(|scope| {
+            if self.ahead {
+                scope.spawn(|| ahead.build(guess, |id, go_on| self.build_ahead(id, go_on, verdicts)));
+            }
+            let record = run::run(&job);
+            let next = record.as_ref().ok().and_then(|record| {
+                match mark(&state(record, self.call_site.as_deref()), self.terms) {
+                    Mark::Old => guess.first(),
+                    Mark::New => guess.last(),
+                    Mark::Skip => None,
+                }
+            });
+            ahead.decide(next);
+            record
+        })
+    }
+
+    /// What goes wrong here goes wrong again when it is asked for, and is told then.
+    fn build_ahead(&self, id: &str, go_on: &(dyn Fn() -> Result<()> + Sync), verdicts: &Verdicts) {
+        let how = How { go_on, ..How::default() };
+        let _ =
+            self.builder.place.of_commit(id).and_then(|snapshot| self.kernel(&snapshot, verdicts, &how, &Ui::silent()));
+    }
+}
+
+/// What a verdict says of what is looked for. With a call site, another leak is none, as long as all counters were judged.
+pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
+    match (record.verdict, call_site) {
+        (Verdict::Clean, _) => State::Clean,
+        (Verdict::Leak, None) => State::Leaks,
+        (Verdict::Leak, Some(function)) => {
+            let sites = || record.findings.iter().map(|finding| &finding.call_sites);
+            let is_it = |f: &str| f == function || f.split('.').next() == Some(function);
+            if sites().flatten().any(|site| is_it(&site.function)) {
+                State::Leaks
+            } else if sites().all(|sites| !sites.is_empty()) {
+                State::Clean
+            } else {
+                State::Unknown(format!("something leaks, but it is not known whether {function} allocated it"))
+            }
+        }
+        (verdict, _) => State::Unknown(format!("{}: {}", verdict.word(), record.reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn a_leak_of_another_function_is_not_what_is_looked_for() {
+        let mut record = example::leak();
+        assert_eq!(state(&record, None), State::Leaks);
+        assert_eq!(state(&record, Some("nfs_readdir_page_array_append")), State::Leaks);
+        assert_eq!(state(&record, Some("nfs_opendir")), State::Clean);
+        record.findings[0].call_sites[0].function = "nfs_opendir.isra.0".into();
+        assert_eq!(state(&record, Some("nfs_opendir")), State::Leaks);
+        record.findings[0].call_sites.clear();
+        assert!(matches!(state(&record, Some("nfs_opendir")), State::Unknown(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_judged_says_why() {
+        let mut record = example::clean();
+        assert_eq!(state(&record, Some("nfs_opendir")), State::Clean);
+        record.verdict = Verdict::Crash;
+        record.reason = "the guest's kernel is lost (panic)".into();
+        assert_eq!(state(&record, None), State::Unknown("crash: the guest's kernel is lost (panic)".into()));
+    }
+}

@@ -1,0 +1,200 @@
+//! The search itself: both ends first, then what git asks for, until one commit is left. Who judges is somebody else.
+
+use super::history::{History, Mark, Next, Terms};
+use super::{Commit, Found};
+use crate::error::{Error, Result};
+use crate::kernel::git::Repo;
+use crate::report::record::RunRecord;
+
+/// What is known of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// What is looked for is there.
+    Leaks,
+    /// It is not.
+    Clean,
+    /// Nobody has looked yet.
+    #[default]
+    Nothing,
+    /// It cannot be told, and why.
+    Unknown(String),
+}
+
+/// A commit's state and how it came about.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    pub state: State,
+    /// Of the last guest; none if there was no kernel to boot.
+    pub record: Option<RunRecord>,
+    /// Guests that were run for it now.
+    pub guests: u64,
+    /// Building and running.
+    pub seconds: f64,
+    /// Probability that the state is wrong.
+    pub error: f64,
+}
+
+/// A commit that was judged.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub commit: Commit,
+    pub judged: Judged,
+}
+
+/// Whoever can say of a commit what state it is in.
+pub trait Judge {
+    /// The commit by its id.
+    fn commit(&self, id: &str) -> Result<Commit>;
+    /// Judges `commit`; one of `guess` is probably asked for next.
+    fn judge(&mut self, commit: &Commit, guess: &[String]) -> Result<Judged>;
+    /// Hears what became of a commit, with about how many more to come.
+    fn step(&mut self, step: &Step, left: u64);
+}
+
+/// Finds the commit between the two `ends`, the old one first, from which on all is as at the new end.
+pub fn search(repo: Repo, terms: Terms, ends: [&str; 2], paths: &[String], judge: &mut dyn Judge) -> Result<Found> {
+    let [old, new] = ends;
+    if old == new {
+        return Err(Error::usage(format!("both ends are the commit {old}; name two different ones")));
+    }
+    let (history, mut next) = History::start(repo, terms, old, new, paths)?;
+    let mut steps = Vec::new();
+    let first = if let Next::Test { commit, .. } = &next { vec![commit.clone()] } else { vec![] };
+    for (end, guess) in [(old, vec![new.to_owned()]), (new, first)] {
+        let commit = judge.commit(end)?;
+        let judged = judge.judge(&commit, &guess)?;
+        let step = Step { commit, judged };
+        judge.step(&step, left(&next));
+        steps.push(step);
+        check_end(&steps, terms)?;
+    }
+    while let Next::Test { commit, .. } = &next {
+        let guess = history.guess(commit)?;
+        let commit = judge.commit(commit)?;
+        let judged = judge.judge(&commit, &guess)?;
+        next = history.mark(&commit.id, mark(&judged.state, terms))?;
+        let step = Step { commit, judged };
+        judge.step(&step, left(&next));
+        steps.push(step);
+    }
+    let log = history.log()?;
+    match next {
+        Next::Found(id) => Ok(Found { commit: Some(judge.commit(&id)?), among: Vec::new(), steps, log }),
+        Next::Skipped(ids) => {
+            let among = ids.iter().map(|id| judge.commit(id)).collect::<Result<_>>()?;
+            Ok(Found { commit: None, among, steps, log })
+        }
+        Next::Test { .. } => unreachable!("the loop ends with something else"),
+    }
+}
+
+fn left(next: &Next) -> u64 {
+    if let Next::Test { steps, .. } = next { *steps } else { 0 }
+}
+
+/// On which side of the change a commit is.
+pub fn mark(state: &State, terms: Terms) -> Mark {
+    match (state, terms) {
+        (State::Leaks, Terms::Break) | (State::Clean, Terms::Fix) => Mark::New,
+        (State::Clean, Terms::Break) | (State::Leaks, Terms::Fix) => Mark::Old,
+        (State::Nothing | State::Unknown(_), _) => Mark::Skip,
+    }
+}
+
+/// The ends must differ, and in the right direction; else there is nothing to search for.
+fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
+    let at = steps.len() - 1;
+    let (word, wanted) = [(terms.old(), Mark::Old), (terms.new(), Mark::New)][at];
+    let Step { commit, judged } = &steps[at];
+    if mark(&judged.state, terms) == wanted {
+        return Ok(());
+    }
+    let is = match &judged.state {
+        State::Leaks => "leaks".to_owned(),
+        State::Clean => "does not leak".to_owned(),
+        State::Unknown(why) => format!("cannot be judged ({})", why.trim_end_matches('.')),
+        State::Nothing => "was not judged".to_owned(),
+    };
+    let other = match terms {
+        Terms::Break => "",
+        Terms::Fix => "; without --find-fix the older commit is the one that does not leak",
+    };
+    Err(Error::kernel(format!(
+        "nothing to search for: the {word} end {} {is}; choose another commit for it or another scenario{other}",
+        commit.in_words()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made::Made;
+    use super::*;
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    #[test]
+    fn the_right_commit_is_found_wherever_it_is() {
+        let made = Made::straight(65);
+        for change in (1..made.len()).step_by(7) {
+            let change = made.id(change);
+            let (found, asked) = made.search(Terms::Break, &change, &[]);
+            assert_eq!(found.unwrap().commit.unwrap().id, change);
+            assert!(asked <= 8, "{asked} verdicts for 64 commits");
+        }
+    }
+
+    #[test]
+    fn the_right_fix_is_found_in_histories_with_merges_and_commits_that_do_not_build() {
+        let mut lot = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..5 {
+            let made = Made::with_merges(30, 4);
+            let change = lot.random_range(1..made.len());
+            let broken: Vec<String> = (0..3)
+                .map(|_| lot.random_range(1..made.len() - 1))
+                .filter(|n| n.abs_diff(change) > 1)
+                .map(|n| made.id(n))
+                .collect();
+            let change = made.id(change);
+            for terms in [Terms::Break, Terms::Fix] {
+                let (found, asked) = made.search(terms, &change, &broken);
+                let found = found.unwrap();
+                match found.commit {
+                    Some(commit) => assert_eq!(commit.id, change),
+                    None => {
+                        assert!(found.among.iter().any(|c| c.id == change) && found.among.len() <= broken.len() + 1)
+                    }
+                }
+                assert!(asked <= 9 + broken.len(), "{asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_only_skipped_ones_are_left_all_of_them_are_named() {
+        let made = Made::straight(9);
+        let broken = [made.id(4), made.id(5)];
+        let (found, _) = made.search(Terms::Break, &made.id(5), &broken);
+        let found = found.unwrap();
+        let mut among: Vec<_> = found.among.iter().map(|c| c.id.clone()).collect();
+        let mut expected = vec![made.id(4), made.id(5), made.id(6)];
+        (among.sort(), expected.sort());
+        assert_eq!((found.commit, among), (None, expected));
+        assert!(found.log.contains("git bisect skip"), "{}", found.log);
+    }
+
+    #[test]
+    fn ends_that_do_not_differ_are_refused() {
+        let made = Made::straight(9);
+        for (change, terms, part) in [(0, Terms::Break, "the good end"), (0, Terms::Fix, "the broken end")] {
+            let (found, asked) = made.search(terms, &made.id(change), &[]);
+            let error = found.err().unwrap();
+            assert_eq!(error.exit(), crate::exit::Exit::CannotJudge);
+            assert!(error.to_string().contains(part), "{error}");
+            assert_eq!(asked, 1);
+        }
+        let (found, _) = made.search(Terms::Break, "0000000000000000000000000000000000000000", &[]);
+        assert!(found.err().unwrap().to_string().contains("the bad end"));
+        let (found, _) = made.search(Terms::Break, &made.id(4), &[made.id(0)]);
+        assert!(found.err().unwrap().to_string().contains("cannot be judged (it does not build)"));
+    }
+}

@@ -1,0 +1,179 @@
+//! `dirleak bisect`: the commit that broke or mended something, found without a person.
+
+use super::measure::Measure;
+use super::sources::Config;
+use crate::bisect::history::Terms;
+use crate::bisect::search::{Step, search};
+use crate::bisect::{Confirmation, Found, Kernels, confirm};
+use crate::cache::Cache;
+use crate::error::{Context, Error, Result};
+use crate::exit::Exit;
+use crate::kernel::git::Repo;
+use crate::kernel::{Builder, Options};
+use crate::report::bisection;
+use crate::report::json::Target;
+use crate::report::record::ResultFile;
+use crate::run::scratch::Scratch;
+use crate::scenario::Scenario;
+use crate::ui::Ui;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Find the commit that brought a leak, or the one that fixed it.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The git tree. It is not written to.
+    #[arg(long, value_name = "DIR")]
+    tree: String,
+    /// A commit that does not leak.
+    #[arg(long, value_name = "REV")]
+    good: String,
+    /// A commit that leaks.
+    #[arg(long, value_name = "REV")]
+    bad: String,
+    /// The bad commit is the older one: find the one that fixed it.
+    #[arg(long)]
+    find_fix: bool,
+    /// Look only at commits that touch this path. Can be given several times.
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// Look for a leak of what this kernel function allocates, and let others be.
+    #[arg(long, value_name = "FUNCTION")]
+    call_site: Option<String>,
+    /// Apply this patch to every commit before it is built: a leak patch by name, or a file. Can be given several times.
+    #[arg(long = "patch", value_name = "FILE|NAME")]
+    patches: Vec<String>,
+    #[command(flatten)]
+    config: Config,
+    /// Do not build what may be wanted next while a guest runs.
+    #[arg(long)]
+    no_ahead: bool,
+    /// Write a text to be mailed, with a reproducer, to this file.
+    #[arg(long, value_name = "FILE")]
+    mail: Option<PathBuf>,
+    /// The scenario, by name or as a TOML file by path; `quick` if there is none.
+    #[arg(value_name = "SCENARIO")]
+    scenario: Option<String>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+/// Searches, asks again, shows; 0 for an answer that was confirmed, 1 for one that was not, 125 for none.
+pub fn run(arguments: &Args) -> Result<Exit> {
+    let scenario = arguments.scenario()?;
+    let target = arguments.measure.target()?;
+    let mail = arguments.mail.as_deref().map(Target::check).transpose()?;
+    let ui = Ui::new();
+    let cache = Cache::open()?;
+    let options = Options { patches: arguments.patches.clone(), ..arguments.config.options() };
+    let builder = Builder::new(&arguments.tree, &options, &cache)?;
+    let (good, bad) = (builder.place.commit(&arguments.good)?, builder.place.commit(&arguments.bad)?);
+    let terms = if arguments.find_fix { Terms::Fix } else { Terms::Break };
+    let ends = if arguments.find_fix { [bad.as_str(), &good] } else { [good.as_str(), &bad] };
+    let scratch = Scratch::new(&cache, &ui)?;
+    let shallow = builder.place.repo.shallow();
+    let repo = Repo::borrowing(scratch.path().join("git"), &builder.place.repo.dir().join("objects"), Some(&shallow))?;
+    let mut options = arguments.measure.options();
+    options.every_counter = arguments.call_site.is_some();
+    let progress = Progress { ui: ui.clone(), begin: Instant::now(), seconds: Default::default() };
+    let mut kernels = Kernels {
+        builder,
+        scenario: &scenario,
+        options,
+        terms,
+        call_site: arguments.call_site.clone(),
+        ahead: !arguments.no_ahead,
+        cache: &cache,
+        ui: &ui,
+        on_step: Box::new(|step, left| progress.tell(step, left)),
+    };
+    let found = search(repo, terms, ends, &arguments.paths, &mut kernels)?;
+    let confirmation = match &found.commit {
+        Some(commit) => Some(confirm(&kernels, commit, ends[1])?),
+        None => None,
+    };
+    arguments.show(&found, confirmation.as_ref(), &kernels, progress.begin.elapsed(), target.as_ref(), mail.as_ref())
+}
+
+impl Args {
+    fn scenario(&self) -> Result<Scenario> {
+        let words: Vec<String> = self.scenario.iter().cloned().collect();
+        let mut all = self.measure.scenarios(&words, &["quick"])?;
+        if all.len() != 1 {
+            let several = "a bisection follows one scenario; name one instead of a set";
+            return Err(Error::usage(several));
+        }
+        Ok(all.remove(0))
+    }
+
+    fn show(
+        &self,
+        found: &Found,
+        confirmation: Option<&Confirmation>,
+        kernels: &Kernels,
+        took: Duration,
+        target: Option<&Target>,
+        mail: Option<&Target>,
+    ) -> Result<Exit> {
+        let message = match &found.commit {
+            Some(commit) => kernels.builder.place.repo.text(&["log", "-1", "--format=%B", &commit.id])?,
+            None => String::new(),
+        };
+        let question = bisection::Question {
+            tree: &self.tree,
+            terms: kernels.terms,
+            scenario: &kernels.scenario.name,
+            call_site: self.call_site.as_deref(),
+            message: &message,
+            seconds: took.as_secs_f64(),
+        };
+        let record = bisection::record(&question, found, confirmation);
+        let text = bisection::text(&record);
+        if let Some(mail) = mail {
+            mail.write_bytes(bisection::mail(&record).as_bytes())?;
+        }
+        let mut file = ResultFile::new();
+        file.results = bisection::runs(found, confirmation);
+        let exit = match (&record.commit, record.confirmed) {
+            (Some(_), true) => Exit::Clean,
+            (Some(_), false) => Exit::Leak,
+            (None, _) => Exit::CannotJudge,
+        };
+        file.bisection = Some(record);
+        if let Some(target) = target {
+            target.write(&file)?;
+        }
+        match std::io::stdout().write_all(text.as_bytes()) {
+            // Whoever reads may stop early.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.machine(|| "cannot write to standard output".into())?,
+        }
+        Ok(exit)
+    }
+}
+
+/// What the user sees meanwhile.
+struct Progress {
+    ui: Ui,
+    begin: Instant,
+    /// Of the steps so far that took any time.
+    seconds: std::sync::Mutex<Vec<f64>>,
+}
+
+impl Progress {
+    fn tell(&self, step: &Step, left: u64) {
+        let mut seconds = self.seconds.lock().expect("no panic while held");
+        if step.judged.guests > 0 {
+            seconds.push(step.judged.seconds);
+        }
+        let mut sorted = seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+        let line = bisection::step_line(step);
+        self.ui.line(&match left {
+            0 => line,
+            n => format!("{line}; about {n} more, {:.0} s", n as f64 * median),
+        });
+    }
+}

@@ -1,0 +1,365 @@
+//! What a bisection found, as a record, as text on a terminal, and as a mail to whoever maintains the code.
+
+use super::record::{RunRecord, Verdict};
+use super::{number, sentence};
+use crate::bisect::history::Terms;
+use crate::bisect::search::{Judged, State, Step};
+use crate::bisect::{Commit, Confirmation, Found, Revert};
+use serde::{Deserialize, Serialize};
+
+/// What was asked.
+pub struct Question<'a> {
+    pub tree: &'a str,
+    pub terms: Terms,
+    pub scenario: &'a str,
+    pub call_site: Option<&'a str>,
+    /// The whole message of the found commit.
+    pub message: &'a str,
+    /// From the first build to the last guest.
+    pub seconds: f64,
+}
+
+/// A bisection, in the result file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct BisectionRecord {
+    pub tree: String,
+    pub scenario: String,
+    /// Whether the commit that fixed the leak was looked for.
+    pub find_fix: bool,
+    /// The function whose allocations alone counted, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_site: Option<String>,
+    /// The first bad commit, or the first fixed one; none if skipped commits leave several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitRecord>,
+    /// The message of that commit.
+    #[serde(default)]
+    pub message: String,
+    /// What it can be where skipped commits leave several.
+    pub among: Vec<CommitRecord>,
+    /// Whether the found commit and its parent said the same again in fresh guests, and the new end without it agreed.
+    pub confirmed: bool,
+    /// What the confirmation came to, in one sentence.
+    pub confirmation: String,
+    /// What the kernel before the found commit said, in one sentence.
+    pub before: String,
+    /// What the kernel of the found commit said, in one sentence.
+    pub after: String,
+    /// Probability, at most, that one of the verdicts that led there is wrong.
+    pub error_of_path: f64,
+    /// Probability, at most, that both verdicts on the found commit or both on its parent are wrong.
+    pub error_of_result: f64,
+    /// Guests that were run, and those of them for the confirmation.
+    pub guests: u64,
+    pub guests_of_confirmation: u64,
+    pub seconds: f64,
+    pub steps: Vec<StepRecord>,
+    /// `git bisect log`.
+    pub log: String,
+}
+
+/// A commit.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CommitRecord {
+    pub id: String,
+    pub subject: String,
+}
+
+/// One commit that was judged on the way.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct StepRecord {
+    pub commit: CommitRecord,
+    /// `leak`, `clean` or `skip`.
+    pub state: String,
+    /// The rate, or why it was skipped.
+    pub what: String,
+    pub seconds: f64,
+    /// Guests that were run for it; none if the verdict was known.
+    pub guests: u64,
+}
+
+impl From<&Commit> for CommitRecord {
+    fn from(commit: &Commit) -> Self {
+        Self { id: commit.id.clone(), subject: commit.subject.clone() }
+    }
+}
+
+impl CommitRecord {
+    fn in_words(&self) -> String {
+        Commit { id: self.id.clone(), subject: self.subject.clone() }.in_words()
+    }
+}
+
+/// The record of a search and what became of it when it was tried again.
+pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirmation>) -> BisectionRecord {
+    let doubt = confirmation.and_then(|confirmation| confirmation.doubt(question.terms));
+    let again = |judged: Option<&Judged>| {
+        judged.and_then(|judged| judged.record.as_ref()).map(sentence::of).unwrap_or_default()
+    };
+    let guests_of_confirmation = confirmation.map_or(0, Confirmation::guests);
+    BisectionRecord {
+        tree: question.tree.to_owned(),
+        scenario: question.scenario.to_owned(),
+        find_fix: question.terms == Terms::Fix,
+        call_site: question.call_site.map(str::to_owned),
+        commit: found.commit.as_ref().map(CommitRecord::from),
+        message: question.message.trim_end().to_owned(),
+        among: found.among.iter().map(CommitRecord::from).collect(),
+        confirmed: confirmation.is_some() && doubt.is_none(),
+        confirmation: confirmation.map_or(String::new(), |c| in_words(c, question.terms, doubt.as_deref())),
+        before: again(confirmation.map(|c| &c.parent_judged)),
+        after: again(confirmation.map(|c| &c.commit)),
+        error_of_path: found.error(),
+        error_of_result: confirmation.map_or(1.0, |confirmation| confirmation.error(found)),
+        guests: found.guests() + guests_of_confirmation,
+        guests_of_confirmation,
+        seconds: question.seconds,
+        steps: found.steps.iter().map(step).collect(),
+        log: found.log.clone(),
+    }
+}
+
+/// The runs behind a bisection, in order.
+pub fn runs(found: &Found, confirmation: Option<&Confirmation>) -> Vec<RunRecord> {
+    let again = confirmation.into_iter().flat_map(|c| {
+        let revert = if let Revert::Judged(judged) = &c.revert { Some(judged) } else { None };
+        [Some(&c.commit), Some(&c.parent_judged), revert].into_iter().flatten()
+    });
+    let all = found.steps.iter().map(|step| &step.judged).chain(again);
+    all.filter_map(|judged| judged.record.clone()).collect()
+}
+
+fn in_words(confirmation: &Confirmation, terms: Terms, doubt: Option<&str>) -> String {
+    if let Some(doubt) = doubt {
+        return format!("not confirmed: {doubt}");
+    }
+    let end = terms.new();
+    let revert = match &confirmation.revert {
+        Revert::IsParent => format!("it is the {end} end itself"),
+        Revert::DoesNotApply => {
+            format!("taking it out of the {end} end was not tried, as later changes stand in the way")
+        }
+        Revert::Judged(_) if terms == Terms::Break => format!("the {end} end without it is clean"),
+        Revert::Judged(_) => format!("the {end} end without it leaks"),
+    };
+    format!("confirmed: in fresh guests the commit and its parent said the same again, and {revert}")
+}
+
+fn step(step: &Step) -> StepRecord {
+    let Judged { state, record, guests, seconds, .. } = &step.judged;
+    let word = match state {
+        State::Leaks => "leak",
+        State::Clean => "clean",
+        State::Unknown(_) | State::Nothing => "skip",
+    };
+    let what = match (state, record) {
+        (State::Unknown(why), _) => why.clone(),
+        (_, Some(record)) => rate(record),
+        (_, None) => String::new(),
+    };
+    StepRecord { commit: (&step.commit).into(), state: word.into(), what, seconds: *seconds, guests: *guests }
+}
+
+/// The first finding, or what was excluded.
+fn rate(record: &RunRecord) -> String {
+    match record.findings.first() {
+        Some(finding) if record.verdict == Verdict::Leak => sentence::amount(finding, &record.unit),
+        _ => {
+            let highest = record.bounds.as_ref().and_then(|bounds| bounds.highest.first());
+            highest.map_or(String::new(), |h| format!("at most {}", number::upper(h.objects_per_listing.high)))
+        }
+    }
+}
+
+/// A step as it is told when it is done.
+pub fn step_line(done: &Step) -> String {
+    line(&step(done))
+}
+
+fn line(step: &StepRecord) -> String {
+    let known = if step.guests == 0 && step.state != "skip" { ", known" } else { "" };
+    format!("{} {:<5} {} ({}{known})", short(&step.commit.id), step.state, shorten(&step.commit.subject, 50), {
+        let time = number::seconds(step.seconds);
+        if step.what.is_empty() { time } else { format!("{}, {time}", shorten(&step.what, 160)) }
+    })
+}
+
+fn short(id: &str) -> &str {
+    crate::kernel::snapshot::short(id)
+}
+
+fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 3).chain("...".chars()).collect()
+}
+
+/// The whole answer, for a terminal.
+pub fn text(record: &BisectionRecord) -> String {
+    let mut text = String::new();
+    for step in &record.steps {
+        text += &format!("{}\n", line(step));
+    }
+    text += "\n";
+    let verb = if record.find_fix { "fixes" } else { "brings" };
+    match &record.commit {
+        Some(commit) => {
+            text += &format!("{} {verb} the leak in {}.\n", commit.in_words(), record.scenario);
+            text += &format!("  before: {}\n  after:  {}\n  {}.\n", record.before, record.after, record.confirmation);
+            text += &format!(
+                "  {} guests in {}; at most {} that a verdict on the way is wrong, and {} that both on this commit or \
+                 its parent are\n\n",
+                record.guests,
+                number::seconds(record.seconds),
+                percent(record.error_of_path),
+                percent(record.error_of_result)
+            );
+            text += &indented(&record.message);
+        }
+        None => {
+            text +=
+                &format!("One of these {verb} the leak in {}; those in between cannot be judged:\n", record.scenario);
+            for commit in &record.among {
+                text += &format!("  {}\n", commit.in_words());
+            }
+        }
+    }
+    text + "\n" + &record.log
+}
+
+/// A mail to whoever maintains the code: what was found, how sure it is, and how to see it again.
+pub fn mail(record: &BisectionRecord) -> String {
+    let Some(commit) = &record.commit else { return text(record) };
+    let (what, tag) = if record.find_fix { ("fixed by", "Fixed-by") } else { ("since", "Bisected-to") };
+    let function = record.call_site.clone().unwrap_or_else(|| "directory listing".into());
+    let mut mail = format!("Subject: memory leak in {function} {what} {}\n\n", commit.in_words());
+    mail += &format!(
+        "Hello,\n\nlisting directories over NFS leaks kernel memory, {what} commit\n\n    {}\n\n",
+        commit.in_words()
+    );
+    mail += &format!("The commit before it:\n{}\n\nWith it:\n{}\n\n", wrapped(&record.before), wrapped(&record.after));
+    mail += &format!("{}\n\n", wrapped(&format!("The result is {}.", record.confirmation)));
+    mail += &wrapped(&format!(
+        "Found by bisection over {} kernels, each built, booted and measured; at most {} that one of the verdicts on the way \
+         is wrong, and {} that both verdicts on this commit or both on its parent are.",
+        record.steps.len(),
+        percent(record.error_of_path),
+        percent(record.error_of_result)
+    ));
+    mail += "\n\nTo see it again, in a checkout of the kernel:\n\n";
+    for id in [format!("{}^", short(&commit.id)), short(&commit.id).to_owned()] {
+        mail += &format!("    dirleak run --kernel {}@{id} {}\n", record.tree, record.scenario);
+    }
+    mail += &format!("\n{tag}: {}\n\n{}", commit.in_words(), record.log);
+    mail
+}
+
+fn percent(probability: f64) -> String {
+    let percent = probability * 100.0;
+    if percent < 0.1 { format!("{percent:.3} %") } else { format!("{percent:.1} %") }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}").trim_end().to_owned() + "\n").collect()
+}
+
+/// Lines of at most 72 characters, as mails have them.
+fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always one");
+        if line.is_empty() {
+            *line = word.to_owned();
+        } else if line.len() + 1 + word.len() <= 72 {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::report::example;
+
+    pub(crate) fn example(terms: Terms) -> BisectionRecord {
+        let commit = |n: u32, subject: &str| Commit { id: format!("{n:040x}"), subject: subject.into() };
+        let judged = |state: State| Judged {
+            record: Some(if state == State::Leaks { example::leak() } else { example::clean() }),
+            state,
+            guests: 1,
+            seconds: 12.3,
+            error: 0.01,
+        };
+        let (old, new) =
+            if terms == Terms::Break { (State::Clean, State::Leaks) } else { (State::Leaks, State::Clean) };
+        let skipped =
+            Judged { state: State::Unknown("building failed: dir.c:1: error: x".into()), ..Judged::default() };
+        let step = |n, subject: &str, judged: Judged| Step { commit: commit(n, subject), judged };
+        let found = Found {
+            commit: Some(commit(3, "NFS: read more")),
+            among: vec![],
+            steps: vec![
+                step(1, "old", judged(old.clone())),
+                step(4, "new", judged(new.clone())),
+                step(2, "does not build", skipped),
+                step(3, "NFS: read more", judged(new.clone())),
+            ],
+            log: "git bisect start\n".into(),
+        };
+        let confirmation = Confirmation {
+            commit: judged(new),
+            parent: commit(2, "parent"),
+            parent_judged: judged(old.clone()),
+            revert: Revert::Judged(judged(old)),
+        };
+        let question = Question {
+            tree: "linux",
+            terms,
+            scenario: "quick",
+            call_site: None,
+            message: "NFS: read more\n\nFaster.\n",
+            seconds: 60.0,
+        };
+        record(&question, &found, Some(&confirmation))
+    }
+
+    #[test]
+    fn the_text_tells_commit_rates_and_confirmation() {
+        let text = text(&example(Terms::Break));
+        for part in [
+            "000000000003 (\"NFS: read more\") brings the leak in quick.",
+            "before: 6.1 is clean in quick",
+            "after:  6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2)",
+            "confirmed: in fresh guests the commit and its parent said the same again, and the bad end without it is clean.",
+            "6 guests in 60.0 s; at most 3.0 % that a verdict",
+            "000000000002 skip  does not build (building failed: dir.c:1: error: x, 0.0 s)",
+            "    Faster.",
+            "git bisect start",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert!(super::text(&example(Terms::Fix)).contains(") fixes the leak in quick."));
+    }
+
+    #[test]
+    fn the_mail_has_short_lines_and_a_reproducer() {
+        let mail = mail(&example(Terms::Break));
+        assert!(mail.contains("    dirleak run --kernel linux@000000000003^ quick\n"), "{mail}");
+        let long =
+            mail.lines().filter(|line| !line.starts_with(' ') && !line.starts_with("Subject")).find(|l| l.len() > 75);
+        assert_eq!(long, None);
+    }
+
+    #[test]
+    fn several_that_cannot_be_told_apart_are_all_named() {
+        let mut record = example(Terms::Break);
+        record.among = vec![record.steps[0].commit.clone(), record.commit.take().unwrap()];
+        let text = text(&record);
+        assert!(text.contains("One of these brings the leak in quick"), "{text}");
+        assert!(text.contains("  000000000003 (\"NFS: read more\")"), "{text}");
+    }
+}

@@ -7,16 +7,22 @@ use crate::exit::Exit;
 use crate::kernel::{self, Options};
 use crate::report::record::{ResultFile, RunRecord, Verdict};
 use crate::ui::Ui;
+use std::path::PathBuf;
 
 /// Run scenarios on a kernel and say whether it leaks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to boot: a series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a kernel.
+    /// What to boot: a series (6.1), a series with a patch (6.1+spare-pages, 6.1+fix.patch), or a path to a vmlinux, a
+    /// bzImage or a kernel package (.deb, .rpm).
     #[arg(long, value_name = "SPEC")]
     kernel: String,
     /// Apply this patch, too: a leak patch of the series by name, or a file.
     #[arg(long, value_name = "FILE|NAME")]
     patch: Vec<String>,
+    /// The modules of a kernel image: a directory like /lib/modules/VERSION, or a root directory that has it. A package
+    /// brings its own.
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -30,7 +36,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let options = Options { patches: arguments.patch.clone(), ..Options::default() };
+    let options =
+        Options { patches: arguments.patch.clone(), modules: arguments.modules.clone(), ..Options::default() };
     let kernel = kernel::resolve(&arguments.kernel, &options, &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
     let mut file = ResultFile::new();

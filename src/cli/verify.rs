@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::kernel;
 use crate::report::record::{Outcome, Proof, ResultFile, RunRecord, Verdict};
 use crate::ui::Ui;
+use std::path::PathBuf;
 
 /// Prove that a leak is there on one kernel and gone on another.
 #[derive(clap::Args, Debug)]
@@ -17,6 +18,12 @@ pub struct Args {
     /// The kernel that is to be clean.
     #[arg(long, value_name = "SPEC", default_value = "6.1")]
     patched: String,
+    /// The modules of the kernel that is to leak, where that is an image: see run --modules.
+    #[arg(long, value_name = "DIR")]
+    unpatched_modules: Option<PathBuf>,
+    /// The modules of the kernel that is to be clean.
+    #[arg(long, value_name = "DIR")]
+    patched_modules: Option<PathBuf>,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -30,8 +37,12 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let unpatched = kernel::resolve(&arguments.unpatched, &kernel::Options::default(), &cache, &ui)?;
-    let patched = kernel::resolve(&arguments.patched, &kernel::Options::default(), &cache, &ui)?;
+    let resolve = |spec: &str, modules: &Option<PathBuf>| {
+        let options = kernel::Options { modules: modules.clone(), ..kernel::Options::default() };
+        kernel::resolve(spec, &options, &cache, &ui)
+    };
+    let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;
+    let patched = resolve(&arguments.patched, &arguments.patched_modules)?;
     let pairs: Vec<_> = scenarios.iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

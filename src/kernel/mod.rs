@@ -2,8 +2,14 @@
 
 mod build;
 pub mod catalog;
+mod compression;
 mod config;
+mod extract;
 pub mod image;
+mod modinfo;
+pub mod modules;
+mod own;
+mod package;
 mod patch;
 mod program;
 pub mod source;
@@ -13,12 +19,12 @@ mod tools;
 mod tree;
 
 use crate::cache::Cache;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::ui::Ui;
 use catalog::{Catalog, Series};
-use image::Kind;
+use own::Own;
 use source::Source;
-use spec::{Base, PatchRef, Spec, World};
+use spec::{Base, PatchRef, World};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use store::{Ingredients, Stored};
@@ -34,6 +40,8 @@ pub struct Kernel {
     pub release: String,
     /// SHA-256 of the image, in hexadecimal.
     pub image_sha256: String,
+    /// The directory of its modules, if it has some.
+    pub modules: Option<PathBuf>,
     /// Names of the patches applied, in order.
     pub patches: Vec<String>,
     /// The series it was built from.
@@ -59,6 +67,8 @@ pub struct Options {
     pub patches: Vec<String>,
     /// `--rev`.
     pub rev: Option<String>,
+    /// `--modules`: the directory of the modules of an image.
+    pub modules: Option<PathBuf>,
     /// Whether to ask the archive for a newer source, or be content with the one in the cache.
     pub refresh: bool,
 }
@@ -67,7 +77,7 @@ pub struct Options {
 pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<Kernel> {
     let catalog = Catalog::load()?;
     let wanted = match Wanted::of(spec, options, &catalog)? {
-        Found::Kernel(kernel) => return Ok(kernel),
+        Found::Own(own) => return own.ready(cache, ui),
         Found::Wanted(wanted) => wanted,
     };
     let started = Instant::now();
@@ -93,7 +103,7 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
 pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Kernel>> {
     let catalog = Catalog::load()?;
     let wanted = match Wanted::of(spec, options, &catalog)? {
-        Found::Kernel(kernel) => return Ok(Some(kernel)),
+        Found::Own(own) => return own.cached(cache),
         Found::Wanted(wanted) => wanted,
     };
     let Some(source) = source::cached(wanted.series, cache) else {
@@ -105,8 +115,8 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
 
 /// What a spec leads to.
 enum Found<'a> {
-    /// An image of the user's.
-    Kernel(Kernel),
+    /// A kernel of the user's.
+    Own(Own),
     /// A kernel of ours, to be built.
     Wanted(Wanted<'a>),
 }
@@ -122,8 +132,16 @@ impl<'a> Wanted<'a> {
     fn of(word: &str, options: &Options, catalog: &'a Catalog) -> Result<Found<'a>> {
         let spec = spec::parse(word, &options.patches, options.rev.as_deref(), catalog)?;
         match &spec.base {
-            Base::Path(path) => of_path(word, path, &spec).map(Found::Kernel),
+            Base::Path(path) => {
+                let is_changed = spec.rev.is_some() || !spec.patches.is_empty();
+                Own::new(word, path, is_changed, options.modules.as_deref()).map(Found::Own)
+            }
             Base::Series(name) => {
+                if options.modules.is_some() {
+                    return Err(Error::usage(format!(
+                        "--modules goes with a kernel image or package; {name} is a series, whose kernels need no modules"
+                    )));
+                }
                 let series = catalog.series(name).expect("the parser asked for it");
                 let patches = spec.patches.iter().map(|p| read_patch(p, series)).collect::<Result<_>>()?;
                 Ok(Found::Wanted(Self { spec: word.to_owned(), series, patches }))
@@ -148,6 +166,7 @@ impl<'a> Wanted<'a> {
             image,
             release: meta.release,
             image_sha256: meta.image_sha256,
+            modules: None,
             patches: self.patches.iter().map(|p| p.name.clone()).collect(),
             series: Some(meta.series),
             source_version: Some(meta.version),
@@ -164,37 +183,6 @@ fn read_patch(patch: &PatchRef, series: &Series) -> Result<patch::Patch> {
             Ok(patch::Patch { name: file.display().to_string(), content: std::fs::read(file).map_err(failed)? })
         }
     }
-}
-
-/// The user's own image, which stays where it is.
-fn of_path(word: &str, path: &Path, spec: &Spec) -> Result<Kernel> {
-    let shown = path.display();
-    let kind = image::kind(path)?;
-    let changes = spec.rev.is_some() || !spec.patches.is_empty();
-    let Kind::Image { release } = kind else {
-        let what = if kind == Kind::Tree { "source tree" } else { "kernel package" };
-        return Err(Error::usage(format!(
-            "{shown} is a {what}, which cannot be used yet; name a series (dirleak kernel list), a vmlinux or a bzImage"
-        )));
-    };
-    if changes {
-        return Err(Error::usage(format!(
-            "{shown} is a kernel image, which takes neither a revision nor a patch; build a patched one from a series, \
-             for instance 6.1+FILE.patch"
-        )));
-    }
-    let image = path.canonicalize().machine(|| format!("cannot find {shown}"))?;
-    let image_sha256 = image::sha256(&image)?;
-    Ok(Kernel {
-        spec: word.to_owned(),
-        image,
-        release,
-        image_sha256,
-        patches: Vec::new(),
-        series: None,
-        source_version: None,
-        effort: Effort::default(),
-    })
 }
 
 impl World for Catalog {

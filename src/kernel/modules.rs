@@ -179,6 +179,35 @@ fn name(path: &Path) -> Option<String> {
     ENDS.iter().find_map(|end| file.strip_suffix(end)).map(plain)
 }
 
+/// An ELF file with one section of this name, for tests.
+#[cfg(test)]
+pub fn file_with_section(name: &str, data: &[u8]) -> Vec<u8> {
+    let names = format!("\0{name}\0.shstrtab\0").into_bytes();
+    let table = 64 + data.len() + names.len();
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([1, 0, 62, 0, 1, 0, 0, 0]);
+    for word in [0_u64, 0, table as u64] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0_u32.to_le_bytes());
+    for half in [64_u16, 0, 0, 64, 3, 2] {
+        file.extend(half.to_le_bytes());
+    }
+    file.extend(data);
+    file.extend(&names);
+    let sections = [(0, 0, 0, 0), (1, 1, 64, data.len()), (2 + name.len(), 3, 64 + data.len(), names.len())];
+    for (name, kind, at, length) in sections {
+        file.extend((name as u32).to_le_bytes());
+        file.extend((kind as u32).to_le_bytes());
+        // Flags, address, offset, size, link and info in one, alignment, size of an entry.
+        for word in [0, 0, at as u64, length as u64, 0, 1, 0] {
+            file.extend(word.to_le_bytes());
+        }
+    }
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,41 +219,12 @@ mod tests {
         fs::create_dir(dir.path().join("kernel")).unwrap();
         for (file, depends, softdep) in modules {
             let info = format!("depends={depends}\0softdep={softdep}\0vermagic=6.1 SMP \0");
-            fs::write(dir.path().join("kernel").join(file), module(info.as_bytes())).unwrap();
+            fs::write(dir.path().join("kernel").join(file), file_with_section(".modinfo", info.as_bytes())).unwrap();
         }
         if let Some(text) = built_in {
             fs::write(dir.path().join("modules.builtin"), text).unwrap();
         }
         dir
-    }
-
-    /// An ELF file whose only named section is `.modinfo`.
-    fn module(info: &[u8]) -> Vec<u8> {
-        let names = b"\0.modinfo\0.shstrtab\0";
-        let table = 64 + info.len() + names.len();
-        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-        file.resize(16, 0);
-        file.extend([1, 0, 62, 0, 1, 0, 0, 0]);
-        for word in [0_u64, 0, table as u64] {
-            file.extend(word.to_le_bytes());
-        }
-        file.extend(0_u32.to_le_bytes());
-        for half in [64_u16, 0, 0, 64, 3, 2] {
-            file.extend(half.to_le_bytes());
-        }
-        file.extend(info);
-        file.extend(names);
-        for (name, kind, at, length) in
-            [(0_u32, 0_u32, 0, 0), (1, 1, 64, info.len()), (10, 3, 64 + info.len(), names.len())]
-        {
-            file.extend(name.to_le_bytes());
-            file.extend(kind.to_le_bytes());
-            // Flags, address, offset, size, link and info in one, alignment, size of an entry.
-            for word in [0, 0, at as u64, length as u64, 0, 1, 0] {
-                file.extend(word.to_le_bytes());
-            }
-        }
-        file
     }
 
     fn order(dir: &tempfile::TempDir, wanted: &[&str], welcome: &[&str]) -> Result<Vec<(String, bool)>> {

@@ -109,6 +109,12 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// The first line of its standard error: what went wrong before anything that follows from it.
+    pub fn first_complaint(&self) -> String {
+        let text = String::from_utf8_lossy(&self.errors);
+        text.trim().lines().next().unwrap_or("no message").to_owned()
+    }
+
     /// The last line of its standard error.
     pub fn complaint(&self) -> String {
         let text = String::from_utf8_lossy(&self.errors);

@@ -150,7 +150,7 @@ impl Order<'_> {
     }
 
     fn lacks(&self, name: &str) -> Error {
-        let user = self.under_way.first().map(|user| format!(", which {user} needs")).unwrap_or_default();
+        let user = self.under_way.last().map(|user| format!(", which {user} needs")).unwrap_or_default();
         Error::kernel(format!(
             "the kernel {} lacks {name}{user}: it is neither built in nor a module in {}",
             self.release,

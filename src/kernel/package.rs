@@ -99,7 +99,7 @@ fn extract(path: &Path, into: &Path) -> Result<()> {
     }
     unpacker.arg("-f").arg(path);
     let finished = child::finish(&mut unpacker, Stdio::null())?;
-    let ended = finished.status.success().then_some(()).ok_or_else(|| finished.complaint());
+    let ended = finished.status.success().then_some(()).ok_or_else(|| finished.first_complaint());
     ended.map_err(|why| failed(path, &why, into))
 }
 
@@ -115,15 +115,15 @@ fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path) -> Result<()
     drop(command);
     let mut reading = reading?;
     let finished = child::finish(unpacker, reader.into())?;
-    if !finished.status.success() && finished.complaint().contains("No space left") {
-        return Err(failed(path, &finished.complaint(), into));
+    if !finished.status.success() && finished.first_complaint().contains("No space left") {
+        return Err(failed(path, &finished.first_complaint(), into));
     }
     if !reading.wait(|| Ok(()))?.success() {
         let mut text = String::new();
         let _ = said.rewind().and_then(|()| said.read_to_string(&mut text));
         return Err(failed(path, text.trim().lines().next_back().unwrap_or("dpkg-deb failed"), into));
     }
-    let ended = finished.status.success().then_some(()).ok_or_else(|| finished.complaint());
+    let ended = finished.status.success().then_some(()).ok_or_else(|| finished.first_complaint());
     ended.map_err(|why| failed(path, &why, into))
 }
 

@@ -4,9 +4,10 @@ use crate::error::{Error, Result};
 use crate::stop;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often a waiting loop looks at its child, its deadline and the user's signals.
@@ -99,33 +100,62 @@ impl Drop for Child {
     }
 }
 
-/// Runs `command` to its end and gives its standard output; its standard error is the message when it fails.
-pub fn output(command: &mut Command) -> Result<Vec<u8>> {
-    use std::io::Read;
-    use std::process::Stdio;
+/// How a program ended and all that it wrote.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub output: Vec<u8>,
+    errors: Vec<u8>,
+}
+
+impl Finished {
+    /// The first line of its standard error: what went wrong before anything that follows from it.
+    pub fn first_complaint(&self) -> String {
+        let text = String::from_utf8_lossy(&self.errors);
+        text.trim().lines().next().unwrap_or("no message").to_owned()
+    }
+
+    /// The last line of its standard error.
+    pub fn complaint(&self) -> String {
+        let text = String::from_utf8_lossy(&self.errors);
+        text.trim().lines().next_back().unwrap_or("no message").to_owned()
+    }
+}
+
+/// Runs `command` to its end, reading `input`.
+pub fn finish(command: &mut Command, input: Stdio) -> Result<Finished> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = Child::spawn(command)?;
-    let mut stdout = child.inner().stdout.take().expect("stdout is piped");
-    let mut stderr = child.inner().stderr.take().expect("stderr is piped");
-    let out = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stdout.read_to_end(&mut bytes).map(|_| bytes)
-    });
-    let err = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stderr.read_to_end(&mut bytes).map(|_| bytes)
-    });
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = Child::spawn(command);
+    // `command` holds the input open, and who fills a pipe would never hear that nobody reads it any more.
+    command.stdin(Stdio::null());
+    let mut child = child?;
+    let stdout = child.inner().stdout.take().expect("stdout is piped");
+    let stderr = child.inner().stderr.take().expect("stderr is piped");
+    let (out, err) = (all_of(stdout), all_of(stderr));
     let status = child.wait(|| Ok(()))?;
     drop(child);
-    let out = out.join().expect("reader thread").map_err(|e| Error::machine(format!("{name}: {e}")))?;
-    let err = err.join().expect("reader thread").unwrap_or_default();
-    if !status.success() {
-        let text = String::from_utf8_lossy(&err);
-        let last = text.trim().lines().next_back().unwrap_or("no message").to_owned();
-        return Err(Error::machine(format!("{name} failed ({status}): {last}")));
+    let output = out.join().expect("reader thread").map_err(|e| Error::machine(format!("{name}: {e}")))?;
+    let errors = err.join().expect("reader thread").unwrap_or_default();
+    Ok(Finished { status, output, errors })
+}
+
+/// Reads in a thread of its own, so that a program that fills one pipe does not wait for us at the other.
+fn all_of(mut from: impl Read + Send + 'static) -> JoinHandle<std::io::Result<Vec<u8>>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).map(|_| bytes)
+    })
+}
+
+/// Runs `command` to its end and gives its standard output; its standard error is the message when it fails.
+pub fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let finished = finish(command, Stdio::null())?;
+    if finished.status.success() {
+        return Ok(finished.output);
     }
-    Ok(out)
+    let name = command.get_program().to_string_lossy();
+    Err(Error::machine(format!("{name} failed ({}): {}", finished.status, finished.complaint())))
 }
 
 #[cfg(test)]

@@ -348,7 +348,15 @@ fn specs_that_cannot_be() {
         ("notes.txt", "notes.txt is no kernel"),
         ("./no/such", "no kernel image, package or source tree at ./no/such"),
         ("bin", "bin is a directory, but not one with the sources of a kernel"),
-        ("it.deb", "it.deb is a kernel package, which cannot be used yet"),
+        ("it.deb", "it.deb cannot be unpacked, so it is damaged or no package after all: "),
+        (
+            "it.deb+fix",
+            "it.deb is a kernel package, which takes neither a revision nor a patch; build a patched one from",
+        ),
+        (
+            "it.deb@v6.1",
+            "it.deb is a kernel package, which takes neither a revision nor a patch; build a patched one from",
+        ),
     ] {
         desk.refused(spec, USAGE, &[part]);
     }
@@ -358,9 +366,12 @@ fn specs_that_cannot_be() {
 fn clean_removes_all_of_it() {
     let desk = Desk::new();
     desk.build("6.1");
+    for name in ["packages/some", "images/some"] {
+        fs::create_dir_all(desk.cache(name)).unwrap();
+    }
     let output = desk.run(&["clean"]);
     assert_eq!(output.status.code(), Some(0));
-    for name in ["kernels", "build", "sources"] {
+    for name in ["kernels", "build", "sources", "packages", "images"] {
         assert!(!desk.cache(name).exists(), "{name}");
     }
     assert_eq!(desk.run(&["path", "6.1"]).status.code(), Some(CANNOT_JUDGE));

@@ -90,7 +90,8 @@ impl History {
 
     /// The log by which `git bisect replay` repeats the search.
     pub fn log(&self) -> Result<String> {
-        self.repo.text(&["bisect", "log"])
+        // Where there is a work tree, the one who replays it wants it checked out.
+        Ok(self.repo.text(&["bisect", "log"])?.replace("'--no-checkout' ", ""))
     }
 
     /// The commits that are tested next if `commit` turns out to be old, and if it turns out to be new. A guess, as git does not

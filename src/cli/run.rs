@@ -5,17 +5,22 @@ use super::sources::Sources;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::kernel;
+use crate::kernel::{self, Options};
 use crate::report::record::{ResultFile, RunRecord, Verdict};
 use crate::ui::Ui;
+use std::path::PathBuf;
 
 /// Run scenarios on a kernel and say whether it leaks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to boot: a series (6.1), a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or
-    /// a path to an image.
+    /// What to boot: a series (6.1) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a
+    /// path to a vmlinux, a bzImage or a kernel package (.deb, .rpm).
     #[arg(long, value_name = "SPEC")]
     kernel: String,
+    /// The modules of a kernel image: a directory like /lib/modules/VERSION, or a root directory that has it. A package
+    /// brings its own.
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
     #[command(flatten)]
     sources: Sources,
     /// Scenarios by name, or TOML files by path.
@@ -31,7 +36,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let kernel = kernel::resolve(&arguments.kernel, &arguments.sources.options(false), &cache, &ui)?;
+    let options = Options { modules: arguments.modules.clone(), ..arguments.sources.options(false) };
+    let kernel = kernel::resolve(&arguments.kernel, &options, &cache, &ui)?;
     let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::kernel;
 use crate::report::record::{Outcome, Proof, ResultFile, RunRecord, Verdict};
 use crate::ui::Ui;
+use std::path::PathBuf;
 
 /// Prove that a leak is there on one kernel and gone on another.
 #[derive(clap::Args, Debug)]
@@ -20,6 +21,12 @@ pub struct Args {
     patched: String,
     #[command(flatten)]
     config: Config,
+    /// The modules of the kernel that is to leak, where that is an image: see run --modules.
+    #[arg(long, value_name = "DIR")]
+    unpatched_modules: Option<PathBuf>,
+    /// The modules of the kernel that is to be clean.
+    #[arg(long, value_name = "DIR")]
+    patched_modules: Option<PathBuf>,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -33,9 +40,12 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.measure.target()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let options = arguments.config.options();
-    let unpatched = kernel::resolve(&arguments.unpatched, &options, &cache, &ui)?;
-    let patched = kernel::resolve(&arguments.patched, &options, &cache, &ui)?;
+    let resolve = |spec: &str, modules: &Option<PathBuf>| {
+        let options = kernel::Options { modules: modules.clone(), ..arguments.config.options() };
+        kernel::resolve(spec, &options, &cache, &ui)
+    };
+    let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;
+    let patched = resolve(&arguments.patched, &arguments.patched_modules)?;
     let pairs: Vec<_> = scenarios.iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;

@@ -56,7 +56,9 @@ pub fn require_file_system(kind: &str, option: &str) -> Result<()> {
     if known.lines().any(|line| line.split_whitespace().next_back() == Some(kind)) {
         return Ok(());
     }
-    Err(Error::kernel(format!("this kernel has no {kind} file system: it lacks {option}")))
+    Err(Error::kernel(format!(
+        "this kernel has no {kind} file system: it lacks {option}, or has them as modules that --modules does not name"
+    )))
 }
 
 /// Makes a directory.

@@ -4,6 +4,7 @@ mod cgroup;
 mod files;
 mod labels;
 mod link;
+mod modules;
 mod mount;
 mod policy;
 mod pressure;

@@ -17,6 +17,17 @@ pub struct Plan {
     pub scenario: Scenario,
     /// What the names are made from.
     pub seed: u64,
+    /// What to load, in this order.
+    pub modules: Vec<ModuleFile>,
+}
+
+/// A kernel module in the guest's file system.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ModuleFile {
+    pub name: String,
+    pub path: String,
+    /// Whether nothing works without it.
+    pub required: bool,
 }
 
 /// What the host asks for.

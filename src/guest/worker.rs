@@ -5,7 +5,7 @@ use super::link::Link;
 use super::protocol::{Answer, Order, Plan, Worked};
 use super::served::Served;
 use super::unit::{Player, Where};
-use super::{files, labels, mount};
+use super::{files, labels, modules, mount};
 use crate::error::Result;
 use crate::probe::Sample;
 use crate::probe::counters::Counters;
@@ -49,8 +49,10 @@ impl Worker {
         let scenario = plan.scenario.clone();
         let entries = scenario.directory.entries;
         let names = NameMaker::new(&scenario.directory.names, entries, plan.seed);
-        files::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
         let mut steps = Steps::new(link);
+        modules::load(&plan.modules)?;
+        steps.done("modules")?;
+        files::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
         mount::loopback_up()?;
         for point in [mount::POINT, mount::SECOND] {
             files::make_dir(Path::new(point))?;

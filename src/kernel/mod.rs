@@ -1,10 +1,17 @@
 //! What to boot: from one word on the command line to a kernel image in the cache.
 
 pub mod build;
+mod builder;
 pub mod catalog;
+mod compression;
 mod config;
+mod extract;
 pub mod git;
 pub mod image;
+mod modinfo;
+pub mod modules;
+mod own;
+mod package;
 mod patch;
 mod program;
 pub mod snapshot;
@@ -15,15 +22,18 @@ mod tools;
 mod tree;
 mod unpack;
 
+pub use builder::Builder;
+
 use crate::cache::Cache;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::ui::Ui;
 use build::How;
 use catalog::{Catalog, Series};
 use image::Kind;
+use own::Own;
 use snapshot::{Place, Snapshot};
 use source::Source;
-use spec::{Base, PatchRef, Spec, World};
+use spec::{Base, PatchRef, World};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use store::{Ingredients, Stored};
@@ -39,6 +49,8 @@ pub struct Kernel {
     pub release: String,
     /// SHA-256 of the image, in hexadecimal.
     pub image_sha256: String,
+    /// The directory of its modules, if it has some.
+    pub modules: Option<PathBuf>,
     /// Names of the patches applied, in order.
     pub patches: Vec<String>,
     /// The series it was built from, or the name of the tree in the cache.
@@ -66,6 +78,8 @@ pub struct Options {
     pub rev: Option<String>,
     /// `--config`, each a fragment that is joined to ours.
     pub config: Vec<PathBuf>,
+    /// `--modules`: the directory of the modules of an image.
+    pub modules: Option<PathBuf>,
     /// Whether to ask the archive for a newer source, or be content with the one in the cache.
     pub refresh: bool,
 }
@@ -74,7 +88,7 @@ pub struct Options {
 pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<Kernel> {
     let catalog = Catalog::load()?;
     let wanted = match Wanted::of(spec, options, &catalog, cache)? {
-        Found::Kernel(kernel) => return Ok(kernel),
+        Found::Own(own) => return own.ready(cache, ui),
         Found::Wanted(wanted) => wanted,
     };
     let started = Instant::now();
@@ -92,7 +106,7 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
 pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Kernel>> {
     let catalog = Catalog::load()?;
     let wanted = match Wanted::of(spec, options, &catalog, cache)? {
-        Found::Kernel(kernel) => return Ok(Some(kernel)),
+        Found::Own(own) => return own.cached(cache),
         Found::Wanted(wanted) => wanted,
     };
     let source = match &wanted.base {
@@ -108,8 +122,8 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
 
 /// What a spec leads to.
 enum Found<'a> {
-    /// An image of the user's.
-    Kernel(Kernel),
+    /// A kernel of the user's.
+    Own(Own),
     /// A kernel to be built.
     Wanted(Wanted<'a>),
 }
@@ -165,9 +179,17 @@ impl<'a> Wanted<'a> {
             Base::Series(name) => WantedBase::Series(catalog.series(name).expect("the parser asked for it")),
             Base::Path(path) => match image::kind(path)? {
                 Kind::Tree => WantedBase::Tree(Place::of(path, cache)?, spec.rev.clone()),
-                kind => return of_path(word, path, kind, &spec).map(Found::Kernel),
+                kind => {
+                    let is_changed = spec.rev.is_some() || !spec.patches.is_empty();
+                    return Own::new(word, path, kind, is_changed, options.modules.as_deref()).map(Found::Own);
+                }
             },
         };
+        if options.modules.is_some() {
+            return Err(Error::usage(format!(
+                "--modules goes with a kernel image or package; {word} is built from source, and such kernels need no modules"
+            )));
+        }
         if let WantedBase::Series(series) = &base {
             // A patch that is not there is told before anything is fetched.
             read_patches(&spec.patches, &series.name)?;
@@ -182,60 +204,6 @@ impl<'a> Wanted<'a> {
     fn kernel(&self, stored: Stored, effort: Effort) -> Kernel {
         let names = self.patches.iter().map(PatchRef::name).collect();
         kernel(&self.spec, stored, names, effort)
-    }
-}
-
-/// Builds kernels from one tree of the user's.
-pub struct Builder<'a> {
-    /// The tree, as the user wrote it.
-    pub word: String,
-    pub place: Place,
-    patches: Vec<PatchRef>,
-    config: Vec<PathBuf>,
-    cache: &'a Cache,
-}
-
-impl<'a> Builder<'a> {
-    /// For the tree at `word` with what `options` say.
-    pub fn new(word: &str, options: &Options, cache: &'a Cache) -> Result<Self> {
-        let path = Path::new(word);
-        if !path.exists() {
-            return Err(Error::usage(format!("no source tree at {word}")));
-        }
-        let no_tree = || Error::usage(format!("{word} is a kernel image or a package, but a git tree is needed"));
-        if image::kind(path)? != Kind::Tree {
-            return Err(no_tree());
-        }
-        let patches = options.patches.iter().map(|p| spec::patch_ref(p, &Catalog::load()?)).collect::<Result<_>>()?;
-        Ok(Self {
-            word: word.to_owned(),
-            place: Place::of(path, cache)?,
-            patches,
-            config: options.config.clone(),
-            cache,
-        })
-    }
-
-    /// What the kernel of `snapshot` is kept under.
-    pub fn key(&self, snapshot: &Snapshot) -> Result<String> {
-        Ok(self.ingredients(snapshot)?.key())
-    }
-
-    /// The kernel of `snapshot`, from the cache if it is there.
-    pub fn build(&self, snapshot: &Snapshot, how: &How, ui: &Ui) -> Result<Kernel> {
-        let started = Instant::now();
-        let ingredients = self.ingredients(snapshot)?;
-        let (stored, built) = match store::find(&ingredients, self.cache) {
-            Some(stored) => (stored, false),
-            None => (build::build(&ingredients, how, self.cache, ui)?, true),
-        };
-        let effort = Effort { seconds: started.elapsed().as_secs_f64(), downloaded_bytes: 0, built };
-        let names = self.patches.iter().map(PatchRef::name).collect();
-        Ok(kernel(&format!("{}@{}", self.word, snapshot.described), stored, names, effort))
-    }
-
-    fn ingredients(&self, snapshot: &Snapshot) -> Result<Ingredients> {
-        ingredients(Source::Tree(snapshot.clone()), &self.patches, &self.config)
     }
 }
 
@@ -262,6 +230,7 @@ fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) -> K
         image,
         release: meta.release,
         image_sha256: meta.image_sha256,
+        modules: None,
         patches,
         series: Some(meta.series),
         source_version: Some(meta.version),
@@ -283,35 +252,6 @@ fn read_patch(patch: &PatchRef, series: &str) -> Result<patch::Patch> {
             Ok(patch::Patch { name: patch.name(), content: std::fs::read(file).map_err(failed)? })
         }
     }
-}
-
-/// The user's own image, which stays where it is.
-fn of_path(word: &str, path: &Path, kind: Kind, spec: &Spec) -> Result<Kernel> {
-    let shown = path.display();
-    let changes = spec.rev.is_some() || !spec.patches.is_empty();
-    let Kind::Image { release } = kind else {
-        return Err(Error::usage(format!(
-            "{shown} is a kernel package, which cannot be used yet; name a series (dirleak kernel list), a vmlinux or a bzImage"
-        )));
-    };
-    if changes {
-        return Err(Error::usage(format!(
-            "{shown} is a kernel image, which takes neither a revision nor a patch; build a patched one from a series, \
-             for instance 6.1+FILE.patch"
-        )));
-    }
-    let image = path.canonicalize().machine(|| format!("cannot find {shown}"))?;
-    let image_sha256 = image::sha256(&image)?;
-    Ok(Kernel {
-        spec: word.to_owned(),
-        image,
-        release,
-        image_sha256,
-        patches: Vec::new(),
-        series: None,
-        source_version: None,
-        effort: Effort::default(),
-    })
 }
 
 impl World for Catalog {

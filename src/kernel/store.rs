@@ -115,8 +115,11 @@ pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
             locks.push(cache.lock(&format!("{kind}-{name}"), ui)?);
         }
     }
+    for name in ["packages", "images"] {
+        locks.push(cache.lock(name, ui)?);
+    }
     let mut bytes = 0;
-    for name in ["kernels", "build", "sources"] {
+    for name in ["kernels", "build", "sources", "packages", "images"] {
         let (dir, removed) = (cache.root().join(name), cache.root().join(format!(".removed-{name}")));
         bytes += size(&dir) + size(&removed);
         super::tree::remove(&removed)?;

@@ -1,4 +1,4 @@
-//! The programs that a kernel is built with: whether they are there, and which compiler it is.
+//! The programs that a kernel is built or unpacked with: whether they are there, and which compiler it is.
 
 use crate::child;
 use crate::error::{Error, Result};
@@ -17,8 +17,6 @@ pub fn check(unpacking: bool) -> Result<()> {
             "kernels are built and booted for x86-64 only, and this machine is {this}"
         )));
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
     let unpacked_with = if unpacking { &FOR_PACKAGES[..] } else { &[] };
     let mut missing: Vec<&str> =
         unpacked_with.iter().chain(&PROGRAMS).copied().filter(|name| !is_there(name)).collect();
@@ -30,6 +28,19 @@ pub fn check(unpacking: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::machine(format!("building a kernel needs {}; vm/setup installs what is missing", missing.join(", "))))
+}
+
+/// Fails if `program` is not there, which is needed for `what`.
+pub fn require(program: &str, what: &str) -> Result<()> {
+    if is_there(program) {
+        return Ok(());
+    }
+    Err(Error::machine(format!("{what} needs {program}; vm/setup installs what is missing")))
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 fn has_header(name: &str) -> Result<bool> {
@@ -75,6 +86,13 @@ mod tests {
     fn headers_are_found_or_not() {
         assert!(has_header("stdio.h").unwrap());
         assert!(!has_header("dirleak-no-such-header.h").unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_needs_it() {
+        assert!(require("sh", "nothing").is_ok());
+        let error = require("dirleak-no-such-program", "unpacking x").unwrap_err().to_string();
+        assert_eq!(error, "unpacking x needs dirleak-no-such-program; vm/setup installs what is missing");
     }
 
     #[test]

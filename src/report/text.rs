@@ -1,7 +1,7 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
 use super::record::{CallSite, Outcome, ResultFile, RunRecord, SourceControl, Verdict};
-use super::{beside, number, sentence, table};
+use super::{beside, bisection, number, sentence, table};
 
 /// Frames of a stack that are shown; the result file has them all.
 const FRAMES: usize = 5;
@@ -14,6 +14,9 @@ const UNTOLD_PART: i64 = 16;
 
 /// The whole text of a result file.
 pub fn of(file: &ResultFile) -> String {
+    if let Some(bisection) = &file.bisection {
+        return bisection::text(bisection);
+    }
     let mut text = match &file.proof {
         Some(proof) => table::side_by_side(&file.results, &proof.unpatched, &proof.patched),
         None => table::rows(&file.results),

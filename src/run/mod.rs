@@ -6,6 +6,7 @@ mod conduct;
 mod controls;
 mod explained;
 mod left;
+mod modules;
 mod names_control;
 mod prove;
 mod record;
@@ -17,6 +18,7 @@ pub use record::Outcome;
 
 use crate::cache::Cache;
 use crate::error::Result;
+use crate::exit::Exit;
 use crate::kernel::Kernel;
 use crate::report::record::{RunRecord, Verdict};
 use crate::scenario::Scenario;
@@ -104,7 +106,12 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
     let debugging = if options.stock { Debugging::Stock } else { Debugging::Sites };
-    let stage = stage::Stage::prepare(job, debugging)?;
+    let stage = match stage::Stage::prepare(job, debugging) {
+        Err(e) if e.exit() == Exit::CannotJudge => {
+            return Ok((outcome.ended(Verdict::Unsupported, e.to_string()), false));
+        }
+        stage => stage?,
+    };
     outcome.time("prepare", begin);
     if let Some(shortfall) = stage.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));

@@ -1,7 +1,7 @@
 //! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
 
-use super::Job;
 use super::scratch::Scratch;
+use super::{Job, modules};
 use crate::error::{Context, Result};
 use crate::guest::PLAN;
 use crate::guest::protocol::Plan;
@@ -57,8 +57,9 @@ impl Stage {
     pub fn prepare(job: &Job, debugging: Debugging) -> Result<Self> {
         let Job { scenario, kernel, accelerator, options, cache, ui } = *job;
         let scratch = Scratch::new(cache, ui)?;
-        let plan = Plan { scenario: scenario.clone(), seed: options.seed };
         let mut archive = Archive::new();
+        let modules = modules::add(kernel, scenario, &mut archive)?;
+        let plan = Plan { scenario: scenario.clone(), seed: options.seed, modules };
         archive.devices();
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);

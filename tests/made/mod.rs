@@ -48,8 +48,18 @@ const PATIENT: &str = "fs/nfs/unlink.c";
 
 /// Below these, kernels of ours compile nothing; only what configures and makes is kept there.
 const NOT_COMPILED: [&str; 12] = [
-    "Documentation", "sound", "tools/perf", "tools/testing", "drivers/gpu", "drivers/media", "drivers/staging",
-    "drivers/infiniband", "drivers/scsi", "drivers/usb", "drivers/net/ethernet", "drivers/net/wireless",
+    "Documentation",
+    "sound",
+    "tools/perf",
+    "tools/testing",
+    "drivers/gpu",
+    "drivers/media",
+    "drivers/staging",
+    "drivers/infiniband",
+    "drivers/scsi",
+    "drivers/usb",
+    "drivers/net/ethernet",
+    "drivers/net/wireless",
 ];
 
 /// Makes the tree at `dir` of the source package `deb`, with one commit, unless it is there.

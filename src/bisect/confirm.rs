@@ -26,7 +26,7 @@ pub enum Revert {
     /// Later changes stand in the way.
     DoesNotApply,
     /// What its kernel said.
-    Judged(Judged),
+    Judged(Box<Judged>),
 }
 
 impl Confirmation {
@@ -46,7 +46,7 @@ impl Confirmation {
         }
         match &self.revert {
             Revert::Judged(judged) if mark(&judged.state, terms) != Mark::Old => {
-                Some(format!("the {} end without the found commit {}", terms.new(), says(judged)))
+                Some(format!("the {} end without the found commit {}", terms.after(), says(judged)))
             }
             _ => None,
         }
@@ -83,7 +83,7 @@ pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirma
         Revert::IsParent
     } else {
         match place.without(new, &commit.id)? {
-            Some(snapshot) => Revert::Judged(kernels.judge_snapshot(&snapshot, seed, &[])?),
+            Some(snapshot) => Revert::Judged(Box::new(kernels.judge_snapshot(&snapshot, seed, &[])?)),
             None => Revert::DoesNotApply,
         }
     };
@@ -105,15 +105,18 @@ mod tests {
 
     #[test]
     fn all_three_must_say_the_same_as_before() {
-        let fine = confirmation(State::Leaks, State::Clean, Revert::Judged(judged(State::Clean)));
+        let fine = confirmation(State::Leaks, State::Clean, Revert::Judged(Box::new(judged(State::Clean))));
         assert_eq!(fine.doubt(Terms::Break), None);
         assert!(fine.doubt(Terms::Fix).is_some());
-        let fixed = confirmation(State::Clean, State::Leaks, Revert::Judged(judged(State::Leaks)));
+        let fixed = confirmation(State::Clean, State::Leaks, Revert::Judged(Box::new(judged(State::Leaks))));
         assert_eq!(fixed.doubt(Terms::Fix), None);
         for (wrong, part) in [
             (confirmation(State::Clean, State::Clean, Revert::IsParent), "the found commit does not leak"),
             (confirmation(State::Leaks, State::Leaks, Revert::IsParent), "its parent leaks"),
-            (confirmation(State::Leaks, State::Clean, Revert::Judged(judged(State::Leaks))), "the bad end without the"),
+            (
+                confirmation(State::Leaks, State::Clean, Revert::Judged(Box::new(judged(State::Leaks)))),
+                "the bad end without the",
+            ),
             (confirmation(State::Unknown("crash".into()), State::Clean, Revert::IsParent), "cannot be judged (crash)"),
         ] {
             assert!(wrong.doubt(Terms::Break).unwrap().contains(part), "{:?}", wrong.doubt(Terms::Break));

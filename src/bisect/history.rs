@@ -14,7 +14,7 @@ pub enum Terms {
 
 impl Terms {
     /// The word for the side of the older commits.
-    pub fn old(self) -> &'static str {
+    pub fn before(self) -> &'static str {
         match self {
             Self::Break => "good",
             Self::Fix => "broken",
@@ -22,7 +22,7 @@ impl Terms {
     }
 
     /// The word for the side of the newer commits.
-    pub fn new(self) -> &'static str {
+    pub fn after(self) -> &'static str {
         match self {
             Self::Break => "bad",
             Self::Fix => "fixed",
@@ -65,7 +65,7 @@ impl History {
         let plain =
             Repo::borrowing(repo.dir().with_extension("plain"), &repo.dir().join("objects"), Some(&repo.shallow()))?;
         let history = Self { repo, plain, terms, paths: paths.to_vec() };
-        let (term_old, term_new) = (format!("--term-old={}", terms.old()), format!("--term-new={}", terms.new()));
+        let (term_old, term_new) = (format!("--term-old={}", terms.before()), format!("--term-new={}", terms.after()));
         let mut arguments = vec!["bisect", "start", "--no-checkout"];
         if terms == Terms::Fix {
             arguments.extend([term_old.as_str(), term_new.as_str()]);
@@ -81,8 +81,8 @@ impl History {
     /// Notes what was found out of `commit`.
     pub fn mark(&self, commit: &str, mark: Mark) -> Result<Next> {
         let word = match mark {
-            Mark::Old => self.terms.old(),
-            Mark::New => self.terms.new(),
+            Mark::Old => self.terms.before(),
+            Mark::New => self.terms.after(),
             Mark::Skip => "skip",
         };
         self.step(&["bisect", word, commit])
@@ -103,7 +103,7 @@ impl History {
             let ids = refs.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once(' '));
             ids.map(|(_, id)| id.to_owned()).collect::<Vec<_>>()
         };
-        let (old, new) = (side(self.terms.old()), side(self.terms.new()));
+        let (old, new) = (side(self.terms.before()), side(self.terms.after()));
         let middle = |new: &str, also_old: Option<&str>| {
             let mut arguments = vec!["rev-list", "--bisect", new, "--not"];
             arguments.extend(old.iter().map(String::as_str).chain(also_old));
@@ -135,7 +135,7 @@ impl History {
 
     /// git's own reasons are long; the two that users meet are told in a sentence.
     fn refused(&self, complaint: &str, text: &str) -> Error {
-        let (old, new) = (self.terms.old(), self.terms.new());
+        let (old, new) = (self.terms.before(), self.terms.after());
         let all = format!("{complaint}\n{text}");
         if all.contains("merge base") || all.contains("not ancestors") {
             return Error::kernel(format!(

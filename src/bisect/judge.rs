@@ -22,6 +22,9 @@ use std::time::Instant;
 /// Guests that are asked about a kernel before it is called undecided, each with another seed.
 const TRIES: u64 = 3;
 
+/// Is told each step, and about how many are left.
+pub type OnStep<'a> = Box<dyn Fn(&Step, u64) + Sync + 'a>;
+
 /// Judges kernels built from one tree by one scenario.
 pub struct Kernels<'a> {
     pub builder: Builder<'a>,
@@ -35,7 +38,7 @@ pub struct Kernels<'a> {
     pub cache: &'a Cache,
     pub ui: &'a Ui,
     /// Hears of each step.
-    pub on_step: Box<dyn Fn(&Step, u64) + Sync + 'a>,
+    pub on_step: OnStep<'a>,
 }
 
 impl Judge for Kernels<'_> {

@@ -104,7 +104,7 @@ pub fn mark(state: &State, terms: Terms) -> Mark {
 /// The ends must differ, and in the right direction; else there is nothing to search for.
 fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
     let at = steps.len() - 1;
-    let (word, wanted) = [(terms.old(), Mark::Old), (terms.new(), Mark::New)][at];
+    let (word, wanted) = [(terms.before(), Mark::Old), (terms.after(), Mark::New)][at];
     let Step { commit, judged } = &steps[at];
     if mark(&judged.state, terms) == wanted {
         return Ok(());
@@ -177,7 +177,8 @@ mod tests {
         let found = found.unwrap();
         let mut among: Vec<_> = found.among.iter().map(|c| c.id.clone()).collect();
         let mut expected = vec![made.id(4), made.id(5), made.id(6)];
-        (among.sort(), expected.sort());
+        among.sort();
+        expected.sort();
         assert_eq!((found.commit, among), (None, expected));
         assert!(found.log.contains("git bisect skip"), "{}", found.log);
     }

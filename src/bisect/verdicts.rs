@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Verdicts of one scenario with the same options by the same program.
 pub struct Verdicts {
@@ -66,11 +66,11 @@ impl Verdicts {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &PathBuf) -> Option<T> {
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-fn write<T: Serialize>(path: &PathBuf, value: &T) -> Result<()> {
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec(value).machine(|| "cannot write a verdict".into())?;
     place(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))
 }

@@ -122,7 +122,7 @@ pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirma
 /// The runs behind a bisection, in order.
 pub fn runs(found: &Found, confirmation: Option<&Confirmation>) -> Vec<RunRecord> {
     let again = confirmation.into_iter().flat_map(|c| {
-        let revert = if let Revert::Judged(judged) = &c.revert { Some(judged) } else { None };
+        let revert = if let Revert::Judged(judged) = &c.revert { Some(judged.as_ref()) } else { None };
         [Some(&c.commit), Some(&c.parent_judged), revert].into_iter().flatten()
     });
     let all = found.steps.iter().map(|step| &step.judged).chain(again);
@@ -133,7 +133,7 @@ fn in_words(confirmation: &Confirmation, terms: Terms, doubt: Option<&str>) -> S
     if let Some(doubt) = doubt {
         return format!("not confirmed: {doubt}");
     }
-    let end = terms.new();
+    let end = terms.after();
     let revert = match &confirmation.revert {
         Revert::IsParent => format!("it is the {end} end itself"),
         Revert::DoesNotApply => {
@@ -286,7 +286,7 @@ pub(crate) mod tests {
     use crate::report::example;
 
     pub(crate) fn example(terms: Terms) -> BisectionRecord {
-        let commit = |n: u32, subject: &str| Commit { id: format!("{n:040x}"), subject: subject.into() };
+        let commit = |n: u32, subject: &str| Commit { id: format!("{n:012x}{:028x}", 0), subject: subject.into() };
         let judged = |state: State| Judged {
             record: Some(if state == State::Leaks { example::leak() } else { example::clean() }),
             state,
@@ -314,7 +314,7 @@ pub(crate) mod tests {
             commit: judged(new),
             parent: commit(2, "parent"),
             parent_judged: judged(old.clone()),
-            revert: Revert::Judged(judged(old)),
+            revert: Revert::Judged(Box::new(judged(old))),
         };
         let question = Question {
             tree: "linux",

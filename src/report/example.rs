@@ -98,6 +98,7 @@ pub fn verify() -> ResultFile {
         dirleak: "0.1.0".into(),
         command_line: vec!["dirleak".into(), "verify".into()],
         results: vec![leak(), clean()],
+        bisection: None,
         proof: Some(Proof {
             outcome: Outcome::Proven,
             reason: "quick leaks on 6.1+spare-pages and is clean on 6.1".into(),

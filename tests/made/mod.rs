@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What a commit does to the kernel.
@@ -33,7 +33,6 @@ pub enum Deed {
 
 /// The commits of a history by their numbers, the first one being 0.
 pub struct Made {
-    pub dir: PathBuf,
     /// Commit ids in the order of the deeds.
     pub ids: Vec<String>,
 }
@@ -106,7 +105,7 @@ impl Made {
         history.text.push_str(&format!("reset refs/heads/{name}\nfrom {tip}\n\n"));
         history.import();
         let ids = (0..deeds.len()).map(|n| git(dir, &["rev-parse", &format!("{name}-{n}^{{commit}}")])).collect();
-        Self { dir: dir.to_owned(), ids }
+        Self { ids }
     }
 }
 
@@ -250,19 +249,21 @@ fn git(dir: &Path, arguments: &[&str]) -> String {
 }
 
 /// So many deeds of no note, with others at places drawn by lot, each with what undoes it after it: a leak and its fix, and one
-/// commit each that does not compile and that panics. Also gives the numbers of the leak and of its fix.
+/// commit each that does not compile and that panics, and in a long history that hangs and that cannot list. Also gives the
+/// numbers of the leak and of its fix.
 pub fn draw(commits: usize, seed: u64) -> (Vec<Deed>, usize, usize) {
     let mut lot = ChaCha8Rng::seed_from_u64(seed);
     let mut deeds = vec![Deed::Nothing; commits];
     let leak = lot.random_range(1..commits / 2);
     let fix = lot.random_range(commits / 2 + 1..commits - 1);
     (deeds[leak], deeds[fix]) = (Deed::Leak("spare-pages"), Deed::Fix("spare-pages"));
-    for deed in [Deed::DoesNotCompile, Deed::Panics] {
+    let faults = [Deed::DoesNotCompile, Deed::Panics, Deed::CannotList, Deed::Hangs];
+    for deed in &faults[..if commits < 48 { 2 } else { 4 }] {
         loop {
             let at = lot.random_range(1..commits - 3);
             // Away from the ends and from what is looked for, so that it can be told apart.
             if deeds[at - 1..at + 3].iter().all(|d| *d == Deed::Nothing) {
-                (deeds[at], deeds[at + 1]) = (deed, Deed::Mend);
+                (deeds[at], deeds[at + 1]) = (*deed, Deed::Mend);
                 break;
             }
         }

@@ -1,0 +1,159 @@
+//! Kernels from a source tree of the user's, with everything real but the kernel, which is one file: whatever is built, the tree
+//! and its repository stay as they are.
+
+mod desk;
+
+use desk::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+const TOP: &str = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n";
+
+/// A desk with a source tree that is no git tree yet.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    let tree = desk.path("linux");
+    for (path, content) in [
+        ("Makefile", [TOP, MAKEFILE].concat().as_str()),
+        ("fs/nfs/dir.c", DIR_C),
+        (".gitignore", "*.o\n"),
+        ("Kconfig", ""),
+        ("arch/x86/Kconfig", ""),
+    ] {
+        fs::create_dir_all(tree.join(path).parent().unwrap()).unwrap();
+        fs::write(tree.join(path), content).unwrap();
+    }
+    desk
+}
+
+fn git(desk: &Desk, arguments: &[&str]) {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(desk.path("linux")).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+    must(command.args(arguments));
+}
+
+fn commit(desk: &Desk, message: &str) {
+    git(desk, &["add", "-A"]);
+    git(desk, &["commit", "-qm", message]);
+}
+
+/// Every file below `dir` with its content and time.
+fn everything(dir: &Path) -> Vec<(PathBuf, Vec<u8>, SystemTime)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        match entry.path() {
+            path if path.is_dir() => all.extend(everything(&path)),
+            path => {
+                all.push((path.clone(), fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap()))
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
+    let desk = desk();
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    let changed = DIR_C.replace("names = 1", "names = 2");
+    fs::write(desk.path("linux/fs/nfs/dir.c"), &changed).unwrap();
+    commit(&desk, "two");
+    fs::write(desk.path("linux/fs/nfs/dir.c"), changed.replace("names = 2", "names = 3")).unwrap();
+    fs::write(desk.path("linux/fs/nfs/dir.o"), "an object of the user's").unwrap();
+    desk.patch("change.patch", CHANGE);
+    let before = everything(&desk.path("linux"));
+    let (one, two, lying) = (desk.build("linux@HEAD^"), desk.build("linux@HEAD"), desk.build("linux"));
+    assert!(one != two && two != lying && one != lying);
+    assert_eq!(desk.build("linux@HEAD^+change.patch"), two);
+    assert_eq!(desk.build("linux@HEAD^"), one);
+    let output = desk.run(&["build", "linux"]);
+    assert!(text(&output.stderr).contains("uncommitted change"), "{}", text(&output.stderr));
+    assert_eq!(everything(&desk.path("linux")), before);
+}
+
+#[test]
+fn a_tree_without_git_is_built_and_takes_no_revision() {
+    let desk = desk();
+    let before = everything(&desk.path("linux"));
+    let plain = desk.build("./linux");
+    desk.refused("linux@v6.1", USAGE, &["is not the top of a git tree", "leave '@v6.1' out"]);
+    assert_eq!(everything(&desk.path("linux")), before);
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    assert_eq!(desk.build("linux@HEAD"), plain);
+    desk.refused("linux@v6.1", USAGE, &["has no revision 'v6.1'"]);
+}
+
+#[test]
+fn what_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
+    let desk = desk();
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    let one = desk.build("linux@HEAD");
+    desk.patch("mistake.patch", MISTAKE);
+    desk.patch("change.patch", CHANGE);
+    desk.refused("linux@HEAD+mistake.patch", CANNOT_JUDGE, &["building", "failed", "error: "]);
+    desk.refused("linux@HEAD+change.patch+change.patch", CANNOT_JUDGE, &["has this change already"]);
+    assert_eq!(desk.build("linux@HEAD"), one);
+}
+
+#[test]
+fn a_killed_build_of_a_tree_does_not_spoil_the_next() {
+    let desk = desk();
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    let endless = DIR_C.to_owned() + "#error first\n";
+    fs::write(desk.path("linux/fs/nfs/dir.c"), endless).unwrap();
+    commit(&desk, "two");
+    desk.refused("linux@HEAD", CANNOT_JUDGE, &["error: #error first"]);
+    let build = fs::read_dir(desk.cache("build")).unwrap().flatten().find(|e| e.file_name() != "6.1").unwrap().path();
+    // As a checkout that was cut off leaves it.
+    fs::write(build.join("tree/fs/nfs/dir.c"), "half of").unwrap();
+    fs::write(build.join("tree/.dirleak-source"), "").unwrap();
+    fs::write(build.join("index.lock"), "").unwrap();
+    let other = self::desk();
+    git(&other, &["init", "-q"]);
+    commit(&other, "one");
+    assert_eq!(desk.build("linux@HEAD^"), other.build("linux@HEAD"));
+}
+
+#[test]
+fn the_users_fragment_and_compiler_are_used() {
+    let desk = desk();
+    desk.patch("mine.config", "CONFIG_LOCALVERSION=\"-mine\"\n");
+    desk.stub("mycc", "echo \"$@\" >>called; exec gcc \"$@\"");
+    let output = desk.command(&["build", "linux", "--config", "mine.config"]).env("CC", "mycc").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(fs::read_to_string(desk.path("called")).unwrap().contains("--version"));
+    let build = fs::read_dir(desk.cache("build")).unwrap().flatten().find(|e| e.file_name() != "6.1").unwrap().path();
+    let config = fs::read_to_string(build.join("tree/.config")).unwrap();
+    assert!(config.contains("CONFIG_LOCALVERSION=\"-mine\"") && config.contains("CONFIG_NFS_FS=y"));
+}
+
+#[test]
+fn a_bisection_refuses_what_it_cannot_search() {
+    let desk = desk();
+    let bisect = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
+        command.arg("bisect").args(arguments).current_dir(desk.dir.path()).env("XDG_CACHE_HOME", desk.path("cache"));
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), text(&output.stderr).lines().last().unwrap_or_default().to_owned())
+    };
+    let ends = ["--good", "HEAD^", "--bad", "HEAD"];
+    let (status, line) = bisect(&[&["--tree", "linux"][..], &ends].concat());
+    assert!(status == USAGE && line.contains("is not the top of a git tree"), "{status} {line}");
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    let (status, line) = bisect(&[&["--tree", "linux"][..], &ends].concat());
+    assert!(status == USAGE && line.ends_with("has no revision 'HEAD^'"), "{status} {line}");
+    let (status, line) = bisect(&["--tree", "linux", "--good", "HEAD", "--bad", "HEAD"]);
+    assert!(status == USAGE && line.contains("name two different ones"), "{status} {line}");
+    let (status, line) = bisect(&["--tree", "nowhere", "--good", "HEAD", "--bad", "HEAD"]);
+    assert!(status == USAGE && line.contains("no source tree at nowhere"), "{status} {line}");
+    let (status, line) = bisect(&["--tree", "linux", "--good", "HEAD", "--bad", "HEAD", "--set", "leaks"]);
+    assert!(status == USAGE && line.contains("a bisection follows one scenario"), "{status} {line}");
+}

@@ -1,5 +1,6 @@
 //! Scenarios on real kernels: every trial boots guests by running dirleak as a user does. The kernels that the chosen
-//! trials need are built first.
+//! trials need are built first. Those of 6.1 always are; trials of another series run when its kernel is in the cache already, or
+//! when `DIRLEAK_SERIES` names it, for instance `DIRLEAK_SERIES="5.10 7.2"`.
 //!
 //! Without hardware virtualisation a trial takes 5 to 20 s, those of `huge-flat` 1 to 2 minutes:
 //! `cargo test --test scenarios -- --skip huge-flat` leaves them out.
@@ -10,16 +11,22 @@ mod bad_luck;
 mod blind;
 #[path = "scenarios/case.rs"]
 mod case;
+#[path = "scenarios/directory.rs"]
+mod directory;
 #[path = "scenarios/kernels.rs"]
 mod kernels;
 #[path = "scenarios/program.rs"]
 mod program;
 #[path = "scenarios/score.rs"]
 mod score;
+#[path = "scenarios/series.rs"]
+mod series;
 #[path = "scenarios/signals.rs"]
 mod signals;
 #[path = "scenarios/spare_pages.rs"]
 mod spare_pages;
+#[path = "scenarios/spare_pages_by_index.rs"]
+mod spare_pages_by_index;
 #[path = "scenarios/verdicts.rs"]
 mod verdicts;
 
@@ -37,9 +44,17 @@ fn main() -> ExitCode {
     let kernels = Arc::new(OnceLock::new());
     let mut needed = BTreeSet::new();
     let mut trials = Vec::new();
-    let cases = [model(), verdicts::cases(), bad_luck::cases(), blind::cases(), signals::cases(), score::cases()];
+    let cases = [
+        model(),
+        verdicts::cases(),
+        series::cases(),
+        bad_luck::cases(),
+        blind::cases(),
+        signals::cases(),
+        score::cases(),
+    ];
     for case in cases.into_iter().flatten() {
-        let specs = case.specs();
+        let specs = case.needs();
         let trial = case.trial(kernels.clone());
         if !arguments.is_filtered_out(&trial) {
             needed.extend(specs);
@@ -54,10 +69,11 @@ fn main() -> ExitCode {
 
 /// Trials of the model of the leak patch, which the others are measured by.
 fn model() -> Vec<Case> {
-    use spare_pages::trials::{large_directory, one_page_more, reply_too_short};
+    use spare_pages::trials::{large_directory, many_pages, one_page_more, reply_too_short};
     vec![
         Case::new("the model of spare-pages leaks what does not fit one page", &[], |_| one_page_more()),
         Case::new("the model of spare-pages asks again after a short reply", &[], |_| reply_too_short()),
+        Case::new("the model of spare-pages counts call by call", &[], |_| many_pages()),
         Case::new("the model of spare-pages agrees with its short formula", &[], |_| large_directory()),
     ]
 }

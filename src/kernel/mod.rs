@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::ui::Ui;
 use build::How;
 use catalog::{Catalog, Series};
+pub use config::Version;
 use image::Kind;
 use own::Own;
 use snapshot::{Place, Snapshot};

@@ -7,11 +7,12 @@ use crate::guest::PLAN;
 use crate::guest::protocol::Plan;
 use crate::kernel::Kernel;
 use crate::scenario::{Scenario, ServerKind};
-use crate::server::knfsd::packages;
+use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
 use crate::vm::qemu::{
-    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_ALLOCATIONS, clock,
+    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_OBJECTS,
+    TRACK_PAGES, clock,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ pub struct Stage {
     cpus: u32,
     accelerator: Accelerator,
     debugging: Debugging,
+    /// Whether page_owner may watch.
+    page_owner: bool,
     kmemleak: bool,
     limits: Limits,
     pub scenario: Scenario,
@@ -82,6 +85,7 @@ impl Stage {
             cpus: scenario.guest.cpus,
             accelerator,
             debugging,
+            page_owner: scenario.server != ServerKind::Knfsd || starts_with_page_owner(&kernel.release),
             kmemleak: options.kmemleak,
             limits: options.limits,
             scenario: scenario.clone(),
@@ -105,11 +109,14 @@ impl Stage {
         let initramfs = self.scratch.path().join("initramfs");
         let guest = &self.scenario.guest;
         let debugging = match self.debugging {
-            Debugging::Sites => TRACK_ALLOCATIONS,
+            Debugging::Sites => TRACK_OBJECTS,
             Debugging::Kmemleak => KMEMLEAK,
             Debugging::Stock => AS_DISTRIBUTIONS_DO,
         };
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
+        if self.debugging == Debugging::Sites && self.page_owner {
+            command_line += &format!(" {TRACK_PAGES}");
+        }
         if guest.security_labels {
             command_line += &format!(" {SECURITY_LABELS}");
         }

@@ -55,8 +55,10 @@ pub const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=5 reboot=t p
 ///
 /// - `slub_debug=U` stores who allocated an object and turns per-CPU free lists off.
 /// - `slab_nomerge` keeps caches of the same size apart.
-/// - `page_owner=on` stores who allocated a page, where the kernel can.
-pub const TRACK_ALLOCATIONS: &str = "slub_debug=U slab_nomerge page_owner=on";
+pub const TRACK_OBJECTS: &str = "slub_debug=U slab_nomerge";
+
+/// Stores who allocated a page, where the kernel can.
+pub const TRACK_PAGES: &str = "page_owner=on";
 
 /// The kernel's own leak detector, which must watch from boot on.
 pub const KMEMLEAK: &str = "kmemleak=on";

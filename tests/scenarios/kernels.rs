@@ -29,3 +29,16 @@ fn build(spec: &str) -> Result<String, String> {
     let built = Cache::open().and_then(|cache| kernel::resolve(spec, &Options::default(), &cache, &Ui::new()));
     built.map(|kernel| kernel.image.display().to_string()).map_err(|e| e.to_string())
 }
+
+/// Why trials of a series are left out, if they are: its kernel is not in the cache, and nobody asked for it.
+pub fn left_out(series: &str) -> Option<String> {
+    let asked = std::env::var("DIRLEAK_SERIES").unwrap_or_default();
+    if asked.split_whitespace().any(|name| name == series) {
+        return None;
+    }
+    match Cache::open().and_then(|cache| kernel::cached(series, &Options::default(), &cache)) {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(format!("Linux {series} is not in the cache; DIRLEAK_SERIES={series} has it built")),
+        Err(error) => Some(error.to_string()),
+    }
+}

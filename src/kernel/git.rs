@@ -4,7 +4,7 @@ use crate::cache::place;
 use crate::child::Child;
 use crate::error::{Context, Error, Result};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -65,10 +65,16 @@ impl Repo {
         if !repo.git_dir.join("HEAD").exists() {
             place(&repo.git_dir, |new| run(git().args(["init", "-q", "--bare"]).arg(new))?.expect("git init"))?;
         }
-        let Some(theirs) = theirs else { return Ok(repo) };
         let failed = || format!("cannot write in {}", repo.git_dir.display());
-        let line = format!("{}\n", theirs.objects.display());
-        fs::write(repo.git_dir.join("objects/info/alternates"), line).machine(failed)?;
+        fs::create_dir_all(repo.written()).machine(failed)?;
+        let stores = theirs
+            .map(Theirs::objects)
+            .into_iter()
+            .chain([&*repo.written()])
+            .map(|store| format!("{}\n", store.display()))
+            .collect::<String>();
+        fs::write(repo.git_dir.join("objects/info/alternates"), stores).machine(failed)?;
+        let Some(theirs) = theirs else { return Ok(repo) };
         // Where history was cut off, it must end for us, too.
         let cut = repo.git_dir.join("shallow");
         match fs::read(&theirs.shallow) {
@@ -95,6 +101,37 @@ impl Repo {
         let mut command = git();
         command.arg("--git-dir").arg(&self.git_dir);
         command
+    }
+
+    /// git for commands that write objects. It does not see the user's: git refreshes the time of an object that it finds
+    /// there already (`freshen_file()`), which is a write to the user's repository.
+    pub fn writer(&self) -> Command {
+        let mut command = self.git();
+        command.env("GIT_OBJECT_DIRECTORY", self.written());
+        command
+    }
+
+    /// Copies objects to where a `writer` sees them.
+    pub fn lend_to_writer(&self, ids: &[&str]) -> Result<()> {
+        let mut list = tempfile::tempfile_in(&self.git_dir).machine(|| "cannot write in the cache".into())?;
+        let mut pack = tempfile::tempfile_in(&self.git_dir).machine(|| "cannot write in the cache".into())?;
+        let rewound = |file: &mut fs::File| file.rewind().machine(|| "cannot read in the cache".into());
+        list.write_all((ids.join("\n") + "\n").as_bytes()).machine(|| "cannot write in the cache".into())?;
+        rewound(&mut list)?;
+        let mut packing = self.git();
+        packing.args(["pack-objects", "--quiet", "--stdout"]);
+        run_between(
+            &mut packing,
+            list.into(),
+            pack.try_clone().machine(|| "cannot write in the cache".into())?.into(),
+        )?
+        .expect("git pack-objects")?;
+        rewound(&mut pack)?;
+        run_reading(self.writer().args(["unpack-objects", "-q"]), pack.into())?.expect("git unpack-objects")
+    }
+
+    fn written(&self) -> PathBuf {
+        self.git_dir.join("written")
     }
 
     /// What git prints; its complaint if it fails.
@@ -172,17 +209,21 @@ pub fn run(command: &mut Command) -> Result<Ended> {
 
 /// Runs git to its end, with `input` as its standard input.
 pub fn run_reading(command: &mut Command, input: Stdio) -> Result<Ended> {
-    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    run_between(command, input, Stdio::piped())
+}
+
+fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<Ended> {
+    command.stdin(input).stdout(output).stderr(Stdio::piped());
     let mut child = Child::spawn(command)?;
-    let reader = |mut from: Box<dyn Read + Send>| {
+    fn reader(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            let _ = from.read_to_end(&mut bytes);
+            let _ = from.map(|mut from| from.read_to_end(&mut bytes));
             String::from_utf8_lossy(&bytes).into_owned()
         })
-    };
-    let stdout = reader(Box::new(child.inner().stdout.take().expect("stdout is piped")));
-    let stderr = reader(Box::new(child.inner().stderr.take().expect("stderr is piped")));
+    }
+    let stdout = reader(child.inner().stdout.take());
+    let stderr = reader(child.inner().stderr.take());
     let status = child.wait(|| Ok(()))?;
     drop(child);
     let (stdout, stderr) = (stdout.join().expect("reader thread"), stderr.join().expect("reader thread"));

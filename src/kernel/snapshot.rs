@@ -56,6 +56,9 @@ const NOT_SOURCES: [&str; 14] = [
     "/include/generated",
 ];
 
+/// Objects that are not there are the user's, where a writer does not see them.
+const WRITE_TREE: [&str; 2] = ["write-tree", "--missing-ok"];
+
 impl Place {
     /// The place of the tree at `path`.
     pub fn of(path: &Path, cache: &Cache) -> Result<Self> {
@@ -103,13 +106,30 @@ impl Place {
         let parent = format!("{commit}^1");
         let arguments = ["diff", "--binary", "--full-index", commit, &parent];
         fs::write(&patch, self.repo.text(&arguments)?).machine(|| format!("cannot write {}", patch.display()))?;
-        let git = |arguments: &[&str]| git::run(self.repo.git().env("GIT_INDEX_FILE", &index).args(arguments));
-        git(&["read-tree", of])?.expect("git read-tree")?;
+        git::run(self.repo.git().env("GIT_INDEX_FILE", &index).args(["read-tree", of]))?.expect("git read-tree")?;
+        self.lend_blobs(of, commit, &parent)?;
+        let git = |arguments: &[&str]| git::run(self.repo.writer().env("GIT_INDEX_FILE", &index).args(arguments));
         if !git(&["apply", "--cached", "--3way", &patch.to_string_lossy()])?.success {
             return Ok(None);
         }
-        let tree = git(&["write-tree"])?.stdout;
+        let written = git(&WRITE_TREE)?;
+        let tree = written.stdout.clone();
+        written.expect("git write-tree")?;
         self.of_tree(tree.trim(), format!("{} without {}", short(of), short(commit))).map(Some)
+    }
+
+    /// Lends a writer the files that differ between `commit` and `parent`, in both and in `of`.
+    fn lend_blobs(&self, of: &str, commit: &str, parent: &str) -> Result<()> {
+        let raw = self.repo.text(&["diff", "--raw", "--no-renames", "--no-abbrev", commit, parent])?;
+        let mut ids = Vec::new();
+        let mut arguments = vec!["ls-tree", of, "--"];
+        for (modes, path) in raw.lines().filter_map(|line| line.split_once('\t')) {
+            ids.extend(modes.split(' ').skip(2).take(2).filter(|id| id.bytes().any(|digit| digit != b'0')));
+            arguments.push(path);
+        }
+        let listed = self.repo.text(&arguments)?;
+        ids.extend(listed.lines().filter_map(|line| line.split([' ', '\t']).nth(2)));
+        self.repo.lend_to_writer(&ids)
     }
 
     /// The tree as it lies there, with all that is not committed; what git ignores is left out.
@@ -141,18 +161,27 @@ impl Place {
         if !seeded || !self.add(&index)?.success {
             let task = ui.task(format!("reading {}", self.path.display()));
             if self.theirs.is_some() {
-                // An index that is split or of a newer kind cannot be read apart from its repository.
-                let _ = fs::remove_file(&index);
+                self.index_of_head(&index)?;
                 self.add(&index)?.expect(&format!("reading {}", self.path.display()))?;
             } else {
                 self.list(&index)?;
             }
             task.done("done");
         }
-        let ended = self.with(&index, &["write-tree"], Stdio::null())?;
+        let ended = self.with(&index, &WRITE_TREE, Stdio::null())?;
         let tree = ended.stdout.trim().to_owned();
         ended.expect("git write-tree")?;
         Ok(tree)
+    }
+
+    /// An index that is split or of a newer kind cannot be read apart from its repository, so this one is made without it; what
+    /// is as the last commit has it is found by reading, and not written again.
+    fn index_of_head(&self, index: &Path) -> Result<()> {
+        let _ = fs::remove_file(index);
+        let Some(head) = self.theirs.as_ref().and_then(|theirs| theirs.commit("HEAD").ok()) else { return Ok(()) };
+        git::run(self.repo.git().env("GIT_INDEX_FILE", index).args(["read-tree", &head]))?.expect("git read-tree")?;
+        // Fails where a file differs, which `add` sees to.
+        self.with(index, &["update-index", "-q", "--refresh"], Stdio::null()).map(drop)
     }
 
     fn add(&self, index: &Path) -> Result<git::Ended> {
@@ -176,7 +205,7 @@ impl Place {
     }
 
     fn with(&self, index: &Path, arguments: &[&str], input: Stdio) -> Result<git::Ended> {
-        let mut command = self.repo.git();
+        let mut command = self.repo.writer();
         command.env("GIT_INDEX_FILE", index).arg("--work-tree").arg(&self.path).current_dir(&self.path);
         git::run_reading(command.args(arguments), input)
     }

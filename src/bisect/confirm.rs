@@ -5,6 +5,7 @@ use super::judge::Kernels;
 use super::search::{Judge, Judged, State, mark};
 use super::{Commit, Found};
 use crate::error::Result;
+use crate::kernel::change::{Applied, Change};
 
 /// Added to the seed, so that nothing is drawn as it was the first time.
 const OTHER_SEED: u64 = 7919;
@@ -82,9 +83,9 @@ pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirma
     let revert = if commit.id == new {
         Revert::IsParent
     } else {
-        match place.without(new, &commit.id)? {
-            Some(snapshot) => Revert::Judged(Box::new(kernels.judge_snapshot(&snapshot, seed, &[])?)),
-            None => Revert::DoesNotApply,
+        match Change::of_commit(place, &commit.id)?.take_out_of(place, new)? {
+            Applied::Sources(snapshot) => Revert::Judged(Box::new(kernels.judge_snapshot(&snapshot, seed, &[])?)),
+            Applied::Nothing | Applied::Stopped(_) => Revert::DoesNotApply,
         }
     };
     Ok(Confirmation { commit: judged, parent, parent_judged, revert })

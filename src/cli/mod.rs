@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and what they have in common.
 
 mod bisect;
+mod branches;
 mod kernel;
 mod measure;
 mod pool;

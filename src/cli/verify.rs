@@ -1,5 +1,6 @@
 //! `dirleak verify`: proves that a leak is there without a patch and gone with it.
 
+use super::branches::{self, Branches};
 use super::measure::Measure;
 use super::sources::Config;
 use crate::cache::Cache;
@@ -20,7 +21,9 @@ pub struct Args {
     #[arg(long, value_name = "SPEC", default_value = "6.1")]
     patched: String,
     #[command(flatten)]
-    config: Config,
+    pub(super) branches: Branches,
+    #[command(flatten)]
+    pub(super) config: Config,
     /// The modules of the kernel that is to leak, where that is an image: see run --modules.
     #[arg(long, value_name = "DIR")]
     unpatched_modules: Option<PathBuf>,
@@ -29,13 +32,16 @@ pub struct Args {
     patched_modules: Option<PathBuf>,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
-    scenarios: Vec<String>,
+    pub(super) scenarios: Vec<String>,
     #[command(flatten)]
-    measure: Measure,
+    pub(super) measure: Measure,
 }
 
 /// Runs both kernels side by side, shows, and gives 0 only for a proof.
 pub fn run(arguments: &Args) -> Result<Exit> {
+    if let Some(tree) = &arguments.branches.tree {
+        return branches::run(arguments, tree);
+    }
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["huge-flat", "quick"])?;
     let target = arguments.measure.target()?;
     let ui = Ui::new();
@@ -62,7 +68,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 
 /// Records come in pairs, unpatched first. Every scenario must leak unpatched (of a set: one), and every one must be
 /// clean and complete patched.
-fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
+pub(super) fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
     let pairs: Vec<_> = records.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect();
     let disproves = |v| matches!(v, Verdict::Leak | Verdict::Crash | Verdict::Broken);
     if let Some((_, bad)) = pairs.iter().find(|(_, patched)| disproves(patched.verdict)) {

@@ -112,7 +112,7 @@ impl Repo {
     }
 
     /// Copies objects to where a `writer` sees them.
-    pub fn lend_to_writer(&self, ids: &[&str]) -> Result<()> {
+    pub fn lend_to_writer(&self, ids: &[String]) -> Result<()> {
         let mut list = tempfile::tempfile_in(&self.git_dir).machine(|| "cannot write in the cache".into())?;
         let mut pack = tempfile::tempfile_in(&self.git_dir).machine(|| "cannot write in the cache".into())?;
         let rewound = |file: &mut fs::File| file.rewind().machine(|| "cannot read in the cache".into());
@@ -172,6 +172,8 @@ pub struct Ended {
     pub stdout: String,
     /// The first line in which it says what went wrong.
     pub complaint: String,
+    /// All that it says beside.
+    pub stderr: String,
 }
 
 impl Ended {
@@ -229,7 +231,7 @@ fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<End
     let (stdout, stderr) = (stdout.join().expect("reader thread"), stderr.join().expect("reader thread"));
     let said = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
     let complaint = stderr.lines().find(said).or(stderr.lines().next()).unwrap_or("no message").to_owned();
-    Ok(Ended { success: status.success(), stdout, complaint })
+    Ok(Ended { success: status.success(), stdout, complaint, stderr })
 }
 
 fn text(command: &mut Command) -> Result<String> {

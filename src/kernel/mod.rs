@@ -3,6 +3,7 @@
 pub mod build;
 mod builder;
 pub mod catalog;
+pub mod change;
 mod compression;
 mod config;
 mod extract;

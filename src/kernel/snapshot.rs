@@ -57,7 +57,7 @@ const NOT_SOURCES: [&str; 14] = [
 ];
 
 /// Objects that are not there are the user's, where a writer does not see them.
-const WRITE_TREE: [&str; 2] = ["write-tree", "--missing-ok"];
+pub(super) const WRITE_TREE: [&str; 2] = ["write-tree", "--missing-ok"];
 
 impl Place {
     /// The place of the tree at `path`.
@@ -97,39 +97,6 @@ impl Place {
     /// A git tree that is already in our repository.
     pub fn of_tree(&self, tree: &str, described: String) -> Result<Snapshot> {
         self.snapshot(tree.to_owned(), described, 0)
-    }
-
-    /// The tree of commit `of` without what `commit` changed; `None` if later changes stand in the way.
-    pub fn without(&self, of: &str, commit: &str) -> Result<Option<Snapshot>> {
-        let dir = tempfile::tempdir_in(self.repo.dir()).machine(|| "cannot write in the cache".into())?;
-        let (index, patch) = (dir.path().join("index"), dir.path().join("patch"));
-        let parent = format!("{commit}^1");
-        let arguments = ["diff", "--binary", "--full-index", commit, &parent];
-        fs::write(&patch, self.repo.text(&arguments)?).machine(|| format!("cannot write {}", patch.display()))?;
-        git::run(self.repo.git().env("GIT_INDEX_FILE", &index).args(["read-tree", of]))?.expect("git read-tree")?;
-        self.lend_blobs(of, commit, &parent)?;
-        let git = |arguments: &[&str]| git::run(self.repo.writer().env("GIT_INDEX_FILE", &index).args(arguments));
-        if !git(&["apply", "--cached", "--3way", &patch.to_string_lossy()])?.success {
-            return Ok(None);
-        }
-        let written = git(&WRITE_TREE)?;
-        let tree = written.stdout.clone();
-        written.expect("git write-tree")?;
-        self.of_tree(tree.trim(), format!("{} without {}", short(of), short(commit))).map(Some)
-    }
-
-    /// Lends a writer the files that differ between `commit` and `parent`, in both and in `of`.
-    fn lend_blobs(&self, of: &str, commit: &str, parent: &str) -> Result<()> {
-        let raw = self.repo.text(&["diff", "--raw", "--no-renames", "--no-abbrev", commit, parent])?;
-        let mut ids = Vec::new();
-        let mut arguments = vec!["ls-tree", of, "--"];
-        for (modes, path) in raw.lines().filter_map(|line| line.split_once('\t')) {
-            ids.extend(modes.split(' ').skip(2).take(2).filter(|id| id.bytes().any(|digit| digit != b'0')));
-            arguments.push(path);
-        }
-        let listed = self.repo.text(&arguments)?;
-        ids.extend(listed.lines().filter_map(|line| line.split([' ', '\t']).nth(2)));
-        self.repo.lend_to_writer(&ids)
     }
 
     /// The tree as it lies there, with all that is not committed; what git ignores is left out.

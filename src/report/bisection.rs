@@ -85,7 +85,8 @@ impl From<&Commit> for CommitRecord {
 }
 
 impl CommitRecord {
-    fn in_words(&self) -> String {
+    /// As kernel people quote it.
+    pub fn in_words(&self) -> String {
         Commit { id: self.id.clone(), subject: self.subject.clone() }.in_words()
     }
 }

@@ -98,6 +98,7 @@ pub fn verify() -> ResultFile {
         dirleak: "0.1.0".into(),
         command_line: vec!["dirleak".into(), "verify".into()],
         results: vec![leak(), clean()],
+        branches: Vec::new(),
         bisection: None,
         proof: Some(Proof {
             outcome: Outcome::Proven,

@@ -2,6 +2,7 @@
 
 mod beside;
 pub mod bisection;
+pub mod branches;
 #[cfg(test)]
 pub(crate) mod example;
 mod finding;

@@ -4,6 +4,7 @@
 //! the first ones have defaults, so that older files stay readable. All floating point numbers are finite.
 
 pub use super::bisection::BisectionRecord;
+pub use super::branches::BranchRecord;
 use super::finding::finite;
 pub use super::finding::{CallSite, Finding, Rate, Source};
 pub use super::parts::*;
@@ -27,6 +28,9 @@ pub struct ResultFile {
     /// Only of `verify`: what the records mean together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// Only of `verify --branch`: what became of the fix on each branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchRecord>,
     /// Only of `bisect`: what was found, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bisection: Option<BisectionRecord>,
@@ -42,6 +46,7 @@ impl ResultFile {
             command_line,
             results: Vec::new(),
             proof: None,
+            branches: Vec::new(),
             bisection: None,
         }
     }

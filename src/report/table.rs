@@ -161,7 +161,7 @@ fn length(text: &str) -> usize {
 }
 
 /// At most `room` characters, the beginning kept.
-fn head_of(text: &str, room: usize) -> String {
+pub fn head_of(text: &str, room: usize) -> String {
     if length(text) <= room {
         return text.into();
     }

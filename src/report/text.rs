@@ -1,7 +1,7 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
 use super::record::{CallSite, Outcome, ResultFile, RunRecord, SourceControl, Verdict};
-use super::{beside, bisection, number, sentence, table};
+use super::{beside, bisection, branches, number, sentence, table};
 
 /// Frames of a stack that are shown; the result file has them all.
 const FRAMES: usize = 5;
@@ -17,6 +17,9 @@ pub fn of(file: &ResultFile) -> String {
     if let Some(bisection) = &file.bisection {
         return bisection::text(bisection);
     }
+    if !file.branches.is_empty() {
+        return branches::text(&file.branches, &file.results);
+    }
     let mut text = match &file.proof {
         Some(proof) => table::side_by_side(&file.results, &proof.unpatched, &proof.patched),
         None => table::rows(&file.results),
@@ -31,7 +34,7 @@ pub fn of(file: &ResultFile) -> String {
     text
 }
 
-fn outcome(outcome: Outcome) -> &'static str {
+pub fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Proven => "Proven",
         Outcome::NotProven => "Not proven",

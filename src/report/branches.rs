@@ -1,0 +1,177 @@
+//! What became of a fix on each of several branches, as a record and as a table.
+
+use super::bisection::CommitRecord;
+use super::record::{Outcome, RunRecord, Verdict};
+use super::{number, sentence, table};
+use serde::{Deserialize, Serialize};
+
+/// A fix on one branch.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct BranchRecord {
+    /// As the user named it.
+    pub branch: String,
+    pub commit: CommitRecord,
+    pub applies: Applies,
+    /// Whether every scenario leaks without the fix (of a set: one); none if that was not found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaked_before: Option<bool>,
+    /// Whether every scenario is clean with the fix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_after: Option<bool>,
+    /// Whether every listing with the fix gave each name exactly once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing_complete: Option<bool>,
+    pub outcome: Outcome,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The kernels in `results`; empty if they were not built.
+    pub unpatched: String,
+    pub patched: String,
+}
+
+/// Whether a fix applies to a branch.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Applies {
+    Yes,
+    /// The branch has it; it was taken out to see what was there before.
+    Already,
+    No,
+}
+
+impl BranchRecord {
+    /// The answers to what a row asks, from records in pairs, unpatched first.
+    pub fn fill(&mut self, records: &[RunRecord], one_is_enough: bool) {
+        let side = |which: usize| records.iter().skip(which).step_by(2).map(|record| record.verdict);
+        let unsure = |verdict: Verdict| !matches!(verdict, Verdict::Leak | Verdict::Clean);
+        let leaks = side(0).filter(|verdict| *verdict == Verdict::Leak).count();
+        self.leaked_before = if leaks == side(0).count() || (one_is_enough && leaks > 0) {
+            Some(true)
+        } else {
+            (!side(0).any(unsure)).then_some(false)
+        };
+        self.clean_after = if side(1).any(|verdict| matches!(verdict, Verdict::Leak | Verdict::Crash)) {
+            Some(false)
+        } else {
+            (!side(1).any(unsure)).then_some(true)
+        };
+        self.listing_complete = if side(1).any(|verdict| verdict == Verdict::Broken) {
+            Some(false)
+        } else {
+            (!side(1).any(unsure)).then_some(true)
+        };
+    }
+}
+
+/// The table, a sentence per kernel, and the reasons of what is not proven.
+pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
+    let head = ["branch", "applies", "before", "after", "listing", "outcome"].map(String::from);
+    let lines: Vec<[String; 6]> =
+        std::iter::once(head).chain(branches.iter().map(|branch| cells(branch, records))).collect();
+    let widths: Vec<usize> =
+        (0..6).map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text += &format!("{}\n", cells.join("  ").trim_end());
+    }
+    for branch in branches {
+        text += &format!("\n{} is {}.\n", branch.branch, branch.commit.in_words());
+        for record in records.iter().filter(|r| [&branch.unpatched, &branch.patched].contains(&&r.kernel.spec)) {
+            text += &format!("  {}\n", sentence::of(record));
+        }
+        if branch.outcome != Outcome::Proven {
+            text += &format!("  {}: {}.\n", super::text::outcome(branch.outcome), branch.reason.trim_end_matches('.'));
+        }
+    }
+    text
+}
+
+fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
+    let of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
+    let applies = match branch.applies {
+        Applies::Yes => "yes",
+        Applies::Already => "already",
+        Applies::No => "no",
+    };
+    let listing = match branch.listing_complete {
+        Some(true) => "complete",
+        Some(false) => "broken",
+        None => "-",
+    };
+    let outcome = match branch.outcome {
+        Outcome::Proven => "proven",
+        Outcome::NotProven => "not proven",
+        Outcome::Undecided => "undecided",
+    };
+    let name = table::head_of(&branch.branch, 16);
+    [name, applies.into(), of(&branch.unpatched), of(&branch.patched), listing.into(), outcome.into()]
+}
+
+/// `leak 25.0` or `clean < 0.13`, of the first scenario.
+fn brief(record: &RunRecord) -> String {
+    let word = record.verdict.word();
+    match (record.verdict, record.findings.first(), &record.bounds) {
+        (Verdict::Leak, Some(finding), _) => format!("{word} {}", number::rate(finding.objects_per_listing.estimate)),
+        (Verdict::Clean, _, Some(bounds)) => match bounds.highest.first() {
+            Some(highest) => format!("{word}, at most {}", number::upper(highest.objects_per_listing.high)),
+            None => word.into(),
+        },
+        _ => word.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    fn branch(applies: Applies, outcome: Outcome) -> BranchRecord {
+        BranchRecord {
+            branch: "linux-6.1.y".into(),
+            commit: CommitRecord { id: "0123456789abcdef".into(), subject: "Linux 6.1.200".into() },
+            applies,
+            leaked_before: None,
+            clean_after: None,
+            listing_complete: None,
+            outcome,
+            reason: "the fix does not apply".into(),
+            unpatched: "6.1+spare-pages".into(),
+            patched: "6.1".into(),
+        }
+    }
+
+    #[test]
+    fn a_row_answers_what_was_seen_and_no_more() {
+        let answers = |verdicts: [Verdict; 2]| {
+            let records: Vec<_> = verdicts.iter().map(|v| RunRecord { verdict: *v, ..example::clean() }).collect();
+            let mut branch = branch(Applies::Yes, Outcome::Undecided);
+            branch.fill(&records, false);
+            [branch.leaked_before, branch.clean_after, branch.listing_complete]
+        };
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(answers([Verdict::Leak, Verdict::Clean]), [yes, yes, yes]);
+        assert_eq!(answers([Verdict::Clean, Verdict::Leak]), [no, no, yes]);
+        assert_eq!(answers([Verdict::Undecided, Verdict::Broken]), [None, None, no]);
+        assert_eq!(answers([Verdict::Leak, Verdict::Crash]), [yes, no, None]);
+        assert_eq!(answers([Verdict::Leak, Verdict::Undecided]), [yes, None, None]);
+    }
+
+    #[test]
+    fn the_table_fits_and_reasons_follow() {
+        let mut proven = branch(Applies::Already, Outcome::Proven);
+        proven.listing_complete = Some(true);
+        let mut not = branch(Applies::No, Outcome::NotProven);
+        (not.unpatched, not.patched) = (String::new(), String::new());
+        let text = text(&[proven, not], &[example::leak(), example::clean()]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "branch       applies  before     after                listing   outcome");
+        assert_eq!(lines[1], "linux-6.1.y  already  leak 25.0  clean, at most 0.13  complete  proven");
+        assert_eq!(lines[2], "linux-6.1.y  no       -          -                    -         not proven");
+        assert!(
+            text.contains("linux-6.1.y is 0123456789ab (\"Linux 6.1.200\").\n  6.1+spare-pages leaks 25.0"),
+            "{text}"
+        );
+        assert!(text.ends_with("  Not proven: the fix does not apply.\n"), "{text}");
+    }
+}

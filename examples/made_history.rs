@@ -11,7 +11,7 @@ use clap::Parser;
 use dirleak::cache::Cache;
 use dirleak::kernel::catalog::Catalog;
 use dirleak::kernel::source;
-use made::{Made, base, draw};
+use made::{Deed, Made, base, draw};
 use std::path::{Path, PathBuf};
 
 /// Make a git tree with a leak and its fix at places drawn by lot.
@@ -28,9 +28,32 @@ struct Args {
     /// Of where things happen.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the commits do, instead of by lot: nothing, leak:PATCH, fix:PATCH, does-not-compile, panics, hangs, cannot-list,
+    /// leaks-until-oom, mend.
+    #[arg(long, value_delimiter = ',', value_parser = deed)]
+    deeds: Vec<Deed>,
     /// A merge after so many commits.
     #[arg(long, default_value_t = 6)]
     merges: usize,
+}
+
+fn deed(word: &str) -> Result<Deed, String> {
+    let patch = |name: &str| &*Box::leak(name.to_owned().into_boxed_str());
+    Ok(match word.split_once(':') {
+        Some(("leak", name)) => Deed::Leak(patch(name)),
+        Some(("fix", name)) => Deed::Fix(patch(name)),
+        Some(_) => return Err("only leak: and fix: take a patch".into()),
+        None => match word {
+            "nothing" => Deed::Nothing,
+            "does-not-compile" => Deed::DoesNotCompile,
+            "panics" => Deed::Panics,
+            "hangs" => Deed::Hangs,
+            "cannot-list" => Deed::CannotList,
+            "leaks-until-oom" => Deed::LeaksUntilOom,
+            "mend" => Deed::Mend,
+            _ => return Err("there is no such deed".into()),
+        },
+    })
 }
 
 fn main() {
@@ -41,10 +64,17 @@ fn main() {
     let series = catalog.series(&arguments.series).expect("a series of the catalog");
     let package = source::cached(series, &cache).expect("its source in the cache");
     base(&arguments.dir, &package.deb);
-    let (deeds, leak, fix) = draw(arguments.commits, arguments.seed);
     let name = format!("made-{}", arguments.seed);
     let patches = Path::new("vm/patches").join(&arguments.series);
-    let made = Made::new(&arguments.dir, &name, &deeds, arguments.seed, arguments.merges, &patches);
+    let make = |deeds: &[Deed]| Made::new(&arguments.dir, &name, deeds, arguments.seed, arguments.merges, &patches);
+    if !arguments.deeds.is_empty() {
+        for (number, (id, deed)) in make(&arguments.deeds).ids.iter().zip(&arguments.deeds).enumerate() {
+            println!("{name}-{number} {id} {deed:?}");
+        }
+        return;
+    }
+    let (deeds, leak, fix) = draw(arguments.commits, arguments.seed);
+    let made = make(&deeds);
     println!("first {name}-0");
     println!("leak {name}-{leak} {}", made.ids[leak]);
     println!("before-fix {name}-{}", fix - 1);

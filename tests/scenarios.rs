@@ -7,6 +7,8 @@
 
 #[path = "scenarios/bad_luck.rs"]
 mod bad_luck;
+#[path = "scenarios/bisect.rs"]
+mod bisect;
 #[path = "scenarios/blind.rs"]
 mod blind;
 #[path = "scenarios/case.rs"]
@@ -15,6 +17,7 @@ mod case;
 mod directory;
 #[path = "scenarios/kernels.rs"]
 mod kernels;
+mod made;
 #[path = "scenarios/program.rs"]
 mod program;
 #[path = "scenarios/score.rs"]
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         model(),
         verdicts::cases(),
         series::cases(),
+        bisect::cases(),
         bad_luck::cases(),
         blind::cases(),
         signals::cases(),

@@ -121,8 +121,8 @@ impl Work<'_> {
     fn both(&self, commit: &str, record: &mut BranchRecord) -> Result<Option<(Snapshot, Snapshot)>> {
         let (place, fix) = (&self.builder.place, &self.fix);
         let as_it_is = place.of_commit(commit)?;
+        // Only a verdict disproves; what was not tried is open.
         let mut stopped = |why: String| {
-            record.outcome = Outcome::NotProven;
             record.reason = why;
             Ok(None)
         };

@@ -1,6 +1,8 @@
 //! A git tree with a made-up history on the sources of a series: commits that change nothing of note, merges, and some
 //! that leak, mend, do not compile, do not boot or cannot list. For trials of bisections, which must name the right ones.
 
+#![allow(dead_code, reason = "each of its users makes histories of other deeds")]
+
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -27,8 +29,21 @@ pub enum Deed {
     Hangs,
     /// Listing fails until the next `Mend`.
     CannotList,
+    /// Each getdents64 call leaks 16 MiB until the next `Mend`.
+    LeaksUntilOom,
     /// Undoes what cannot stay.
     Mend,
+}
+
+impl Deed {
+    /// What it puts at the head of nfs_readdir().
+    fn at_head(self) -> &'static str {
+        match self {
+            Self::CannotList => "\n\tif (ctx->pos >= 0)\n\t\treturn -EIO;",
+            Self::LeaksUntilOom => "\n\tfor (int made = 0; made < 4096; made++)\n\t\t__get_free_page(GFP_KERNEL);",
+            _ => "",
+        }
+    }
 }
 
 /// The commits of a history by their numbers, the first one being 0.
@@ -44,6 +59,9 @@ const SIDE_FILES: [&str; 2] = ["net/sunrpc/sched.c", "fs/nfsd/export.c"];
 
 /// Where what cannot stay is put.
 const PATIENT: &str = "fs/nfs/unlink.c";
+/// Where listings begin.
+const LISTING: &str = "fs/nfs/dir.c";
+const HEAD: &str = "static int nfs_readdir(struct file *file, struct dir_context *ctx)\n{";
 
 /// Below these, kernels of ours compile nothing; only what configures and makes is kept there.
 const NOT_COMPILED: [&str; 12] = [
@@ -156,28 +174,20 @@ impl Script<'_> {
             Deed::DoesNotCompile => "#error this does not compile",
             Deed::Panics => "static int __init made_up(void) { panic(\"made up\"); }\nlate_initcall(made_up);",
             Deed::Hangs => "static int __init made_up(void) { for (;;) cpu_relax(); }\nlate_initcall(made_up);",
-            Deed::CannotList => {
-                let text = self.content("fs/nfs/dir.c").replacen(
-                    "static int nfs_readdir(struct file *file, struct dir_context *ctx)\n{",
-                    "static int nfs_readdir(struct file *file, struct dir_context *ctx)\n{\n\tif (ctx->pos >= 0)\n\t\treturn -EIO;\n{",
-                    1,
-                );
-                assert!(text.contains("ctx->pos >= 0"), "nfs_readdir() has another head");
-                // The block that was opened ends with the function.
-                let (head, tail) = text.split_at(text.find("return -EIO;\n{").unwrap() + 14);
-                let tail = tail.replacen("\n}\n", "\n}\n}\n", 1);
-                self.files.insert("fs/nfs/dir.c".into(), format!("{head}{tail}"));
-                return "fs/nfs/dir.c".into();
+            Deed::CannotList | Deed::LeaksUntilOom => {
+                let text = self.content(LISTING).replacen(HEAD, &format!("{HEAD}{}", deed.at_head()), 1);
+                assert!(text.contains(deed.at_head()), "nfs_readdir() has another head");
+                self.files.insert(LISTING.into(), text);
+                return LISTING.into();
             }
             Deed::Mend => {
-                self.files.remove(PATIENT);
-                let dir = self.content("fs/nfs/dir.c");
-                if let Some(at) = dir.find("\n\tif (ctx->pos >= 0)\n\t\treturn -EIO;\n{") {
-                    let end = at + "\n\tif (ctx->pos >= 0)\n\t\treturn -EIO;\n{".len();
-                    let tail = dir[end..].replacen("\n}\n}\n", "\n}\n", 1);
-                    self.files.insert("fs/nfs/dir.c".into(), format!("{}{tail}", &dir[..at]));
-                    return "fs/nfs/dir.c".into();
+                let listing = self.content(LISTING);
+                let at_head = [Deed::CannotList, Deed::LeaksUntilOom].map(Deed::at_head);
+                if let Some(fault) = at_head.into_iter().find(|fault| listing.contains(fault)) {
+                    self.files.insert(LISTING.into(), listing.replacen(fault, "", 1));
+                    return LISTING.into();
                 }
+                self.files.remove(PATIENT);
                 self.content(PATIENT);
                 return PATIENT.into();
             }
@@ -199,14 +209,14 @@ impl Script<'_> {
     /// Leak patches of `fs/nfs/dir.c` alone.
     fn patch(&mut self, name: &str, reverse: bool) -> String {
         let scratch = tempfile::tempdir().unwrap();
-        let (path, content) = (scratch.path().join("dir.c"), self.content("fs/nfs/dir.c"));
+        let (path, content) = (scratch.path().join("dir.c"), self.content(LISTING));
         fs::write(&path, content).unwrap();
         let patch = fs::File::open(self.patches.join(format!("{name}.patch"))).unwrap();
         let mut command = Command::new("patch");
         command.args(["-s", "--no-backup-if-mismatch"]).args(reverse.then_some("-R")).arg(&path).stdin(patch);
         assert!(command.status().unwrap().success(), "{name} does not apply");
-        self.files.insert("fs/nfs/dir.c".into(), fs::read_to_string(&path).unwrap());
-        "fs/nfs/dir.c".into()
+        self.files.insert(LISTING.into(), fs::read_to_string(&path).unwrap());
+        LISTING.into()
     }
 
     fn write(&mut self, from: &[&str], subject: &str, files: &[String]) -> String {

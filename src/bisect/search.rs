@@ -4,7 +4,8 @@ use super::history::{History, Mark, Next, Terms};
 use super::{Commit, Found};
 use crate::error::{Error, Result};
 use crate::kernel::git::Repo;
-use crate::report::record::RunRecord;
+use crate::report::record::{RunRecord, Verdict};
+use std::collections::BTreeSet;
 
 /// What is known of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +112,7 @@ fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
     }
     let is = match &judged.state {
         State::Leaks => "leaks".to_owned(),
-        State::Clean => "does not leak".to_owned(),
+        State::Clean => other_leaks(judged).unwrap_or("does not leak".to_owned()),
         State::Unknown(why) => format!("cannot be judged ({})", why.trim_end_matches('.')),
         State::Nothing => "was not judged".to_owned(),
     };
@@ -123,6 +124,16 @@ fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
         "nothing to search for: the {word} end {} {is}; choose another commit for it or another scenario{other}",
         commit.in_words()
     )))
+}
+
+/// What leaks, where only the leak of another function is looked for.
+fn other_leaks(judged: &Judged) -> Option<String> {
+    let leaking = judged.record.as_ref().filter(|record| record.verdict == Verdict::Leak);
+    let findings = leaking.map(|record| record.findings.as_slice()).unwrap_or_default();
+    let functions: BTreeSet<&str> =
+        findings.iter().filter_map(|f| Some(f.call_sites.first()?.function.as_str())).collect();
+    let list = functions.into_iter().collect::<Vec<_>>().join(", ");
+    (!list.is_empty()).then(|| format!("leaks only what was allocated in {list}"))
 }
 
 #[cfg(test)]
@@ -181,6 +192,14 @@ mod tests {
         expected.sort();
         assert_eq!((found.commit, among), (None, expected));
         assert!(found.log.contains("git bisect skip"), "{}", found.log);
+    }
+
+    #[test]
+    fn a_leak_of_another_function_is_told() {
+        let mut judged = Judged { record: Some(crate::report::example::leak()), ..Judged::default() };
+        assert_eq!(other_leaks(&judged).unwrap(), "leaks only what was allocated in nfs_readdir_page_array_append");
+        judged.record = Some(crate::report::example::clean());
+        assert_eq!(other_leaks(&judged), None);
     }
 
     #[test]

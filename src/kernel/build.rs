@@ -181,6 +181,12 @@ impl Maker<'_> {
         if ended.status.success() {
             return Ok(());
         }
+        if ended.killed {
+            // That is no fault of the sources, and must not be remembered as one.
+            return Err(Error::machine(format!(
+                "{what}: the compiler was killed; there is probably too little memory"
+            )));
+        }
         let log = self.keep_log(log);
         let why = ended.complaint.unwrap_or_else(|| format!("make ended with {}", ended.status));
         Err(Error::kernel(format!("{what} failed: {why} (all of it: {})", log.display())))

@@ -20,6 +20,8 @@ pub struct Ended {
     pub text: String,
     /// The first complaint of a compiler or linker, else the first of make.
     pub complaint: Option<String>,
+    /// Whether a compiler was killed, which is what happens when memory runs out.
+    pub killed: bool,
     /// Whether it ran out of disk.
     pub disk_full: bool,
 }
@@ -91,11 +93,14 @@ struct Words {
     compiler: Option<String>,
     make: Option<String>,
     disk_full: bool,
+    killed: bool,
 }
 
 impl Words {
     fn hear(&mut self, line: &str, keep: bool) {
         self.disk_full |= line.contains("No space left on device");
+        // As gcc says it when the kernel took one of its own processes.
+        self.killed |= line.contains("Killed signal terminated program");
         let is_compilers = ["error: ", "undefined reference", "Error: "].iter().any(|e| line.contains(e));
         if is_compilers && self.compiler.is_none() {
             self.compiler = Some(line.trim().to_owned());
@@ -110,7 +115,13 @@ impl Words {
     }
 
     fn ended(self, status: ExitStatus) -> Ended {
-        Ended { status, text: self.text, complaint: self.compiler.or(self.make), disk_full: self.disk_full }
+        Ended {
+            status,
+            text: self.text,
+            complaint: self.compiler.or(self.make),
+            disk_full: self.disk_full,
+            killed: self.killed,
+        }
     }
 }
 
@@ -155,6 +166,12 @@ mod tests {
         assert!(ended.disk_full);
         let error = ended.machine_failure("building", Path::new("/cache"));
         assert!(error.to_string().contains("the disk that holds /cache is full"), "{error}");
+    }
+
+    #[test]
+    fn a_killed_compiler_is_no_compiler_error() {
+        assert!(sh("echo 'gcc: fatal error: Killed signal terminated program cc1' >&2; exit 1").killed);
+        assert!(!sh("echo 'x.c:1:1: error: x' >&2; exit 1").killed);
     }
 
     #[test]

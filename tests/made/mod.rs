@@ -173,7 +173,7 @@ impl Script<'_> {
             Deed::Fix(patch) => return self.patch(patch, true),
             Deed::DoesNotCompile => "#error this does not compile",
             Deed::Panics => "static int __init made_up(void) { panic(\"made up\"); }\nlate_initcall(made_up);",
-            Deed::Hangs => "static int __init made_up(void) { for (;;) cpu_relax(); }\nlate_initcall(made_up);",
+            Deed::Hangs => "static int __init made_up(void) { for (;;) barrier(); return 0; }\nlate_initcall(made_up);",
             Deed::CannotList | Deed::LeaksUntilOom => {
                 let text = self.content(LISTING).replacen(HEAD, &format!("{HEAD}{}", deed.at_head()), 1);
                 assert!(text.contains(deed.at_head()), "nfs_readdir() has another head");

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::kernel::build::How;
 use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
-use crate::report::record::{RunRecord, Verdict};
+use crate::report::record::{Finding, RunRecord, Verdict};
 use crate::run::{self, Job, Options};
 use crate::scenario::Scenario;
 use crate::ui::Ui;
@@ -67,7 +67,7 @@ impl Kernels<'_> {
             // Far from what other searches draw.
             let seed = seed + number * 1_000_003;
             let record = match self.record(snapshot, seed, guess, &verdicts, &mut judged.guests) {
-                Ok(record) => record,
+                Ok(record) => self.with_what_is_looked_for_first(record),
                 Err(error) if error.exit() == Exit::CannotJudge => {
                     judged.state = State::Unknown(error.to_string());
                     break;
@@ -84,6 +84,13 @@ impl Kernels<'_> {
         judged.error = if matches!(judged.state, State::Unknown(_)) { 0.0 } else { 1.0 - CONFIDENCE };
         judged.seconds = begin.elapsed().as_secs_f64();
         Ok(judged)
+    }
+
+    fn with_what_is_looked_for_first(&self, mut record: RunRecord) -> RunRecord {
+        if let Some(function) = &self.call_site {
+            record.findings.sort_by_key(|finding| !is_of(finding, function));
+        }
+        record
     }
 
     /// The verdict on `snapshot`: from earlier, or of a guest.
@@ -174,11 +181,9 @@ pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
         (Verdict::Clean, _) => State::Clean,
         (Verdict::Leak, None) => State::Leaks,
         (Verdict::Leak, Some(function)) => {
-            let sites = || record.findings.iter().map(|finding| &finding.call_sites);
-            let is_it = |f: &str| f == function || f.split('.').next() == Some(function);
-            if sites().flatten().any(|site| is_it(&site.function)) {
+            if record.findings.iter().any(|finding| is_of(finding, function)) {
                 State::Leaks
-            } else if sites().all(|sites| !sites.is_empty()) {
+            } else if record.findings.iter().all(|finding| !finding.call_sites.is_empty()) {
                 State::Clean
             } else {
                 State::Unknown(format!("something leaks, but it is not known whether {function} allocated it"))
@@ -186,6 +191,12 @@ pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
         }
         (verdict, _) => State::Unknown(format!("{}: {}", verdict.word(), record.reason)),
     }
+}
+
+/// Whether some of it was allocated in `function`, or in a part of it that the compiler made a function of its own.
+fn is_of(finding: &Finding, function: &str) -> bool {
+    let is_it = |name: &str| name == function || name.split('.').next() == Some(function);
+    finding.call_sites.iter().any(|site| is_it(&site.function))
 }
 
 #[cfg(test)]

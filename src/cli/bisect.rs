@@ -107,6 +107,17 @@ impl Args {
         Ok(all.remove(0))
     }
 
+    /// The options that a single run needs to do the same.
+    fn reproducing(&self) -> Vec<String> {
+        let overrides = &self.measure.overrides;
+        let files = self.config.files.iter().map(|file| ("--config", file.display().to_string()));
+        let patches = self.patches.iter().map(|patch| ("--patch", patch.clone()));
+        let entries = overrides.entries.map(|entries| ("-n", entries.to_string()));
+        let mount = overrides.mount_options.as_ref().map(|options| ("-o", options.clone()));
+        let all = patches.chain(files).chain(entries).chain(mount);
+        all.flat_map(|(option, value)| [option.to_owned(), value]).collect()
+    }
+
     fn show(
         &self,
         found: &Found,
@@ -125,6 +136,7 @@ impl Args {
             terms: kernels.terms,
             scenario: &kernels.scenario.name,
             call_site: self.call_site.as_deref(),
+            options: &self.reproducing(),
             message: &message,
             seconds: took.as_secs_f64(),
         };

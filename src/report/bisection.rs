@@ -13,6 +13,8 @@ pub struct Question<'a> {
     pub terms: Terms,
     pub scenario: &'a str,
     pub call_site: Option<&'a str>,
+    /// What else changes the kernels and what is done with them, as words of a command line.
+    pub options: &'a [String],
     /// The whole message of the found commit.
     pub message: &'a str,
     /// From the first build to the last guest.
@@ -35,6 +37,12 @@ pub struct BisectionRecord {
     /// The message of that commit.
     #[serde(default)]
     pub message: String,
+    /// The function that allocated most of what leaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Commands that show it again in the tree's directory: the commit's parent, then the commit.
+    #[serde(default)]
+    pub reproduce: Vec<String>,
     /// What it can be where skipped commits leave several.
     pub among: Vec<CommitRecord>,
     /// Whether the found commit and its parent said the same again in fresh guests, and the new end without it agreed.
@@ -105,6 +113,8 @@ pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirma
         call_site: question.call_site.map(str::to_owned),
         commit: found.commit.as_ref().map(CommitRecord::from),
         message: question.message.trim_end().to_owned(),
+        function: confirmation.and_then(|confirmation| function(confirmation, question.terms)),
+        reproduce: found.commit.as_ref().map(|commit| reproduce(question, commit)).unwrap_or_default(),
         among: found.among.iter().map(CommitRecord::from).collect(),
         confirmed: confirmation.is_some() && doubt.is_none(),
         confirmation: confirmation.map_or(String::new(), |c| in_words(c, question.terms, doubt.as_deref())),
@@ -117,6 +127,33 @@ pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirma
         seconds: question.seconds,
         steps: found.steps.iter().map(step).collect(),
         log: found.log.clone(),
+    }
+}
+
+/// Of the side that leaks.
+fn function(confirmation: &Confirmation, terms: Terms) -> Option<String> {
+    let leaking = if terms == Terms::Break { &confirmation.commit } else { &confirmation.parent_judged };
+    let first = leaking.record.as_ref()?.findings.first()?;
+    Some(first.call_sites.first()?.function.clone())
+}
+
+fn reproduce(question: &Question, commit: &Commit) -> Vec<String> {
+    let id = short(&commit.id);
+    let run = |rev: &str| {
+        let words = ["run", "--kernel", &format!(".@{rev}"), question.scenario].map(str::to_owned);
+        let words = words.iter().chain(question.options).map(|word| quoted(word));
+        format!("dirleak {}", words.collect::<Vec<_>>().join(" "))
+    };
+    vec![run(&format!("{id}^")), run(id)]
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@^=,:+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -155,6 +192,7 @@ fn step(step: &Step) -> StepRecord {
     };
     let what = match (state, record) {
         (State::Unknown(why), _) => why.clone(),
+        (State::Clean, Some(record)) if record.verdict == Verdict::Leak => format!("but {} of others", rate(record)),
         (_, Some(record)) => rate(record),
         (_, None) => String::new(),
     };
@@ -232,13 +270,16 @@ pub fn text(record: &BisectionRecord) -> String {
 /// A mail to whoever maintains the code: what was found, how sure it is, and how to see it again.
 pub fn mail(record: &BisectionRecord) -> String {
     let Some(commit) = &record.commit else { return text(record) };
-    let (what, tag) = if record.find_fix { ("fixed by", "Fixed-by") } else { ("since", "Bisected-to") };
-    let function = record.call_site.clone().unwrap_or_else(|| "directory listing".into());
-    let mut mail = format!("Subject: memory leak in {function} {what} {}\n\n", commit.in_words());
-    mail += &format!(
-        "Hello,\n\nlisting directories over NFS leaks kernel memory, {what} commit\n\n    {}\n\n",
-        commit.in_words()
-    );
+    let what = if record.find_fix { "until" } else { "since" };
+    let function = record.call_site.as_ref().or(record.function.as_ref());
+    let of = function.map(|function| format!(" of {function}()")).unwrap_or_default();
+    let mut mail = format!("Subject: nfs: memory leak{of} in directory listing {what} {}\n\n", commit.in_words());
+    let deed = if record.find_fix {
+        "leaked kernel memory until this commit"
+    } else {
+        "leaks kernel memory since this commit"
+    };
+    mail += &format!("Hello,\n\nlisting a directory over NFS {deed}:\n\n    {}\n\n", commit.in_words());
     mail += &format!("The commit before it:\n{}\n\nWith it:\n{}\n\n", wrapped(&record.before), wrapped(&record.after));
     mail += &format!("{}\n\n", wrapped(&format!("The result is {}.", record.confirmation)));
     mail += &wrapped(&format!(
@@ -248,12 +289,13 @@ pub fn mail(record: &BisectionRecord) -> String {
         percent(record.error_of_path),
         percent(record.error_of_result)
     ));
-    mail += "\n\nTo see it again, in a checkout of the kernel:\n\n";
-    for id in [format!("{}^", short(&commit.id)), short(&commit.id).to_owned()] {
-        mail += &format!("    dirleak run --kernel {}@{id} {}\n", record.tree, record.scenario);
+    mail += "\n\nTo see it again, in a git tree of the kernel:\n\n";
+    mail += &record.reproduce.iter().map(|command| format!("    {command}\n")).collect::<String>();
+    if !record.find_fix {
+        // The mark by which the kernel's regression tracker finds it.
+        mail += &format!("\n#regzbot introduced: {}\n", commit.id);
     }
-    mail += &format!("\n{tag}: {}\n\n{}", commit.in_words(), record.log);
-    mail
+    mail + "\n" + &record.log
 }
 
 fn percent(probability: f64) -> String {
@@ -322,6 +364,7 @@ pub(crate) mod tests {
             terms,
             scenario: "quick",
             call_site: None,
+            options: &["-n".into(), "300".into(), "-o".into(), "a b".into()],
             message: "NFS: read more\n\nFaster.\n",
             seconds: 60.0,
         };
@@ -349,7 +392,13 @@ pub(crate) mod tests {
     #[test]
     fn the_mail_has_short_lines_and_a_reproducer() {
         let mail = mail(&example(Terms::Break));
-        assert!(mail.contains("    dirleak run --kernel linux@000000000003^ quick\n"), "{mail}");
+        for part in [
+            "Subject: nfs: memory leak of nfs_readdir_page_array_append() in directory listing since 000000000003 (\"NFS",
+            "    dirleak run --kernel .@000000000003^ quick -n 300 -o 'a b'\n",
+            "#regzbot introduced: 000000000003",
+        ] {
+            assert!(mail.contains(part), "{part}\n{mail}");
+        }
         let long =
             mail.lines().filter(|line| !line.starts_with(' ') && !line.starts_with("Subject")).find(|l| l.len() > 75);
         assert_eq!(long, None);

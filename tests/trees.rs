@@ -143,15 +143,73 @@ fn the_users_fragment_and_compiler_are_used() {
     assert!(config.contains("CONFIG_LOCALVERSION=\"-mine\"") && config.contains("CONFIG_NFS_FS=y"));
 }
 
+/// The status of a bisection, and its last words.
+fn bisect(desk: &Desk, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
+    let path = format!("{}:{}", desk.path("bin").display(), std::env::var("PATH").unwrap());
+    command.arg("bisect").args(arguments).current_dir(desk.dir.path());
+    let output = command.env("PATH", path).env("XDG_CACHE_HOME", desk.path("cache")).output().unwrap();
+    (output.status.code().unwrap(), text(&output.stderr).lines().last().unwrap_or_default().to_owned())
+}
+
+/// A desk whose tree has two commits, and the arguments of a bisection between them.
+fn two_commits() -> (Desk, [&'static str; 6]) {
+    let desk = desk();
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    fs::write(desk.path("linux/fs/nfs/dir.c"), DIR_C.replace("names = 1", "names = 2")).unwrap();
+    commit(&desk, "two");
+    (desk, ["--tree", "linux", "--good", "HEAD^", "--bad", "HEAD"])
+}
+
+/// What bisections remember of builds.
+fn remembered(desk: &Desk) -> Vec<String> {
+    let files = fs::read_dir(desk.cache("verdicts")).into_iter().flatten().flatten();
+    files
+        .filter(|file| file.file_name().to_string_lossy().starts_with("build-"))
+        .map(|file| fs::read_to_string(file.path()).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_the_machine_lacks_ends_a_bisection_and_is_not_remembered_of_the_commit() {
+    let (desk, arguments) = two_commits();
+    for (says, part) in [
+        ("ld: final link failed: No space left on device", "is full"),
+        ("gcc: fatal error: Killed signal terminated program cc1", "the compiler was killed"),
+    ] {
+        desk.stub(
+            "gcc",
+            &format!("case $* in *--version*|*-E*) exec /usr/bin/gcc \"$@\";; esac; echo '{says}' >&2; exit 1"),
+        );
+        let (status, line) = bisect(&desk, &arguments);
+        assert!(status == MACHINE && line.contains(part), "{status} {line}");
+        assert_eq!(remembered(&desk), [""; 0]);
+    }
+}
+
+#[test]
+fn an_end_that_the_fragment_does_not_fit_is_told_and_remembered() {
+    let (desk, arguments) = two_commits();
+    // As a version whose Kconfig has another name for the symbol.
+    let makefile =
+        MAKEFILE.replace("@cp $(KCONFIG_ALLCONFIG) .config", "@grep -v SLUB_DEBUG $(KCONFIG_ALLCONFIG) >.config");
+    fs::write(desk.path("linux/Makefile"), [TOP, &makefile].concat()).unwrap();
+    git(&desk, &["commit", "-qa", "--amend", "-m", "two"]);
+    fs::write(desk.path("linux/fs/nfs/dir.c"), DIR_C.replace("names = 1", "names = 3")).unwrap();
+    commit(&desk, "three");
+    for _ in 0..2 {
+        let (status, line) = bisect(&desk, &arguments);
+        assert!(status == CANNOT_JUDGE && line.contains("does not take CONFIG_SLUB_DEBUG=y"), "{status} {line}");
+        assert!(line.contains("choose another commit for it"), "{line}");
+    }
+    assert_eq!(remembered(&desk).len(), 1);
+}
+
 #[test]
 fn a_bisection_refuses_what_it_cannot_search() {
     let desk = desk();
-    let bisect = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
-        command.arg("bisect").args(arguments).current_dir(desk.dir.path()).env("XDG_CACHE_HOME", desk.path("cache"));
-        let output = command.output().unwrap();
-        (output.status.code().unwrap(), text(&output.stderr).lines().last().unwrap_or_default().to_owned())
-    };
+    let bisect = |arguments: &[&str]| bisect(&desk, arguments);
     let ends = ["--good", "HEAD^", "--bad", "HEAD"];
     let (status, line) = bisect(&[&["--tree", "linux"][..], &ends].concat());
     assert!(status == USAGE && line.contains("is not the top of a git tree"), "{status} {line}");

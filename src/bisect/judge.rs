@@ -124,10 +124,6 @@ impl Kernels<'_> {
         let kernel = Kernel { spec: spec.clone(), ..kernel };
         let record = self.guest(&kernel, seed, guess, verdicts)?;
         *guests += 1;
-        // A guest that died may have done so of what went on beside it on this machine.
-        if record.verdict != Verdict::Crash {
-            verdicts.keep(&record)?;
-        }
         Ok(record)
     }
 
@@ -154,7 +150,8 @@ impl Kernels<'_> {
             if self.ahead {
                 scope.spawn(|| ahead.build(guess, |id, go_on| self.build_ahead(id, go_on, verdicts)));
             }
-            let record = run::run(&job);
+            // Kept before what is being built is waited for: dirleak may be killed any time.
+            let record = run::run(&job).and_then(|record| keep(record, verdicts));
             let next = record.as_ref().ok().and_then(|record| {
                 match mark(&state(record, self.call_site.as_deref()), self.terms) {
                     Mark::Old => guess.first(),
@@ -191,6 +188,14 @@ pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
         }
         (verdict, _) => State::Unknown(format!("{}: {}", verdict.word(), record.reason)),
     }
+}
+
+/// Remembers a verdict, but not that a guest died: it may have done so of what went on beside it on this machine.
+fn keep(record: RunRecord, verdicts: &Verdicts) -> Result<RunRecord> {
+    if record.verdict != Verdict::Crash {
+        verdicts.keep(&record)?;
+    }
+    Ok(record)
 }
 
 /// Whether some of it was allocated in `function`, or in a part of it that the compiler made a function of its own.

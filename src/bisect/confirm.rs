@@ -6,6 +6,7 @@ use super::search::{Judge, Judged, State, mark};
 use super::{Commit, Found};
 use crate::error::Result;
 use crate::kernel::change::{Applied, Change};
+use crate::run::pool::{guests, side_by_side};
 
 /// Added to the seed, so that nothing is drawn as it was the first time.
 const OTHER_SEED: u64 = 7919;
@@ -77,9 +78,11 @@ pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirma
     // Of a merge, what it was merged into.
     let parent = place.repo.text(&["rev-parse", "--verify", &format!("{}^1", commit.id)])?;
     let parent = kernels.commit(parent.trim())?;
-    let judge = |id: &str, guess: &[String]| kernels.judge_snapshot(&place.of_commit(id)?, seed, guess);
-    let judged = judge(&commit.id, std::slice::from_ref(&parent.id))?;
-    let parent_judged = judge(&parent.id, &[])?;
+    let judge = |id: &str| kernels.judge_snapshot(&place.of_commit(id)?, seed, &[]);
+    // Both kernels are there already, so two guests are all there is to do.
+    let both = [&commit.id, &parent.id];
+    let judged = side_by_side(&both, guests([kernels.scenario].into_iter()), |id| judge(id))?;
+    let [judged, parent_judged] = judged.try_into().expect("as many results as commits");
     let revert = if commit.id == new {
         Revert::IsParent
     } else {

@@ -1,12 +1,12 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
-use super::pool::{guests, side_by_side};
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::report::json::Target;
 use crate::report::record::{ResultFile, RunRecord};
 use crate::run;
+use crate::run::pool::{guests, side_by_side};
 use crate::scenario::{Overrides, Scenario, select};
 use crate::ui::Ui;
 use crate::vm::accelerator;

@@ -4,7 +4,6 @@ mod bisect;
 mod branches;
 mod kernel;
 mod measure;
-mod pool;
 mod report;
 mod run;
 mod score;

@@ -1,12 +1,12 @@
 //! `dirleak score`: how often the checker is right.
 
-use super::pool::{guests, side_by_side};
 use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
 use crate::kernel::{self, Kernel};
 use crate::report::json::Target;
 use crate::run::compare::compare;
+use crate::run::pool::{guests, side_by_side};
 use crate::run::{self, Job};
 use crate::scenario::{Scenario, load};
 use crate::score::clean::{self, CleanRun};

@@ -8,6 +8,7 @@ mod explained;
 mod left;
 mod modules;
 mod names_control;
+pub mod pool;
 mod prove;
 mod record;
 pub mod scratch;

@@ -10,9 +10,9 @@ use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
 use crate::kernel::git::Repo;
 use crate::kernel::{Builder, Options};
-use crate::report::bisection;
 use crate::report::json::Target;
 use crate::report::record::ResultFile;
+use crate::report::{bisection, mail};
 use crate::run::scratch::Scratch;
 use crate::scenario::Scenario;
 use crate::ui::Ui;
@@ -125,7 +125,7 @@ impl Args {
         kernels: &Kernels,
         took: Duration,
         target: Option<&Target>,
-        mail: Option<&Target>,
+        mail_file: Option<&Target>,
     ) -> Result<Exit> {
         let message = match &found.commit {
             Some(commit) => kernels.builder.place.repo.text(&["log", "-1", "--format=%B", &commit.id])?,
@@ -142,8 +142,8 @@ impl Args {
         };
         let record = bisection::record(&question, found, confirmation);
         let text = bisection::text(&record);
-        if let Some(mail) = mail {
-            mail.write_bytes(bisection::mail(&record).as_bytes())?;
+        if let Some(file) = mail_file {
+            file.write_bytes(mail::of(&record).as_bytes())?;
         }
         let mut file = ResultFile::new();
         file.results = bisection::runs(found, confirmation);

@@ -7,6 +7,7 @@ pub mod branches;
 pub(crate) mod example;
 mod finding;
 pub mod json;
+pub mod mail;
 pub(crate) mod number;
 mod parts;
 pub mod record;

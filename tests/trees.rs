@@ -85,6 +85,17 @@ fn a_tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_repository_with_nothing_checked_out_is_built_at_a_revision() {
+    let desk = desk();
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    let built = desk.build("linux@HEAD");
+    must(Command::new("git").args(["clone", "-q", "--no-checkout", "linux", "clone"]).current_dir(desk.dir.path()));
+    assert_eq!(desk.build("clone@HEAD"), built);
+    desk.refused("clone", USAGE, &["has no sources of a kernel checked out", "clone@REV"]);
+}
+
+#[test]
 fn a_tree_without_git_is_built_and_takes_no_revision() {
     let desk = desk();
     let before = everything(&desk.path("linux"));

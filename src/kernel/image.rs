@@ -17,7 +17,7 @@ pub enum Kind {
     Image { release: String },
     /// A Debian or RPM package.
     Package,
-    /// A directory with the sources of a kernel, or a bare git repository.
+    /// A directory with the sources of a kernel, or a git repository that may have them in a commit.
     Tree,
 }
 
@@ -31,8 +31,9 @@ const HEAD_BYTES: usize = 0x400;
 pub fn kind(path: &Path) -> Result<Kind> {
     let shown = path.display();
     if path.is_dir() {
-        let bare = path.join("HEAD").is_file() && path.join("objects").is_dir();
-        let is_tree = bare || (path.join("Kconfig").is_file() && path.join("arch/x86").is_dir());
+        // Whose files need not be checked out.
+        let git = path.join(".git").exists() || (path.join("HEAD").is_file() && path.join("objects").is_dir());
+        let is_tree = git || (path.join("Kconfig").is_file() && path.join("arch/x86").is_dir());
         let no_tree = || Error::usage(format!("{shown} is a directory, but not one with the sources of a kernel"));
         return is_tree.then_some(Kind::Tree).ok_or_else(no_tree);
     }

@@ -103,7 +103,9 @@ impl Place {
     pub fn as_it_is(&self, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
         if !self.path.join("Kconfig").is_file() {
             let path = self.path.display();
-            return Err(Error::usage(format!("{path} is a bare git repository; name a revision: {path}@REV")));
+            return Err(Error::usage(format!(
+                "{path} has no sources of a kernel checked out; name a revision that has: {path}@REV"
+            )));
         }
         let _lock = cache.lock(&format!("snapshot-{}", self.name), ui)?;
         let tree = self.write_tree(ui)?;

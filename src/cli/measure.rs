@@ -44,6 +44,9 @@ pub struct Measure {
     /// Boot without slub_debug and page_owner, as distributions do; call sites then come from tracepoints.
     #[arg(long)]
     pub stock: bool,
+    /// Boot a kernel package with slub_debug and page_owner, too; else it is booted as distributions do.
+    #[arg(long, conflicts_with = "stock")]
+    pub track: bool,
     /// End a guest that takes longer than this.
     #[arg(long, value_name = "SECONDS", default_value_t = 900.0, value_parser = positive)]
     pub timeout: f64,
@@ -88,6 +91,7 @@ impl Measure {
             strict: self.strict,
             kmemleak: self.kmemleak,
             stock: self.stock,
+            track: self.track,
             every_counter: false,
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),

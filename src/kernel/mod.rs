@@ -59,6 +59,8 @@ pub struct Kernel {
     pub series: Option<String>,
     /// Version of the source package it was built from, for instance `6.1.192-2`, or the commit.
     pub source_version: Option<String>,
+    /// Whether it came as a package, as a distribution builds it.
+    pub is_package: bool,
     /// What it took to get it.
     pub effort: Effort,
 }
@@ -236,6 +238,7 @@ fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) -> K
         patches,
         series: Some(meta.series),
         source_version: Some(meta.version),
+        is_package: false,
         effort,
     }
 }

@@ -89,6 +89,7 @@ impl Own {
             patches: Vec::new(),
             series: None,
             source_version: None,
+            is_package: matches!(self.what, What::Package),
             effort,
         })
     }

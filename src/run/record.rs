@@ -65,6 +65,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn new(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> Self {
+        let stock = options.is_stock(kernel);
         let kernel = KernelRecord {
             spec: kernel.spec.clone(),
             release: kernel.release.clone(),
@@ -78,7 +79,7 @@ impl Outcome {
         record.unit = scenario.unit.name.clone();
         // A call that was never made is a fact, too.
         record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
-        record.setup = Some(setup(scenario, options.stock));
+        record.setup = Some(setup(scenario, stock));
         Self {
             record,
             judgement: None,

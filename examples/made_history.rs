@@ -8,9 +8,6 @@
 mod made;
 
 use clap::Parser;
-use dirleak::cache::Cache;
-use dirleak::kernel::catalog::Catalog;
-use dirleak::kernel::source;
 use made::{Deed, Made, base, draw};
 use std::path::{Path, PathBuf};
 
@@ -59,11 +56,7 @@ fn deed(word: &str) -> Result<Deed, String> {
 fn main() {
     let arguments = Args::parse();
     assert!(arguments.commits >= 16 && arguments.merges > 0, "a history needs at least 16 commits");
-    let cache = Cache::open().unwrap();
-    let catalog = Catalog::load().unwrap();
-    let series = catalog.series(&arguments.series).expect("a series of the catalog");
-    let package = source::cached(series, &cache).expect("its source in the cache");
-    base(&arguments.dir, &package.deb);
+    base(&arguments.dir, &arguments.series);
     let name = format!("made-{}", arguments.seed);
     let patches = Path::new("vm/patches").join(&arguments.series);
     let make = |deeds: &[Deed]| Made::new(&arguments.dir, &name, deeds, arguments.seed, arguments.merges, &patches);

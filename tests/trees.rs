@@ -28,6 +28,19 @@ fn desk() -> Desk {
     desk
 }
 
+/// A desk whose source tree is a git tree with one commit.
+fn git_desk() -> Desk {
+    let desk = desk();
+    git(&desk, &["init", "-q"]);
+    commit(&desk, "one");
+    desk
+}
+
+/// Where the tree is built.
+fn build_dir(desk: &Desk) -> PathBuf {
+    fs::read_dir(desk.cache("build")).unwrap().flatten().find(|e| e.file_name() != "6.1").unwrap().path()
+}
+
 fn git(desk: &Desk, arguments: &[&str]) {
     let mut command = Command::new("git");
     command.arg("-C").arg(desk.path("linux")).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
@@ -65,9 +78,7 @@ fn untouched(desk: &Desk, before: &[(PathBuf, Vec<u8>, SystemTime)]) {
 
 #[test]
 fn a_tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
-    let desk = desk();
-    git(&desk, &["init", "-q"]);
-    commit(&desk, "one");
+    let desk = git_desk();
     let changed = DIR_C.replace("names = 1", "names = 2");
     fs::write(desk.path("linux/fs/nfs/dir.c"), &changed).unwrap();
     commit(&desk, "two");
@@ -86,9 +97,7 @@ fn a_tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
 
 #[test]
 fn a_repository_with_nothing_checked_out_is_built_at_a_revision() {
-    let desk = desk();
-    git(&desk, &["init", "-q"]);
-    commit(&desk, "one");
+    let desk = git_desk();
     let built = desk.build("linux@HEAD");
     must(Command::new("git").args(["clone", "-q", "--no-checkout", "linux", "clone"]).current_dir(desk.dir.path()));
     assert_eq!(desk.build("clone@HEAD"), built);
@@ -110,9 +119,7 @@ fn a_tree_without_git_is_built_and_takes_no_revision() {
 
 #[test]
 fn what_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
-    let desk = desk();
-    git(&desk, &["init", "-q"]);
-    commit(&desk, "one");
+    let desk = git_desk();
     let one = desk.build("linux@HEAD");
     desk.patch("mistake.patch", MISTAKE);
     desk.patch("change.patch", CHANGE);
@@ -123,21 +130,17 @@ fn what_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
 
 #[test]
 fn a_killed_build_of_a_tree_does_not_spoil_the_next() {
-    let desk = desk();
-    git(&desk, &["init", "-q"]);
-    commit(&desk, "one");
+    let desk = git_desk();
     let endless = DIR_C.to_owned() + "#error first\n";
     fs::write(desk.path("linux/fs/nfs/dir.c"), endless).unwrap();
     commit(&desk, "two");
     desk.refused("linux@HEAD", CANNOT_JUDGE, &["error: #error first"]);
-    let build = fs::read_dir(desk.cache("build")).unwrap().flatten().find(|e| e.file_name() != "6.1").unwrap().path();
+    let build = build_dir(&desk);
     // As a checkout that was cut off leaves it.
     fs::write(build.join("tree/fs/nfs/dir.c"), "half of").unwrap();
     fs::write(build.join("tree/.dirleak-source"), "").unwrap();
     fs::write(build.join("index.lock"), "").unwrap();
-    let other = self::desk();
-    git(&other, &["init", "-q"]);
-    commit(&other, "one");
+    let other = git_desk();
     assert_eq!(desk.build("linux@HEAD^"), other.build("linux@HEAD"));
 }
 
@@ -149,25 +152,20 @@ fn the_users_fragment_and_compiler_are_used() {
     let output = desk.command(&["build", "linux", "--config", "mine.config"]).env("CC", "mycc").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(fs::read_to_string(desk.path("called")).unwrap().contains("--version"));
-    let build = fs::read_dir(desk.cache("build")).unwrap().flatten().find(|e| e.file_name() != "6.1").unwrap().path();
+    let build = build_dir(&desk);
     let config = fs::read_to_string(build.join("tree/.config")).unwrap();
     assert!(config.contains("CONFIG_LOCALVERSION=\"-mine\"") && config.contains("CONFIG_NFS_FS=y"));
 }
 
 /// The status of a bisection, and its last words.
 fn bisect(desk: &Desk, arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
-    let path = format!("{}:{}", desk.path("bin").display(), std::env::var("PATH").unwrap());
-    command.arg("bisect").args(arguments).current_dir(desk.dir.path());
-    let output = command.env("PATH", path).env("XDG_CACHE_HOME", desk.path("cache")).output().unwrap();
+    let output = desk.dirleak(&[&["bisect"], arguments].concat()).output().unwrap();
     (output.status.code().unwrap(), text(&output.stderr).lines().last().unwrap_or_default().to_owned())
 }
 
 /// A desk whose tree has two commits, and the arguments of a bisection between them.
 fn two_commits() -> (Desk, [&'static str; 6]) {
-    let desk = desk();
-    git(&desk, &["init", "-q"]);
-    commit(&desk, "one");
+    let desk = git_desk();
     fs::write(desk.path("linux/fs/nfs/dir.c"), DIR_C.replace("names = 1", "names = 2")).unwrap();
     commit(&desk, "two");
     (desk, ["--tree", "linux", "--good", "HEAD^", "--bad", "HEAD"])

@@ -78,10 +78,10 @@ pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirma
     // Of a merge, what it was merged into.
     let parent = place.repo.text(&["rev-parse", "--verify", &format!("{}^1", commit.id)])?;
     let parent = kernels.commit(parent.trim())?;
-    let judge = |id: &str| kernels.judge_snapshot(&place.of_commit(id)?, seed, &[]);
     // Both kernels are there already, so two guests are all there is to do.
-    let both = [&commit.id, &parent.id];
-    let judged = side_by_side(&both, guests([kernels.scenario].into_iter()), |id| judge(id))?;
+    let judged = side_by_side(&[&commit.id, &parent.id], guests([kernels.scenario].into_iter()), |id| {
+        kernels.judge_snapshot(&place.of_commit(id)?, seed, &[])
+    })?;
     let [judged, parent_judged] = judged.try_into().expect("as many results as commits");
     let revert = if commit.id == new {
         Revert::IsParent

@@ -43,8 +43,7 @@ pub struct Kernels<'a> {
 
 impl Judge for Kernels<'_> {
     fn commit(&self, id: &str) -> Result<Commit> {
-        let subject = self.builder.place.repo.text(&["log", "-1", "--format=%s", id])?;
-        Ok(Commit { id: id.to_owned(), subject: subject.trim().to_owned() })
+        Commit::of(&self.builder.place.repo, id)
     }
 
     fn judge(&mut self, commit: &Commit, guess: &[String]) -> Result<Judged> {

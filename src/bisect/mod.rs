@@ -13,17 +13,26 @@ mod verdicts;
 pub use confirm::{Confirmation, Revert, confirm};
 pub use judge::Kernels;
 
+use crate::error::Result;
+use crate::kernel::git::Repo;
 use crate::kernel::snapshot::short;
 use search::Step;
+use serde::{Deserialize, Serialize};
 
 /// A commit by its id and the first line of its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Commit {
     pub id: String,
     pub subject: String,
 }
 
 impl Commit {
+    /// The commit of `repo` by its id.
+    pub fn of(repo: &Repo, id: &str) -> Result<Self> {
+        let subject = repo.text(&["log", "-1", "--format=%s", id])?;
+        Ok(Self { id: id.to_owned(), subject: subject.trim().to_owned() })
+    }
+
     /// `0123456789ab ("NFS: ...")`, as kernel people quote it.
     pub fn in_words(&self) -> String {
         format!("{} (\"{}\")", short(&self.id), self.subject)

@@ -1,6 +1,7 @@
 //! `dirleak verify --branch`: whether a fix applies to each of several branches, and is one there.
 
 use super::verify::{Args, judge};
+use crate::bisect::Commit;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -8,9 +9,8 @@ use crate::kernel::build::How;
 use crate::kernel::change::{Applied, Change};
 use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
-use crate::report::bisection::CommitRecord;
 use crate::report::branches::{Applies, BranchRecord};
-use crate::report::record::{Outcome, ResultFile, RunRecord};
+use crate::report::record::{Outcome, Proof, ResultFile, RunRecord};
 use crate::scenario::Scenario;
 use crate::ui::Ui;
 use std::path::Path;
@@ -53,13 +53,13 @@ pub fn run(arguments: &Args, tree: &str) -> Result<Exit> {
     let mut file = ResultFile::new();
     for (branch, commit) in branches.iter().zip(&commits) {
         let (record, results) = work.prove(branch, commit)?;
-        ui.line(&format!("{branch}: {}", record.reason));
+        ui.line(&format!("{branch}: {}", record.proof.reason));
         file.branches.push(record);
         file.results.extend(results);
     }
     arguments.measure.show(&file, target.as_ref())?;
-    let all = |outcome| file.branches.iter().all(|branch| branch.outcome == outcome);
-    let any = |outcome| file.branches.iter().any(|branch| branch.outcome == outcome);
+    let all = |outcome| file.branches.iter().all(|branch| branch.proof.outcome == outcome);
+    let any = |outcome| file.branches.iter().any(|branch| branch.proof.outcome == outcome);
     Ok(match () {
         () if all(Outcome::Proven) => Exit::Clean,
         () if any(Outcome::NotProven) => Exit::Leak,
@@ -85,35 +85,36 @@ impl Work<'_> {
         let kernels = match kernels {
             // A branch that does not build says nothing about the others.
             Err(error) if error.exit() == Exit::CannotJudge => {
-                record.reason = error.to_string();
+                record.proof.reason = error.to_string();
                 return Ok((record, Vec::new()));
             }
             kernels => kernels?,
         };
-        [record.unpatched, record.patched] = kernels.each_ref().map(|kernel| kernel.spec.clone());
+        [record.proof.unpatched, record.proof.patched] = kernels.each_ref().map(|kernel| kernel.spec.clone());
         let [unpatched, patched] = &kernels;
         let pairs: Vec<_> = self.scenarios.iter().flat_map(|s| [(s, unpatched), (s, patched)]).collect();
         let results = self.arguments.measure.run(&pairs, self.cache, self.ui)?;
         let one_is_enough = self.arguments.measure.set.is_some();
-        (record.outcome, record.reason) = judge(&results, one_is_enough);
+        (record.proof.outcome, record.proof.reason) = judge(&results, one_is_enough);
         record.fill(&results, one_is_enough);
         Ok((record, results))
     }
 
     /// The row of a branch about which nothing is known yet.
     fn unjudged(&self, branch: &str, commit: &str) -> Result<BranchRecord> {
-        let subject = self.builder.place.repo.text(&["log", "-1", "--format=%s", commit])?;
         Ok(BranchRecord {
             branch: branch.to_owned(),
-            commit: CommitRecord { id: commit.to_owned(), subject: subject.trim().to_owned() },
+            commit: Commit::of(&self.builder.place.repo, commit)?,
             applies: Applies::Yes,
             leaked_before: None,
             clean_after: None,
             listing_complete: None,
-            outcome: Outcome::Undecided,
-            reason: String::new(),
-            unpatched: String::new(),
-            patched: String::new(),
+            proof: Proof {
+                outcome: Outcome::Undecided,
+                reason: String::new(),
+                unpatched: String::new(),
+                patched: String::new(),
+            },
         })
     }
 
@@ -123,7 +124,7 @@ impl Work<'_> {
         let as_it_is = place.of_commit(commit)?;
         // Only a verdict disproves; what was not tried is open.
         let mut stopped = |why: String| {
-            record.reason = why;
+            record.proof.reason = why;
             Ok(None)
         };
         match fix.put_onto(place, commit)? {

@@ -1,7 +1,7 @@
 //! A change to sources, a commit or a patch file, put onto other sources or taken out of them by git's three-way merge.
 
 use super::git::{self, Ended};
-use super::snapshot::{Place, Snapshot, WRITE_TREE, short};
+use super::snapshot::{Place, Snapshot, short};
 use crate::error::{Context, Error, Result};
 use std::fs;
 use std::path::Path;
@@ -79,21 +79,16 @@ impl Change {
     /// The tree that comes of it, or why none does.
     fn merged(&self, place: &Place, of: &str, reverse: bool) -> Result<std::result::Result<String, String>> {
         let index = self.dir.path().join("index");
-        let _ = fs::remove_file(&index);
-        git::run(place.repo.git().env("GIT_INDEX_FILE", &index).args(["read-tree", of]))?.expect("git read-tree")?;
-        let git = |arguments: &[&str]| git::run(place.repo.writer().env("GIT_INDEX_FILE", &index).args(arguments));
+        place.repo.read_tree(of, &index)?;
         let file = self.file().display().to_string();
         let mut arguments = vec!["apply", "--cached", "--3way"];
         arguments.extend(reverse.then_some("-R"));
         arguments.push(&file);
-        let applied = git(&arguments)?;
+        let applied = git::run(place.repo.writer().env("GIT_INDEX_FILE", &index).args(&arguments))?;
         if !applied.success {
             return Ok(Err(complaint(&applied)));
         }
-        let written = git(&WRITE_TREE)?;
-        let tree = written.stdout.trim().to_owned();
-        written.expect("git write-tree")?;
-        Ok(Ok(tree))
+        place.repo.write_tree(&index).map(Ok)
     }
 
     /// The files that the change names, as commit `of` has them and, as far as they are known, as the patch had them.

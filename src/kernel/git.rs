@@ -20,8 +20,7 @@ pub struct Theirs {
 impl Theirs {
     /// The repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
     pub fn of(dir: &Path) -> Result<Option<Self>> {
-        let has_git = dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir());
-        if !has_git {
+        if !is_repository(dir) {
             return Ok(None);
         }
         let places = ["--git-path", "objects", "--git-path", "shallow", "--git-path", "index"];
@@ -50,6 +49,11 @@ impl Theirs {
     pub fn index(&self) -> &Path {
         &self.index
     }
+}
+
+/// Whether `dir` is a work tree's top, checked out or not, or a bare repository.
+pub fn is_repository(dir: &Path) -> bool {
+    dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir())
 }
 
 /// A repository of our own.
@@ -113,21 +117,29 @@ impl Repo {
 
     /// Copies objects to where a `writer` sees them.
     pub fn lend_to_writer(&self, ids: &[String]) -> Result<()> {
-        let mut list = tempfile::tempfile_in(&self.git_dir).machine(|| "cannot write in the cache".into())?;
-        let mut pack = tempfile::tempfile_in(&self.git_dir).machine(|| "cannot write in the cache".into())?;
-        let rewound = |file: &mut fs::File| file.rewind().machine(|| "cannot read in the cache".into());
-        list.write_all((ids.join("\n") + "\n").as_bytes()).machine(|| "cannot write in the cache".into())?;
-        rewound(&mut list)?;
-        let mut packing = self.git();
-        packing.args(["pack-objects", "--quiet", "--stdout"]);
-        run_between(
-            &mut packing,
-            list.into(),
-            pack.try_clone().machine(|| "cannot write in the cache".into())?.into(),
-        )?
-        .expect("git pack-objects")?;
-        rewound(&mut pack)?;
+        let failed = || format!("cannot write in {}", self.git_dir.display());
+        let file = || tempfile::tempfile_in(&self.git_dir).machine(failed);
+        let (mut list, mut pack) = (file()?, file()?);
+        list.write_all((ids.join("\n") + "\n").as_bytes()).and_then(|()| list.rewind()).machine(failed)?;
+        let packed = pack.try_clone().machine(failed)?;
+        run_between(self.git().args(["pack-objects", "--quiet", "--stdout"]), list.into(), packed.into())?
+            .expect("git pack-objects")?;
+        pack.rewind().machine(failed)?;
         run_reading(self.writer().args(["unpack-objects", "-q"]), pack.into())?.expect("git unpack-objects")
+    }
+
+    /// Makes the file `index` an index of the tree or commit `of`.
+    pub fn read_tree(&self, of: &str, index: &Path) -> Result<()> {
+        let _ = fs::remove_file(index);
+        run(self.git().env("GIT_INDEX_FILE", index).args(["read-tree", of]))?.expect("git read-tree")
+    }
+
+    /// The id of a new tree of what `index` has.
+    pub fn write_tree(&self, index: &Path) -> Result<String> {
+        // Objects that are missing are the user's, which a writer does not see.
+        let written = run(self.writer().env("GIT_INDEX_FILE", index).args(["write-tree", "--missing-ok"]))?;
+        let tree = written.stdout.trim().to_owned();
+        written.expect("git write-tree").map(|()| tree)
     }
 
     fn written(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! What a file is to QEMU: a kernel image that it can boot, or something else.
 
+use super::git;
 use crate::error::{Context, Error, Result};
 use elf::ElfStream;
 use elf::abi::{EM_X86_64, PT_LOAD, PT_NOTE};
@@ -31,9 +32,7 @@ const HEAD_BYTES: usize = 0x400;
 pub fn kind(path: &Path) -> Result<Kind> {
     let shown = path.display();
     if path.is_dir() {
-        // Whose files need not be checked out.
-        let git = path.join(".git").exists() || (path.join("HEAD").is_file() && path.join("objects").is_dir());
-        let is_tree = git || (path.join("Kconfig").is_file() && path.join("arch/x86").is_dir());
+        let is_tree = git::is_repository(path) || (path.join("Kconfig").is_file() && path.join("arch/x86").is_dir());
         let no_tree = || Error::usage(format!("{shown} is a directory, but not one with the sources of a kernel"));
         return is_tree.then_some(Kind::Tree).ok_or_else(no_tree);
     }

@@ -56,9 +56,6 @@ const NOT_SOURCES: [&str; 14] = [
     "/include/generated",
 ];
 
-/// Objects that are not there are the user's, where a writer does not see them.
-pub(super) const WRITE_TREE: [&str; 2] = ["write-tree", "--missing-ok"];
-
 impl Place {
     /// The place of the tree at `path`.
     pub fn of(path: &Path, cache: &Cache) -> Result<Self> {
@@ -137,10 +134,7 @@ impl Place {
             }
             task.done("done");
         }
-        let ended = self.with(&index, &WRITE_TREE, Stdio::null())?;
-        let tree = ended.stdout.trim().to_owned();
-        ended.expect("git write-tree")?;
-        Ok(tree)
+        self.repo.write_tree(&index)
     }
 
     /// An index that is split or of a newer kind cannot be read apart from its repository, so this one is made without it; what
@@ -148,7 +142,7 @@ impl Place {
     fn index_of_head(&self, index: &Path) -> Result<()> {
         let _ = fs::remove_file(index);
         let Some(head) = self.theirs.as_ref().and_then(|theirs| theirs.commit("HEAD").ok()) else { return Ok(()) };
-        git::run(self.repo.git().env("GIT_INDEX_FILE", index).args(["read-tree", &head]))?.expect("git read-tree")?;
+        self.repo.read_tree(&head, index)?;
         // Fails where a file differs, which `add` sees to.
         self.with(index, &["update-index", "-q", "--refresh"], Stdio::null()).map(drop)
     }

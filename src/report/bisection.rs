@@ -1,6 +1,7 @@
 //! What a bisection found, as a record and as text on a terminal.
 
 use super::record::{RunRecord, Verdict};
+use super::table::head_of;
 use super::{number, sentence};
 use crate::bisect::history::Terms;
 use crate::bisect::search::{Judged, State, Step};
@@ -33,7 +34,7 @@ pub struct BisectionRecord {
     pub call_site: Option<String>,
     /// The first bad commit, or the first fixed one; none if skipped commits leave several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<CommitRecord>,
+    pub commit: Option<Commit>,
     /// The message of that commit.
     #[serde(default)]
     pub message: String,
@@ -44,7 +45,7 @@ pub struct BisectionRecord {
     #[serde(default)]
     pub reproduce: Vec<String>,
     /// What it can be where skipped commits leave several.
-    pub among: Vec<CommitRecord>,
+    pub among: Vec<Commit>,
     /// Whether the found commit and its parent said the same again in fresh guests, and the new end without it agreed.
     pub confirmed: bool,
     /// What the confirmation came to, in one sentence.
@@ -66,17 +67,10 @@ pub struct BisectionRecord {
     pub log: String,
 }
 
-/// A commit.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct CommitRecord {
-    pub id: String,
-    pub subject: String,
-}
-
 /// One commit that was judged on the way.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct StepRecord {
-    pub commit: CommitRecord,
+    pub commit: Commit,
     /// `leak`, `clean` or `skip`.
     pub state: String,
     /// The rate, or why it was skipped.
@@ -84,19 +78,6 @@ pub struct StepRecord {
     pub seconds: f64,
     /// Guests that were run for it; none if the verdict was known.
     pub guests: u64,
-}
-
-impl From<&Commit> for CommitRecord {
-    fn from(commit: &Commit) -> Self {
-        Self { id: commit.id.clone(), subject: commit.subject.clone() }
-    }
-}
-
-impl CommitRecord {
-    /// As kernel people quote it.
-    pub fn in_words(&self) -> String {
-        Commit { id: self.id.clone(), subject: self.subject.clone() }.in_words()
-    }
 }
 
 /// The record of a search and what became of it when it was tried again.
@@ -111,11 +92,11 @@ pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirma
         scenario: question.scenario.to_owned(),
         find_fix: question.terms == Terms::Fix,
         call_site: question.call_site.map(str::to_owned),
-        commit: found.commit.as_ref().map(CommitRecord::from),
+        commit: found.commit.clone(),
         message: question.message.trim_end().to_owned(),
         function: confirmation.and_then(|confirmation| function(confirmation, question.terms)),
         reproduce: found.commit.as_ref().map(|commit| reproduce(question, commit)).unwrap_or_default(),
-        among: found.among.iter().map(CommitRecord::from).collect(),
+        among: found.among.clone(),
         confirmed: confirmation.is_some() && doubt.is_none(),
         confirmation: confirmation.map_or(String::new(), |c| in_words(c, question.terms, doubt.as_deref())),
         before: again(confirmation.map(|c| &c.parent_judged)),
@@ -196,17 +177,14 @@ fn step(step: &Step) -> StepRecord {
         (_, Some(record)) => rate(record),
         (_, None) => String::new(),
     };
-    StepRecord { commit: (&step.commit).into(), state: word.into(), what, seconds: *seconds, guests: *guests }
+    StepRecord { commit: step.commit.clone(), state: word.into(), what, seconds: *seconds, guests: *guests }
 }
 
 /// The first finding, or what was excluded.
 fn rate(record: &RunRecord) -> String {
     match record.findings.first() {
         Some(finding) if record.verdict == Verdict::Leak => sentence::amount(finding, &record.unit),
-        _ => {
-            let highest = record.bounds.as_ref().and_then(|bounds| bounds.highest.first());
-            highest.map_or(String::new(), |h| format!("at most {}", number::upper(h.objects_per_listing.high)))
-        }
+        _ => sentence::at_most(record).unwrap_or_default(),
     }
 }
 
@@ -217,21 +195,14 @@ pub fn step_line(done: &Step) -> String {
 
 fn line(step: &StepRecord) -> String {
     let known = if step.guests == 0 && step.state != "skip" { ", known" } else { "" };
-    format!("{} {:<5} {} ({}{known})", short(&step.commit.id), step.state, shorten(&step.commit.subject, 50), {
+    format!("{} {:<5} {} ({}{known})", short(&step.commit.id), step.state, head_of(&step.commit.subject, 50), {
         let time = number::seconds(step.seconds);
-        if step.what.is_empty() { time } else { format!("{}, {time}", shorten(&step.what, 160)) }
+        if step.what.is_empty() { time } else { format!("{}, {time}", head_of(&step.what, 160)) }
     })
 }
 
 fn short(id: &str) -> &str {
     crate::kernel::snapshot::short(id)
-}
-
-fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 3).chain("...".chars()).collect()
 }
 
 /// The whole answer, for a terminal.

@@ -1,8 +1,8 @@
 //! What became of a fix on each of several branches, as a record and as a table.
 
-use super::bisection::CommitRecord;
-use super::record::{Outcome, RunRecord, Verdict};
+use super::record::{Outcome, Proof, RunRecord, Verdict};
 use super::{number, sentence, table};
+use crate::bisect::Commit;
 use serde::{Deserialize, Serialize};
 
 /// A fix on one branch.
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct BranchRecord {
     /// As the user named it.
     pub branch: String,
-    pub commit: CommitRecord,
+    pub commit: Commit,
     pub applies: Applies,
     /// Whether every scenario leaks without the fix (of a set: one); none if that was not found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -21,12 +21,9 @@ pub struct BranchRecord {
     /// Whether every listing with the fix gave each name exactly once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listing_complete: Option<bool>,
-    pub outcome: Outcome,
-    /// Why, in one sentence.
-    pub reason: String,
-    /// The kernels in `results`; empty if they were not built.
-    pub unpatched: String,
-    pub patched: String,
+    /// Its kernels are those in `results`, and empty if they were not built.
+    #[serde(flatten)]
+    pub proof: Proof,
 }
 
 /// Whether a fix applies to a branch.
@@ -77,11 +74,17 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
     }
     for branch in branches {
         text += &format!("\n{} is {}.\n", branch.branch, branch.commit.in_words());
-        for record in records.iter().filter(|r| [&branch.unpatched, &branch.patched].contains(&&r.kernel.spec)) {
+        for record in
+            records.iter().filter(|r| [&branch.proof.unpatched, &branch.proof.patched].contains(&&r.kernel.spec))
+        {
             text += &format!("  {}\n", sentence::of(record));
         }
-        if branch.outcome != Outcome::Proven {
-            text += &format!("  {}: {}.\n", super::text::outcome(branch.outcome), branch.reason.trim_end_matches('.'));
+        if branch.proof.outcome != Outcome::Proven {
+            text += &format!(
+                "  {}: {}.\n",
+                super::text::outcome(branch.proof.outcome),
+                branch.proof.reason.trim_end_matches('.')
+            );
         }
     }
     text
@@ -99,24 +102,19 @@ fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
         Some(false) => "broken",
         None => "-",
     };
-    let outcome = match branch.outcome {
-        Outcome::Proven => "proven",
-        Outcome::NotProven => "not proven",
-        Outcome::Undecided => "undecided",
-    };
+    let outcome = super::text::outcome(branch.proof.outcome).to_lowercase();
     let name = table::head_of(&branch.branch, 16);
-    [name, applies.into(), of(&branch.unpatched), of(&branch.patched), listing.into(), outcome.into()]
+    [name, applies.into(), of(&branch.proof.unpatched), of(&branch.proof.patched), listing.into(), outcome]
 }
 
 /// `leak 25.0` or `clean < 0.13`, of the first scenario.
 fn brief(record: &RunRecord) -> String {
     let word = record.verdict.word();
-    match (record.verdict, record.findings.first(), &record.bounds) {
-        (Verdict::Leak, Some(finding), _) => format!("{word} {}", number::rate(finding.objects_per_listing.estimate)),
-        (Verdict::Clean, _, Some(bounds)) => match bounds.highest.first() {
-            Some(highest) => format!("{word}, at most {}", number::upper(highest.objects_per_listing.high)),
-            None => word.into(),
-        },
+    match (record.verdict, record.findings.first()) {
+        (Verdict::Leak, Some(finding)) => format!("{word} {}", number::rate(finding.objects_per_listing.estimate)),
+        (Verdict::Clean, _) => {
+            std::iter::once(word.into()).chain(sentence::at_most(record)).collect::<Vec<_>>().join(", ")
+        }
         _ => word.into(),
     }
 }
@@ -129,15 +127,17 @@ mod tests {
     fn branch(applies: Applies, outcome: Outcome) -> BranchRecord {
         BranchRecord {
             branch: "linux-6.1.y".into(),
-            commit: CommitRecord { id: "0123456789abcdef".into(), subject: "Linux 6.1.200".into() },
+            commit: Commit { id: "0123456789abcdef".into(), subject: "Linux 6.1.200".into() },
             applies,
             leaked_before: None,
             clean_after: None,
             listing_complete: None,
-            outcome,
-            reason: "the fix does not apply".into(),
-            unpatched: "6.1+spare-pages".into(),
-            patched: "6.1".into(),
+            proof: Proof {
+                outcome,
+                reason: "the fix does not apply".into(),
+                unpatched: "6.1+spare-pages".into(),
+                patched: "6.1".into(),
+            },
         }
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let mut proven = branch(Applies::Already, Outcome::Proven);
         proven.listing_complete = Some(true);
         let mut not = branch(Applies::No, Outcome::NotProven);
-        (not.unpatched, not.patched) = (String::new(), String::new());
+        (not.proof.unpatched, not.proof.patched) = (String::new(), String::new());
         let text = text(&[proven, not], &[example::leak(), example::clean()]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "branch       applies  before     after                listing   outcome");

@@ -64,6 +64,12 @@ fn clean(record: &RunRecord) -> String {
     text + "."
 }
 
+/// `at most 0.13`: the largest growth that is still possible, if anything was bounded.
+pub fn at_most(record: &RunRecord) -> Option<String> {
+    let highest = record.bounds.as_ref()?.highest.first()?;
+    Some(format!("at most {}", number::upper(highest.objects_per_listing.high)))
+}
+
 /// `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
 pub fn amount(finding: &Finding, unit: &str) -> String {
     // What saturates has no rate.

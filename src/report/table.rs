@@ -1,7 +1,7 @@
 //! Tables that fit a terminal of 80 columns: scenarios below each other, or two kernels side by side.
 
-use super::number;
 use super::record::{Finding, RunRecord, Verdict};
+use super::{number, sentence};
 
 /// Columns of a terminal that nobody has widened.
 pub const WIDTH: usize = 80;
@@ -23,10 +23,7 @@ impl Cells {
                 let rate = &f.objects_per_listing;
                 format!("{} ({})", number::rate(rate.estimate), number::bounds(rate))
             }
-            (None, Some(bounds), Verdict::Clean) => match bounds.highest.first() {
-                Some(highest) => format!("at most {}", number::upper(highest.objects_per_listing.high)),
-                None => "none".into(),
-            },
+            (None, Some(_), Verdict::Clean) => sentence::at_most(record).unwrap_or("none".into()),
             _ => "-".into(),
         };
         Self {

@@ -112,10 +112,15 @@ impl Desk {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// `dirleak kernel` with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.dirleak(&[&["kernel"], arguments].concat())
+    }
+
+    pub fn dirleak(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        command.arg("kernel").args(arguments).current_dir(self.dir.path());
+        command.args(arguments).current_dir(self.dir.path());
         command.env("PATH", path).env("XDG_CACHE_HOME", self.path("cache"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "each of its users makes histories of other deeds")]
 
+use dirleak::cache::Cache;
+use dirleak::kernel::catalog::Catalog;
+use dirleak::kernel::source;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -79,11 +82,14 @@ const NOT_COMPILED: [&str; 12] = [
     "drivers/net/wireless",
 ];
 
-/// Makes the tree at `dir` of the source package `deb`, with one commit, unless it is there.
-pub fn base(dir: &Path, deb: &Path) {
+/// Makes the tree at `dir` of the source package of `series` in the cache, with one commit, unless it is there.
+pub fn base(dir: &Path, series: &str) {
     if dir.join(".git/refs/heads/base").exists() {
         return;
     }
+    let catalog = Catalog::load().expect("the catalog");
+    let series = catalog.series(series).expect("a series of the catalog");
+    let package = source::cached(series, &Cache::open().expect("a cache")).expect("its source in the cache");
     fs::create_dir_all(dir).unwrap();
     let shell = format!(
         "set -e; rm -rf x; dpkg-deb -x {deb} x; \
@@ -91,7 +97,7 @@ pub fn base(dir: &Path, deb: &Path) {
          for d in {dirs} $(ls -d arch/*/ | grep -v arch/x86/); do \
              find $d -type f ! -name 'Kconfig*' ! -name 'Makefile*' ! -name Kbuild -delete; done; \
          git init -q -b main .; git add -f -A; {git} commit -qm 'The sources as they are'; git branch base",
-        deb = deb.display(),
+        deb = package.deb.display(),
         dirs = NOT_COMPILED.join(" "),
         git = "GIT_COMMITTER_DATE=1700000000+0000 GIT_AUTHOR_DATE=1700000000+0000 git -c user.name=made -c user.email=made@localhost"
     );

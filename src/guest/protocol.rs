@@ -76,6 +76,8 @@ pub enum Order {
 pub enum Answer {
     /// Process 1 runs.
     Hello { release: String },
+    /// Work goes on.
+    Alive,
     /// A sign of life, with what is being done.
     Step { name: String, seconds: f64 },
     /// The stage is set.

@@ -19,7 +19,7 @@ use crate::scenario::Made;
 use crate::workload::check::Expected;
 use crate::workload::listing::Lister;
 use crate::workload::names::NameMaker;
-use crate::workload::populate;
+use crate::workload::{populate, progress};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -190,7 +190,7 @@ impl Worker {
         }
         add(&mut worked.rpcs, &mountstats::since(&before, &rpcs));
         let at_least = at_least.unwrap_or_else(|| as_if_all_were_nfs(&worked, total));
-        std::thread::sleep(at_least.saturating_sub(begin.elapsed()));
+        wait_until(begin + at_least);
         worked.seconds = begin.elapsed().as_secs_f64();
         Ok(worked)
     }
@@ -237,6 +237,18 @@ fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Result
 fn add(sum: &mut Rpcs, more: &Rpcs) {
     for (name, calls) in more {
         *sum.entry(name.clone()).or_default() += calls;
+    }
+}
+
+/// Waits, which is work of a control round.
+fn wait_until(end: Instant) {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(BEAT));
+        progress::made();
     }
 }
 

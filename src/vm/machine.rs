@@ -52,7 +52,7 @@ pub struct Vm {
 pub struct Limits {
     /// From its start to its end.
     pub whole: Duration,
-    /// Between two signs of life, which it gives every second while it works.
+    /// Between two signs of life, which it gives every few seconds while it works.
     pub silence: Duration,
 }
 
@@ -85,10 +85,13 @@ impl Vm {
 
     /// Waits for the guest's next answer, at most `limit` long.
     pub fn answer_within(&mut self, limit: Duration) -> std::result::Result<Answer, Ended> {
-        let end = Instant::now() + limit;
+        let mut end = Instant::now() + limit;
         loop {
             match self.answers.recv_timeout(POLL) {
-                Ok(line) => return self.understand(&line),
+                Ok(line) => match self.understand(&line)? {
+                    Answer::Alive => end = Instant::now() + limit,
+                    answer => return Ok(answer),
+                },
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             }

@@ -1,5 +1,6 @@
 //! Listing a directory by getdents64 with a buffer of a given size, which on NFS decides how much is read ahead.
 
+use super::progress;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -75,6 +76,7 @@ impl Lister {
         loop {
             let bytes = self.getdents(&fd).map_err(fail("getdents64", &counts))?;
             counts.getdents_calls += 1;
+            progress::made();
             if bytes.is_empty() {
                 return Ok(counts);
             }

@@ -4,3 +4,4 @@ pub mod check;
 pub mod listing;
 pub mod names;
 pub mod populate;
+pub mod progress;

@@ -21,7 +21,7 @@ const GETDENTS_BYTES: usize = 32 << 10;
 const COUNTERS: usize = 120;
 
 fn names() -> NameMaker {
-    NameMaker::new(&Names::Random { min_bytes: 24, max_bytes: 24 }, FILES, 42)
+    NameMaker::new(&Names::random(24, 24), FILES, 42)
 }
 
 /// In memory where the machine has such a place, so that no disk is measured.

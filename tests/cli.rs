@@ -135,7 +135,11 @@ fn mistakes_in_a_scenario_are_told_with_line_and_column() {
     let desk = Desk::new();
     let table = [
         ("entries = 150", "entires = 150", "./mine.toml:4:1: unknown key `entires`, expected one of `entries`"),
-        ("entries = 150", "entries = 0", "./mine.toml:4:11: `directory.entries` is 0; it must be between"),
+        (
+            "entries = 150",
+            "entries = 200000000",
+            "./mine.toml:4:11: `directory.entries` is 200000000; it must be between",
+        ),
         ("entries = 150", "entries = \"many\"", "./mine.toml:4:11: invalid type"),
         ("entries = 150", "entries = ", "./mine.toml:4:"),
         ("entries = 150\n", "", "missing key `entries`"),
@@ -160,7 +164,7 @@ fn overrides_that_cannot_be_name_their_option() {
         let args: Vec<&str> = ["run", "--kernel", "6.1", "quick"].iter().chain(more).copied().collect();
         desk.refuses(&args, USAGE, expected);
     };
-    run(&["-n", "0"], "quick with -n: `directory.entries` is 0");
+    run(&["-n", "200000000"], "quick with -n: `directory.entries` is 200000000");
     run(&["-o", "vers=4.2"], "quick with -o: `mount.version` is \"4.2\", but the synthetic server");
     run(&["-o", "rsize=lots"], "-o rsize=lots: \"lots\" is no number of bytes");
     run(&["-o", "addr=10.0.0.1"], "which is set by the guest");

@@ -5,7 +5,7 @@
 //! 1,075 bytes each, 50,000 with names of 60 bytes 1,246. What the kernel can give back at any time (the client's inodes
 //! and dentries) is not counted, its cache of one listing is.
 
-use super::{Names, Scenario, ServerKind};
+use super::{Scenario, ServerKind};
 
 /// `shmem_inode_cache`, of which 20 fit 16 KiB: a file of the export.
 const TMPFS_INODE_BYTES: u64 = 820;
@@ -70,16 +70,6 @@ fn kmalloc_bytes(bytes: u64) -> u64 {
         _ => {
             let size = bytes.next_power_of_two().max(8);
             (size + TRACK_BYTES).next_multiple_of(size)
-        }
-    }
-}
-
-impl Names {
-    /// Mean length of `entries` names, rounded up.
-    pub fn mean_bytes(&self, entries: u64) -> u64 {
-        match self {
-            Self::Random { min_bytes, max_bytes } => ((min_bytes + max_bytes) as u64).div_ceil(2),
-            Self::Pattern { pattern } => pattern.replace("{n}", &entries.to_string()).len() as u64,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! A scenario: a TOML file that says what to do to an NFS mount, and what makes such a file valid.
 
 mod check;
+mod directory;
 mod load;
 mod memory;
+mod names;
 mod overrides;
 mod steps;
 mod unit;
 
+pub use directory::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use load::{load, names, select};
 pub use overrides::Overrides;
 pub use unit::{Errno, Nfs3Error, Pass, Place, Step, Unit};
@@ -56,64 +59,6 @@ pub enum ServerKind {
     Knfsd,
     /// NFSv3 in userspace; the directory is a formula.
     Synthetic,
-}
-
-/// One flat directory.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Directory {
-    /// Number of entries, `.` and `..` not counted.
-    pub entries: u64,
-    /// How the entries are called.
-    pub names: Names,
-    /// Where they are made.
-    #[serde(default)]
-    pub made: Made,
-}
-
-/// How the entries of a directory are called.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(untagged, try_from = "NamesKeys")]
-pub enum Names {
-    /// Seeded names; lengths in bytes are drawn evenly from `min_bytes` to `max_bytes`.
-    Random { min_bytes: usize, max_bytes: usize },
-    /// `pattern` with `{n}` replaced by 1, 2, 3 and so on.
-    Pattern { pattern: String },
-}
-
-/// The keys of `names`, of which two kinds exclude each other. Read as they are: an untagged enum would answer every
-/// mistake with "did not match any variant".
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamesKeys {
-    min_bytes: Option<usize>,
-    max_bytes: Option<usize>,
-    pattern: Option<String>,
-}
-
-impl TryFrom<NamesKeys> for Names {
-    type Error = &'static str;
-
-    fn try_from(keys: NamesKeys) -> Result<Self, Self::Error> {
-        match keys {
-            NamesKeys { min_bytes: Some(min_bytes), max_bytes: Some(max_bytes), pattern: None } => {
-                Ok(Self::Random { min_bytes, max_bytes })
-            }
-            NamesKeys { min_bytes: None, max_bytes: None, pattern: Some(pattern) } => Ok(Self::Pattern { pattern }),
-            _ => Err("`names` takes either `min_bytes` and `max_bytes`, or `pattern`"),
-        }
-    }
-}
-
-/// Where the entries are made.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Made {
-    /// On the exported file system itself.
-    #[default]
-    Export,
-    /// Through the NFS mount.
-    Mount,
 }
 
 /// How the export is mounted.

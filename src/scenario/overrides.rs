@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn what_cannot_be_names_the_option() {
         let table = [
-            (Some(0), None, "quick with -n: `directory.entries` is 0"),
+            (Some(200_000_000), None, "quick with -n: `directory.entries` is 200000000"),
             (None, Some("vers=4.2"), "quick with -o: `mount.version` is \"4.2\", but the synthetic server"),
             (None, Some("rsize=many"), "-o rsize=many: \"many\" is no number of bytes"),
             (None, Some("addr=10.0.0.1"), "contains \"addr=10.0.0.1\", which is set by the guest"),

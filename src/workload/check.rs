@@ -106,7 +106,7 @@ mod tests {
     use crate::scenario::Names;
 
     fn expected() -> Expected {
-        Expected::new(&NameMaker::new(&Names::Pattern { pattern: "f{n}".into() }, 3, 0), 3)
+        Expected::new(&NameMaker::new(&Names::pattern("f{n}"), 3, 0), 3)
     }
 
     fn verdict(names: &[&str]) -> Result<(), String> {

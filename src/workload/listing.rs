@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn every_file_made_is_listed_whatever_the_buffer() {
         let dir = tempfile::tempdir().unwrap();
-        let names = NameMaker::new(&Names::Random { min_bytes: 2, max_bytes: 255 }, 500, 3);
+        let names = NameMaker::new(&Names::random(2, 255), 500, 3);
         populate::files(dir.path(), &names, 500).unwrap();
         for bytes in [280, 1024, 32768] {
             let mut expected = Expected::new(&names, 500);
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_pass_goes_on_at_a_cookie() {
         let dir = tempfile::tempdir().unwrap();
-        let names = NameMaker::new(&Names::Pattern { pattern: "{n}".into() }, 300, 0);
+        let names = NameMaker::new(&Names::pattern("{n}"), 300, 0);
         populate::files(dir.path(), &names, 300).unwrap();
         let mut lister = Lister::new(512);
         let (mut seen, mut cookie) = (0, 0);

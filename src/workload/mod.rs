@@ -5,3 +5,4 @@ pub mod listing;
 pub mod names;
 pub mod populate;
 pub mod progress;
+pub mod tree;

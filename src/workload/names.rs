@@ -1,17 +1,43 @@
 //! Which name the nth entry of a directory has: a formula of the seed, so that nobody needs to store it.
 
-use crate::scenario::Names;
+use crate::scenario::{Alphabet, Names};
 
 /// Bytes a name is made of; none of them needs quoting in a shell.
-const ALPHABET: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const ALPHABET: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// Gives names by number.
 #[derive(Clone, Debug)]
 pub struct NameMaker {
-    names: Names,
+    form: Form,
     seed: u64,
     /// Digits (base 62) that every number below the count fits in.
     digits: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// Lengths to draw from, and what to fill names with.
+    Random {
+        lengths: Vec<usize>,
+        alphabet: &'static [u8],
+    },
+    Pattern(String),
+}
+
+/// All bytes that a name can have.
+static BYTES: [u8; 254] = bytes();
+
+const fn bytes() -> [u8; 254] {
+    let mut all = [0; 254];
+    let (mut place, mut byte) = (0, 1u8);
+    while place < all.len() {
+        if byte != b'/' {
+            all[place] = byte;
+            place += 1;
+        }
+        byte = byte.wrapping_add(1);
+    }
+    all
 }
 
 /// Digits in base 62 that tell `count` names apart.
@@ -26,7 +52,7 @@ pub fn digits_needed(count: u64) -> usize {
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that scatters neighbouring numbers.
-fn scatter(mut x: u64) -> u64 {
+pub fn scatter(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -36,29 +62,38 @@ fn scatter(mut x: u64) -> u64 {
 impl NameMaker {
     /// Names for `count` entries.
     pub fn new(names: &Names, count: u64, seed: u64) -> Self {
-        Self { names: names.clone(), seed, digits: digits_needed(count) }
+        let form = match names {
+            Names::Pattern { pattern } => Form::Pattern(pattern.clone()),
+            Names::Random { lengths, alphabet } => Form::Random {
+                lengths: lengths.all(),
+                alphabet: match alphabet {
+                    Alphabet::Ascii => ALPHABET,
+                    Alphabet::Bytes => &BYTES,
+                },
+            },
+        };
+        Self { form, seed, digits: digits_needed(count) }
     }
 
     /// The name of entry `number`, counted from 0, appended to `out`.
     pub fn write(&self, number: u64, out: &mut Vec<u8>) {
-        match &self.names {
-            Names::Pattern { pattern } => {
+        match &self.form {
+            Form::Pattern(pattern) => {
                 out.extend_from_slice(pattern.replace("{n}", &(number + 1).to_string()).as_bytes());
             }
-            Names::Random { min_bytes, max_bytes } => self.write_random(number, *min_bytes, *max_bytes, out),
+            Form::Random { lengths, alphabet } => self.write_random(number, lengths, alphabet, out),
         }
     }
 
     /// The number stands at the end, so that names are unique; what stands before it is random.
-    fn write_random(&self, number: u64, min_bytes: usize, max_bytes: usize, out: &mut Vec<u8>) {
+    fn write_random(&self, number: u64, lengths: &[usize], alphabet: &[u8], out: &mut Vec<u8>) {
         let mut state = scatter(self.seed ^ scatter(number));
-        let span = (max_bytes - min_bytes + 1) as u64;
-        let length = min_bytes + (state % span) as usize;
+        let length = lengths[(state % lengths.len() as u64) as usize];
         for place in 0..length.saturating_sub(self.digits) {
             if place % 8 == 0 {
                 state = scatter(state);
             }
-            out.push(ALPHABET[(state >> (place % 8 * 8)) as usize % 62]);
+            out.push(alphabet[(state >> (place % 8 * 8)) as usize % alphabet.len()]);
         }
         let mut rest = number;
         let start = out.len();
@@ -80,15 +115,12 @@ impl NameMaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Lengths;
     use std::collections::HashSet;
-
-    fn random(min_bytes: usize, max_bytes: usize) -> Names {
-        Names::Random { min_bytes, max_bytes }
-    }
 
     #[test]
     fn names_are_unique_and_of_the_lengths_asked_for() {
-        let maker = NameMaker::new(&random(3, 40), 5_000, 7);
+        let maker = NameMaker::new(&Names::random(3, 40), 5_000, 7);
         let names: HashSet<_> = (0..5_000).map(|n| maker.name(n)).collect();
         assert_eq!(names.len(), 5_000);
         assert_eq!(names.iter().map(Vec::len).min(), Some(3));
@@ -97,14 +129,26 @@ mod tests {
 
     #[test]
     fn the_seed_replays_names_and_another_seed_gives_others() {
-        let [a, b, c] = [1, 1, 2].map(|seed| NameMaker::new(&random(20, 20), 100, seed).name(42));
+        let [a, b, c] = [1, 1, 2].map(|seed| NameMaker::new(&Names::random(20, 20), 100, seed).name(42));
         assert_eq!(a, b);
         assert_ne!(a, c);
     }
 
     #[test]
     fn a_pattern_counts_from_one() {
-        let names = Names::Pattern { pattern: "{n}_0123456789abcdef".to_owned() };
+        let names = Names::pattern("{n}_0123456789abcdef");
         assert_eq!(NameMaker::new(&names, 110, 0).name(109), b"110_0123456789abcdef");
+    }
+
+    #[test]
+    fn names_of_any_bytes_are_names_of_files() {
+        let names = Names::Random { lengths: Lengths::List(vec![9, 64]), alphabet: Alphabet::Bytes };
+        let maker = NameMaker::new(&names, 2_000, 1);
+        let all: HashSet<_> = (0..2_000).map(|n| maker.name(n)).collect();
+        assert_eq!(all.len(), 2_000);
+        let bytes: HashSet<u8> = all.iter().flatten().copied().collect();
+        assert_eq!(bytes.len(), 254);
+        assert!(!bytes.contains(&0) && !bytes.contains(&b'/'));
+        assert!(all.iter().all(|name| [9, 64].contains(&name.len())));
     }
 }

@@ -1,6 +1,6 @@
 //! What the entries of a scenario's directory take up on their way: in a server's reply and in a getdents64 buffer.
 
-use dirleak::scenario::{Names, Scenario, ServerKind};
+use dirleak::scenario::{Lengths, Names, Scenario, ServerKind};
 
 /// A directory of names of one length.
 pub struct Directory {
@@ -14,7 +14,7 @@ pub struct Directory {
 
 impl Directory {
     pub fn of(scenario: &Scenario) -> Self {
-        let Names::Random { min_bytes, max_bytes } = scenario.directory.names else {
+        let Names::Random { lengths: Lengths::Range(min_bytes, max_bytes), .. } = scenario.directory.names else {
             panic!("the models know names of one length only");
         };
         assert_eq!(min_bytes, max_bytes, "the models know names of one length only");

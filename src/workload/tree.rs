@@ -25,6 +25,15 @@ pub enum Kind {
     HardLink(u64),
 }
 
+/// A directory that can be listed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dir {
+    /// One of the shape, by its number.
+    Node(usize),
+    /// An empty one that is an entry of another: the number of that one, and the place in it.
+    Empty { node: usize, place: u64 },
+}
+
 /// One directory of the shape.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Node {
@@ -100,11 +109,46 @@ impl Tree {
         })
     }
 
+    /// Where in a directory the entry with exactly this name is, and what it is: `entry` the other way round.
+    pub fn find(&self, node: usize, name: &[u8]) -> Option<(u64, Kind)> {
+        let Node { files, directories, .. } = &self.nodes[node];
+        let number = self.names.number(name)?;
+        if files.contains(&number) {
+            return Some((number - files.start, self.kind(files, number)));
+        }
+        let directory = usize::try_from(number.checked_sub(self.entries)?).ok()?.checked_add(1)?;
+        let place = files.end - files.start + directory.checked_sub(directories.start)? as u64;
+        directories.contains(&directory).then_some((place, Kind::Directory(directory)))
+    }
+
     /// Number of the place-th entry among all, directories of the shape behind the others; for inode numbers.
     pub fn number(&self, node: usize, place: u64) -> u64 {
         let Node { files, directories, .. } = &self.nodes[node];
         let number = files.start + place;
         if number < files.end { number } else { self.entries + directories.start as u64 + (number - files.end) - 1 }
+    }
+
+    /// The directory that an entry is, if it is one.
+    pub fn dir(node: usize, place: u64, kind: Kind) -> Option<Dir> {
+        match kind {
+            Kind::Directory(node) => Some(Dir::Node(node)),
+            Kind::EmptyDirectory => Some(Dir::Empty { node, place }),
+            Kind::File | Kind::Symlink | Kind::HardLink(_) => None,
+        }
+    }
+
+    /// The path of a directory below the first, without a slash in front; empty for the first.
+    pub fn path_of(&self, dir: Dir) -> Vec<u8> {
+        let mut path = Vec::new();
+        match dir {
+            Dir::Node(node) => self.path(node, &mut path),
+            Dir::Empty { node, place } => {
+                self.path(node, &mut path);
+                path.extend((node != 0).then_some(b'/'));
+                self.entry(node, place, &mut path);
+            }
+        }
+        path
     }
 
     /// Appends the path of a directory below the first, without a slash in front; nothing for the first.
@@ -253,6 +297,20 @@ mod tests {
         let mut numbers: Vec<_> = (0..7).flat_map(of).map(|(node, place)| tree.number(node, place)).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..106).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_entry_is_found_by_its_name_in_its_directory_only() {
+        let tree = tree(Shape::Tree { fan_out: 3, depth: 2 }, 100);
+        for node in 0..tree.nodes().len() {
+            for place in 0..tree.nodes()[node].entries() {
+                let mut name = Vec::new();
+                let kind = tree.entry(node, place, &mut name).unwrap();
+                assert_eq!(tree.find(node, &name), Some((place, kind)));
+                assert_eq!(tree.find((node + 1) % tree.nodes().len(), &name), None);
+            }
+        }
+        assert_eq!(tree.find(0, b"never made"), None);
     }
 
     #[test]

@@ -1,71 +1,15 @@
-//! What dirleak itself does at every listing and reading, measured on the host: making files, listing and checking them,
-//! reading call sites, judging. None of it may be what a run's time goes to.
+//! What dirleak itself does at every reading, measured on the host: reading call sites, judging. None of it may be what a
+//! run's time goes to. Making and listing directories are in make.rs and list.rs.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dirleak::probe::traces;
-use dirleak::scenario::Names;
 use dirleak::verdict::judge::{MIN_RATE, Phase, judge};
 use dirleak::verdict::{Block, Growth};
-use dirleak::workload::check::Expected;
-use dirleak::workload::listing::Lister;
-use dirleak::workload::names::NameMaker;
-use dirleak::workload::populate;
 use std::hint::black_box;
 use std::time::Duration;
-use tempfile::TempDir;
 
-const FILES: u64 = 10_000;
-/// As `ls` has it.
-const GETDENTS_BYTES: usize = 32 << 10;
 /// Slab caches of the kernel that dirleak builds.
 const COUNTERS: usize = 120;
-
-fn names() -> NameMaker {
-    NameMaker::new(&Names::random(24, 24), FILES, 42)
-}
-
-/// In memory where the machine has such a place, so that no disk is measured.
-fn directory() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room for files")
-}
-
-fn populating(criterion: &mut Criterion) {
-    let names = names();
-    let mut group = criterion.benchmark_group("populate");
-    group.throughput(Throughput::Elements(FILES)).sample_size(10);
-    group.bench_function("10,000 files", |bencher| {
-        // The directories are removed after the clock has stopped.
-        let make = |dir: TempDir| {
-            populate::files(dir.path(), &names, FILES).expect("there is room for files");
-            dir
-        };
-        bencher.iter_batched(directory, make, BatchSize::PerIteration);
-    });
-    group.finish();
-}
-
-fn listing(criterion: &mut Criterion) {
-    let (names, dir) = (names(), directory());
-    populate::files(dir.path(), &names, FILES).expect("there is room for files");
-    let mut lister = Lister::new(GETDENTS_BYTES);
-    let mut expected = Expected::new(&names, FILES);
-    let mut group = criterion.benchmark_group("list");
-    group.throughput(Throughput::Elements(FILES));
-    group.bench_function("10,000 files", |bencher| {
-        let look = |name: &[u8]| {
-            black_box(name);
-        };
-        bencher.iter(|| lister.list(dir.path(), look).expect("it can be listed"));
-    });
-    group.bench_function("10,000 files, checked", |bencher| {
-        bencher.iter(|| {
-            expected.begin();
-            lister.list(dir.path(), |name| expected.see(name)).expect("it can be listed");
-            expected.end().expect("it is complete")
-        });
-    });
-    group.finish();
-}
 
 /// As long as the `alloc_traces` of a busy cache: 200 places with stacks of twelve functions.
 fn alloc_traces() -> String {
@@ -119,6 +63,6 @@ fn judging(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = populating, listing, call_sites, judging
+    targets = call_sites, judging
 }
 criterion_main!(benches);

@@ -5,13 +5,14 @@ use super::{mount, pressure};
 use crate::error::{Context, Error, Result};
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Errno as ExpectedErrno, Pass, Place, Scenario, Step};
-use crate::workload::check::{ADDED, Expected};
-use crate::workload::listing::{Counts, Failed, Lister, Record};
+use crate::workload::check::{ADDED, Check, Seen};
+use crate::workload::listing::reading::Stands;
+use crate::workload::listing::{Counts, Failed, Lister, Stat, Way};
+use crate::workload::tree::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, open, posix_fadvise};
-use nix::sys::stat::{Mode, fstatat};
+use nix::fcntl::{OFlag, PosixFadviseAdvice, open, posix_fadvise};
+use nix::sys::stat::Mode;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// How a pass went, as far as the kernel is concerned.
@@ -44,7 +45,9 @@ pub struct Player {
     pub scenario: Scenario,
     pub served: Served,
     pub lister: Lister,
-    pub expected: Expected,
+    pub check: Check,
+    /// What the last pass over the NFS mount had seen in the middle.
+    pub half: Seen,
     pub local: PathBuf,
     /// The cookie in the middle of the NFS directory and of the local one, as the last pass saw them.
     pub cookies: [Option<i64>; 2],
@@ -106,9 +109,11 @@ impl Player {
     /// One pass, checked if it is of the NFS mount.
     fn list(&mut self, pass: &Pass, place: Where, played: &mut Played) -> Result<()> {
         match place {
-            Where::Nfs if pass.from == Place::Middle => self.expected.begin_in_the_middle(),
-            Where::Nfs => self.expected.begin(),
+            Where::Nfs => self.check.begin(Dir::Node(0)),
             Where::Local => {}
+        }
+        if place == Where::Nfs && pass.from == Place::Middle {
+            self.check.resume(&self.half);
         }
         let result = self.pass(pass, place)?;
         if place == Where::Local {
@@ -124,62 +129,69 @@ impl Player {
     fn wrong(&self, pass: &Pass, result: &Listed) -> Option<String> {
         match (result, pass.fails) {
             (Ok(_), Some(errno)) => Some(format!("a listing that was to end with {} went through", self::errno(errno))),
-            (Ok(_), None) if pass.to == Place::Middle => self.expected.end_early().err(),
-            (Ok(_), None) => self.expected.end().err(),
-            (Err(failed), Some(errno)) if failed.errno == self::errno(errno) => self.expected.end_early().err(),
-            (Err(f), _) => Some(format!("{} failed with {} after {} entries", f.call, f.errno, f.entries)),
+            (Ok(_), None) if pass.to == Place::Middle => self.check.end_early().err(),
+            (Ok(_), None) => self.check.end().err(),
+            (Err(failed), Some(errno)) if failed.errno == self::errno(errno) => self.check.end_early().err(),
+            (Err(failed), _) => Some(failed.to_string()),
         }
     }
 
     fn pass(&mut self, pass: &Pass, place: Where) -> Result<Listed> {
-        let mut cookie = self.cookies[place as usize];
-        let from = cookie.filter(|_| pass.from == Place::Middle);
-        let half = if from.is_some() { u64::MAX } else { self.scenario.directory.entries / 2 };
-        let directory = self.directory(place).to_owned();
-        let (mut seen, mut last_seen) = (0, 0);
-        let mut trouble = None;
-        // The lister and what is expected are lent to the closure, and the rest of us to the steps in the middle.
-        let mut lister = std::mem::take(&mut self.lister);
-        let mut expected = (place == Where::Nfs).then(|| std::mem::take(&mut self.expected));
-        let result = lister.pass(&directory, from, |fd, records| {
-            let stop = pass.to == Place::Middle;
-            let mut count = 0;
-            let mut middle = false;
-            for record in records.clone() {
+        let cookie = self.cookies[place as usize].filter(|_| pass.from == Place::Middle);
+        // The lister is lent to the reading, and the rest of us to the steps in the middle.
+        let mut lister = std::mem::replace(&mut self.lister, Lister::new(Way::getdents(0)));
+        lister.set_stat(if pass.stat { Stat::Fstatat } else { Stat::Nothing });
+        let result = self.read(&mut lister, pass, place, cookie);
+        self.lister = lister;
+        result
+    }
+
+    fn read(&mut self, lister: &mut Lister, pass: &Pass, place: Where, cookie: Option<i64>) -> Result<Listed> {
+        let half = if cookie.is_some() { u64::MAX } else { self.scenario.directory.entries / 2 };
+        let stop = pass.to == Place::Middle;
+        let mut reading = match lister.open(self.directory(place)) {
+            Ok(reading) => reading,
+            Err(failed) => return Ok(Err(failed)),
+        };
+        if let Some(Err(failed)) = cookie.map(|cookie| reading.seek(cookie)) {
+            return Ok(Err(failed));
+        }
+        let mut seen = 0;
+        loop {
+            let (mut middle, mut last_seen, mut lost) = (false, 0, None);
+            let stands = reading.step(|record| {
+                if let Some(Err(errno)) = record.stat {
+                    lost = Some(Failed { call: "stat", errno, entries: seen });
+                    return ControlFlow::Break(());
+                }
                 last_seen = record.cookie;
-                if let Some(expected) = &mut expected {
-                    expected.see(record.name.to_bytes());
+                if place == Where::Nfs {
+                    self.check.see(record);
                 }
-                count += 1;
-                if seen + count == half {
-                    (middle, cookie) = (true, Some(record.cookie));
-                    if let Some(expected) = &mut expected {
-                        expected.middle();
-                    }
-                    if stop {
-                        break;
+                seen += 1;
+                if seen == half {
+                    middle = true;
+                    self.cookies[place as usize] = Some(record.cookie);
+                    if place == Where::Nfs {
+                        self.half = self.check.mark();
                     }
                 }
-            }
-            if pass.stat {
-                stat_each(fd, records.take(count as usize), seen)?;
-            }
-            seen += count;
+                if seen == half && stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            let stands = match (stands, lost) {
+                (Err(failed), _) | (Ok(_), Some(failed)) => return Ok(Err(failed)),
+                (Ok(stands), None) => stands,
+            };
             if middle {
                 if place == Where::Nfs {
                     self.last_seen = last_seen;
                 }
-                trouble = pass.middle.iter().try_for_each(|step| self.disturb(step, place)).err();
+                pass.middle.iter().try_for_each(|step| self.disturb(step, place))?;
             }
-            let over = (middle && stop) || trouble.is_some();
-            Ok((count, if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }))
-        });
-        self.lister = lister;
-        if let Some(expected) = expected {
-            self.expected = expected;
+            if stands != Stands::Open {
+                return Ok(Ok(reading.counts()));
+            }
         }
-        self.cookies[place as usize] = cookie;
-        trouble.map_or(Ok(result), Err)
     }
 
     /// A second mount of the export, listed and unmounted; of a tmpfs in control rounds.
@@ -192,9 +204,9 @@ impl Player {
             return mount::unmount(mount::SECOND);
         }
         self.served.mount_again(&self.scenario)?;
-        self.expected.begin();
-        let expected = &mut self.expected;
-        let result = self.lister.list(second, |name| expected.see(name));
+        self.check.begin(Dir::Node(0));
+        let check = &mut self.check;
+        let result = self.lister.list(second, |record| _ = check.see(record));
         played.getdents_calls += result.as_ref().map_or(0, |counts| counts.getdents_calls);
         let wrong = self.wrong(&Pass::default(), &result);
         played.broken = played.broken.take().or(wrong);
@@ -223,22 +235,6 @@ impl Player {
             }
         }
     }
-}
-
-/// What `ls -l` does to each entry.
-fn stat_each<'a>(
-    fd: &OwnedFd,
-    records: impl Iterator<Item = Record<'a>>,
-    before: u64,
-) -> std::result::Result<(), Failed> {
-    for (number, record) in records.enumerate() {
-        fstatat(fd, record.name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|errno| Failed {
-            call: "stat",
-            errno,
-            entries: before + number as u64,
-        })?;
-    }
-    Ok(())
 }
 
 /// Leaves a negative dentry: what the client remembers of a name that is not there.

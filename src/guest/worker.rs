@@ -16,12 +16,14 @@ use crate::probe::trace::{Extent, Tracing, Wanted};
 use crate::probe::traces::Site;
 use crate::probe::{kmemleak, slabinfo};
 use crate::scenario::Made;
-use crate::workload::check::Expected;
-use crate::workload::listing::Lister;
+use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, Seen};
+use crate::workload::listing::{Lister, Way};
 use crate::workload::names::NameMaker;
+use crate::workload::tree::{Kind, Tree};
 use crate::workload::{populate, progress};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two signs of life.
@@ -62,8 +64,13 @@ impl Worker {
             steps.done("policy")?;
         }
         let (served, local) = Served::start(&scenario, &names, |part| steps.done(part))?;
-        let expected = Expected::new(&names, entries);
-        let lister = Lister::new(scenario.listing.getdents_buffer_bytes);
+        let mut check = Check::new(Arc::new(Tree::new(&scenario.directory, plan.seed)), Arc::new(Inodes::Unknown));
+        check.changes().other(
+            0,
+            ADDED.as_bytes(),
+            Other { presence: Presence::AnyTimes, kind: Kind::File, inode: None },
+        );
+        let lister = Lister::new(Way::getdents(scenario.listing.getdents_buffer_bytes));
         let workload = match &scenario.cgroup {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,
@@ -83,7 +90,8 @@ impl Worker {
             served.prove_labels(&names)?;
             steps.done("labels")?;
         }
-        let player = Player { scenario, served, lister, expected, local, cookies: [None; 2], last_seen: 0 };
+        let player =
+            Player { scenario, served, lister, check, half: Seen::default(), local, cookies: [None; 2], last_seen: 0 };
         Ok(Self { player, names, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })
     }
 

@@ -1,0 +1,44 @@
+//! Whether a walk of a tree was complete: every directory of it.
+
+use super::Check;
+use crate::workload::listing::walk::{Visitor, walk};
+use crate::workload::listing::{Counts, Failed, Lister, Record};
+use crate::workload::tree::Dir;
+use std::path::Path;
+
+/// Walks a tree from `root` and checks each directory. How the walk went comes first, then what was wrong with the first
+/// directory that was wrong; a walk does not go into an entry that is not as expected.
+pub fn walk_and_check(
+    lister: &mut Lister,
+    root: &Path,
+    check: &mut Check,
+) -> (Result<Counts, Failed>, Result<(), String>) {
+    check.begin(Dir::Node(0));
+    let mut checked = Checked { check, wrong: None };
+    let walked = walk(lister, root, Dir::Node(0), &mut checked);
+    let Checked { check, wrong } = checked;
+    let right = wrong.map_or_else(|| check.end_early(), Err);
+    (walked, right)
+}
+
+struct Checked<'a> {
+    check: &'a mut Check,
+    wrong: Option<String>,
+}
+
+impl Visitor for Checked<'_> {
+    type Dir = Dir;
+
+    fn enter(&mut self, dir: &Dir) {
+        self.check.enter(*dir);
+    }
+
+    fn entry(&mut self, record: &Record) -> Option<Dir> {
+        self.check.see(record)
+    }
+
+    fn leave(&mut self, _: &Dir) {
+        let wrong = self.check.end().err();
+        self.wrong = self.wrong.take().or(wrong);
+    }
+}

@@ -1,0 +1,77 @@
+//! A walk of a tree: every directory is read to its end before those in it are, depth first, as find, du and rm do.
+
+use super::{Counts, DIRECTORY, Failed, Lister, Record, duplicate, failed};
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+use std::ffi::CString;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// Who hears of everything that a walk meets.
+pub trait Visitor {
+    /// What the visitor calls a directory.
+    type Dir;
+    /// A directory is open and will be read.
+    fn enter(&mut self, dir: &Self::Dir);
+    /// An entry of the directory that is read; given back is what the visitor calls it if the walk is to go into it.
+    fn entry(&mut self, record: &Record) -> Option<Self::Dir>;
+    /// The directory was read to its end.
+    fn leave(&mut self, dir: &Self::Dir);
+}
+
+/// A directory that was read, and what is in it and still to be visited, the next one last.
+struct Level<D> {
+    fd: OwnedFd,
+    ahead: Vec<(CString, D)>,
+}
+
+/// Walks from `root`, which the visitor calls `dir`.
+///
+/// Each directory is opened by its name in the one that holds it, so no path is ever too long. The directories on the way
+/// down stay open, and the names of those that are still to be visited are kept. Symbolic links are not followed.
+pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: &mut V) -> Result<Counts, Failed> {
+    let mut counts = Counts::default();
+    let fd = open(root, DIRECTORY, Mode::empty()).map_err(failed("open"))?;
+    let mut way_down = vec![read(lister, fd, &dir, visitor, &mut counts)?];
+    while let Some(level) = way_down.last_mut() {
+        let Some((name, dir)) = level.ahead.pop() else {
+            way_down.pop();
+            continue;
+        };
+        let entries = counts.entries;
+        let fd = openat(&level.fd, &*name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()).map_err(|errno| Failed {
+            call: "open",
+            errno,
+            entries,
+        })?;
+        way_down.push(read(lister, fd, &dir, visitor, &mut counts)?);
+    }
+    Ok(counts)
+}
+
+/// Reads one directory.
+fn read<V: Visitor>(
+    lister: &mut Lister,
+    fd: OwnedFd,
+    dir: &V::Dir,
+    visitor: &mut V,
+    counts: &mut Counts,
+) -> Result<Level<V::Dir>, Failed> {
+    let before = counts.entries;
+    let behind = |f: Failed| Failed { entries: before + f.entries, ..f };
+    let mut ahead = Vec::new();
+    let mut reading = duplicate(&fd).and_then(|fd| lister.read(fd)).map_err(behind)?;
+    visitor.enter(dir);
+    reading
+        .go_on(|record| {
+            ahead.extend(visitor.entry(record).map(|dir| (record.name.to_owned(), dir)));
+            ControlFlow::Continue(())
+        })
+        .map_err(behind)?;
+    visitor.leave(dir);
+    counts.entries += reading.counts().entries;
+    counts.getdents_calls += reading.counts().getdents_calls;
+    ahead.reverse();
+    Ok(Level { fd, ahead })
+}

@@ -104,6 +104,28 @@ impl NameMaker {
         out[start..].reverse();
     }
 
+    /// The number of the entry with this name; `None` if no entry has it.
+    pub fn number(&self, name: &[u8]) -> Option<u64> {
+        let has_it = |number: &u64| self.name(*number) == name;
+        match &self.form {
+            Form::Pattern(pattern) => {
+                let text = std::str::from_utf8(name.get(pattern.find("{n}")?..)?).ok()?;
+                let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+                // Digits of the pattern may follow those of the number.
+                let counted = (1..=digits).map_while(|end| text[..end].parse::<u64>().ok()?.checked_sub(1));
+                counted.into_iter().find(has_it)
+            }
+            Form::Random { .. } => {
+                let digits = name.get(name.len().checked_sub(self.digits)?..)?;
+                let number = digits.iter().try_fold(0u64, |number, byte| {
+                    let digit = ALPHABET.iter().position(|known| known == byte)?;
+                    number.checked_mul(62)?.checked_add(digit as u64)
+                })?;
+                Some(number).filter(has_it)
+            }
+        }
+    }
+
     /// The name of entry `number`, counted from 0.
     pub fn name(&self, number: u64) -> Vec<u8> {
         let mut name = Vec::new();
@@ -138,6 +160,29 @@ mod tests {
     fn a_pattern_counts_from_one() {
         let names = Names::pattern("{n}_0123456789abcdef");
         assert_eq!(NameMaker::new(&names, 110, 0).name(109), b"110_0123456789abcdef");
+    }
+
+    #[test]
+    fn a_name_tells_its_number_and_other_names_tell_none() {
+        let forms = [
+            Names::random(3, 40),
+            Names::Random { lengths: Lengths::List(vec![9, 64]), alphabet: Alphabet::Bytes },
+            Names::pattern("{n}"),
+            Names::pattern("a{n}7-{n}"),
+            Names::pattern("\u{e4}{n}\u{df}"),
+        ];
+        for form in forms {
+            let maker = NameMaker::new(&form, 5_000, 7);
+            for number in (0..5_000).step_by(7) {
+                let name = maker.name(number);
+                assert_eq!(maker.number(&name), Some(number), "{form:?}");
+                let longer = [b"x", name.as_slice()].concat();
+                assert_eq!(maker.number(&longer), None, "{form:?}");
+            }
+            for strange in [&b""[..], b".", b"..", b"a0", b"0", b"a7-", b"\xff\xff", &[b'Z'; 255]] {
+                assert_eq!(maker.number(strange), None, "{form:?}: {strange:?}");
+            }
+        }
     }
 
     #[test]

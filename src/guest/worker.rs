@@ -61,7 +61,7 @@ impl Worker {
             labels::load_policy()?;
             steps.done("policy")?;
         }
-        let (served, local) = Served::start(&scenario, &names, |part| steps.done(part))?;
+        let (served, local) = Served::start(&scenario, &names, plan.seed, |part| steps.done(part))?;
         let expected = Expected::new(&names, entries);
         let lister = Lister::new(scenario.listing.getdents_buffer_bytes);
         let workload = match &scenario.cgroup {

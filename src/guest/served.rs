@@ -4,10 +4,11 @@ use super::{files, labels, mount};
 use crate::error::{Context, Error, Result};
 use crate::scenario::{Made, Nfs3Error, Scenario, ServerKind};
 use crate::server::knfsd;
-use crate::server::synthetic::{Directory, Server};
+use crate::server::{Export, Fault, On, Server, What};
 use crate::workload::check::ADDED;
 use crate::workload::names::NameMaker;
 use crate::workload::populate;
+use crate::workload::tree::Tree;
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
 use nix::sys::time::TimeSpec;
 use std::fs;
@@ -20,6 +21,8 @@ const EXPORT: &str = "/export";
 const LOCAL: &str = "/run/local";
 /// That directory need not be huge: its listing stands for opening and closing, not for names.
 const MOST_LOCAL_ENTRIES: u64 = 10_000;
+/// The directory that is mounted, by its number in the tree.
+const MOUNTED: usize = 0;
 /// How long the kernel's clock may take to tick.
 const TICK_LIMIT: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,7 @@ impl Served {
     pub fn start(
         scenario: &Scenario,
         names: &NameMaker,
+        seed: u64,
         mut step: impl FnMut(&str) -> Result<()>,
     ) -> Result<(Self, PathBuf)> {
         let entries = scenario.directory.entries;
@@ -46,7 +50,7 @@ impl Served {
                 files::make_dir(&local)?;
                 populate::files(&local, names, entries.min(MOST_LOCAL_ENTRIES))?;
                 step("populate")?;
-                let server = Server::start(Directory::new(names.clone(), entries))?;
+                let server = Server::start(Export::new(Tree::new(&scenario.directory, seed), seed))?;
                 step("server")?;
                 Ok((Self::Synthetic(server), local))
             }
@@ -103,35 +107,35 @@ impl Served {
 
     /// The next READDIR or READDIRPLUS is answered with an error.
     pub fn fail(&self, error: Nfs3Error) -> Result<()> {
-        self.synthetic("fail").map(|server| server.fail_next(error))
+        self.export("fail")?.arm(Fault::next(What::Error(error)))
     }
 
     /// What only the synthetic server does on purpose; scenarios are checked for it.
-    fn synthetic(&self, what: &str) -> Result<&Server> {
+    fn export(&self, what: &str) -> Result<&Export> {
         match self {
-            Self::Synthetic(server) => Ok(server),
+            Self::Synthetic(server) => Ok(server.export()),
             Self::Knfsd => Err(Error::machine(format!("knfsd cannot be told to {what}"))),
         }
     }
 
     /// The reply to the next READDIR is the first to show a newer change time.
     pub fn touch_in_reply(&self) -> Result<()> {
-        self.synthetic("change the directory in a reply").map(Server::touch_in_reply)
+        self.export("change the directory in a reply")?.arm(Fault::next(What::NewerChangeTime))
     }
 
     /// The entry with this cookie is gone.
     pub fn remove_entry(&self, cookie: i64) -> Result<()> {
-        self.synthetic("remove the entry of a cookie").map(|server| server.remove(cookie as u64))
+        self.export("remove the entry of a cookie")?.set_aside(MOUNTED, cookie as u64)
     }
 
     /// It is there again.
     pub fn restore_entry(&self) -> Result<()> {
-        self.synthetic("restore an entry").map(Server::restore)
+        self.export("restore an entry")?.restore()
     }
 
     /// The next reply to READDIRPLUS has no file handles.
     pub fn hide_handles(&self) -> Result<()> {
-        self.synthetic("hide handles").map(Server::hide_handles)
+        self.export("hide handles")?.arm(Fault { on: On::Readdirplus, ..Fault::next(What::NoHandles) })
     }
 
     /// One file more in the directory.
@@ -154,10 +158,7 @@ impl Served {
     /// Gives the directory a newer change time, so that a client that looks again drops what it has cached.
     pub fn touch(&self) -> Result<()> {
         match self {
-            Self::Synthetic(server) => {
-                server.touch();
-                Ok(())
-            }
+            Self::Synthetic(server) => server.export().touch(MOUNTED),
             Self::Knfsd => touch_export(),
         }
     }

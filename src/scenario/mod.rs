@@ -12,7 +12,9 @@ mod unit;
 pub use directory::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use load::{load, names, select};
 pub use overrides::Overrides;
-pub use unit::{Errno, Nfs3Error, Pass, Place, Step, Unit};
+pub use unit::{Errno, Pass, Place, Step, Unit};
+
+pub use crate::server::Nfs3Error;
 
 use serde::{Deserialize, Serialize};
 

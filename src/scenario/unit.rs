@@ -1,5 +1,6 @@
 //! What a scenario repeats: the steps of one unit.
 
+use crate::server::Nfs3Error;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -137,19 +138,6 @@ pub enum Errno {
     Eacces,
     Estale,
     Enoent,
-}
-
-/// Errors of NFS version 3 (RFC 1813, section 2.6) that a server can be told to give.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Nfs3Error {
-    Io,
-    Acces,
-    Stale,
-    BadCookie,
-    Jukebox,
-    Serverfault,
-    Toosmall,
 }
 
 impl<'de> Deserialize<'de> for Step {

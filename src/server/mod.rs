@@ -1,4 +1,6 @@
 //! The two NFS servers that a guest can run, both over loopback.
 
 pub mod knfsd;
-pub mod synthetic;
+mod synthetic;
+
+pub use synthetic::*;

@@ -83,6 +83,16 @@ impl Tree {
         &self.nodes
     }
 
+    /// How entries and directories of the shape are called, by number; the latter stand behind the entries.
+    pub fn names(&self) -> &NameMaker {
+        &self.names
+    }
+
+    /// What entries are, by weight.
+    pub fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
     /// Entries of all directories that are no directories of the shape.
     pub fn entries(&self) -> u64 {
         self.entries
@@ -169,7 +179,7 @@ impl Tree {
     }
 
     /// What the entry with this number is, in a directory whose entries are `files`.
-    fn kind(&self, files: &Range<u64>, number: u64) -> Kind {
+    pub fn kind(&self, files: &Range<u64>, number: u64) -> Kind {
         let Kinds { files: file, directories, symlinks, hard_links } = self.kinds;
         let sum = u64::from(file + directories + symlinks + hard_links);
         if sum == u64::from(file) {

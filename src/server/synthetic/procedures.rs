@@ -1,102 +1,135 @@
-//! The procedures of MOUNT and NFS version 3 that the kernel's client calls to mount and list a directory.
+//! The procedures of NFS version 3 (RFC 1813, section 3.3) that a client calls to look at files and list directories.
 
-use super::directory::Directory;
-use nfs3_types::mount::{dirpath, fhandle3, mountres3, mountres3_ok, mountstat3};
+use super::export::Export;
+use super::fault::OldVerifiers;
+use super::files::{self, Files, Object, SYMLINK_TARGET};
+use super::listing::{self, LARGEST_REPLY_BYTES, Request, Shown, Twist};
+use super::procedure::Procedure;
+use super::xdr::{Reader, put};
 use nfs3_types::nfs3::{
-    ACCESS3_EXECUTE, ACCESS3_LOOKUP, ACCESS3_READ, ACCESS3args, ACCESS3resfail, ACCESS3resok, FSF3_HOMOGENEOUS,
-    FSINFO3args, FSINFO3resfail, FSINFO3resok, FSSTAT3args, FSSTAT3resfail, FSSTAT3resok, GETATTR3args, GETATTR3resok,
-    Nfs3Option, Nfs3Result, PATHCONF3args, PATHCONF3resfail, PATHCONF3resok, READDIR3args, READDIR3resfail,
-    READDIRPLUS3args, READDIRPLUS3resfail, cookieverf3, entry3, entryplus3, fattr3, filename3, nfs_fh3, nfsstat3,
-    nfstime3,
+    ACCESS3_EXECUTE, ACCESS3_LOOKUP, ACCESS3_READ, ACCESS3resfail, ACCESS3resok, FSF3_HOMOGENEOUS, FSF3_LINK,
+    FSF3_SYMLINK, FSINFO3resfail, FSINFO3resok, FSSTAT3resfail, FSSTAT3resok, GETATTR3resok, LOOKUP3res,
+    LOOKUP3resfail, LOOKUP3resok, Nfs3Option, Nfs3Result, PATHCONF3resfail, PATHCONF3resok, READDIR3resfail,
+    READLINK3resfail, READLINK3resok, fattr3, nfspath3, nfsstat3, nfstime3,
 };
-use nfs3_types::rpc::{accept_stat_data, auth_flavor};
-use nfs3_types::xdr_codec::{Opaque, Pack, Unpack, Void};
-use std::io::Cursor;
+use nfs3_types::rpc::accept_stat_data;
+use nfs3_types::xdr_codec::{Opaque, Pack, Void};
 
-/// A refusal of the call as such; a file that does not exist is an answer, not a refusal.
-type Answered = Result<(), accept_stat_data>;
+/// What the reply showed of a directory, or a refusal of the call as such; a file that does not exist is an answer, not a
+/// refusal.
+pub type Answered = Result<Option<Shown>, accept_stat_data>;
 
-/// The largest reply, and the one we prefer; the client takes the smaller of this and its rsize.
-const LARGEST_REPLY_BYTES: u32 = 1 << 20;
-/// In front of a READDIR reply's entries: status, attributes, verifier; behind them: two booleans.
-const READDIR_FRAME_BYTES: usize = 4 + 4 + 84 + 8 + 8;
-/// Our cookies never change their meaning.
-const VERIFIER: cookieverf3 = cookieverf3([0, 0, 0, 0, 0, 0, 0, 1]);
+/// Longest name of a file.
+const NAME_MAX: u32 = 255;
 
-/// The MOUNT program.
-pub fn mount(procedure: u32, arguments: &mut Cursor<&[u8]>, reply: &mut Vec<u8>) -> Answered {
+/// Answers a call of the NFS program.
+pub fn nfs(procedure: Procedure, arguments: &[u8], export: &Export, twist: Twist, reply: &mut Vec<u8>) -> Answered {
+    let mut call = Reader(arguments);
+    if procedure == Procedure::Null {
+        return Ok(None);
+    }
+    let handle = call.opaque().ok_or(accept_stat_data::GARBAGE_ARGS)?;
+    if let Procedure::Readdir | Procedure::Readdirplus = procedure {
+        return list(procedure, handle, &mut call, export, twist, reply).ok_or(accept_stat_data::GARBAGE_ARGS);
+    }
+    let files = export.files();
     match procedure {
-        // NULL, UMNT and UMNTALL have empty results.
-        0 | 3 | 4 => Ok(()),
-        1 if unpack::<dirpath>(arguments)?.0.as_ref() != b"/" => {
-            pack(&mountres3::Err(mountstat3::MNT3ERR_NOENT), reply)
+        Procedure::Getattr => {
+            with_file::<_, Void>(&files, handle, reply, |found| GETATTR3resok { obj_attributes: found })
         }
-        1 => pack(
-            &mountres3::Ok(mountres3_ok {
-                fhandle: fhandle3(Directory::root_handle().data),
-                auth_flavors: vec![auth_flavor::AUTH_UNIX as u32],
-            }),
-            reply,
-        ),
-        _ => Err(accept_stat_data::PROC_UNAVAIL),
+        Procedure::Access => {
+            let asked = call.u32().ok_or(accept_stat_data::GARBAGE_ARGS)?;
+            with_file::<_, ACCESS3resfail>(&files, handle, reply, |found| access(found, asked));
+        }
+        Procedure::Lookup => {
+            let name = call.opaque().ok_or(accept_stat_data::GARBAGE_ARGS)?;
+            lookup(&files, handle, name, reply);
+        }
+        Procedure::Readlink => readlink(&files, handle, reply),
+        Procedure::Fsstat => with_file::<_, FSSTAT3resfail>(&files, handle, reply, fsstat),
+        Procedure::Fsinfo => with_file::<_, FSINFO3resfail>(&files, handle, reply, fsinfo),
+        Procedure::Pathconf => with_file::<_, PATHCONF3resfail>(&files, handle, reply, pathconf),
+        _ => return Err(accept_stat_data::PROC_UNAVAIL),
     }
+    Ok(None)
 }
 
-/// The NFS program.
-pub fn nfs(procedure: u32, arguments: &mut Cursor<&[u8]>, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    match procedure {
-        0 => Ok(()),
-        1 => getattr(&unpack(arguments)?, directory, reply),
-        4 => access(&unpack(arguments)?, directory, reply),
-        16 => readdir(&unpack(arguments)?, directory, reply),
-        17 => readdirplus(&unpack(arguments)?, directory, reply),
-        18 => fsstat(&unpack(arguments)?, directory, reply),
-        19 => fsinfo(&unpack(arguments)?, directory, reply),
-        20 => pathconf(&unpack(arguments)?, directory, reply),
-        _ => Err(accept_stat_data::PROC_UNAVAIL),
-    }
-}
-
-fn unpack<T: Unpack>(arguments: &mut Cursor<&[u8]>) -> Result<T, accept_stat_data> {
-    T::unpack(arguments).map(|(value, _)| value).map_err(|_| accept_stat_data::GARBAGE_ARGS)
-}
-
-fn pack(value: &impl Pack, reply: &mut Vec<u8>) -> Answered {
-    value.pack(reply).map(|_| ()).map_err(|_| accept_stat_data::SYSTEM_ERR)
-}
-
-fn attributes(handle: &nfs_fh3, directory: &Directory) -> Option<fattr3> {
-    directory.attributes(Directory::fileid(handle)?)
+/// The file of a handle.
+fn file(files: &Files, handle: &[u8]) -> Option<(u64, Object)> {
+    let fileid = files::fileid(handle)?;
+    files.object(fileid).map(|object| (fileid, object))
 }
 
 /// Answers with what `ok` makes of the file's attributes, or that the handle is stale.
 fn with_file<T: Pack, E: Pack + Default>(
-    handle: &nfs_fh3,
-    directory: &Directory,
+    files: &Files,
+    handle: &[u8],
     reply: &mut Vec<u8>,
     ok: impl FnOnce(fattr3) -> T,
-) -> Answered {
-    let result = match attributes(handle, directory) {
-        Some(found) => Nfs3Result::Ok(ok(found)),
+) {
+    let result = match file(files, handle) {
+        Some((fileid, object)) => Nfs3Result::Ok(ok(files.attributes(fileid, object))),
         None => Nfs3Result::Err((nfsstat3::NFS3ERR_STALE, E::default())),
     };
-    pack(&result, reply)
+    put(&result, reply);
 }
 
-fn getattr(args: &GETATTR3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    with_file::<_, Void>(&args.object, directory, reply, |obj_attributes| GETATTR3resok { obj_attributes })
+fn access(found: fattr3, asked: u32) -> ACCESS3resok {
+    let granted = asked & (ACCESS3_READ | ACCESS3_LOOKUP | ACCESS3_EXECUTE);
+    ACCESS3resok { obj_attributes: Nfs3Option::Some(found), access: granted }
 }
 
-fn access(args: &ACCESS3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    let granted = args.access & (ACCESS3_READ | ACCESS3_LOOKUP | ACCESS3_EXECUTE);
-    with_file::<_, ACCESS3resfail>(&args.object, directory, reply, |found| ACCESS3resok {
-        obj_attributes: Nfs3Option::Some(found),
-        access: granted,
-    })
+fn lookup(files: &Files, handle: &[u8], name: &[u8], reply: &mut Vec<u8>) {
+    let fail = |status, dir_attributes| LOOKUP3res::Err((status, LOOKUP3resfail { dir_attributes }));
+    let Some((fileid, object)) = file(files, handle) else {
+        return put(&fail(nfsstat3::NFS3ERR_STALE, Nfs3Option::None), reply);
+    };
+    let attributes = |fileid, object| Nfs3Option::Some(files.attributes(fileid, object));
+    let dir_attributes = attributes(fileid, object);
+    let result = match found(files, (fileid, object), name) {
+        Ok((fileid, object)) => LOOKUP3res::Ok(LOOKUP3resok {
+            object: files::handle(fileid),
+            obj_attributes: attributes(fileid, object),
+            dir_attributes,
+        }),
+        Err(status) => fail(status, dir_attributes),
+    };
+    put(&result, reply);
 }
 
-fn fsstat(args: &FSSTAT3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    with_file::<_, FSSTAT3resfail>(&args.fsroot, directory, reply, |found| FSSTAT3resok {
+/// The file with this name in a directory.
+fn found(files: &Files, directory: (u64, Object), name: &[u8]) -> Result<(u64, Object), nfsstat3> {
+    let (node, parent) = match directory.1 {
+        Object::Node(node) => (Some(node), files.node(node).map_or(0, |node| node.parent)),
+        Object::EmptyDirectory { parent } => (None, parent),
+        _ => return Err(nfsstat3::NFS3ERR_NOTDIR),
+    };
+    match (name, node) {
+        (b".", _) => Ok(directory),
+        (b"..", _) => Ok((files.node_id(parent), Object::Node(parent))),
+        _ if name.len() > NAME_MAX as usize => Err(nfsstat3::NFS3ERR_NAMETOOLONG),
+        (_, None) => Err(nfsstat3::NFS3ERR_NOENT),
+        (_, Some(node)) => {
+            let place = files.place(node, name).ok_or(nfsstat3::NFS3ERR_NOENT)?;
+            Ok(files.entry(node, place, files.overlay(node), &mut Vec::with_capacity(NAME_MAX as usize)))
+        }
+    }
+}
+
+fn readlink(files: &Files, handle: &[u8], reply: &mut Vec<u8>) {
+    let result = match file(files, handle) {
+        Some((fileid, Object::Symlink)) => Nfs3Result::Ok(READLINK3resok {
+            symlink_attributes: Nfs3Option::Some(files.attributes(fileid, Object::Symlink)),
+            data: nfspath3(Opaque::borrowed(SYMLINK_TARGET)),
+        }),
+        Some(_) => Nfs3Result::Err((nfsstat3::NFS3ERR_INVAL, READLINK3resfail::default())),
+        None => Nfs3Result::Err((nfsstat3::NFS3ERR_STALE, READLINK3resfail::default())),
+    };
+    put(&result, reply);
+}
+
+fn fsstat(found: fattr3) -> FSSTAT3resok {
+    FSSTAT3resok {
         obj_attributes: Nfs3Option::Some(found),
         tbytes: 0,
         fbytes: 0,
@@ -105,11 +138,11 @@ fn fsstat(args: &FSSTAT3args, directory: &Directory, reply: &mut Vec<u8>) -> Ans
         ffiles: 0,
         afiles: 0,
         invarsec: 0,
-    })
+    }
 }
 
-fn fsinfo(args: &FSINFO3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    with_file::<_, FSINFO3resfail>(&args.fsroot, directory, reply, |found| FSINFO3resok {
+fn fsinfo(found: fattr3) -> FSINFO3resok {
+    FSINFO3resok {
         obj_attributes: Nfs3Option::Some(found),
         rtmax: LARGEST_REPLY_BYTES,
         rtpref: LARGEST_REPLY_BYTES,
@@ -120,108 +153,52 @@ fn fsinfo(args: &FSINFO3args, directory: &Directory, reply: &mut Vec<u8>) -> Ans
         dtpref: LARGEST_REPLY_BYTES,
         maxfilesize: u64::MAX >> 1,
         time_delta: nfstime3 { seconds: 1, nseconds: 0 },
-        properties: FSF3_HOMOGENEOUS,
-    })
+        properties: FSF3_HOMOGENEOUS | FSF3_LINK | FSF3_SYMLINK,
+    }
 }
 
-fn pathconf(args: &PATHCONF3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    with_file::<_, PATHCONF3resfail>(&args.object, directory, reply, |found| PATHCONF3resok {
+fn pathconf(found: fattr3) -> PATHCONF3resok {
+    PATHCONF3resok {
         obj_attributes: Nfs3Option::Some(found),
-        linkmax: 32000,
-        name_max: 255,
+        linkmax: u32::MAX,
+        name_max: NAME_MAX,
         no_trunc: true,
         chown_restricted: true,
         case_insensitive: false,
         case_preserving: true,
-    })
-}
-
-fn readdir(args: &READDIR3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    directory.readdir_begins();
-    let Some(found) = directory_attributes(&args.dir, directory) else {
-        return pack(&not_a_directory(&args.dir, directory, READDIR3resfail::default()), reply);
-    };
-    if let Some(status) = directory.failure() {
-        return pack(&Nfs3Result::<Void, _>::Err((status, READDIR3resfail::default())), reply);
-    }
-    let room = args.count as usize;
-    entries(found, args.cookie, room, directory, reply, READDIR3resfail::default(), |entry, name, out| {
-        entry3 { fileid: entry.fileid, name: filename3(Opaque::borrowed(name)), cookie: entry.cookie }
-            .pack(out)
-            .map(|_| ())
-    })
-}
-
-fn readdirplus(args: &READDIRPLUS3args, directory: &Directory, reply: &mut Vec<u8>) -> Answered {
-    directory.readdir_begins();
-    let Some(found) = directory_attributes(&args.dir, directory) else {
-        return pack(&not_a_directory(&args.dir, directory, READDIRPLUS3resfail::default()), reply);
-    };
-    if let Some(status) = directory.failure() {
-        return pack(&Nfs3Result::<Void, _>::Err((status, READDIRPLUS3resfail::default())), reply);
-    }
-    // dircount limits names and cookies alone; the kernel's client sets it so that maxcount decides.
-    let room = args.maxcount as usize;
-    let handles = directory.shows_handles();
-    entries(found, args.cookie, room, directory, reply, READDIRPLUS3resfail::default(), |entry, name, out| {
-        entryplus3 {
-            fileid: entry.fileid,
-            name: filename3(Opaque::borrowed(name)),
-            cookie: entry.cookie,
-            name_attributes: directory.attributes(entry.fileid).map_or(Nfs3Option::None, Nfs3Option::Some),
-            name_handle: handles.then(|| Directory::handle(entry.fileid)).map_or(Nfs3Option::None, Nfs3Option::Some),
-        }
-        .pack(out)
-        .map(|_| ())
-    })
-}
-
-fn directory_attributes(handle: &nfs_fh3, directory: &Directory) -> Option<fattr3> {
-    let fileid = Directory::fileid(handle)?;
-    if Directory::is_root(fileid) { directory.attributes(fileid) } else { None }
-}
-
-fn not_a_directory<E: Pack>(handle: &nfs_fh3, directory: &Directory, fail: E) -> Nfs3Result<Void, E> {
-    match attributes(handle, directory) {
-        Some(_) => Nfs3Result::Err((nfsstat3::NFS3ERR_NOTDIR, fail)),
-        None => Nfs3Result::Err((nfsstat3::NFS3ERR_STALE, fail)),
     }
 }
 
-/// Writes a READDIR or READDIRPLUS reply: as many entries after `cookie` as fit in `room` bytes.
-fn entries<E: Pack>(
-    found: fattr3,
-    cookie: u64,
-    room: usize,
-    directory: &Directory,
+/// READDIR and READDIRPLUS. `None` if the arguments are not whole.
+fn list(
+    procedure: Procedure,
+    handle: &[u8],
+    call: &mut Reader,
+    export: &Export,
+    twist: Twist,
     reply: &mut Vec<u8>,
-    too_small: E,
-    write: impl Fn(&super::directory::Entry, &[u8], &mut Vec<u8>) -> nfs3_types::xdr_codec::Result<()>,
-) -> Answered {
-    let begin = reply.len();
-    let room = room.min(LARGEST_REPLY_BYTES as usize).saturating_sub(READDIR_FRAME_BYTES);
-    pack(&nfsstat3::NFS3_OK, reply)?;
-    pack(&Nfs3Option::Some(found), reply)?;
-    pack(&VERIFIER, reply)?;
-    let first = reply.len();
-    let mut name = Vec::with_capacity(256);
-    let mut cookie = cookie;
-    let mut eof = true;
-    while let Some(entry) = directory.entry_after(cookie, &mut name) {
-        let end = reply.len();
-        pack(&true, reply)?;
-        write(&entry, &name, reply).map_err(|_| accept_stat_data::SYSTEM_ERR)?;
-        if reply.len() - first > room {
-            reply.truncate(end);
-            eof = false;
-            break;
+) -> Option<Option<Shown>> {
+    let plus = procedure == Procedure::Readdirplus;
+    let (cookie, asked_with) = (call.u64()?, call.u64()?);
+    if plus {
+        // Names and cookies alone are to have no more bytes than this; the kernel's client wants all that the whole
+        // reply has room for, however small a number it puts here.
+        call.u32()?;
+    }
+    let room = call.u32()? as usize;
+    let verifier = export.verifier();
+    let result = if cookie > 0 && asked_with != verifier.now && verifier.old == OldVerifiers::Refuse {
+        Err(nfsstat3::NFS3ERR_BAD_COOKIE)
+    } else {
+        let request = Request { fileid: files::fileid(handle).unwrap_or_default(), cookie, room, plus };
+        listing::write(&export.files(), verifier.now, &request, twist, reply)
+    };
+    Some(match result {
+        Ok(shown) => Some(shown),
+        Err(status) => {
+            // The failures of READDIR and READDIRPLUS look the same.
+            put(&Nfs3Result::<Void, _>::Err((status, READDIR3resfail::default())), reply);
+            None
         }
-        cookie = entry.cookie;
-    }
-    if reply.len() == first && !eof {
-        reply.truncate(begin);
-        return pack(&Nfs3Result::<Void, E>::Err((nfsstat3::NFS3ERR_TOOSMALL, too_small)), reply);
-    }
-    pack(&false, reply)?;
-    pack(&eof, reply)
+    })
 }

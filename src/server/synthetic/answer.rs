@@ -1,0 +1,211 @@
+//! From a call to what happens: the reply as it should be, and what faults make of it.
+
+use super::export::Export;
+use super::fault::{Garbage, Moment, Nfs3Error, What};
+use super::files;
+use super::listing::{Mark, Twist};
+use super::procedure::Procedure;
+use super::procedures::{self, Answered};
+use super::rpc::{self, Call};
+use super::xdr::{Reader, put};
+use super::{mount, rpc::LENGTH_BYTES};
+use crate::workload::names::scatter;
+use nfs3_types::rpc::{RPC_VERSION_2, accept_stat_data};
+use std::time::{Duration, Instant};
+
+/// A name said to be so long is longer than any reply.
+const LONG_NAME_BYTES: u32 = 1 << 24;
+
+/// What is done about a call.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Outcome {
+    /// It is done so much later.
+    pub delay: Duration,
+    pub fate: Fate,
+}
+
+/// What becomes of the reply.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Fate {
+    /// It is sent.
+    #[default]
+    Sent,
+    /// Nothing is sent.
+    Swallowed,
+    /// Nothing is sent, and the connection closed.
+    Closed,
+    /// Half of it is sent, and the connection closed.
+    Halved,
+    /// Nothing is sent, now or later.
+    HalfOpen,
+}
+
+/// Answers one call into `reply`, a whole record. `None` if it is no call.
+pub fn answer(record: &[u8], export: &Export, reply: &mut Vec<u8>) -> Option<Outcome> {
+    let call = Call::read(record)?;
+    let outcome = if call.rpc_version == RPC_VERSION_2 {
+        accept(&call, export, reply)
+    } else {
+        rpc::begin_reply(call.xid, rpc::mismatch(), reply);
+        Outcome::default()
+    };
+    rpc::end_reply(reply);
+    Some(outcome)
+}
+
+fn accept(call: &Call, export: &Export, reply: &mut Vec<u8>) -> Outcome {
+    rpc::begin_reply(call.xid, rpc::accepted(accept_stat_data::SUCCESS), reply);
+    match find(call).and_then(|procedure| with_faults(procedure, call, export, reply)) {
+        Ok(outcome) => outcome,
+        Err(refusal) => {
+            rpc::begin_reply(call.xid, rpc::accepted(refusal), reply);
+            Outcome::default()
+        }
+    }
+}
+
+/// Which procedure is called.
+fn find(call: &Call) -> Result<Procedure, accept_stat_data> {
+    use nfs3_types::{mount, nfs3};
+    let wanted = match call.program {
+        nfs3::PROGRAM => nfs3::VERSION,
+        mount::PROGRAM => mount::VERSION,
+        _ => return Err(accept_stat_data::PROG_UNAVAIL),
+    };
+    if call.version != wanted {
+        return Err(accept_stat_data::PROG_MISMATCH { low: wanted, high: wanted });
+    }
+    Procedure::find(call.program, call.procedure).ok_or(accept_stat_data::PROC_UNAVAIL)
+}
+
+/// Answers as it should be; then, if faults hit the reply, once more with them.
+fn with_faults(
+    procedure: Procedure,
+    call: &Call,
+    export: &Export,
+    reply: &mut Vec<u8>,
+) -> Result<Outcome, accept_stat_data> {
+    export.count(procedure);
+    let begin = reply.len();
+    let shown = body(procedure, call, export, Twist::default(), reply)?;
+    let faults = export.schedule().hit(procedure, shown.as_ref(), Instant::now());
+    if faults.is_empty() {
+        return Ok(Outcome::default());
+    }
+    let mut outcome = Outcome::default();
+    let mut twist = Twist::default();
+    let mut error = None;
+    for what in &faults {
+        match *what {
+            What::Error(wanted) => error = Some(wanted),
+            What::DelayMs(ms) => outcome.delay = Duration::from_millis(ms),
+            What::NoReply => outcome.fate = Fate::Swallowed,
+            What::HalfOpen => outcome.fate = Fate::HalfOpen,
+            What::Disconnect(Moment::BeforeReply) => outcome.fate = Fate::Closed,
+            What::Disconnect(Moment::InReply) => outcome.fate = Fate::Halved,
+            What::NewVerifier(old) => export.renew_verifier(old),
+            What::NewerChangeTime => touch(call, export),
+            other => twist.turn(other),
+        }
+    }
+    reply.truncate(begin);
+    if let Some(error) = error {
+        put_error(procedure, error, reply);
+        return Ok(outcome);
+    }
+    let shown = body(procedure, call, export, twist, reply)?;
+    let marks = shown.map(|shown| shown.marks).unwrap_or_default();
+    for what in &faults {
+        spoil(*what, &marks, begin, export.seed ^ scatter(u64::from(call.xid)), reply);
+    }
+    Ok(outcome)
+}
+
+fn body(procedure: Procedure, call: &Call, export: &Export, twist: Twist, reply: &mut Vec<u8>) -> Answered {
+    if call.program == nfs3_types::mount::PROGRAM {
+        return mount::mount(procedure, call.arguments, reply);
+    }
+    procedures::nfs(procedure, call.arguments, export, twist, reply)
+}
+
+/// Gives what the call's handle stands for a newer change time.
+fn touch(call: &Call, export: &Export) {
+    if let Some(fileid) = Reader(call.arguments).opaque().and_then(files::fileid) {
+        export.files_mut().touch(fileid);
+    }
+}
+
+/// A reply that is an error: its status, and no attributes where there is a place for them.
+fn put_error(procedure: Procedure, error: Nfs3Error, reply: &mut Vec<u8>) {
+    put(&error.status(), reply);
+    if !matches!(procedure, Procedure::Getattr | Procedure::Mnt) {
+        put(&false, reply);
+    }
+}
+
+impl Twist {
+    /// The same with one fault more.
+    fn turn(&mut self, what: What) {
+        match what {
+            What::Short(most) => self.most = Some(most),
+            What::Empty => self.most = Some(0),
+            What::EarlyEof => self.eof = Some(true),
+            What::LateEof => self.eof = Some(false),
+            What::NoHandles => self.no_handles = true,
+            What::DuplicateCookie | What::BackwardCookies | What::Garbage(Garbage::LongName) => self.mark = true,
+            _ => {}
+        }
+    }
+}
+
+/// Changes bytes of a reply whose body begins at `begin`.
+fn spoil(what: What, marks: &[Mark], begin: usize, seed: u64, reply: &mut Vec<u8>) {
+    let cookies: Vec<[u8; 8]> = marks.iter().filter_map(|mark| reply[mark.cookie..][..8].try_into().ok()).collect();
+    let mut put_cookie = |mark: &Mark, cookie: &[u8; 8]| reply[mark.cookie..][..8].copy_from_slice(cookie);
+    match what {
+        What::DuplicateCookie => {
+            if let [.., before, _] = cookies.as_slice() {
+                put_cookie(&marks[marks.len() - 1], before);
+            }
+        }
+        What::BackwardCookies => {
+            let but_last = marks.len().saturating_sub(1);
+            for (mark, cookie) in marks[..but_last].iter().zip(cookies[..but_last].iter().rev()) {
+                put_cookie(mark, cookie);
+            }
+        }
+        What::Garbage(Garbage::LongName) => {
+            if let Some(mark) = marks.get(marks.len() / 2) {
+                reply[mark.name_length..][..4].copy_from_slice(&LONG_NAME_BYTES.to_be_bytes());
+            }
+        }
+        What::Garbage(Garbage::Cut) => reply.truncate(begin + (reply.len() - begin) / 8 * 4),
+        What::Garbage(Garbage::Random) => randomize(&mut reply[begin..], seed),
+        _ => {}
+    }
+}
+
+/// Fills all but the status with random bytes. The first bit is set, so that what follows the status (whether there are
+/// attributes, a length) is never a value that it can have.
+fn randomize(body: &mut [u8], seed: u64) {
+    let Some((_, rest)) = body.split_at_mut_checked(4) else { return };
+    let mut state = seed;
+    for piece in rest.chunks_mut(8) {
+        state = scatter(state);
+        piece.copy_from_slice(&state.to_be_bytes()[..piece.len()]);
+    }
+    if let Some(first) = rest.first_mut() {
+        *first |= 0x80;
+    }
+}
+
+impl Fate {
+    /// How much of a reply of so many bytes is sent.
+    pub fn sends(self, bytes: usize) -> usize {
+        match self {
+            Self::Sent => bytes,
+            Self::Halved => LENGTH_BYTES + (bytes - LENGTH_BYTES) / 2,
+            Self::Swallowed | Self::Closed | Self::HalfOpen => 0,
+        }
+    }
+}

@@ -1,16 +1,19 @@
 //! The guest: this program as process 1 of a virtual machine, which sets the stage and obeys orders from the host.
 
 mod cgroup;
+mod come_and_go;
+pub mod export;
 mod files;
 mod labels;
 mod link;
 mod modules;
 mod mount;
+mod outage;
+mod player;
 mod policy;
 mod pressure;
 pub mod protocol;
 mod served;
-mod unit;
 mod worker;
 
 use crate::bug;

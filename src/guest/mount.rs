@@ -1,11 +1,15 @@
 //! The client's side: loopback up, and mount(2) of NFS without any helper program.
 
 use crate::error::{Context, Error, Result};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use std::ffi::CString;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-/// Where the client mounts.
+/// Where the client mounts first.
 pub const POINT: &str = "/mnt";
 /// Where a unit mounts the export a second time.
 pub const SECOND: &str = "/run/second";
@@ -15,8 +19,13 @@ pub const ADDRESS: &str = "127.0.0.1";
 /// fs/nfs/client.c), so that a second mount begins from nothing.
 pub const SECOND_ADDRESS: &str = "127.0.0.2";
 
-/// Brings up `lo`.
-pub fn loopback_up() -> Result<()> {
+/// Where the client mounts for the nth time, counted from 1.
+pub fn point(number: u32) -> PathBuf {
+    if number == 1 { PathBuf::from(POINT) } else { PathBuf::from(format!("/run/mount-{number}")) }
+}
+
+/// Brings `lo` up, or takes it down.
+pub fn loopback(up: bool) -> Result<()> {
     let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
         .map_err(|e| Error::kernel(format!("cannot open a socket: {e}; does the kernel have CONFIG_INET?")))?;
     // SAFETY: an all-zero ifreq is valid; the name is a C string within its array.
@@ -24,10 +33,11 @@ pub fn loopback_up() -> Result<()> {
         let mut request: libc::ifreq = std::mem::zeroed();
         request.ifr_name[0] = b'l' as libc::c_char;
         request.ifr_name[1] = b'o' as libc::c_char;
-        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        request.ifr_ifru.ifru_flags = if up { (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short } else { 0 };
         libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request)
     };
-    nix::errno::Errno::result(result).machine(|| "cannot bring up the loopback interface".into())?;
+    Errno::result(result)
+        .machine(|| format!("cannot bring the loopback interface {}", if up { "up" } else { "down" }))?;
     Ok(())
 }
 
@@ -55,20 +65,34 @@ pub fn arguments(
 }
 
 /// Mounts on `point`.
-pub fn mount_nfs(point: &str, (kind, source, data): &(&'static str, String, String)) -> Result<()> {
+pub fn mount_nfs(point: &Path, (kind, source, data): &(&'static str, String, String)) -> Result<()> {
     mount(Some(source.as_str()), point, Some(*kind), MsFlags::empty(), Some(data.as_str()))
         .map_err(|e| Error::kernel(format!("cannot mount {kind} {source} with {data}: {e}")))
 }
 
 /// Mounts an empty tmpfs on `point`.
-pub fn mount_local(point: &str) -> Result<()> {
+pub fn mount_local(point: &Path) -> Result<()> {
     mount(Some("tmpfs"), point, Some("tmpfs"), MsFlags::empty(), None::<&str>)
-        .machine(|| format!("cannot mount a tmpfs on {point}"))
+        .machine(|| format!("cannot mount a tmpfs on {}", point.display()))
 }
 
 /// Unmounts what is mounted on `point`.
-pub fn unmount(point: &str) -> Result<()> {
-    umount2(point, MntFlags::empty()).machine(|| format!("cannot unmount {point}"))
+pub fn unmount(point: &Path) -> Result<()> {
+    umount2(point, MntFlags::empty()).machine(|| format!("cannot unmount {}", point.display()))
+}
+
+/// The device number of what is mounted on `point`, which asks no server.
+pub fn device(point: &Path) -> Result<(u32, u32)> {
+    let cannot = || format!("cannot tell the device of {}", point.display());
+    let name = CString::new(point.as_os_str().as_bytes()).machine(cannot)?;
+    let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
+    // SAFETY: the name ends in a NUL and the struct is the kernel's to fill; all zeroes are a valid one.
+    let found = unsafe {
+        let mut found: libc::statx = std::mem::zeroed();
+        Errno::result(libc::statx(libc::AT_FDCWD, name.as_ptr(), flags, 0, &mut found)).machine(cannot)?;
+        found
+    };
+    Ok((found.stx_dev_major, found.stx_dev_minor))
 }
 
 #[cfg(test)]

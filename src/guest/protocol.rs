@@ -7,6 +7,7 @@ use crate::probe::kmemleak::Reported;
 use crate::probe::mountstats::Rpcs;
 use crate::probe::traces::Site;
 use crate::scenario::Scenario;
+use crate::server::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -144,6 +145,16 @@ pub struct Worked {
     pub seconds: f64,
     /// What was wrong with a listing, if one was.
     pub broken: Option<String>,
+    /// The faults that the server was told, counted since it began.
+    pub faults: Vec<FaultCount>,
+}
+
+/// How often a fault was armed, and how many replies it has hit.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FaultCount {
+    pub fault: Fault,
+    pub armed: u64,
+    pub happened: u64,
 }
 
 /// What is charged to a cgroup, in bytes (memory.current and memory.stat).

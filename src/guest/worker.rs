@@ -2,9 +2,9 @@
 
 use super::cgroup::Workload;
 use super::link::Link;
+use super::player::{Player, Where};
 use super::protocol::{Answer, Order, Plan, Worked};
 use super::served::Served;
-use super::unit::{Player, Where};
 use super::{files, labels, modules, mount};
 use crate::error::Result;
 use crate::probe::Sample;
@@ -16,10 +16,7 @@ use crate::probe::trace::{Extent, Tracing, Wanted};
 use crate::probe::traces::Site;
 use crate::probe::{kmemleak, slabinfo};
 use crate::scenario::Made;
-use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, Seen};
-use crate::workload::listing::{Lister, Way};
-use crate::workload::names::NameMaker;
-use crate::workload::tree::{Kind, Tree};
+use crate::workload::tree::Tree;
 use crate::workload::{populate, progress};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,7 +32,6 @@ pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
 /// The stage: a server, a mount, a local directory, and the probe.
 pub struct Worker {
     player: Player,
-    names: NameMaker,
     rest: Rest,
     workload: Option<Workload>,
     hold: Option<Hold>,
@@ -49,28 +45,18 @@ impl Worker {
     /// without a mount, and mounts.
     pub fn set_up(plan: &Plan, link: &mut Link) -> Result<Self> {
         let scenario = plan.scenario.clone();
-        let entries = scenario.directory.entries;
-        let names = NameMaker::new(&scenario.directory.names, entries, plan.seed);
         let mut steps = Steps::new(link);
         modules::load(&plan.modules)?;
         steps.done("modules")?;
         files::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
-        mount::loopback_up()?;
-        for point in [mount::POINT, mount::SECOND] {
-            files::make_dir(Path::new(point))?;
-        }
+        mount::loopback(true)?;
+        files::make_dir(Path::new(mount::SECOND))?;
         if scenario.guest.security_labels {
             labels::load_policy()?;
             steps.done("policy")?;
         }
-        let (served, local) = Served::start(&scenario, &names, |part| steps.done(part))?;
-        let mut check = Check::new(Arc::new(Tree::new(&scenario.directory, plan.seed)), Arc::new(Inodes::Unknown));
-        check.changes().other(
-            0,
-            ADDED.as_bytes(),
-            Other { presence: Presence::AnyTimes, kind: Kind::File, inode: None },
-        );
-        let lister = Lister::new(Way::getdents(scenario.listing.getdents_buffer_bytes));
+        let tree = Arc::new(Tree::new(&scenario.directory, plan.seed));
+        let (served, local) = Served::start(&scenario, &tree, plan.seed, |part| steps.done(part))?;
         let workload = match &scenario.cgroup {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,
@@ -83,25 +69,27 @@ impl Worker {
         served.mount(&scenario)?;
         steps.done("mount")?;
         if scenario.directory.made == Made::Mount {
-            populate::files(Path::new(mount::POINT), &names, entries)?;
+            populate::tree(Path::new(mount::POINT), &tree)?;
             steps.done("populate")?;
         }
+        let inodes = served.inodes(&tree)?;
         if scenario.guest.security_labels {
-            served.prove_labels(&names)?;
+            served.prove_labels(tree.names())?;
             steps.done("labels")?;
         }
-        let player =
-            Player { scenario, served, lister, check, half: Seen::default(), local, cookies: [None; 2], last_seen: 0 };
-        Ok(Self { player, names, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })
+        let player = Player::new(scenario, served, tree, local, inodes, plan.seed);
+        Ok(Self { player, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })
     }
 
     /// What the host needs to know of the stage.
     pub fn ready(&self) -> Answer {
         let mut name_allocations: BTreeMap<u64, u64> = BTreeMap::new();
+        let tree = self.player.tree();
+        let names = tree.names();
         let mut name = Vec::new();
-        for number in 0..self.player.scenario.directory.entries {
+        for number in 0..tree.all_entries() {
             name.clear();
-            self.names.write(number, &mut name);
+            names.write(number, &mut name);
             *name_allocations.entry(name.len() as u64 + 1).or_default() += 1;
         }
         Answer::Ready {
@@ -165,7 +153,7 @@ impl Worker {
             Order::Unmount => {
                 // What the kernel complains of comes between the two, and so does through if they do.
                 files::say_on_console();
-                mount::unmount(mount::POINT)?;
+                self.player.unmount()?;
                 files::say_on_console();
                 Answer::Done
             }
@@ -179,7 +167,7 @@ impl Worker {
         let mut beat = begin;
         let mut worked = Worked::default();
         let total = listings + fillers;
-        let before = mountstats::read(mount::POINT)?;
+        let before = self.player.rpcs()?;
         let mut rpcs = before.clone();
         for slot in 0..total {
             // Bresenham's line: slot is an NFS unit where the line of slope listings/total takes a step.
@@ -200,6 +188,7 @@ impl Worker {
         let at_least = at_least.unwrap_or_else(|| as_if_all_were_nfs(&worked, total));
         wait_until(begin + at_least);
         worked.seconds = begin.elapsed().as_secs_f64();
+        worked.faults = self.player.served.faults();
         Ok(worked)
     }
 
@@ -207,7 +196,7 @@ impl Worker {
     fn list_plainly(&mut self) -> Result<Worked> {
         let unit = std::mem::take(&mut self.player.scenario.unit);
         let mut worked = Worked::default();
-        let mut rpcs = mountstats::read(mount::POINT)?;
+        let mut rpcs = self.player.rpcs()?;
         let result = self.unit(&mut worked, &mut rpcs);
         self.player.scenario.unit = unit;
         result.map(|()| worked)
@@ -218,7 +207,7 @@ impl Worker {
         let begin = Instant::now();
         let played = self.player.play(Where::Nfs)?;
         worked.listing_seconds += begin.elapsed().as_secs_f64();
-        let now = mountstats::read(mount::POINT)?;
+        let now = self.player.rpcs()?;
         worked.listings += 1;
         worked.cold_listings += u64::from(readdirs(&now) > readdirs(rpcs) || readdirs(&played.rpcs) > 0);
         worked.complete_listings += u64::from(played.broken.is_none());

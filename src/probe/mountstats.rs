@@ -3,14 +3,15 @@
 use crate::error::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 /// Calls by procedure, for instance READDIRPLUS.
 pub type Rpcs = BTreeMap<String, u64>;
 
 /// The counts of the NFS mount at `mount_point`; empty if there is none.
-pub fn read(mount_point: &str) -> Result<Rpcs> {
+pub fn read(mount_point: &Path) -> Result<Rpcs> {
     let text = fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())?;
-    Ok(parse(&text, mount_point))
+    Ok(parse(&text, &mount_point.to_string_lossy()))
 }
 
 /// What grew between two readings.

@@ -1,6 +1,7 @@
 //! The parts of a record: controls, rounds, bounds, and what else was seen of a run.
 
 use super::finding::{Rate, Source, finite};
+use crate::server::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -150,4 +151,22 @@ pub struct KmemleakRecord {
     pub objects: u64,
     /// The same by the function that allocated them.
     pub objects_by_function: BTreeMap<String, u64>,
+}
+
+/// A fault that the scenario told the server, and that it happened.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct FaultRecord {
+    /// As the scenario has it.
+    pub fault: Fault,
+    /// How often it was to happen.
+    pub armed: u64,
+    /// How many replies it has hit.
+    pub happened: u64,
+}
+
+impl FaultRecord {
+    /// The fault as a scenario would have it.
+    pub fn words(&self) -> String {
+        format!("the fault {}", serde_json::to_string(&self.fault).unwrap_or_default())
+    }
 }

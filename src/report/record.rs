@@ -127,6 +127,9 @@ pub struct RunRecord {
     /// Mounts that the server refused, as the scenario wanted.
     #[serde(default)]
     pub refused_mounts: u64,
+    /// What the server did wrong, as the scenario wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultRecord>,
     /// What the workload's own cgroup was charged with, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<CgroupRecord>,
@@ -175,6 +178,7 @@ impl RunRecord {
             name_bytes: 0,
             complete_listings: 0,
             refused_mounts: 0,
+            faults: Vec::new(),
             cgroup: None,
             kmemleak: None,
             setup: None,

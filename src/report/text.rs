@@ -77,11 +77,11 @@ fn work(record: &RunRecord) -> String {
     let calls: Vec<String> = record.rpcs.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let calls = if calls.is_empty() { String::new() } else { format!("; RPCs: {}", calls.join(", ")) };
     let (times, cold) = (record.listings, record.cold_listings);
-    format!(
-        "  {times} x {} of {} entries, {cold} cold{calls}
-",
-        record.unit, record.entries
-    )
+    let mut text = format!("  {times} x {} of {} entries, {cold} cold{calls}\n", record.unit, record.entries);
+    for fault in &record.faults {
+        text += &format!("  {} happened {} times\n", fault.words(), fault.happened);
+    }
+    text
 }
 
 /// Why the verdict can be believed, and what it says nothing about.

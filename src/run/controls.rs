@@ -153,6 +153,9 @@ impl RunRecord {
         if !self.controls.trust(Source::Slab) {
             return Err(self.controls.missed().unwrap_or_default());
         }
+        if let Some(fault) = self.faults.iter().find(|fault| fault.happened == 0) {
+            return Err(format!("{} was armed {} times and never happened", fault.words(), fault.armed));
+        }
         if self.refused_mounts > 0 && self.refused_mounts >= self.listings {
             // Units that mount in vain list nothing.
             return Ok(());

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::guest::protocol::ModuleFile;
 use crate::kernel::Kernel;
 use crate::kernel::modules::Modules;
-use crate::scenario::{Scenario, ServerKind};
+use crate::scenario::{FileSystem, Scenario, ServerKind};
 use crate::vm::initramfs::Archive;
 
 /// What the kernel asks modprobe for by another name than a module's, which a guest does not have: hashes that nfsd and
@@ -29,6 +29,10 @@ fn wanted(scenario: &Scenario) -> Vec<&'static str> {
     let mut wanted = vec!["nfs", if is_4 { "nfsv4" } else { "nfsv3" }];
     if scenario.server == ServerKind::Knfsd {
         wanted.push("nfsd");
+    }
+    match scenario.export.file_system {
+        FileSystem::Tmpfs => {}
+        disk => wanted.extend(["loop", disk.name()]),
     }
     wanted
 }

@@ -4,13 +4,13 @@ use super::Options;
 use super::explained;
 use super::left::Left;
 use super::prove::Proof;
-use crate::guest::protocol::Worked;
+use crate::guest::protocol::{FaultCount, Worked};
 use crate::kernel::Kernel;
 use crate::probe::Sample;
 use crate::probe::traces::Site;
 use crate::report::record::{
-    Bounds, CallSite, Controls, CounterBound, Finding, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup, Source,
-    SourceControl, Timing, Verdict,
+    Bounds, CallSite, Controls, CounterBound, FaultRecord, Finding, KernelRecord, Rate, Round, RoundKind, RunRecord,
+    Setup, Source, SourceControl, Timing, Verdict,
 };
 use crate::report::sentence;
 use crate::scenario::{Scenario, ServerKind};
@@ -118,6 +118,11 @@ impl Outcome {
         record.cold_listings += worked.cold_listings;
         record.complete_listings += worked.complete_listings;
         record.refused_mounts += worked.refused_mounts;
+        if !worked.faults.is_empty() {
+            // Counted since the server was started.
+            let record_of = |f: &FaultCount| FaultRecord { fault: f.fault, armed: f.armed, happened: f.happened };
+            record.faults = worked.faults.iter().map(record_of).collect();
+        }
         for (name, calls) in &worked.rpcs {
             *record.rpcs.entry(name.clone()).or_default() += calls;
         }

@@ -2,11 +2,11 @@
 
 use super::scratch::Scratch;
 use super::{Job, modules};
-use crate::error::{Context, Result};
-use crate::guest::PLAN;
+use crate::error::{Context, Error, Result};
 use crate::guest::protocol::Plan;
+use crate::guest::{PLAN, export};
 use crate::kernel::Kernel;
-use crate::scenario::{Scenario, ServerKind};
+use crate::scenario::{FileSystem, Scenario, ServerKind};
 use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
@@ -72,6 +72,9 @@ impl Stage {
         archive.file(PLAN, 0o644, serde_json::to_vec(&plan).machine(|| "cannot write the plan".into())?);
         if scenario.server == ServerKind::Knfsd {
             packages(cache, ui)?.add_to(&mut archive)?;
+        }
+        if scenario.export.file_system != FileSystem::Tmpfs {
+            archive.program(&mkfs(scenario.export.file_system)?, export::MKFS, &Libraries::of_this_machine())?;
         }
         let initramfs_bytes = archive.write(&scratch.path().join("initramfs"))?;
         let logs = cache.dir("logs")?;
@@ -140,6 +143,19 @@ impl Stage {
     pub fn console_log(&self) -> &Path {
         &self.console_log
     }
+}
+
+/// The program of this machine that makes such a file system.
+fn mkfs(kind: FileSystem) -> Result<PathBuf> {
+    let name = format!("mkfs.{}", kind.name());
+    let places = ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(&name));
+    let package = match kind {
+        FileSystem::Xfs => "xfsprogs",
+        FileSystem::Btrfs => "btrfs-progs",
+        FileSystem::Ext4 | FileSystem::Tmpfs => "e2fsprogs",
+    };
+    let missing = || Error::machine(format!("{name} is not installed; it is in the package {package}"));
+    places.into_iter().find(|place| place.exists()).ok_or_else(missing)
 }
 
 /// Forgets the oldest logs, so that the cache does not grow without end.

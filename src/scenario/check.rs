@@ -1,11 +1,13 @@
 //! What a scenario's values must be, beyond their types.
 
-use super::steps;
-use super::{Guest, Mount, Scenario, ServerKind};
+use super::check_steps as steps;
+use super::{FileSystem, Guest, Mount, Scenario, ServerKind};
 
-/// A `struct linux_dirent64` with the longest name, aligned to 8 bytes: a smaller buffer is refused by the kernel as
-/// soon as it meets such a name.
-const LARGEST_RECORD: usize = 280;
+const VERSIONS: [&str; 4] = ["3", "4.0", "4.1", "4.2"];
+const MAX_MOUNTS: u32 = 8;
+/// The smallest `struct linux_dirent64`, of a name of up to 4 bytes. A buffer that is too small for a name is refused by the
+/// kernel as soon as it meets that name (EINVAL), which is a result like others.
+const SMALLEST_RECORD: usize = 24;
 const MAX_BUFFER_BYTES: usize = 16 << 20;
 /// The client rounds what is not a multiple of a page down, and takes no more than 1 MiB, without a word.
 const PAGE: u32 = 4096;
@@ -56,7 +58,8 @@ pub(super) fn check(scenario: &Scenario) -> Check {
     scenario.directory.check(scenario.server)?;
     mount(&scenario.mount, scenario.server)?;
     let buffer = scenario.listing.getdents_buffer_bytes;
-    in_range("listing.getdents_buffer_bytes", buffer, LARGEST_RECORD, MAX_BUFFER_BYTES)?;
+    in_range("listing.getdents_buffer_bytes", buffer, SMALLEST_RECORD, MAX_BUFFER_BYTES)?;
+    export(scenario)?;
     guest(&scenario.guest)?;
     labels(scenario)?;
     if let Some(high) = scenario.cgroup.as_ref().and_then(|cgroup| cgroup.memory_high_mib) {
@@ -65,6 +68,19 @@ pub(super) fn check(scenario: &Scenario) -> Check {
     steps::check(scenario)?;
     ascending("rounds.doses", scenario.rounds.doses)?;
     ascending("rounds.scout_doses", scenario.rounds.scout_doses)
+}
+
+fn export(scenario: &Scenario) -> Check {
+    match (scenario.export.file_system, scenario.server) {
+        (FileSystem::Tmpfs, _) | (_, ServerKind::Knfsd) => Ok(()),
+        (other, ServerKind::Synthetic) => {
+            let message = format!(
+                "`export.file_system` is \"{}\", but the synthetic server exports a formula; use the server \"knfsd\"",
+                other.name()
+            );
+            complain("export.file_system", message)
+        }
+    }
 }
 
 fn guest(guest: &Guest) -> Check {
@@ -121,9 +137,11 @@ fn commits(scenario: &Scenario) -> Check {
 
 fn mount(mount: &Mount, server: ServerKind) -> Check {
     let version = mount.version.as_str();
-    if !["3", "4.2"].contains(&version) {
-        return complain("mount.version", format!("`mount.version` is \"{version}\"; it must be \"3\" or \"4.2\""));
+    if !VERSIONS.contains(&version) {
+        let message = format!("`mount.version` is \"{version}\"; it must be one of {}", VERSIONS.join(", "));
+        return complain("mount.version", message);
     }
+    in_range("mount.count", mount.count, 1, MAX_MOUNTS)?;
     if version != "3" && server == ServerKind::Synthetic {
         let message = format!(
             "`mount.version` is \"{version}\", but the synthetic server speaks version 3 only; use the server \"knfsd\""
@@ -191,7 +209,7 @@ mod tests {
             ("65536", "1024", "it must be between 4096 and 1048576"),
             ("actimeo=0", "actimeo=0, ro", "contains ' '"),
             ("actimeo=0", "ro,vers=3", "contains \"vers=3\", which is `mount.version`"),
-            ("= 280", "= 279", "it must be between 280 and"),
+            ("= 280", "= 23", "it must be between 24 and"),
             ("= 64\n", "= 63\n", "`guest.memory_mib` is 63"),
             ("cpus = 1", "cpus = 0", "`guest.cpus` is 0"),
             ("[1, 2]", "[0, 2]", "`rounds.doses` is 0"),

@@ -2,6 +2,7 @@
 
 use super::check::{Check, complain, in_range};
 use super::{ServerKind, names};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use names::{Alphabet, Lengths, Names};
@@ -15,7 +16,7 @@ const MAX_DEPTH: u64 = 12;
 const MAX_WEIGHT: u32 = 1_000_000;
 
 /// What is made and listed.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
     /// Number of entries that are no directories of the shape, over all directories; `.` and `..` not counted.
@@ -34,7 +35,7 @@ pub struct Directory {
 }
 
 /// Which directories there are below the one that is mounted.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
     /// None: every entry is in the directory that is mounted.
@@ -47,10 +48,12 @@ pub enum Shape {
     /// The sites of a web server: so many directories side by side, the nth largest of which has a share of the entries
     /// that is proportional to 1 / n^`exponent` (Zipf's law).
     WebSite { directories: u64, exponent: f64 },
+    /// Side by side, with so many entries each, which are `entries` together.
+    Sizes(Vec<u64>),
 }
 
 /// What the entries are, by weight: with `{ files = 999, symlinks = 1 }` one entry of a thousand is a symbolic link.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kinds {
     /// Empty regular files.
@@ -70,7 +73,7 @@ impl Default for Kinds {
 }
 
 /// Where the entries are made.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Made {
     /// On the exported file system itself.
@@ -83,12 +86,13 @@ pub enum Made {
 impl Shape {
     /// Directories below the one that is mounted.
     pub fn directories(&self) -> u64 {
-        match *self {
+        match self {
             Self::Flat => 0,
-            Self::Many { directories } | Self::WebSite { directories, .. } => directories,
+            Self::Many { directories } | Self::WebSite { directories, .. } => *directories,
+            Self::Sizes(sizes) => sizes.len() as u64,
             Self::Tree { fan_out, depth } => {
                 let level = |level: u64| fan_out.saturating_pow(u32::try_from(level).unwrap_or(u32::MAX));
-                (1..=depth.min(MAX_DEPTH)).fold(0, |sum: u64, l| sum.saturating_add(level(l)))
+                (1..=MAX_DEPTH.min(*depth)).fold(0, |sum: u64, l| sum.saturating_add(level(l)))
             }
         }
     }
@@ -118,7 +122,15 @@ impl Directory {
 
     fn check_shape(&self) -> Check {
         let key = "directory.shape";
-        match self.shape {
+        match self.shape.clone() {
+            Shape::Sizes(sizes) if sizes.is_empty() || sizes.iter().sum::<u64>() != self.entries => {
+                let sum: u64 = sizes.iter().sum();
+                let message = format!(
+                    "`{key}.sizes` has {sum} entries and `directory.entries` is {}; make them equal",
+                    self.entries
+                );
+                return complain(key, message);
+            }
             Shape::Tree { fan_out, depth } => {
                 in_range("directory.shape.tree.fan_out", fan_out, 1, MAX_DIRECTORIES)?;
                 in_range("directory.shape.tree.depth", depth, 1, MAX_DEPTH)?;

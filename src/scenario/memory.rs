@@ -5,7 +5,7 @@
 //! 1,075 bytes each, 50,000 with names of 60 bytes 1,246. What the kernel can give back at any time (the client's inodes
 //! and dentries) is not counted, its cache of one listing is.
 
-use super::{Scenario, ServerKind};
+use super::{FileSystem, Scenario, ServerKind};
 
 /// `shmem_inode_cache`, of which 20 fit 16 KiB: a file of the export.
 const TMPFS_INODE_BYTES: u64 = 820;
@@ -21,9 +21,13 @@ const LABEL_BYTES: u64 = 120 + 192 + 128;
 const TRACK_BYTES: u64 = 72;
 /// `struct nfs_cache_array_entry`: cookie, file id, pointer to the name, length, type.
 const CACHE_ENTRY_BYTES: u64 = 32;
-/// What the check for completeness keeps of a name: an entry in a hash table that is at worst half full, the
-/// allocation's own header, and the listing it was last seen in.
-const CHECK_BYTES: u64 = 2 * 24 + 16 + 4;
+/// What the check for completeness keeps of an entry: its inode number, where these do not follow each other, and a few bits for
+/// the places to which readers go back.
+const CHECK_BYTES: u64 = 8 + 2;
+/// An entry of ext4 and its like: an inode of 256 bytes, which is in the file that holds the file system, and in the page cache of
+/// the loop device above it; and what names it, twice as well.
+const DISK_ENTRY_BYTES: u64 = 2 * (256 + 16);
+const DISK_BASE_BYTES: u64 = 64 << 20;
 /// The kernel, its initramfs, the servers' programs, and room to work in.
 const KNFSD_BASE_BYTES: u64 = 96 << 20;
 const SYNTHETIC_BASE_BYTES: u64 = 48 << 20;
@@ -31,15 +35,19 @@ const SYNTHETIC_BASE_BYTES: u64 = 48 << 20;
 impl Scenario {
     /// Memory that the guest needs for this scenario.
     pub fn memory_needed_mib(&self) -> u64 {
-        let name = self.directory.names.mean_bytes(self.directory.entries);
+        let entries = self.directory.entries.saturating_add(self.directory.shape.directories());
+        let name = self.directory.names.mean_bytes(entries);
         let cached = CACHE_ENTRY_BYTES + kmalloc_bytes(name + 1);
         let (base, file) = match self.server {
             ServerKind::Synthetic => (SYNTHETIC_BASE_BYTES, 0),
+            ServerKind::Knfsd if self.export.file_system != FileSystem::Tmpfs => {
+                (KNFSD_BASE_BYTES + DISK_BASE_BYTES, DISK_ENTRY_BYTES + 2 * name)
+            }
             ServerKind::Knfsd if self.guest.security_labels => (KNFSD_BASE_BYTES, file_bytes(name) + LABEL_BYTES),
             ServerKind::Knfsd => (KNFSD_BASE_BYTES, file_bytes(name)),
         };
-        let per_entry = CHECK_BYTES + name + cached + file;
-        (base + self.directory.entries.saturating_mul(per_entry)).div_ceil(1 << 20)
+        let per_entry = CHECK_BYTES + cached + file;
+        (base + entries.saturating_mul(per_entry)).div_ceil(1 << 20)
     }
 
     /// Why the guest's memory is too small for this scenario, in a sentence; `None` if it is not.

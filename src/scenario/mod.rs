@@ -1,25 +1,31 @@
 //! A scenario: a TOML file that says what to do to an NFS mount, and what makes such a file valid.
 
 mod check;
+mod check_passes;
+mod check_steps;
 mod directory;
 mod load;
 mod memory;
 mod names;
 mod overrides;
-mod steps;
+mod pass;
+mod schema;
+mod step;
 mod unit;
 
 pub use directory::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use load::{load, names, select};
 pub use overrides::Overrides;
-pub use unit::{Errno, Pass, Place, Step, Unit};
+pub use pass::{By, Errno, Every, Pass, Place, Which};
+pub use schema::schema;
+pub use step::Step;
+pub use unit::Unit;
 
-pub use crate::server::Nfs3Error;
-
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is served, made, mounted and listed, with everything pinned that changes a leak's rate.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The file's name without `.toml`; not a key of the file.
@@ -36,6 +42,9 @@ pub struct Scenario {
     pub sets: Vec<String>,
     /// Who serves the directory.
     pub server: ServerKind,
+    /// The file system that knfsd exports.
+    #[serde(default)]
+    pub export: Export,
     /// The directory that is listed.
     pub directory: Directory,
     /// How it is mounted.
@@ -54,7 +63,7 @@ pub struct Scenario {
 }
 
 /// The two NFS servers, both in the guest over loopback.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerKind {
     /// The kernel's own, with real files on a tmpfs export.
@@ -63,12 +72,48 @@ pub enum ServerKind {
     Synthetic,
 }
 
+/// The file system that knfsd exports.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Export {
+    /// Its type.
+    pub file_system: FileSystem,
+}
+
+/// Types of file systems that knfsd can export here.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSystem {
+    /// In memory; its files are inodes and dentries and nothing else.
+    #[default]
+    Tmpfs,
+    Ext4,
+    Xfs,
+    Btrfs,
+}
+
+impl FileSystem {
+    /// What mount(8) calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tmpfs => "tmpfs",
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+}
+
 /// How the export is mounted.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
-    /// "3" or "4.2".
+    /// "3", "4.0", "4.1" or "4.2".
     pub version: String,
+    /// How often the export is mounted.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 8))]
+    pub count: u32,
     /// Largest reply the client asks for.
     pub rsize_bytes: u32,
     /// Further options, as mount(8) takes them.
@@ -76,8 +121,12 @@ pub struct Mount {
     pub options: String,
 }
 
+fn one() -> u32 {
+    1
+}
+
 /// How the directory is listed.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
     /// Size of the buffer given to getdents64.
@@ -85,7 +134,7 @@ pub struct Listing {
 }
 
 /// The virtual machine.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guest {
     /// Memory in MiB.
@@ -101,7 +150,7 @@ pub struct Guest {
 }
 
 /// A cgroup (version 2) for the workload alone, taken away at the end.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cgroup {
     /// More than this is reclaimed (memory.high), in MiB; unlimited if it is not said.
@@ -114,7 +163,7 @@ fn scout_doses() -> [u64; 2] {
 }
 
 /// How many units the rounds make.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rounds {
     /// The smaller and the larger dose of a round, in units (listings).

@@ -2,6 +2,7 @@
 
 use super::check::{Check, complain};
 use crate::workload::names::digits_needed;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const KEY: &str = "directory.names";
@@ -11,7 +12,7 @@ const NAME_MAX: usize = 255;
 const SIZE_CLASSES: [usize; 8] = [8, 16, 32, 64, 96, 128, 192, 256];
 
 /// How the entries of a directory are called.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(try_from = "NamesKeys", into = "NamesKeys")]
 pub enum Names {
     /// Seeded names.
@@ -32,7 +33,7 @@ pub enum Lengths {
 }
 
 /// What random names are made of.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Alphabet {
     /// Letters and digits.
@@ -58,6 +59,14 @@ impl Names {
         match self {
             Self::Random { lengths, .. } => random(lengths, count),
             Self::Pattern { pattern } => pattern_of(pattern, count),
+        }
+    }
+
+    /// Length of the longest of `count` names.
+    pub fn longest_bytes(&self, count: u64) -> usize {
+        match self {
+            Self::Random { lengths, .. } => lengths.all().into_iter().max().unwrap_or(0),
+            Self::Pattern { pattern } => pattern.replace("{n}", &count.to_string()).len(),
         }
     }
 
@@ -135,7 +144,7 @@ fn pattern_of(pattern: &str, count: u64) -> Check {
 
 /// The keys of `names`, of which some exclude each other. Read as they are: an untagged enum would answer every
 /// mistake with "did not match any variant".
-#[derive(Clone, Default, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 struct NamesKeys {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -69,9 +69,9 @@ impl Tree {
     pub fn new(directory: &Directory, seed: u64) -> Self {
         let entries = directory.entries;
         let names = NameMaker::new(&directory.names, entries + directory.shape.directories(), seed);
-        let mut nodes = directories(directory.shape);
+        let mut nodes = directories(&directory.shape);
         let mut next = 0;
-        for (node, share) in nodes.iter_mut().zip(shares(directory.shape, entries, seed)) {
+        for (node, share) in nodes.iter_mut().zip(shares(&directory.shape, entries, seed)) {
             node.files = next..next + share;
             next += share;
         }
@@ -201,12 +201,12 @@ impl Tree {
 }
 
 /// The directories of a shape, level by level, without entries.
-fn directories(shape: Shape) -> Vec<Node> {
+fn directories(shape: &Shape) -> Vec<Node> {
     let mut nodes = vec![Node { parent: 0, depth: 0, files: 0..0, directories: 0..0 }];
     let (fan_out, depth) = match shape {
         Shape::Flat => (0, 0),
-        Shape::Many { directories } | Shape::WebSite { directories, .. } => (directories, 1),
-        Shape::Tree { fan_out, depth } => (fan_out, depth),
+        Shape::Many { .. } | Shape::WebSite { .. } | Shape::Sizes(_) => (shape.directories(), 1),
+        Shape::Tree { fan_out, depth } => (*fan_out, *depth),
     };
     let mut parent = 0;
     while parent < nodes.len() {
@@ -222,16 +222,17 @@ fn directories(shape: Shape) -> Vec<Node> {
 }
 
 /// How many entries each directory has; the sum is `entries`.
-fn shares(shape: Shape, entries: u64, seed: u64) -> Vec<u64> {
+fn shares(shape: &Shape, entries: u64, seed: u64) -> Vec<u64> {
     let evenly = |directories: u64| {
         let (each, more) = (entries / directories, entries % directories);
         (0..directories).map(move |number| each + u64::from(number < more)).collect::<Vec<_>>()
     };
     match shape {
         Shape::Flat => vec![entries],
-        Shape::Many { directories } => [vec![0], evenly(directories)].concat(),
+        Shape::Many { directories } => [vec![0], evenly(*directories)].concat(),
+        Shape::Sizes(sizes) => [&[0], &sizes[..]].concat(),
         Shape::Tree { .. } => evenly(shape.directories() + 1),
-        Shape::WebSite { directories, exponent } => [vec![0], zipf(directories, exponent, entries, seed)].concat(),
+        Shape::WebSite { directories, exponent } => [vec![0], zipf(*directories, *exponent, entries, seed)].concat(),
     }
 }
 
@@ -285,8 +286,9 @@ mod tests {
             (Shape::Many { directories: 7 }, 7),
             (Shape::Tree { fan_out: 3, depth: 3 }, 3 + 9 + 27),
             (Shape::WebSite { directories: 10, exponent: 1.0 }, 10),
+            (Shape::Sizes(vec![17, 0, 983]), 3),
         ] {
-            let tree = tree(shape, 1000);
+            let tree = tree(shape.clone(), 1000);
             let all = walk(&tree);
             assert_eq!(shape.directories(), directories);
             assert_eq!(tree.nodes().len() as u64, 1 + directories);

@@ -110,7 +110,7 @@ fn every_shape_is_served_whole_whatever_the_size_of_replies() {
         shapes.into_iter().zip([Names::random(8, 8), all_bytes, Names::pattern("f{n}0"), Names::random(2, 3)])
     {
         for bytes in SIZES_BYTES {
-            let directory = directory(shape, names.clone());
+            let directory = directory(shape.clone(), names.clone());
             let (tree, server) = (Tree::new(&directory, 7), serve(&directory));
             let mut client = Client::connect(server.port());
             let root = client.root();

@@ -71,11 +71,29 @@ fn serve(export: &Path, version: &str, labels: bool) -> Result<Knfsd> {
         note(daemon.join().expect("it does not panic"))
     })?;
     if v4 {
-        // With no client to wait for the server ends its grace period itself; where it was not told so it waits to be
-        // told, and until then refuses to make files.
-        let _ = fs::write("/proc/fs/nfsd/v4_end_grace", "Y");
+        end_grace();
     }
     Ok(Knfsd { steps })
+}
+
+/// Stops serving: connections are closed, and what was served is served again by [`start_again`].
+pub fn stop() -> Result<()> {
+    run("rpc.nfsd", &["0"]).map(drop)
+}
+
+/// Serves NFS `version` again, as [`start`] did.
+pub fn start_again(version: &str) -> Result<()> {
+    run("rpc.nfsd", &[THREADS])?;
+    if version.starts_with('4') {
+        end_grace();
+    }
+    Ok(())
+}
+
+fn end_grace() {
+    // With no client to wait for the server ends its grace period itself; where it was not told so it waits to be
+    // told, and until then refuses to make files.
+    let _ = fs::write("/proc/fs/nfsd/v4_end_grace", "Y");
 }
 
 /// The configuration of rpc.nfsd and rpc.mountd: no version but the wanted one, whatever the defaults are.

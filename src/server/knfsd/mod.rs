@@ -4,7 +4,7 @@ mod guest;
 mod packages;
 mod tracking;
 
-pub use guest::{Knfsd, MOUNT_PORT, NFS_PORT, Starting, start};
+pub use guest::{Knfsd, MOUNT_PORT, NFS_PORT, Starting, start, start_again, stop};
 pub use packages::{NfsUtils, packages};
 
 use crate::kernel::Version;

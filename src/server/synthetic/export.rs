@@ -110,6 +110,11 @@ impl Export {
         })
     }
 
+    /// Whether a directory has an entry with this name.
+    pub fn has(&self, directory: usize, name: &[u8]) -> bool {
+        self.files().place(directory, name).is_some()
+    }
+
     /// Arms a fault: from now on its replies are counted. One that is equal and still armed begins anew.
     pub fn arm(&self, fault: Fault) -> Result<()> {
         fault.check().map_err(Error::usage)?;

@@ -21,6 +21,11 @@ pub const SYMLINK_TARGET: &[u8] = b"no-such-directory/no-such-file";
 /// When nothing had changed yet, in seconds of Unix time.
 const EPOCH_SECONDS: u32 = 1_000_000_001;
 
+/// File id of the entry with this number among all of a tree ([`Tree::number`]).
+pub fn fileid_of_entry(number: u64) -> u64 {
+    FIRST_ENTRY + number
+}
+
 /// What a file id stands for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Object {
@@ -103,7 +108,7 @@ impl Files {
         let Some(kind) = kind else {
             return (overlay.and_then(|o| o.fileid(place)).unwrap_or_default(), Object::File);
         };
-        let own_id = || FIRST_ENTRY + self.tree.number(node, place);
+        let own_id = || fileid_of_entry(self.tree.number(node, place));
         match kind {
             Kind::File if place == 0 && self.tree.kinds().hard_links > 0 => (own_id(), Object::Linked(node)),
             Kind::File => (own_id(), Object::File),
@@ -120,16 +125,8 @@ impl Files {
         if let Some(place) = overlay.and_then(|o| o.place(name)) {
             return Some(place).filter(|place| overlay.is_none_or(|o| !o.is_gone(*place)));
         }
-        let number = self.tree.names().number(name)?;
-        let Node { files, directories, .. } = self.node(node)?;
-        let place = if number < self.tree.entries() {
-            files.contains(&number).then(|| number - files.start)?
-        } else {
-            let directory = usize::try_from(number - self.tree.entries()).ok()?.checked_add(1)?;
-            directories
-                .contains(&directory)
-                .then(|| files.end - files.start + (directory - directories.start) as u64)?
-        };
+        self.node(node)?;
+        let (place, _) = self.tree.find(node, name)?;
         overlay.is_none_or(|o| !o.is_gone(place) && o.name(place).is_none()).then_some(place)
     }
 

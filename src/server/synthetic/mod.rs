@@ -21,6 +21,7 @@ mod xdr;
 
 pub use export::Export;
 pub use fault::{Fault, Garbage, Moment, Nfs3Error, OldVerifiers, On, What, When};
+pub use files::fileid_of_entry;
 pub use procedure::Procedure;
 pub use schedule::Tally;
 pub use server::Server;

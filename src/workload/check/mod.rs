@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// What a file is called that comes and goes.
 pub const ADDED: &str = "added-by-dirleak";
+/// What it is called after it was renamed.
+pub const RENAMED: &str = "renamed-by-dirleak";
 
 /// Checks one reader's listings of the directories of a tree, one after the other. Several readers have one each: a clone
 /// shares the tree and what is known of inode numbers.

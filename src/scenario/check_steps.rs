@@ -1,9 +1,12 @@
 //! Which steps make sense together, and on which server.
 
-use super::check::{Check, complain};
-use super::{Pass, Place, Scenario, ServerKind, Step};
+use super::check::{Check, complain, in_range};
+use super::check_passes;
+use super::{Place, Scenario, ServerKind, Step};
 
 const KEY: &str = "unit";
+/// A client gives up after a minute (timeo=600), and so does whoever waits for a unit.
+const MAX_OUTAGE_MS: u32 = 30_000;
 
 /// The first step that cannot be.
 pub(super) fn check(scenario: &Scenario) -> Check {
@@ -25,41 +28,43 @@ pub(super) fn check(scenario: &Scenario) -> Check {
                 "a `list` from the middle needs a `list` before it in the unit, which saves the cookie",
             );
         }
-        middle(pass, scenario)?;
+        check_passes::check(pass, scenario)?;
+        for step in pass.middle.iter().chain(pass.every.iter().flat_map(|every| &every.steps)) {
+            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused) {
+                return complain(KEY, "in the middle of a `list` nothing can be listed or mounted");
+            }
+            fits(step, scenario)?;
+        }
         passes += 1;
     }
     Ok(())
 }
 
-fn middle(pass: &Pass, scenario: &Scenario) -> Check {
-    if pass.from == Place::Middle && (pass.to == Place::Middle || !pass.middle.is_empty()) {
-        return complain(KEY, "a `list` from the middle goes to the end, and does nothing in between");
-    }
-    for step in &pass.middle {
-        if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused) {
-            return complain(KEY, "in the middle of a `list` nothing can be listed or mounted");
-        }
-        fits(step, scenario)?;
-    }
-    Ok(())
-}
-
-/// Whether the scenario's server can do the step.
+/// Whether the scenario and its server can do the step.
 fn fits(step: &Step, scenario: &Scenario) -> Check {
+    match *step {
+        Step::Reclaim if scenario.cgroup.is_none() => {
+            return complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`");
+        }
+        Step::Fault(fault) => fault.check().or_else(|message| complain(KEY, message))?,
+        Step::RestartServer(ms) | Step::CutLink(ms) => in_range(KEY, ms, 1, MAX_OUTAGE_MS)?,
+        Step::AddBy(mount) | Step::RenameBy(mount) | Step::RemoveBy(mount) => {
+            in_range(KEY, mount, 1, scenario.mount.count)?;
+        }
+        _ => {}
+    }
     match (step, scenario.server) {
-        (Step::Fail(_), ServerKind::Knfsd) => {
-            complain(KEY, "`fail` needs a server that fails on purpose; use the server \"synthetic\"")
+        (Step::Fail(_) | Step::Fault(_), ServerKind::Knfsd) => {
+            complain(KEY, "`fail` and `fault` need a server that fails on purpose; use the server \"synthetic\"")
         }
         (Step::TouchInReply | Step::RemoveSeen | Step::Restore | Step::HideHandles, ServerKind::Knfsd) => complain(
             KEY,
             "`touch-in-reply`, `remove-seen`, `restore` and `hide-handles` need a server that does so on purpose; use the server \"synthetic\"",
         ),
-        (Step::Reclaim, _) if scenario.cgroup.is_none() => {
-            complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`")
-        }
-        (Step::Add | Step::Remove | Step::Miss, ServerKind::Synthetic) => {
-            complain(KEY, "`add`, `remove` and `miss` need a server with real files; use the server \"knfsd\"")
-        }
+        (Step::AddBy(_) | Step::RenameBy(_) | Step::RemoveBy(_), ServerKind::Synthetic) => complain(
+            KEY,
+            "`add-by`, `rename-by` and `remove-by` need a server that a client can write to; use the server \"knfsd\"",
+        ),
         _ => Ok(()),
     }
 }
@@ -81,9 +86,11 @@ mod tests {
             ("steps = [\"touch\"]", "neither lists nor mounts"),
             ("steps = [{ list = { from = \"middle\" } }]", "needs a `list` before it"),
             ("steps = [\"list\", { list = { from = \"middle\", to = \"middle\" } }]", "goes to the end"),
+            ("steps = [{ list = { every = { entries = 5, steps = [\"list\"] } } }]", "nothing can be listed"),
+            ("steps = [\"list\", { add-by = 1 }]", "use the server \"knfsd\""),
+            ("steps = [\"list\", { restart-server = 0 }]", "must be between 1 and 30000"),
+            ("steps = [\"list\", { cut-link = 40000 }]", "must be between 1 and 30000"),
             ("steps = [{ list = { middle = [\"list\"] } }]", "nothing can be listed"),
-            ("steps = [\"add\", \"list\"]", "use the server \"knfsd\""),
-            ("steps = [\"miss\", \"list\"]", "use the server \"knfsd\""),
             ("steps = [\"list\", \"reclaim\"]", "add an empty section `[cgroup]`"),
             ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
             ("stps = [\"list\"]", "unknown key `stps`"),
@@ -100,7 +107,14 @@ mod tests {
     #[test]
     fn only_the_synthetic_server_does_wrong_on_purpose() {
         let text = include_str!("../../scenarios/recipe-2019.toml");
-        for step in ["{ fail = \"IO\" }", "\"touch-in-reply\"", "\"remove-seen\"", "\"restore\"", "\"hide-handles\""] {
+        for step in [
+            "{ fail = \"IO\" }",
+            "{ fault = { what = \"empty\" } }",
+            "\"touch-in-reply\"",
+            "\"remove-seen\"",
+            "\"restore\"",
+            "\"hide-handles\"",
+        ] {
             let text = format!("{text}\n[unit]\nsteps = [{step}, \"list\"]\n");
             let error = parse("x.toml", &text).unwrap_err().to_string();
             assert!(error.contains("use the server \"synthetic\""), "{step}: {error}");

@@ -1,0 +1,83 @@
+//! The steps that can be done while a directory is open: to caches, to the server, to the network.
+
+use super::{Player, Where};
+use crate::error::{Context, Error, Result};
+use crate::guest::outage::Outage;
+use crate::guest::{come_and_go, mount, pressure};
+use crate::scenario::Step;
+use crate::workload::check::ADDED;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, PosixFadviseAdvice, open, posix_fadvise};
+use nix::sys::stat::Mode;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+impl Player {
+    pub(super) fn disturb(&mut self, step: &Step, place: Where) -> Result<()> {
+        match (step, place) {
+            (Step::DropPages, _) => drop_caches("1"),
+            (Step::DropDentries, _) => drop_caches("2"),
+            (Step::DropAll, _) => drop_caches("3"),
+            (Step::Evict, _) => evict(&self.root(place, 1)),
+            (Step::Reclaim, _) => pressure::reclaim(),
+            // What a server does has no counterpart in a local directory.
+            (_, Where::Local) => Ok(()),
+            (Step::Touch, Where::Nfs) => self.served.touch(&self.tree),
+            (Step::Add, Where::Nfs) => self.served.add(),
+            (Step::Rename, Where::Nfs) => self.served.rename(),
+            (Step::Remove, Where::Nfs) => self.served.remove(),
+            (Step::AddBy(mount), Where::Nfs) => come_and_go::add(&mount::point(*mount)),
+            (Step::RenameBy(mount), Where::Nfs) => come_and_go::rename(&mount::point(*mount)),
+            (Step::RemoveBy(mount), Where::Nfs) => come_and_go::remove(&mount::point(*mount)),
+            (Step::Fail(error), Where::Nfs) => self.served.fail(*error),
+            (Step::Fault(fault), Where::Nfs) => self.served.arm(*fault),
+            (Step::TouchInReply, Where::Nfs) => self.served.touch_in_reply(),
+            (Step::RemoveSeen, Where::Nfs) => self.served.remove_entry(self.last_seen),
+            (Step::Restore, Where::Nfs) => self.served.restore_entry(),
+            (Step::HideHandles, Where::Nfs) => self.served.hide_handles(),
+            (Step::Miss, Where::Nfs) => miss(),
+            (Step::RestartServer(ms), Where::Nfs) => {
+                let server = self.served.stop()?;
+                self.begin(Outage::new(milliseconds(*ms), move || server.start_again()))
+            }
+            (Step::CutLink(ms), Where::Nfs) => {
+                mount::loopback(false)?;
+                self.begin(Outage::new(milliseconds(*ms), || mount::loopback(true)))
+            }
+            (Step::List(_) | Step::MountCycle | Step::MountRefused, Where::Nfs) => {
+                unreachable!("scenarios are checked for this")
+            }
+        }
+    }
+
+    /// One outage at a time: the next one waits for the end of the last.
+    fn begin(&mut self, outage: Result<Outage>) -> Result<()> {
+        let last = self.outage.replace(outage?);
+        last.map_or(Ok(()), Outage::wait)
+    }
+}
+
+fn milliseconds(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
+}
+
+/// Leaves a negative dentry: what the client remembers of a name that is not there.
+fn miss() -> Result<()> {
+    let path = mount::point(1).join(ADDED);
+    match nix::sys::stat::lstat(&path) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(e) => Err(e).machine(|| format!("cannot look at {}", path.display())),
+        Ok(_) => Err(Error::machine(format!("{} is there before it was added", path.display()))),
+    }
+}
+
+fn drop_caches(what: &str) -> Result<()> {
+    fs::write("/proc/sys/vm/drop_caches", what).machine(|| "cannot drop caches".into())
+}
+
+fn evict(directory: &Path) -> Result<()> {
+    let cannot = || format!("cannot evict the pages of {}", directory.display());
+    let fd = open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).machine(cannot)?;
+    posix_fadvise(&fd, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).machine(cannot)
+}

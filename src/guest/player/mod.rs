@@ -1,0 +1,227 @@
+//! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
+
+mod disturb;
+mod pass;
+mod readers;
+
+use super::served::Served;
+use super::{mount, outage::Outage};
+use crate::error::{Context, Error, Result};
+use crate::probe::mountstats::{self, Rpcs};
+use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
+use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
+use crate::workload::listing::{Counts, Failed, Lister, Way};
+use crate::workload::names::scatter;
+use crate::workload::tree::{Dir, Kind, Tree};
+use nix::errno::Errno;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a pass went, as far as the kernel is concerned.
+type Listed = std::result::Result<Counts, Failed>;
+
+/// Keeps which directory is drawn apart from what else comes of the seed.
+const LOT_SALT: u64 = 0x6c6f_7473;
+
+/// Where a unit is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// On the NFS mount.
+    Nfs,
+    /// In the local directory of control rounds.
+    Local,
+}
+
+/// What one unit did.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// getdents64 calls.
+    pub getdents_calls: u64,
+    /// What second mounts sent.
+    pub rpcs: Rpcs,
+    /// Mounts that the server refused.
+    pub refused_mounts: u64,
+    /// What was wrong with a listing, if one was.
+    pub broken: Option<String>,
+}
+
+/// The directories of control rounds.
+pub struct Local {
+    pub root: PathBuf,
+    pub tree: Arc<Tree>,
+}
+
+/// Everything that the steps are done to.
+pub struct Player {
+    pub scenario: Scenario,
+    pub served: Served,
+    tree: Arc<Tree>,
+    local: Local,
+    check: Check,
+    /// One for each way of reading that the scenario has.
+    listers: Vec<(Way, Lister)>,
+    /// What the last pass over the NFS mount had seen in the middle.
+    half: Seen,
+    /// The cookie in the middle of the NFS directory and of the local one, as the last pass saw them.
+    cookies: [Option<i64>; 2],
+    /// The cookie of the NFS entry that was seen last.
+    last_seen: i64,
+    /// What is drawn by lot next, on the mount and in the local directory.
+    lots: [u64; 2],
+    /// What a step has taken away and will give back.
+    outage: Option<Outage>,
+}
+
+impl Player {
+    /// A player of `scenario`, whose directories are `tree`.
+    pub fn new(scenario: Scenario, served: Served, tree: Arc<Tree>, local: Local, inodes: Inodes, seed: u64) -> Self {
+        let mut check = Check::new(tree.clone(), Arc::new(inodes));
+        let comes_and_goes = Other { presence: Presence::AnyTimes, kind: Kind::File, inode: None };
+        for name in [ADDED, RENAMED] {
+            check.changes().other(0, name.as_bytes(), comes_and_goes);
+        }
+        Self {
+            scenario,
+            served,
+            tree,
+            local,
+            check,
+            listers: Vec::new(),
+            half: Seen::default(),
+            cookies: [None; 2],
+            last_seen: 0,
+            lots: [scatter(seed ^ LOT_SALT); 2],
+            outage: None,
+        }
+    }
+
+    /// Makes one unit.
+    pub fn play(&mut self, place: Where) -> Result<Played> {
+        let mut played = Played::default();
+        let steps = std::mem::take(&mut self.scenario.unit.steps);
+        let result = steps.iter().try_for_each(|step| self.step(step, place, &mut played));
+        self.scenario.unit.steps = steps;
+        let over = self.outage.take().map_or(Ok(()), Outage::wait);
+        result.and(over).map(|()| played)
+    }
+
+    fn step(&mut self, step: &Step, place: Where, played: &mut Played) -> Result<()> {
+        match step {
+            Step::List(pass) => self.list(pass, place, played),
+            Step::MountCycle => self.mount_cycle(place, played),
+            Step::MountRefused => self.mount_refused(place, played),
+            other => self.disturb(other, place),
+        }
+    }
+
+    /// The directories of the scenario.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// What all mounts have sent; those that share a superblock count together.
+    pub fn rpcs(&self) -> Result<Rpcs> {
+        let mut sum = Rpcs::new();
+        let mut counted = Vec::new();
+        for number in 1..=self.scenario.mount.count {
+            let point = mount::point(number);
+            // The attributes of the mount's root are asked for again where actimeo=0; the device number is the client's own.
+            let device = mount::device(&point)?;
+            if counted.contains(&device) {
+                continue;
+            }
+            counted.push(device);
+            for (name, calls) in mountstats::read(&point)? {
+                *sum.entry(name).or_default() += calls;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Takes down all mounts.
+    pub fn unmount(&self) -> Result<()> {
+        (1..=self.scenario.mount.count).rev().try_for_each(|number| mount::unmount(&mount::point(number)))
+    }
+
+    /// The first directory of a mount, or of control rounds.
+    fn root(&self, place: Where, number: u32) -> PathBuf {
+        match place {
+            Where::Nfs => mount::point(number),
+            Where::Local => self.local.root.clone(),
+        }
+    }
+
+    fn tree_of(&self, place: Where) -> &Arc<Tree> {
+        match place {
+            Where::Nfs => &self.tree,
+            Where::Local => &self.local.tree,
+        }
+    }
+
+    /// What was wrong with a pass over the NFS mount, whose check says `complete` of it.
+    fn wrong(pass: &Pass, result: &Listed, check: &Check, complete: bool) -> Option<String> {
+        let expected = pass.fails.map(errno);
+        match (result, expected) {
+            (Ok(_), Some(errno)) => Some(format!("a listing that was to end with {errno} went through")),
+            (Ok(_), None) if complete && !pass.incomplete => check.end().err(),
+            (Ok(_), None) => check.end_early().err(),
+            (Err(failed), Some(errno)) if failed.errno == errno => check.end_early().err(),
+            (Err(failed), _) => Some(failed.to_string()),
+        }
+    }
+
+    /// A second mount of the export, listed and unmounted; of a tmpfs in control rounds.
+    fn mount_cycle(&mut self, place: Where, played: &mut Played) -> Result<()> {
+        let second = Path::new(mount::SECOND);
+        let way = self.way(&Pass::default());
+        if place == Where::Local {
+            mount::mount_local(second)?;
+            let listed = self.with_lister(way, |_, lister| lister.list(second, |_| ())).map_err(|f| f.errno);
+            listed.machine(|| format!("cannot list {}", mount::SECOND))?;
+            return mount::unmount(second);
+        }
+        self.served.mount_again(&self.scenario)?;
+        self.check.begin(Dir::Node(0));
+        let result = self.with_lister(way, |us, lister| lister.list(second, |record| _ = us.check.see(record)));
+        played.getdents_calls += result.as_ref().map_or(0, |counts| counts.getdents_calls);
+        let wrong = Self::wrong(&Pass::default(), &result, &self.check, true);
+        played.broken = played.broken.take().or(wrong);
+        for (name, calls) in mountstats::read(second)? {
+            *played.rpcs.entry(name).or_default() += calls;
+        }
+        mount::unmount(second)
+    }
+
+    fn mount_refused(&mut self, place: Where, played: &mut Played) -> Result<()> {
+        if place == Where::Local {
+            return match mount::mount_local(Path::new("/no-such-directory")) {
+                Ok(()) => Err(Error::machine("a file system was mounted on a directory that does not exist")),
+                Err(_) => Ok(()),
+            };
+        }
+        match self.served.mount_what_is_refused(&self.scenario) {
+            Ok(()) => {
+                let went_through = "a mount that the server was to refuse went through".to_owned();
+                played.broken = played.broken.take().or(Some(went_through));
+                mount::unmount(Path::new(mount::SECOND))
+            }
+            Err(_) => {
+                played.refused_mounts += 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn errno(errno: ExpectedErrno) -> Errno {
+    match errno {
+        ExpectedErrno::Eio => Errno::EIO,
+        ExpectedErrno::Eacces => Errno::EACCES,
+        ExpectedErrno::Einval => Errno::EINVAL,
+        ExpectedErrno::Estale => Errno::ESTALE,
+        ExpectedErrno::Enoent => Errno::ENOENT,
+        ExpectedErrno::Eloop => Errno::ELOOP,
+        ExpectedErrno::Eremoteio => Errno::EREMOTEIO,
+        ExpectedErrno::Etimedout => Errno::ETIMEDOUT,
+    }
+}

@@ -1,0 +1,90 @@
+//! What a pass over a directory can be told at once.
+
+use super::check::{Check, complain, in_range};
+use super::{By, Errno, Pass, Place, Scenario, Shape, Which};
+
+const KEY: &str = "unit";
+const MAX_READERS: u32 = 64;
+/// A name of n bytes takes 19 bytes before it and one behind it, rounded up to 8 (`struct linux_dirent64`).
+const RECORD_FRAME_BYTES: usize = 20;
+
+/// The first thing that cannot be.
+pub(super) fn check(pass: &Pass, scenario: &Scenario) -> Check {
+    in_range(KEY, pass.mount, 1, scenario.mount.count)?;
+    in_range(KEY, pass.threads, 1, MAX_READERS)?;
+    in_range(KEY, pass.processes, 1, MAX_READERS)?;
+    places(pass)?;
+    for (is_asked, what, clash) in exclusions(pass, scenario) {
+        if let Some(other) = clash.filter(|_| is_asked) {
+            return complain(KEY, format!("a `list` with {what} cannot have {other}"));
+        }
+    }
+    buffer(pass, scenario)
+}
+
+fn places(pass: &Pass) -> Check {
+    if matches!(pass.from, Place::After(_)) {
+        return complain(KEY, "a `list` begins at the first entry or, with `from = \"middle\"`, in the middle");
+    }
+    let is_whole = pass.to == Place::Outside && pass.middle.is_empty() && pass.every.is_none();
+    if pass.from == Place::Middle && !(is_whole && pass.seeks == 0 && pass.rewinds == 0) {
+        return complain(KEY, "a `list` from the middle goes to the end, and does nothing in between");
+    }
+    if pass.every.as_ref().is_some_and(|every| every.entries == 0) {
+        return complain(KEY, "`every.entries` is 0; it must be at least 1");
+    }
+    Ok(())
+}
+
+/// What goes with few other things: whether it is asked for, what it is called, and what is asked for that it does not go with.
+fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<&'static str>); 5] {
+    let asked = [
+        (pass.from != Place::Outside, "`from`"),
+        (pass.to != Place::Outside, "`to`"),
+        (!pass.middle.is_empty(), "`middle`"),
+        (pass.every.is_some(), "`every`"),
+        (pass.seeks > 0, "`seeks`"),
+        (pass.rewinds > 0, "`rewinds`"),
+        (pass.killed, "`killed`"),
+        (pass.threads > 1, "`threads`"),
+        (pass.processes > 1, "`processes`"),
+        (pass.getdents_buffer_bytes.is_some(), "`getdents_buffer_bytes`"),
+        (pass.stat, "`stat`"),
+        (pass.by == By::Readdir, "`by = \"readdir\"`"),
+    ];
+    let first_but = |fine: &[&str]| {
+        asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| *name).find(|name| !fine.contains(name))
+    };
+    let walks = pass.of == Which::All && scenario.directory.shape != Shape::Flat;
+    let buffer = "`getdents_buffer_bytes`";
+    [
+        (
+            walks,
+            "all directories of a shape",
+            first_but(&[buffer, "`stat`", "`by = \"readdir\"`", "`processes`", "`threads`"]),
+        ),
+        (
+            pass.by == By::Readdir,
+            "`by = \"readdir\"`",
+            first_but(&["`by = \"readdir\"`", "`stat`", "`to`", "`processes`"]),
+        ),
+        (pass.threads > 1, "`threads`", first_but(&["`threads`", buffer])),
+        (pass.processes > 1, "`processes`", first_but(&["`processes`", buffer, "`stat`", "`by = \"readdir\"`"])),
+        (pass.killed, "`killed`", first_but(&["`killed`", buffer, "`stat`"])),
+    ]
+}
+
+/// A buffer that a name does not fit makes a listing fail, which must be meant.
+fn buffer(pass: &Pass, scenario: &Scenario) -> Check {
+    let bytes = pass.getdents_buffer_bytes.unwrap_or(scenario.listing.getdents_buffer_bytes);
+    let longest = scenario.directory.names.longest_bytes(scenario.directory.entries);
+    let needed = (RECORD_FRAME_BYTES + longest).next_multiple_of(8);
+    if pass.by == By::Getdents && bytes < needed && pass.fails != Some(Errno::Einval) {
+        let message = format!(
+            "a getdents buffer of {bytes} bytes is too small for names of {longest}, which need {needed}; make it larger, or say \
+             that the `list` must end with `fails = \"EINVAL\"`"
+        );
+        return complain("listing.getdents_buffer_bytes", message);
+    }
+    Ok(())
+}

@@ -31,7 +31,10 @@ pub fn make(scenario: &Scenario) -> Result<()> {
     if kind == FileSystem::Tmpfs {
         return Ok(());
     }
-    files::require_file_system(kind.name(), "it; a kernel of ours has ext4 with --config vm/file-systems.config")?;
+    files::require_file_system(
+        kind.name(),
+        "its option; kernels that dirleak builds get ext4 with --config vm/file-systems.config",
+    )?;
     let entries = scenario.directory.entries + scenario.directory.shape.directories();
     let image = File::options().read(true).write(true).create_new(true).open(IMAGE).machine(cannot)?;
     image.set_len(SMALLEST_BYTES + entries * BYTES_AN_ENTRY).machine(cannot)?;

@@ -15,7 +15,7 @@ use crate::probe::rest::Rest;
 use crate::probe::trace::{Extent, Tracing, Wanted};
 use crate::probe::traces::Site;
 use crate::probe::{kmemleak, slabinfo};
-use crate::scenario::Made;
+use crate::scenario::{Made, Pass, Step, Unit};
 use crate::workload::tree::Tree;
 use crate::workload::{populate, progress};
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// A getdents buffer that any name fits.
+const PLAIN_BUFFER_BYTES: usize = 280;
 
 /// What a mount that cannot be taken down cleanly holds on to.
 pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
@@ -194,7 +197,10 @@ impl Worker {
 
     /// A plain listing, so that the whole directory is in the client's cache.
     fn list_plainly(&mut self) -> Result<Worked> {
-        let unit = std::mem::take(&mut self.player.scenario.unit);
+        let buffer = self.player.scenario.listing.getdents_buffer_bytes.max(PLAIN_BUFFER_BYTES);
+        let plain = Pass { getdents_buffer_bytes: Some(buffer), ..Pass::default() };
+        let plain = Unit { steps: vec![Step::Touch, Step::List(plain)], ..Unit::default() };
+        let unit = std::mem::replace(&mut self.player.scenario.unit, plain);
         let mut worked = Worked::default();
         let mut rpcs = self.player.rpcs()?;
         let result = self.unit(&mut worked, &mut rpcs);

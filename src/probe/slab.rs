@@ -6,11 +6,12 @@
 
 use super::Sample;
 use crate::error::{Context, Error, Result};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where SLUB shows its caches.
 const SYSFS: &str = "/sys/kernel/slab";
@@ -25,9 +26,15 @@ pub struct Slabs {
 struct Cache {
     /// What it is counted under.
     name: String,
+    dir: PathBuf,
+    /// A cache can go and come again under its name, as those of knfsd do when it is restarted. `None` while it is gone.
+    files: RefCell<Option<Files>>,
+    layout: Layout,
+}
+
+struct Files {
     objects: File,
     shrink: File,
-    layout: Layout,
 }
 
 /// How large the objects of a cache are.
@@ -87,7 +94,8 @@ impl Slabs {
     pub fn shrink(&self) {
         for cache in &self.caches {
             // A cache that cannot shrink is counted as it is.
-            let _ = (&cache.shrink).write_all(b"1");
+            let shrunk = cache.with_files(|files| (&files.shrink).write_all(b"1"));
+            drop(shrunk);
         }
     }
 
@@ -114,6 +122,43 @@ impl Slabs {
 impl Cache {
     fn open(dir: &Path) -> Result<Self> {
         let name = counted_as(&dir.file_name().unwrap_or_default().to_string_lossy());
+        let bytes = |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.trim().parse().ok());
+        let layout =
+            Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
+        let files = RefCell::new(Some(Files::open(dir)?));
+        Ok(Self { name, dir: dir.to_owned(), files, layout })
+    }
+
+    /// Objects in use; none if the cache is gone.
+    fn count(&self) -> Result<i64> {
+        let mut text = [0; 128];
+        let length = self
+            .with_files(|files| files.objects.read_at(&mut text, 0))
+            .machine(|| format!("cannot read objects of {}", self.name))?;
+        match length {
+            None => Ok(0),
+            Some(length) => parse_objects(&text[..length])
+                .ok_or_else(|| Error::machine(format!("cannot understand objects of {}", self.name))),
+        }
+    }
+
+    /// Does something to the cache's files, to those of its successor if it has gone, or to none if there is none.
+    fn with_files<T>(&self, mut work: impl FnMut(&Files) -> std::io::Result<T>) -> std::io::Result<Option<T>> {
+        let mut files = self.files.borrow_mut();
+        if let Some(open) = files.as_ref() {
+            match work(open) {
+                // What sysfs says of a file whose object is gone.
+                Err(e) if e.raw_os_error() == Some(libc::ENODEV) => {}
+                result => return result.map(Some),
+            }
+        }
+        *files = if self.dir.is_dir() { Some(Files::open(&self.dir).map_err(std::io::Error::other)?) } else { None };
+        files.as_ref().map(work).transpose()
+    }
+}
+
+impl Files {
+    fn open(dir: &Path) -> Result<Self> {
         let open =
             |file: &str, write: bool| {
                 let path = dir.join(file);
@@ -121,17 +166,7 @@ impl Cache {
                     Error::kernel(format!("cannot open {}: {e}; is CONFIG_SLUB_DEBUG set?", path.display()))
                 })
             };
-        let bytes = |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.trim().parse().ok());
-        let layout =
-            Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
-        Ok(Self { objects: open("objects", false)?, shrink: open("shrink", true)?, layout, name })
-    }
-
-    fn count(&self) -> Result<i64> {
-        let mut text = [0; 128];
-        let length = self.objects.read_at(&mut text, 0).machine(|| format!("cannot read objects of {}", self.name))?;
-        parse_objects(&text[..length])
-            .ok_or_else(|| Error::machine(format!("cannot understand objects of {}", self.name)))
+        Ok(Self { objects: open("objects", false)?, shrink: open("shrink", true)? })
     }
 }
 
@@ -183,6 +218,22 @@ mod tests {
         assert_eq!(slabs.read().unwrap().objects, expected);
         assert_eq!(slabs.layouts()["kmalloc-32"], Layout { object_bytes: 32, slot_bytes: 64 });
         assert_eq!(counted_as("kmalloc-rnd-like-mine"), "kmalloc-rnd-like-mine");
+    }
+
+    #[test]
+    fn a_cache_that_goes_has_no_objects_until_it_is_there_again() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("nfsd_file");
+        cache(root.path(), "nfsd_file", 3);
+        let slabs = Slabs::open_at(root.path()).unwrap();
+        let count = || slabs.caches[0].count().unwrap();
+        assert_eq!(count(), 3);
+        fs::remove_dir_all(&dir).unwrap();
+        // The file of a plain directory can still be read; that of sysfs cannot.
+        *slabs.caches[0].files.borrow_mut() = None;
+        assert_eq!(count(), 0);
+        cache(root.path(), "nfsd_file", 5);
+        assert_eq!(count(), 5);
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub struct Pass {
     /// Through which mount it is read, counted from 1.
     #[schemars(range(min = 1, max = 8))]
     pub mount: u32,
-    /// Whether names may be missing, because the server lies about the end of the directory.
-    pub incomplete: bool,
+    /// Whether the server lies, so that it does not matter what the pass shows and how it ends.
+    pub lied_to: bool,
     /// The error with which it must end.
     pub fails: Option<Errno>,
 }
@@ -67,7 +67,7 @@ impl Default for Pass {
             killed: false,
             of: Which::All,
             mount: 1,
-            incomplete: false,
+            lied_to: false,
             fails: None,
         }
     }

@@ -2,8 +2,20 @@
 
 use crate::scenario::{Alphabet, Names};
 
-/// Bytes a name is made of; none of them needs quoting in a shell.
-const ALPHABET: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+/// Digits that numbers are written with; none of them needs quoting in a shell.
+const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+/// The value of each byte that is a digit; of others, 255.
+static VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+}
 
 /// Gives names by number, and numbers by name.
 #[derive(Clone, Debug)]
@@ -22,22 +34,6 @@ enum Form {
     Pattern(Vec<Box<[u8]>>),
 }
 
-/// All bytes that a name can have.
-static BYTES: [u8; 254] = bytes();
-
-const fn bytes() -> [u8; 254] {
-    let mut all = [0; 254];
-    let (mut place, mut byte) = (0, 1u8);
-    while place < all.len() {
-        if byte != b'/' {
-            all[place] = byte;
-            place += 1;
-        }
-        byte = byte.wrapping_add(1);
-    }
-    all
-}
-
 /// Digits in base 62 that tell `count` names apart.
 pub fn digits_needed(count: u64) -> usize {
     let mut digits = 1;
@@ -49,22 +45,47 @@ pub fn digits_needed(count: u64) -> usize {
     digits
 }
 
+/// SplitMix64's odd numbers: how far its state goes on, and what it is multiplied by.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+const FACTOR: u64 = 0xbf58_476d_1ce4_e5b9;
+
 /// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that scatters neighbouring numbers.
 pub fn scatter(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = x.wrapping_add(STEP);
+    x = (x ^ (x >> 30)).wrapping_mul(FACTOR);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
 
+/// A byte in each of eight.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// 1 in each byte of `bytes` that is at least `least`; all are below 128.
+fn at_least(bytes: u64, least: u8) -> u64 {
+    ((bytes + each(128 - least)) >> 7) & each(1)
+}
+
+/// 1 in each byte that is 0.
+fn zero(bytes: u64) -> u64 {
+    // The highest bit of a byte's sum is set if one of the lower bits is.
+    (!(((bytes & each(127)) + each(127)) | bytes) >> 7) & each(1)
+}
+
 impl Alphabet {
-    /// The byte that some random bits stand for. Each branch divides by a constant, which the compiler turns into a
-    /// multiplication.
-    fn byte(self, bits: u64) -> u8 {
-        match self {
-            Self::Ascii => ALPHABET[bits as usize % ALPHABET.len()],
-            Self::Bytes => BYTES[bits as usize % BYTES.len()],
-        }
+    /// Eight bytes of a name, made of eight random ones all at once: a check does this for every name that it meets.
+    fn bytes(self, random: u64) -> [u8; 8] {
+        let bytes = match self {
+            // 0 to 31 become a to z and 0 to 5.
+            Self::Ascii => {
+                let low = random & each(31);
+                low + each(b'a') - at_least(low, 26) * u64::from(b'a' + 26 - b'0')
+            }
+            // NUL and `/` become the bytes behind them.
+            Self::Bytes => random + zero(random) + zero(random ^ each(b'/')),
+        };
+        bytes.to_le_bytes()
     }
 }
 
@@ -77,7 +98,7 @@ impl NameMaker {
             }
             Names::Random { lengths, alphabet } => Form::Random { lengths: lengths.all(), alphabet: *alphabet },
         };
-        Self { form, seed, digits: digits_needed(count) }
+        Self { form, seed: scatter(seed), digits: digits_needed(count) }
     }
 
     /// The name of entry `number`, counted from 0, appended to `out`.
@@ -96,27 +117,29 @@ impl NameMaker {
 
     /// The number stands at the end, so that names are unique; what stands before it is random.
     fn write_random(&self, number: u64, lengths: &[usize], alphabet: Alphabet, out: &mut Vec<u8>) {
-        let (mut state, random) = self.draw(number, lengths);
-        for place in 0..random {
-            if place % 8 == 0 {
-                state = scatter(state);
-            }
-            out.push(alphabet.byte(state >> (place % 8 * 8)));
-        }
+        let (length, random) = self.draw(number, lengths);
+        let begin = out.len();
+        random.take(length.div_ceil(8)).for_each(|word| out.extend_from_slice(&alphabet.bytes(word)));
+        out.truncate(begin + length);
         let mut rest = number;
-        let start = out.len();
+        let begin = out.len();
         for _ in 0..self.digits {
-            out.push(ALPHABET[(rest % 62) as usize]);
+            out.push(DIGITS[(rest % 62) as usize]);
             rest /= 62;
         }
-        out[start..].reverse();
+        out[begin..].reverse();
     }
 
-    /// What the random bytes of a name come of, and how many there are.
-    fn draw(&self, number: u64, lengths: &[usize]) -> (u64, usize) {
-        let state = scatter(self.seed ^ scatter(number));
-        let length = lengths[(state % lengths.len() as u64) as usize];
-        (state, length.saturating_sub(self.digits))
+    /// How many random bytes a name has, and what they are made of.
+    fn draw(&self, number: u64, lengths: &[usize]) -> (usize, impl Iterator<Item = u64>) {
+        let state = scatter(self.seed.wrapping_add(number.wrapping_mul(STEP)));
+        // The upper half of a product with a random number is below the other factor.
+        let length = lengths[((u128::from(state) * lengths.len() as u128) >> 64) as usize];
+        let word = move |place: u64| {
+            let mixed = state.wrapping_add(place.wrapping_mul(STEP)).wrapping_mul(FACTOR);
+            mixed ^ (mixed >> 32)
+        };
+        (length.saturating_sub(self.digits), (0..).map(word))
     }
 
     /// The name of entry `number`, counted from 0.
@@ -132,43 +155,56 @@ impl NameMaker {
             Form::Pattern(pieces) => number_in_pattern(pieces, name),
             Form::Random { lengths, alphabet } => {
                 let (random, digits) = name.split_at_checked(name.len().checked_sub(self.digits)?)?;
-                let number = digits.iter().try_fold(0_u64, |n, d| n.checked_mul(62)?.checked_add(digit(*d)?))?;
-                let (mut state, length) = self.draw(number, lengths);
-                let same = random.len() == length
-                    && random.chunks(8).all(|bytes| {
-                        state = scatter(state);
-                        bytes.iter().zip(0..).all(|(byte, place)| alphabet.byte(state >> (place * 8)) == *byte)
-                    });
+                let number = digits.iter().try_fold(0_u64, |number, digit| {
+                    let value = VALUES[usize::from(*digit)];
+                    if value == 255 { None } else { number.checked_mul(62)?.checked_add(u64::from(value)) }
+                })?;
+                let (length, words) = self.draw(number, lengths);
+                let mut expected = words.map(|word| alphabet.bytes(word));
+                let (whole, rest) = random.as_chunks::<8>();
+                if random.len() != length {
+                    return None;
+                }
+                // No branch for each word: nearly every name is right.
+                let word = u64::from_le_bytes;
+                let difference =
+                    whole.iter().zip(&mut expected).fold(0, |d, (one, other)| d | (word(*one) ^ word(other)));
+                let same = difference == 0 && expected.next().is_some_and(|other| equal(rest, &other[..rest.len()]));
                 same.then_some(number)
             }
         }
     }
 }
 
-/// The value of a digit in base 62.
-fn digit(byte: u8) -> Option<u64> {
-    let value = match byte {
-        b'0'..=b'9' => byte - b'0',
-        b'a'..=b'z' => byte - b'a' + 10,
-        b'A'..=b'Z' => byte - b'A' + 36,
-        _ => return None,
-    };
-    Some(u64::from(value))
+/// Whether both are the same. They are so short that a call of memcmp takes longer.
+fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a == b)
+}
+
+/// What stands behind a beginning.
+fn behind<'a>(bytes: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
+    let (same, rest) = bytes.split_at_checked(begin.len())?;
+    equal(same, begin).then_some(rest)
 }
 
 /// The length of the name tells how many digits the number has, even where digits stand beside it.
 fn number_in_pattern(pieces: &[Box<[u8]>], name: &[u8]) -> Option<u64> {
+    let (first, others) = pieces.split_first()?;
     let fixed = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-    let digits = name.len().checked_sub(fixed)? / (pieces.len() - 1).max(1);
-    let first = pieces[0].len();
-    let shown = name.get(first..first + digits)?;
-    let number = std::str::from_utf8(shown).ok()?.parse::<u64>().ok()?.checked_sub(1)?;
-    let mut rest = name.strip_prefix(&*pieces[0])?;
-    for piece in &pieces[1..] {
-        rest = rest.strip_prefix(shown)?.strip_prefix(&**piece)?;
+    let mut digits = name.len().checked_sub(fixed)?;
+    if others.len() > 1 {
+        digits /= others.len();
     }
-    // What parses may be written in another way: "+1", "01".
-    (rest.is_empty() && matches!(shown[0], b'1'..=b'9')).then_some(number)
+    let (begin, rest) = name.split_at_checked(first.len())?;
+    let shown = rest.get(..digits)?;
+    let number = shown.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { number.checked_mul(10)?.checked_add(u64::from(digit)) }
+    })?;
+    let rest = others.iter().try_fold(rest, |rest, piece| behind(behind(rest, shown)?, piece))?;
+    // A number is not written with a zero in front.
+    let same = equal(begin, first) && rest.is_empty() && *shown.first()? != b'0';
+    if same { number.checked_sub(1) } else { None }
 }
 
 #[cfg(test)]

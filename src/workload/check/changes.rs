@@ -72,9 +72,9 @@ impl Changes {
         Some((number, self.others[number]))
     }
 
-    /// Such names of a directory that must be shown, with their numbers.
-    pub(super) fn required(&self, node: usize) -> impl Iterator<Item = (&[u8], usize)> {
+    /// All such names of a directory, with their numbers.
+    pub(super) fn others(&self, node: usize) -> impl Iterator<Item = (&[u8], usize, Other)> {
         let names = self.names.get(&node).into_iter().flatten();
-        names.filter(|(_, n)| self.others[**n].presence == Presence::Always).map(|(name, n)| (&**name, *n))
+        names.map(|(name, number)| (&**name, *number, self.others[*number]))
     }
 }

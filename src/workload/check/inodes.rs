@@ -88,7 +88,7 @@ impl Visitor for Collected<'_> {
     }
 
     fn entry(&mut self, record: &Record) -> Option<Dir> {
-        let name = record.name.to_bytes();
+        let name = record.name;
         if matches!(name, b"." | b"..") {
             return None;
         }

@@ -5,6 +5,7 @@
 
 mod bits;
 mod changes;
+mod end;
 mod inodes;
 mod walk;
 mod wrong;
@@ -42,6 +43,7 @@ pub struct Check {
     shown: u64,
     seen: Seen,
     last: Last,
+    last_other: Vec<u8>,
     wrong: Option<String>,
 }
 
@@ -54,12 +56,24 @@ pub struct Seen {
 }
 
 /// The entry that was shown last.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 enum Last {
     Nothing,
     /// One of the formula, by its place.
     Place(u64),
-    Name(Box<[u8]>),
+    /// Another, by its name, which is kept.
+    Other,
+}
+
+/// What every directory may show besides its entries.
+const DOTS: [&[u8]; 2] = [b".", b".."];
+
+impl Seen {
+    fn join(&mut self, other: &Self) {
+        self.entries.join(&other.entries);
+        self.others.join(&other.others);
+        self.dots.join(&other.dots);
+    }
 }
 
 impl Check {
@@ -75,6 +89,7 @@ impl Check {
             shown: 0,
             seen: Seen::default(),
             last: Last::Nothing,
+            last_other: Vec::new(),
             wrong: None,
         }
     }
@@ -125,7 +140,7 @@ impl Check {
     /// there throughout and is as expected.
     pub fn see(&mut self, record: &Record) -> Option<Dir> {
         self.shown += 1;
-        let name = record.name.to_bytes();
+        let name = record.name;
         let found = self.node().and_then(|node| Some((node, self.tree.find(node, name)?)));
         let Some((node, (place, kind))) = found else {
             self.see_other(record);
@@ -134,96 +149,48 @@ impl Check {
         let again = self.seen.entries.set(place);
         let number = self.tree.number(node, place);
         let inode = self.inodes.of(if let Kind::HardLink(first) = kind { first } else { number });
+        let as_expected = wrong::same_type(record.d_type, kind) && inode.is_none_or(|inode| inode == record.inode);
         // Nearly every entry is right at this first look.
-        let plain = !again && wrong::same_type(record.d_type, kind) && inode.is_none_or(|inode| inode == record.inode);
-        let dir = Tree::dir(node, place, kind);
-        if !plain || self.changes.of_entries() || record.stat.is_some() {
-            let said = self.changes.of(number);
-            let expected = Other {
-                presence: said.unwrap_or(Presence::Always),
-                kind,
-                inode: if said.is_some() { None } else { inode },
-            };
-            let right = self.compare(record, expected, again);
-            self.last = Last::Place(place);
-            return dir.filter(|_| right && expected.presence == Presence::Always);
-        }
+        let plain = as_expected && !again && record.stat.is_none() && !self.changes.of_entries();
+        let there = plain || self.look_again(record, kind, number, inode, again);
         self.last = Last::Place(place);
-        dir
+        if there { Tree::dir(node, place, kind) } else { None }
+    }
+
+    /// A closer look at an entry; `true` if it is right and there throughout.
+    #[cold]
+    fn look_again(&mut self, record: &Record, kind: Kind, number: u64, inode: Option<u64>, again: bool) -> bool {
+        let said = self.changes.of(number);
+        let presence = said.unwrap_or(Presence::Always);
+        let inode = if said.is_some() { None } else { inode };
+        self.compare(record, Other { presence, kind, inode }, again) && presence == Presence::Always
     }
 
     /// An entry that the formula does not know.
+    #[cold]
     fn see_other(&mut self, record: &Record) {
-        let name = record.name.to_bytes();
+        let name = record.name;
         if let Some((number, other)) = self.node().and_then(|node| self.changes.find(node, name)) {
             let again = self.seen.others.set(number as u64);
             self.compare(record, other, again);
-        } else if let Some(dot) = [&b"."[..], b".."].iter().position(|dots| *dots == name) {
+        } else if let Some(dot) = DOTS.iter().position(|dots| *dots == name) {
             if self.seen.dots.set(dot as u64) {
                 self.complain(name, " a second time");
             }
         } else {
             self.complain(name, ", which was never made");
         }
-        self.last = Last::Name(name.into());
+        self.last = Last::Other;
+        name.clone_into(&mut self.last_other);
     }
 
     /// Compares an entry with what is expected of it; `true` if it is right.
     fn compare(&mut self, record: &Record, expected: Other, again: bool) -> bool {
         let difference = wrong::difference(record, expected, again);
         if let Some(what) = &difference {
-            self.complain(record.name.to_bytes(), what);
+            self.complain(record.name, what);
         }
         difference.is_none()
-    }
-
-    /// Keeps what was wrong first.
-    fn complain(&mut self, name: &[u8], what: &str) {
-        if self.wrong.is_none() {
-            let (listing, name, shown) = (self.label(), name.escape_ascii(), self.shown);
-            let after = self.last_name().map_or("the first one".into(), |last| format!("after \"{last}\""));
-            self.wrong = Some(format!("{listing} showed \"{name}\"{what} (entry {shown}, {after})"));
-        }
-    }
-
-    /// Takes the listing of another reader in who read the same open file: together they showed each name once.
-    pub fn join(&mut self, other: &Self) {
-        let again = |place: &u64| self.node().is_some_and(|node| self.presence(node, *place) != Presence::AnyTimes);
-        let both = self.seen.entries.common(&other.seen.entries).find(again);
-        if let (None, Some(node), Some(place)) = (&self.wrong, self.node(), both) {
-            let mut name = Vec::new();
-            self.tree.entry(node, place, &mut name);
-            let (one, another) = (self.label(), other.label());
-            self.wrong = Some(format!("{one} showed \"{}\", and so did {another}", name.escape_ascii()));
-        }
-        self.wrong = self.wrong.take().or_else(|| other.wrong.clone());
-        self.shown += other.shown;
-        self.seen.entries.join(&other.seen.entries);
-        self.seen.others.join(&other.seen.others);
-    }
-
-    /// What was wrong with a listing that went to the end, in one sentence: the first thing that was, or a name that is missing.
-    pub fn end(&self) -> Result<(), String> {
-        self.end_early()?;
-        let Some(node) = self.node() else { return Ok(()) };
-        let entry_name = |place| {
-            let mut name = Vec::new();
-            self.tree.entry(node, place, &mut name);
-            name
-        };
-        let entries = self.seen.entries.unset().filter(|place| self.presence(node, *place) == Presence::Always);
-        let others = self.changes.required(node).filter(|(_, number)| !self.seen.others.get(*number as u64));
-        let mut missing = entries.map(entry_name).chain(others.map(|(name, _)| name.to_vec()));
-        let Some(first) = missing.next() else { return Ok(()) };
-        let (listing, first, more, shown) = (self.label(), first.escape_ascii(), missing.count(), self.shown);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let last = self.last_name().map_or(String::new(), |last| format!(", the last one \"{last}\""));
-        Err(format!("{listing} ended without \"{first}\"{more}: it showed {shown} entries{last}"))
-    }
-
-    /// What was wrong with as much of the listing as was made.
-    pub fn end_early(&self) -> Result<(), String> {
-        self.wrong.clone().map_or(Ok(()), Err)
     }
 
     fn presence(&self, node: usize, place: u64) -> Presence {
@@ -236,23 +203,5 @@ impl Check {
             Dir::Node(node) => Some(node),
             Dir::Empty { .. } => None,
         }
-    }
-
-    /// Which listing it is: "listing 3 of \"a/b\" by thread 2".
-    fn label(&self) -> String {
-        let path = self.tree.path_of(self.dir);
-        let of = if path.is_empty() { String::new() } else { format!(" of \"{}\"", path.escape_ascii()) };
-        let by = self.reader.as_ref().map_or(String::new(), |reader| format!(" by {reader}"));
-        format!("listing {}{of}{by}", self.listing)
-    }
-
-    fn last_name(&self) -> Option<String> {
-        let mut name = Vec::new();
-        match &self.last {
-            Last::Nothing => return None,
-            Last::Place(place) => _ = self.tree.entry(self.node()?, *place, &mut name),
-            Last::Name(last) => name.extend_from_slice(last),
-        }
-        Some(name.escape_ascii().to_string())
     }
 }

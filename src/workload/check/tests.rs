@@ -4,7 +4,6 @@ use super::*;
 use crate::scenario::{Directory, Kinds, Names, Shape};
 use crate::workload::listing::Attributes;
 use nix::errno::Errno;
-use std::ffi::CString;
 
 fn tree(directory: Directory) -> Arc<Tree> {
     Arc::new(Tree::new(&directory, 3))
@@ -24,8 +23,7 @@ fn inode(name: &str) -> u64 {
 }
 
 fn show(check: &mut Check, name: &str, inode: u64, d_type: u8, stat: Option<Result<Attributes, Errno>>) {
-    let name = CString::new(name).unwrap();
-    check.see(&Record { name: &name, inode, cookie: 0, d_type, stat });
+    check.see(&Record { name: name.as_bytes(), inode, cookie: 0, d_type, stat });
 }
 
 fn see(check: &mut Check, names: &[&str]) {
@@ -134,7 +132,11 @@ fn readers_of_one_open_file_see_each_name_once_together() {
         together(&["f1", "f3"], &["f2", "f3"]).unwrap_err(),
         "listing 1 by thread 1 showed \"f3\", and so did listing 1 by thread 2"
     );
-    assert!(together(&["f1"], &["f2"]).unwrap_err().contains("ended without \"f3\""));
+    assert_eq!(
+        together(&["f1"], &["f2"]).unwrap_err(),
+        "listing 1 by thread 1 and thread 2 ended without \"f3\": it showed 2 entries, the last one \"f1\""
+    );
+    assert!(together(&[".", "f1"], &[".", "f2", "f3"]).unwrap_err().contains("showed \".\", and so did"));
     assert!(together(&["f1"], &["f2", "x"]).unwrap_err().contains("by thread 2 showed \"x\""));
 }
 
@@ -184,8 +186,7 @@ fn each_directory_has_its_own_names() {
     let directory = Directory { shape, kinds, ..Directory::flat(2, Names::pattern("d{n}")) };
     let mut check = Check::new(tree(directory), Arc::new(Inodes::Unknown));
     let show_dir = |check: &mut Check, name: &str| {
-        let name = CString::new(name).unwrap();
-        check.see(&Record { name: &name, inode: 1, cookie: 0, d_type: libc::DT_DIR, stat: None })
+        check.see(&Record { name: name.as_bytes(), inode: 1, cookie: 0, d_type: libc::DT_DIR, stat: None })
     };
     check.begin(Dir::Node(0));
     assert_eq!(["d3", "d4"].map(|name| show_dir(&mut check, name)), [1, 2].map(|node| Some(Dir::Node(node))));

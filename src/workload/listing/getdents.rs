@@ -2,7 +2,6 @@
 
 use super::Record;
 use nix::errno::Errno;
-use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Offset of the name in `struct linux_dirent64` (getdents(2)): d_ino 8, d_off 8, d_reclen 2, d_type 1.
@@ -12,6 +11,7 @@ const NAME_OFFSET: usize = 19;
 pub struct Buffer {
     words: Vec<u64>,
     bytes: usize,
+    filled: usize,
 }
 
 impl Buffer {
@@ -19,17 +19,24 @@ impl Buffer {
     /// 24, one of 255 bytes 280.
     pub fn new(bytes: usize) -> Self {
         // Records are aligned to 8 bytes, so the buffer is too.
-        Self { words: vec![0; bytes.div_ceil(8)], bytes }
+        Self { words: vec![0; bytes.div_ceil(8)], bytes, filled: 0 }
     }
 
     /// One call of getdents64; no bytes at the end of the directory.
     pub fn fill(&mut self, fd: BorrowedFd) -> Result<&[u8], Errno> {
+        self.filled = 0;
         // SAFETY: the buffer is as large as said, and only the bytes that the kernel wrote are looked at.
         let filled =
             unsafe { libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), self.words.as_mut_ptr(), self.bytes) };
-        let filled = Errno::result(filled)? as usize;
-        // SAFETY: u64 has no invalid bytes and `filled` is at most `self.bytes`.
-        Ok(unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), filled) })
+        self.filled = Errno::result(filled)? as usize;
+        Ok(self.last(self.filled))
+    }
+
+    /// The last `bytes` bytes of what the last call brought.
+    pub(super) fn last(&self, bytes: usize) -> &[u8] {
+        // SAFETY: u64 has no invalid bytes, and the kernel filled so many of them.
+        let filled = unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>(), self.filled) };
+        filled.split_at_checked(self.filled.saturating_sub(bytes)).map_or(filled, |(_, last)| last)
     }
 }
 
@@ -40,22 +47,36 @@ pub struct Records<'a>(pub &'a [u8]);
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Record<'a>> {
         let bytes = self.0;
         if bytes.len() <= NAME_OFFSET {
             return None;
         }
-        let word = |at: usize| bytes[at..at + 8].try_into().expect("eight bytes");
         let length = usize::from(u16::from_ne_bytes([bytes[16], bytes[17]]));
         let (record, rest) = bytes.split_at_checked(length)?;
         self.0 = rest;
-        let name = CStr::from_bytes_until_nul(record.get(NAME_OFFSET..)?).ok()?;
+        let word = |at: usize| record.get(at..at + 8)?.try_into().ok();
+        let end = length.checked_sub(8)?;
+        let name = record.get(NAME_OFFSET..end + first_nul(u64::from_le_bytes(word(end)?), end)?)?;
         Some(Record {
             name,
-            inode: u64::from_ne_bytes(word(0)),
-            cookie: i64::from_ne_bytes(word(8)),
+            inode: u64::from_ne_bytes(word(0)?),
+            cookie: i64::from_ne_bytes(word(8)?),
             d_type: bytes[18],
             stat: None,
         })
     }
+}
+
+/// Where in the last eight bytes of a record, which begin at `start`, the name ends. The record is as short as it can be, so
+/// the NUL is among them.
+#[inline]
+fn first_nul(last: u64, start: usize) -> Option<usize> {
+    // In the shortest record they hold other fields before the name.
+    let fields = NAME_OFFSET.saturating_sub(start) * 8;
+    let last = last | ((1 << fields) - 1);
+    // The lowest byte that is 0 has its highest bit set here; those above it may have, too.
+    let nuls = last.wrapping_sub(u64::from_ne_bytes([1; 8])) & !last & u64::from_ne_bytes([0x80; 8]);
+    (nuls != 0).then(|| nuls.trailing_zeros() as usize / 8)
 }

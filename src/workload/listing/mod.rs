@@ -16,7 +16,6 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use reading::Reading;
 use serde::{Deserialize, Serialize};
-use std::ffi::CStr;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -54,7 +53,8 @@ pub enum Stat {
 /// One entry, as a listing shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    pub name: &'a CStr,
+    /// Without a NUL.
+    pub name: &'a [u8],
     /// d_ino.
     pub inode: u64,
     /// d_off: where the next entry is found, as lseek takes it. Any 64 bits; their order means nothing.

@@ -37,7 +37,8 @@ where
 {
     let mut readers = each.iter().map(|_| Reader::start(program, dir, buffer_bytes)).collect::<OurResult<Vec<_>>>()?;
     let opened = readers.iter_mut().map(Reader::opened).collect::<OurResult<Vec<_>>>()?;
-    readers.iter_mut().try_for_each(Reader::begin)?;
+    let mut able = readers.iter_mut().zip(&opened).filter(|(_, opened)| opened.is_ok());
+    able.try_for_each(|(reader, _)| reader.begin())?;
     std::thread::scope(|scope| {
         let take = |((reader, opened), each): ((Reader, Result<(), Failed>), F)| {
             scope.spawn(move || match opened {

@@ -4,14 +4,16 @@ use super::getdents::{Buffer, Records};
 use super::stream::Stream;
 use super::{Attributes, Call, Counts, Failed, Record, Stat, Way, failed};
 use crate::workload::progress;
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
 use nix::unistd::{Whence, lseek};
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// readdir(3) calls that make a piece of progress.
 const ENTRIES_A_PIECE: u64 = 1000;
@@ -24,7 +26,12 @@ pub struct Reading<'b> {
 }
 
 enum Source<'b> {
-    Getdents { fd: OwnedFd, buffer: &'b mut Buffer },
+    Getdents {
+        fd: OwnedFd,
+        buffer: &'b mut Buffer,
+        /// Bytes at the end of the last reply whose records nobody has taken yet.
+        ahead: usize,
+    },
     Stream(Stream),
 }
 
@@ -33,8 +40,7 @@ enum Source<'b> {
 pub enum Stands {
     /// There may be more.
     Open,
-    /// Whoever took the records wants no more. Records of the same call that were not taken are lost to this reading: go on
-    /// by seeking to the last cookie.
+    /// Whoever took the records wants no more. What else the call brought comes with the next step.
     Stopped,
     /// The directory is at its end.
     AtEnd,
@@ -43,29 +49,33 @@ pub enum Stands {
 impl<'b> Reading<'b> {
     pub(super) fn new(fd: OwnedFd, way: Way, buffer: &'b mut Buffer) -> Result<Self, Failed> {
         let source = match way.call {
-            Call::Getdents { .. } => Source::Getdents { fd, buffer },
+            Call::Getdents { .. } => Source::Getdents { fd, buffer, ahead: 0 },
             Call::Readdir => Source::Stream(Stream::new(fd).map_err(failed("fdopendir"))?),
         };
         Ok(Self { source, stat: way.stat, counts: Counts::default() })
     }
 
-    /// One call of getdents64 or readdir(3); `each` gets its records and says whether to go on.
+    /// One call of getdents64 or readdir(3), or what was left of the last; `each` gets its records and says whether to go on.
     pub fn step(&mut self, mut each: impl FnMut(&Record) -> ControlFlow<()>) -> Result<Stands, Failed> {
         let Self { source, stat, counts } = self;
         let entries = counts.entries;
         let fail = |call| move |errno| Failed { call, errno, entries };
         match source {
-            Source::Getdents { fd, buffer } => {
-                let bytes = buffer.fill(fd.as_fd()).map_err(fail("getdents64"))?;
-                counts.getdents_calls += 1;
-                progress::made();
-                if bytes.is_empty() {
-                    return Ok(Stands::AtEnd);
+            Source::Getdents { fd, buffer, ahead } => {
+                if *ahead == 0 {
+                    *ahead = buffer.fill(fd.as_fd()).map_err(fail("getdents64"))?.len();
+                    counts.getdents_calls += 1;
+                    progress::made();
+                    if *ahead == 0 {
+                        return Ok(Stands::AtEnd);
+                    }
                 }
-                for mut record in Records(bytes) {
+                let mut records = Records(buffer.last(std::mem::take(ahead)));
+                while let Some(mut record) = records.next() {
                     counts.entries += 1;
                     record.stat = looked_at(fd.as_fd(), record.name, *stat);
                     if each(&record).is_break() {
+                        *ahead = records.0.len();
                         return Ok(Stands::Stopped);
                     }
                 }
@@ -115,9 +125,11 @@ impl<'b> Reading<'b> {
     pub fn seek(&mut self, cookie: i64) -> Result<(), Failed> {
         let entries = self.counts.entries;
         match &mut self.source {
-            Source::Getdents { fd, .. } => lseek(fd.as_fd(), cookie, Whence::SeekSet)
-                .map(|_| ())
-                .map_err(|errno| Failed { call: "lseek", errno, entries }),
+            Source::Getdents { fd, ahead, .. } => {
+                *ahead = 0;
+                let sought = lseek(fd.as_fd(), cookie, Whence::SeekSet);
+                sought.map(|_| ()).map_err(|errno| Failed { call: "lseek", errno, entries })
+            }
             Source::Stream(stream) => {
                 stream.seek(cookie);
                 Ok(())
@@ -151,14 +163,17 @@ impl AsFd for Reading<'_> {
     }
 }
 
-fn looked_at(fd: BorrowedFd, name: &CStr, stat: Stat) -> Option<Result<Attributes, Errno>> {
-    match stat {
-        Stat::Nothing => None,
+#[inline]
+fn looked_at(fd: BorrowedFd, name: &[u8], stat: Stat) -> Option<Result<Attributes, Errno>> {
+    let name = OsStr::from_bytes(name);
+    let found = match stat {
+        Stat::Nothing => return None,
         Stat::Fstatat => {
-            Some(fstatat(fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|found| attributes(found.st_ino, found.st_mode)))
+            fstatat(fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|found| attributes(found.st_ino, found.st_mode))
         }
-        Stat::StatxDontSync => Some(statx(fd, name)),
-    }
+        Stat::StatxDontSync => name.with_nix_path(|name| statx(fd, name)).and_then(|found| found),
+    };
+    Some(found)
 }
 
 /// DT_ constants are the type bits of a file's mode (IFTODT of dirent.h).

@@ -38,7 +38,7 @@ impl Stream {
         // ends in a NUL; no reference is made to the whole struct, whose name has room for more than was written.
         let record = unsafe {
             Record {
-                name: CStr::from_ptr((&raw const (*entry).d_name).cast()),
+                name: CStr::from_ptr((&raw const (*entry).d_name).cast()).to_bytes(),
                 inode: (&raw const (*entry).d_ino).read(),
                 cookie: (&raw const (*entry).d_off).read(),
                 d_type: (&raw const (*entry).d_type).read(),

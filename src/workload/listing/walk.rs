@@ -3,9 +3,10 @@
 use super::{Counts, DIRECTORY, Failed, Lister, Record, duplicate, failed};
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
-use std::ffi::CString;
+use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Who hears of everything that a walk meets.
@@ -23,7 +24,7 @@ pub trait Visitor {
 /// A directory that was read, and what is in it and still to be visited, the next one last.
 struct Level<D> {
     fd: OwnedFd,
-    ahead: Vec<(CString, D)>,
+    ahead: Vec<(Box<[u8]>, D)>,
 }
 
 /// Walks from `root`, which the visitor calls `dir`.
@@ -40,11 +41,8 @@ pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: 
             continue;
         };
         let entries = counts.entries;
-        let fd = openat(&level.fd, &*name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()).map_err(|errno| Failed {
-            call: "open",
-            errno,
-            entries,
-        })?;
+        let fd = openat(&level.fd, OsStr::from_bytes(&name), DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())
+            .map_err(|errno| Failed { call: "open", errno, entries })?;
         way_down.push(read(lister, fd, &dir, visitor, &mut counts)?);
     }
     Ok(counts)
@@ -65,7 +63,7 @@ fn read<V: Visitor>(
     visitor.enter(dir);
     reading
         .go_on(|record| {
-            ahead.extend(visitor.entry(record).map(|dir| (record.name.to_owned(), dir)));
+            ahead.extend(visitor.entry(record).map(|dir| (record.name.into(), dir)));
             ControlFlow::Continue(())
         })
         .map_err(behind)?;

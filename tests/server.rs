@@ -4,6 +4,8 @@
 mod changes;
 #[path = "server/client.rs"]
 mod client;
+#[path = "server/example.rs"]
+mod example;
 #[path = "server/faults.rs"]
 mod faults;
 #[path = "server/life.rs"]

@@ -1,9 +1,12 @@
 //! What is changed while it is listed is seen at once, and everything else stays as it was.
 
 use super::client::{Ask, Client};
-use super::{PLAIN, names, serve};
+use super::{PLAIN, PLUS, names, serve};
 use dirleak::scenario::{Directory, Kinds, Names, Shape};
+use dirleak::server::Export;
 use nfs3_types::nfs3::{ftype3, nfsstat3};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 #[test]
 fn a_file_that_is_made_is_listed_last_and_gone_when_it_is_removed() {
@@ -111,6 +114,103 @@ fn removing_a_file_makes_its_handle_stale_and_a_directory_less() {
         server.export().remove(0, &entry.name).unwrap();
         assert_eq!(client.getattr(entry.handle.as_ref().unwrap()).unwrap_err(), nfsstat3::NFS3ERR_STALE);
         assert_eq!(client.getattr(&root).unwrap().nlink, links - fewer);
+    }
+}
+
+/// Something that is done to the entry with this number among those that are there, or with this new name.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Create(u8),
+    Remove(usize),
+    Rename(usize, u8),
+    SetAside(usize),
+    Restore,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let change = prop_oneof![
+        (0..5u8).prop_map(Change::Create),
+        (0..9usize).prop_map(Change::Remove),
+        (0..9usize, 0..5u8).prop_map(|(entry, name)| Change::Rename(entry, name)),
+        (0..9usize).prop_map(Change::SetAside),
+        Just(Change::Restore),
+    ];
+    prop::collection::vec(change, 1..30)
+}
+
+/// A directory as plain as can be: names by cookie.
+struct Model {
+    entries: BTreeMap<u64, String>,
+    aside: Option<(u64, String)>,
+    next_cookie: u64,
+}
+
+impl Model {
+    fn is_free(&self, name: &str) -> bool {
+        self.entries.values().chain(self.aside.iter().map(|(_, name)| name)).all(|other| other != name)
+    }
+
+    /// Makes the change in both, and compares whether it could be made.
+    fn make(&mut self, change: Change, export: &Export) {
+        let pick =
+            |model: &Self, number| model.entries.iter().nth(number).map(|(cookie, name)| (*cookie, name.clone()));
+        match change {
+            Change::Create(name) => {
+                let name = format!("n{name}");
+                assert_eq!(export.create(0, name.as_bytes()).is_ok(), self.is_free(&name));
+                if self.is_free(&name) {
+                    self.entries.insert(self.next_cookie, name);
+                    self.next_cookie += 1;
+                }
+            }
+            Change::Remove(number) => {
+                let Some((cookie, name)) = pick(self, number) else { return };
+                export.remove(0, name.as_bytes()).unwrap();
+                self.entries.remove(&cookie);
+            }
+            Change::Rename(number, to) => {
+                let Some((cookie, from)) = pick(self, number) else { return };
+                let to = format!("n{to}");
+                assert_eq!(export.rename(0, from.as_bytes(), to.as_bytes()).is_ok(), self.is_free(&to));
+                if self.is_free(&to) {
+                    self.entries.insert(cookie, to);
+                }
+            }
+            Change::SetAside(number) => {
+                let Some((cookie, name)) = pick(self, number) else { return };
+                export.set_aside(0, cookie).unwrap();
+                self.entries.extend(self.aside.take());
+                self.entries.remove(&cookie);
+                self.aside = Some((cookie, name));
+            }
+            Change::Restore => {
+                export.restore().unwrap();
+                self.entries.extend(self.aside.take());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn any_changes_are_listed_as_they_were_made(changes in changes(), plus: bool, entries_a_reply in 1..20u32) {
+        let server = serve(&Directory::flat(6, Names::pattern("f{n}")));
+        let mut client = Client::connect(server.port());
+        let root = client.root();
+        let bytes = if plus { PLUS } else { PLAIN }.reply_bytes(entries_a_reply);
+        let entries = (1..7).map(|n| (n + 2, format!("f{n}"))).collect();
+        let mut model = Model { entries, aside: None, next_cookie: 9 };
+        for change in changes {
+            model.make(change, server.export());
+            let shown = client.entries(&root, plus, bytes).into_iter();
+            let shown: BTreeMap<_, _> = shown.map(|e| (e.cookie, String::from_utf8(e.name).unwrap())).collect();
+            prop_assert_eq!(&shown, &model.entries);
+            for name in model.entries.values() {
+                prop_assert!(client.lookup(&root, name.as_bytes()).is_ok());
+            }
+        }
     }
 }
 

@@ -347,7 +347,8 @@ fn a_half_open_connection_answers_nothing_and_others_do() {
     assert_eq!(fired(&server), [1]);
     drop(server);
     let mut all = Vec::new();
-    client.stream.read_to_end(&mut all).unwrap();
+    // The end of the stream, or its reset if a call was still unread.
+    let _ = client.stream.read_to_end(&mut all);
     assert!(all.is_empty(), "{} bytes came", all.len());
 }
 

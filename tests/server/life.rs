@@ -12,9 +12,19 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::mpsc;
 
+/// Ten files at a port that nobody else is given while the server is stopped, because free ports are higher.
+fn ten_at_a_low_port() -> Server {
+    let first = 10_000 + (std::process::id() % 10_000) as u16;
+    let serve = |port| {
+        let tree = Tree::new(&Directory::flat(10, Names::pattern("{n}")), 0);
+        Server::start_at(Export::new(tree, 0), SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).ok()
+    };
+    (first..32_000).find_map(serve).expect("one of so many ports is free")
+}
+
 #[test]
 fn a_server_that_starts_again_has_the_same_port_files_and_counts() {
-    let server = ten();
+    let server = ten_at_a_low_port();
     let port = server.port();
     let mut client = Client::connect(port);
     let root = client.root();
@@ -54,7 +64,7 @@ fn calls_are_counted_by_procedure() {
 
 #[test]
 fn a_port_that_is_taken_and_an_address_that_is_not_ours_are_told() {
-    let server = ten();
+    let server = ten_at_a_low_port();
     let at = |address: Ipv4Addr| {
         let tree = Tree::new(&Directory::flat(1, Names::pattern("{n}")), 0);
         Server::start_at(Export::new(tree, 0), SocketAddrV4::new(address, server.port())).map(|_| ())

@@ -2,7 +2,7 @@
 
 use super::export::Export;
 use super::fault::{Garbage, Moment, Nfs3Error, What};
-use super::files;
+use super::handle;
 use super::listing::{Mark, Twist};
 use super::procedure::Procedure;
 use super::procedures::{self, Answered};
@@ -130,7 +130,7 @@ fn body(procedure: Procedure, call: &Call, export: &Export, twist: Twist, reply:
 
 /// Gives what the call's handle stands for a newer change time.
 fn touch(call: &Call, export: &Export) {
-    if let Some(fileid) = Reader(call.arguments).opaque().and_then(files::fileid) {
+    if let Some(fileid) = Reader(call.arguments).opaque().and_then(handle::fileid) {
         export.files_mut().touch(fileid);
     }
 }

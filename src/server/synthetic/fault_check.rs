@@ -134,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_has_the_keys_and_no_others() {
+        let schema = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();
+        let mut keys: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["on", "times", "what", "when"]);
+        assert_eq!((&schema["required"], &schema["additionalProperties"]), (&["what"].into(), &false.into()));
+    }
+
+    #[test]
     fn what_is_no_fault_is_named() {
         for (text, expected) in [
             ("{ what = \"emty\" }", "unknown variant `emty`, expected one of `error`"),

@@ -1,10 +1,10 @@
 //! The files that are served: which file ids there are and what they stand for; the formula of a tree, and over it what was
 //! changed since.
 
+use super::handle::FSID;
 use super::overlay::Overlay;
 use crate::workload::tree::{Kind, Node, Tree};
-use nfs3_types::nfs3::{fattr3, ftype3, nfs_fh3, nfstime3, specdata3};
-use nfs3_types::xdr_codec::Opaque;
+use nfs3_types::nfs3::{fattr3, ftype3, nfstime3, specdata3};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
@@ -12,10 +12,6 @@ use std::sync::OnceLock;
 /// directories of the shape, and behind these the files that are made later.
 pub const ROOT: u64 = 1;
 const FIRST_ENTRY: u64 = ROOT + 1;
-/// The file system's id; any number will do, but it must stay the same.
-const FSID: u64 = 0x6469_726c_6561_6b00;
-/// A file handle: the file system's id and the file's.
-pub const HANDLE_BYTES: usize = 16;
 /// Where symbolic links lead: nowhere, because no name of an entry has a `/` in it.
 pub const SYMLINK_TARGET: &[u8] = b"no-such-directory/no-such-file";
 /// When nothing had changed yet, in seconds of Unix time.
@@ -251,20 +247,4 @@ impl Files {
             self.changes.remove(&fileid);
         }
     }
-}
-
-/// The bytes of a file handle.
-pub fn handle_bytes(fileid: u64) -> [u8; HANDLE_BYTES] {
-    (u128::from(FSID) << 64 | u128::from(fileid)).to_be_bytes()
-}
-
-/// The file handle of a file id.
-pub fn handle(fileid: u64) -> nfs_fh3 {
-    nfs_fh3 { data: Opaque::owned(handle_bytes(fileid).to_vec()) }
-}
-
-/// The file id in a handle of ours.
-pub fn fileid(handle: &[u8]) -> Option<u64> {
-    let both = u128::from_be_bytes(handle.try_into().ok()?);
-    ((both >> 64) as u64 == FSID).then_some(both as u64)
 }

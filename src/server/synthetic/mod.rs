@@ -9,6 +9,7 @@ mod export;
 mod fault;
 mod fault_check;
 mod files;
+mod handle;
 mod listing;
 mod mount;
 mod overlay;

@@ -1,9 +1,9 @@
 //! The procedures of the MOUNT program (RFC 1813, appendix I): one path, `/`, is exported to everybody.
 
-use super::files;
 use super::procedure::Procedure;
 use super::procedures::Answered;
 use super::xdr::{Reader, put};
+use super::{files, handle};
 use nfs3_types::mount::{dirpath, fhandle3, mountres3, mountres3_ok, mountstat3};
 use nfs3_types::rpc::{accept_stat_data, auth_flavor};
 use nfs3_types::xdr_codec::Opaque;
@@ -37,7 +37,7 @@ fn mnt(path: &[u8]) -> mountres3<'static> {
         return mountres3::Err(mountstat3::MNT3ERR_NOENT);
     }
     mountres3::Ok(mountres3_ok {
-        fhandle: fhandle3(files::handle(files::ROOT).data),
+        fhandle: fhandle3(handle::of(files::ROOT).data),
         auth_flavors: vec![auth_flavor::AUTH_UNIX as u32],
     })
 }

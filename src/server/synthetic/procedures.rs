@@ -2,7 +2,8 @@
 
 use super::export::Export;
 use super::fault::OldVerifiers;
-use super::files::{self, Files, Object, SYMLINK_TARGET};
+use super::files::{Files, Object, SYMLINK_TARGET};
+use super::handle;
 use super::listing::{self, LARGEST_REPLY_BYTES, Request, Shown, Twist};
 use super::procedure::Procedure;
 use super::xdr::{Reader, put};
@@ -56,7 +57,7 @@ pub fn nfs(procedure: Procedure, arguments: &[u8], export: &Export, twist: Twist
 
 /// The file of a handle.
 fn file(files: &Files, handle: &[u8]) -> Option<(u64, Object)> {
-    let fileid = files::fileid(handle)?;
+    let fileid = handle::fileid(handle)?;
     files.object(fileid).map(|object| (fileid, object))
 }
 
@@ -88,7 +89,7 @@ fn lookup(files: &Files, handle: &[u8], name: &[u8], reply: &mut Vec<u8>) {
     let dir_attributes = attributes(fileid, object);
     let result = match found(files, (fileid, object), name) {
         Ok((fileid, object)) => LOOKUP3res::Ok(LOOKUP3resok {
-            object: files::handle(fileid),
+            object: handle::of(fileid),
             obj_attributes: attributes(fileid, object),
             dir_attributes,
         }),
@@ -190,7 +191,7 @@ fn list(
     let result = if cookie > 0 && asked_with != verifier.now && verifier.old == OldVerifiers::Refuse {
         Err(nfsstat3::NFS3ERR_BAD_COOKIE)
     } else {
-        let request = Request { fileid: files::fileid(handle).unwrap_or_default(), cookie, room, plus };
+        let request = Request { fileid: handle::fileid(handle).unwrap_or_default(), cookie, room, plus };
         listing::write(&export.files(), verifier.now, &request, twist, reply)
     };
     Some(match result {

@@ -53,5 +53,5 @@ pub mod knfsd;
 mod synthetic;
 
 pub use synthetic::{
-    Export, Fault, Garbage, Moment, Nfs3Error, OldVerifiers, On, Procedure, Server, Tally, What, When,
+    Export, Fault, Garbage, Moment, Nfs3Error, OldVerifiers, On, Procedure, Server, Tally, What, When, fileid_of_entry,
 };

@@ -264,7 +264,7 @@ impl Visitor for Unchecked {
 
     fn entry(&mut self, record: &Record) -> Option<Dir> {
         let Dir::Node(node) = self.dir else { return None };
-        let (place, kind) = self.tree.find(node, record.name.to_bytes())?;
+        let (place, kind) = self.tree.find(node, record.name)?;
         Tree::dir(node, place, kind)
     }
 

@@ -209,3 +209,26 @@ impl Fate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_never_begin_with_something_that_can_be_decoded() {
+        let mut seen = std::collections::HashSet::new();
+        for seed in 0..1000 {
+            let mut body = vec![0; 30];
+            randomize(&mut body, seed);
+            assert_eq!(body[..4], [0; 4], "the status stays");
+            assert!(body[4] >= 0x80, "neither of the two values of \"follows\", and no length");
+            seen.insert(body);
+        }
+        assert_eq!(seen.len(), 1000);
+        for short in 0..=4 {
+            let mut body = vec![0; short];
+            randomize(&mut body, 1);
+            assert_eq!(body, vec![0; short]);
+        }
+    }
+}

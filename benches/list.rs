@@ -148,7 +148,7 @@ fn cost_of_checking(_: &mut Criterion) {
     let mixed = Kinds { files: 7, directories: 1, symlinks: 1, hard_links: 1 };
     for (what, names, kinds) in [
         ("names of 24 bytes", usual_names(), Kinds::default()),
-        ("names of 1 to 255 bytes", Names::random(5, 255), Kinds::default()),
+        ("names of 5 to 255 bytes", Names::random(5, 255), Kinds::default()),
         ("names of 255 bytes", Names::random(255, 255), Kinds::default()),
         ("names of a pattern", Names::pattern("{n}_0123456789abcdef"), Kinds::default()),
         ("all kinds, names of 24 bytes", usual_names(), mixed),

@@ -136,7 +136,6 @@ impl Check {
 
     /// The listing showed an entry. Given back is the directory that it is, if it is one that a walk can go into: one that is
     /// there throughout and is as expected.
-    #[inline]
     pub fn see(&mut self, record: &Record) -> Option<Dir> {
         self.shown += 1;
         let name = record.name;

@@ -47,6 +47,7 @@ pub struct Records<'a>(pub &'a [u8]);
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Record<'a>> {
         let bytes = self.0;
         if bytes.len() <= NAME_OFFSET {
@@ -70,6 +71,7 @@ impl<'a> Iterator for Records<'a> {
 
 /// Where in the last eight bytes of a record, which begin at `start`, the name ends. The record is as short as it can be, so
 /// the NUL is among them.
+#[inline]
 fn first_nul(last: u64, start: usize) -> Option<usize> {
     // In the shortest record they hold other fields before the name.
     let fields = NAME_OFFSET.saturating_sub(start) * 8;

@@ -163,6 +163,7 @@ impl AsFd for Reading<'_> {
     }
 }
 
+#[inline]
 fn looked_at(fd: BorrowedFd, name: &[u8], stat: Stat) -> Option<Result<Attributes, Errno>> {
     let name = OsStr::from_bytes(name);
     let found = match stat {

@@ -69,11 +69,15 @@ fn a_process_that_cannot_read_says_why() {
         (Path::new("/dirleak-no-such-dir"), 1024, "open", Errno::ENOENT),
         (dir.path(), 16, "getdents64", Errno::EINVAL),
     ] {
-        let listed = processes::list(Path::new(PROGRAM), path, bytes, each()).unwrap();
+        let listed = processes::Readers::new(Path::new(PROGRAM), bytes).list(path, each()).unwrap();
         assert_eq!(listed, vec![Err(Failed { call, errno, entries: 0 }); 2]);
     }
-    let missing = processes::list(Path::new("/dirleak-no-such-program"), dir.path(), 1024, each()).unwrap_err();
-    assert!(missing.to_string().starts_with("cannot start /dirleak-no-such-program as a reader of "), "{missing}");
+    let missing =
+        processes::Readers::new(Path::new("/dirleak-no-such-program"), 1024).list(dir.path(), each()).unwrap_err();
+    assert!(
+        missing.to_string().starts_with("cannot start /dirleak-no-such-program as a reader of directories"),
+        "{missing}"
+    );
 }
 
 #[test]

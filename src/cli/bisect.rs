@@ -1,6 +1,6 @@
 //! `dirleak bisect`: the commit that broke or mended something, found without a person.
 
-use super::measure::Measure;
+use super::measure::{Measure, Targets};
 use super::sources::Config;
 use crate::bisect::history::Terms;
 use crate::bisect::search::{Step, search};
@@ -62,7 +62,12 @@ pub struct Args {
 /// Searches, asks again, shows; 0 for an answer that was confirmed, 1 for one that was not, 125 for none.
 pub fn run(arguments: &Args) -> Result<Exit> {
     let scenario = arguments.scenario()?;
-    let target = arguments.measure.target()?;
+    if arguments.measure.trace.is_some() {
+        return Err(Error::usage(
+            "--trace goes with run and verify; bisect keeps verdicts and does not list again what it knows",
+        ));
+    }
+    let targets = arguments.measure.targets()?;
     let mail = arguments.mail.as_deref().map(Target::check).transpose()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
@@ -93,7 +98,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         Some(commit) => Some(confirm(&kernels, commit, ends[1])?),
         None => None,
     };
-    arguments.show(&found, confirmation.as_ref(), &kernels, progress.begin.elapsed(), target.as_ref(), mail.as_ref())
+    arguments.show(&found, confirmation.as_ref(), &kernels, progress.begin.elapsed(), &targets, mail.as_ref())
 }
 
 impl Args {
@@ -124,7 +129,7 @@ impl Args {
         confirmation: Option<&Confirmation>,
         kernels: &Kernels,
         took: Duration,
-        target: Option<&Target>,
+        targets: &Targets,
         mail_file: Option<&Target>,
     ) -> Result<Exit> {
         let message = match &found.commit {
@@ -153,9 +158,7 @@ impl Args {
             (None, _) => Exit::CannotJudge,
         };
         file.bisection = Some(record);
-        if let Some(target) = target {
-            target.write(&file)?;
-        }
+        targets.write(&file)?;
         match std::io::stdout().write_all(text.as_bytes()) {
             // Whoever reads may stop early.
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}

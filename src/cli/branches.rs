@@ -42,7 +42,7 @@ struct Work<'a> {
 /// Proves the fix branch by branch, shows a row for each, and gives 0 only if it is proven on all.
 pub fn run(arguments: &Args, tree: &str) -> Result<Exit> {
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
-    let target = arguments.measure.target()?;
+    let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
     let builder = Builder::new(tree, &arguments.config.options(), &cache)?;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Args, tree: &str) -> Result<Exit> {
         file.branches.push(record);
         file.results.extend(results);
     }
-    arguments.measure.show(&file, target.as_ref())?;
+    arguments.measure.show(&file, &targets)?;
     let all = |outcome| file.branches.iter().all(|branch| branch.proof.outcome == outcome);
     let any = |outcome| file.branches.iter().any(|branch| branch.proof.outcome == outcome);
     Ok(match () {

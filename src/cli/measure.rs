@@ -21,7 +21,10 @@ pub struct Measure {
     /// Write the result to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Seed of the names and of the order of the rounds.
+    /// Write the system calls of the workload to this file, a line each; the same seed gives the same lines.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Seed of the names, of what is drawn by lot, and of the order of the rounds.
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
     /// Take all scenarios of this set.
@@ -78,8 +81,9 @@ impl Measure {
     }
 
     /// Where the result is to be written, checked before anything is built or booted.
-    pub fn target(&self) -> Result<Option<Target>> {
-        self.json.as_deref().map(Target::check).transpose()
+    pub fn targets(&self) -> Result<Targets> {
+        let check = |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
+        Ok(Targets { json: check(&self.json)?, trace: check(&self.trace)? })
     }
 
     /// What a run is told.
@@ -93,6 +97,7 @@ impl Measure {
             stock: self.stock,
             track: self.track,
             every_counter: false,
+            trace: self.trace.is_some(),
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),
@@ -111,17 +116,35 @@ impl Measure {
         })
     }
 
-    /// Writes the file if one was asked for, and the text to standard output.
-    pub fn show(&self, file: &ResultFile, target: Option<&Target>) -> Result<()> {
-        if let Some(target) = target {
-            target.write(file)?;
-        }
+    /// Writes the files that were asked for, and the text to standard output.
+    pub fn show(&self, file: &ResultFile, targets: &Targets) -> Result<()> {
+        targets.write(file)?;
         let mut text = crate::report::text::of(file);
         if self.timings {
             text += &format!("\n{}", crate::report::text::timings(&file.results));
         }
         // Whoever reads may stop early.
         let _ = std::io::stdout().write_all(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// The files that a command writes.
+pub struct Targets {
+    json: Option<Target>,
+    trace: Option<Target>,
+}
+
+impl Targets {
+    /// Writes those that were asked for.
+    pub fn write(&self, file: &ResultFile) -> Result<()> {
+        if let Some(json) = &self.json {
+            json.write(file)?;
+        }
+        if let Some(trace) = &self.trace {
+            let of = |r: &RunRecord| format!("# {} on {}, seed {}\n{}", r.scenario, r.kernel.spec, r.seed, r.called);
+            trace.write_bytes(file.results.iter().map(of).collect::<String>().as_bytes())?;
+        }
         Ok(())
     }
 }

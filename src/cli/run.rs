@@ -33,7 +33,7 @@ pub struct Args {
 /// Runs, shows, and gives the status of the worst verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
-    let target = arguments.measure.target()?;
+    let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
     let options = Options { modules: arguments.modules.clone(), ..arguments.sources.options(false) };
@@ -41,7 +41,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let pairs: Vec<_> = scenarios.iter().map(|scenario| (scenario, &kernel)).collect();
     let mut file = ResultFile::new();
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
-    arguments.measure.show(&file, target.as_ref())?;
+    arguments.measure.show(&file, &targets)?;
     Ok(exit(&file.results))
 }
 

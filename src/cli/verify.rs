@@ -43,7 +43,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         return branches::run(arguments, tree);
     }
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["huge-flat", "quick"])?;
-    let target = arguments.measure.target()?;
+    let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
     let resolve = |spec: &str, modules: &Option<PathBuf>| {
@@ -58,7 +58,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let (outcome, reason) = judge(&file.results, arguments.measure.set.is_some());
     let (unpatched, patched) = (arguments.unpatched.clone(), arguments.patched.clone());
     file.proof = Some(Proof { outcome, reason, unpatched, patched });
-    arguments.measure.show(&file, target.as_ref())?;
+    arguments.measure.show(&file, &targets)?;
     Ok(match outcome {
         Outcome::Proven => Exit::Clean,
         Outcome::NotProven => Exit::Leak,

@@ -19,6 +19,7 @@ mod worker;
 use crate::bug;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::workload::trace;
 use link::Link;
 use nix::sys::reboot::{RebootMode, reboot};
 use protocol::{Answer, Order, Plan, Trouble};
@@ -63,6 +64,9 @@ fn serve(link: &mut Link) {
 fn obey(link: &mut Link) -> Result<()> {
     link.send(&Answer::Hello { release: files::release()? })?;
     let plan: Plan = files::read_plan()?;
+    if plan.trace {
+        trace::begin();
+    }
     let mut worker = Worker::set_up(&plan, link)?;
     link.send(&worker.ready())?;
     loop {
@@ -71,6 +75,10 @@ fn obey(link: &mut Link) -> Result<()> {
             return link.send(&Answer::Bye);
         }
         let answer = worker.obey(order, link)?;
+        let lines = trace::take();
+        if !lines.is_empty() {
+            link.send(&Answer::Called { lines })?;
+        }
         link.send(&answer)?;
     }
 }

@@ -18,6 +18,8 @@ pub struct Plan {
     pub scenario: Scenario,
     /// What the names are made from.
     pub seed: u64,
+    /// Whether to tell each call.
+    pub trace: bool,
     /// What to load, in this order.
     pub modules: Vec<ModuleFile>,
 }
@@ -79,6 +81,8 @@ pub enum Answer {
     Hello { release: String },
     /// Work goes on.
     Alive,
+    /// The calls that were made since this was said last, a line each.
+    Called { lines: String },
     /// A sign of life, with what is being done.
     Step { name: String, seconds: f64 },
     /// The stage is set.

@@ -80,7 +80,8 @@ impl Worker {
             served.prove_labels(tree.names())?;
             steps.done("labels")?;
         }
-        let player = Player::new(scenario, served, tree, local, inodes, plan.seed);
+        let mut player = Player::new(scenario, served, tree, local, inodes, plan.seed);
+        player.start_readers()?;
         Ok(Self { player, rest, workload, hold: None, tracing: None, before_mount, sites_before_mount })
     }
 
@@ -133,6 +134,8 @@ impl Worker {
                 Answer::Charged(charged.unwrap_or_default())
             }
             Order::TakeCgroupAway => {
+                // They would keep it from going.
+                self.player.end_readers();
                 self.workload.take().map_or(Ok(()), Workload::take_away)?;
                 Answer::Done
             }

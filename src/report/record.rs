@@ -148,6 +148,9 @@ pub struct RunRecord {
     /// The lines of the console that show a crash or a complaint of the kernel.
     #[serde(default)]
     pub console_lines: Vec<String>,
+    /// The calls that the workload made, a line each, if it was to tell. They have a file of their own.
+    #[serde(skip)]
+    pub called: String,
     /// Where the guest's console was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console_log: Option<String>,
@@ -185,6 +188,7 @@ impl RunRecord {
             bounds: None,
             timings: Vec::new(),
             console_lines: Vec::new(),
+            called: String::new(),
             console_log: None,
         }
     }

@@ -212,7 +212,9 @@ impl Course<'_> {
 
     pub(super) fn ask(&mut self, order: &Order) -> Step<Answer> {
         let task = self.task;
-        self.vm.ask(order, |step, _| task.note(step))
+        let answer = self.vm.ask(order, |step, _| task.note(step));
+        self.outcome.record.called += &self.vm.called();
+        answer
     }
 
     pub(super) fn done(&mut self, order: &Order) -> Step<()> {

@@ -48,6 +48,8 @@ pub struct Options {
     pub track: bool,
     /// Whether to go on until every counter is judged, though one is known to leak.
     pub every_counter: bool,
+    /// Whether each call of the workload is written down.
+    pub trace: bool,
     /// How long the guest may take.
     pub limits: Limits,
 }
@@ -63,6 +65,7 @@ impl Default for Options {
             stock: false,
             track: false,
             every_counter: false,
+            trace: false,
             limits: Limits::default(),
         }
     }

@@ -62,7 +62,7 @@ impl Stage {
         let scratch = Scratch::new(cache, ui)?;
         let mut archive = Archive::new();
         let modules = modules::add(kernel, scenario, &mut archive)?;
-        let plan = Plan { scenario: scenario.clone(), seed: options.seed, modules };
+        let plan = Plan { scenario: scenario.clone(), seed: options.seed, trace: options.trace, modules };
         archive.devices();
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);

@@ -83,6 +83,18 @@ const WORDS: [(&str, Step); 16] = [
 /// The steps that are a table of one key.
 const TABLES: [&str; 8] = ["list", "fail", "fault", "add-by", "rename-by", "remove-by", "restart-server", "cut-link"];
 
+impl Step {
+    /// The step as a scenario would have it, without what is so anyway.
+    pub fn words(&self) -> String {
+        let mut step = serde_json::to_value(self).unwrap_or_default();
+        let default = serde_json::to_value(Pass::default()).unwrap_or_default();
+        if let Some(pass) = step.get_mut("list").and_then(|pass| pass.as_object_mut()) {
+            pass.retain(|key, value| default.get(key) != Some(value));
+        }
+        step.to_string()
+    }
+}
+
 impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StepVisitor)

@@ -45,6 +45,8 @@ pub struct Vm {
     errors: PathBuf,
     deadline: Instant,
     silence: Duration,
+    /// The calls that the workload made, a line each, if it was to tell.
+    called: String,
 }
 
 /// How long a guest may take.
@@ -75,7 +77,16 @@ impl Vm {
         let stdout = qemu.inner().stdout.take().expect("stdout is piped");
         let console = Console::new(machine.console_log);
         let deadline = Instant::now() + limits.whole;
-        Ok(Self { qemu, orders, answers: lines_of(stdout), console, errors, deadline, silence: limits.silence })
+        Ok(Self {
+            qemu,
+            orders,
+            answers: lines_of(stdout),
+            console,
+            errors,
+            deadline,
+            silence: limits.silence,
+            called: String::new(),
+        })
     }
 
     /// Waits for the guest's next answer while it works.
@@ -90,6 +101,7 @@ impl Vm {
             match self.answers.recv_timeout(POLL) {
                 Ok(line) => match self.understand(&line)? {
                     Answer::Alive => end = Instant::now() + limit,
+                    Answer::Called { lines } => self.called += &lines,
                     answer => return Ok(answer),
                 },
                 Err(RecvTimeoutError::Timeout) => {}
@@ -141,6 +153,11 @@ impl Vm {
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// The calls that the workload has told, and forgets them.
+    pub fn called(&mut self) -> String {
+        std::mem::take(&mut self.called)
     }
 
     /// The guest's console.

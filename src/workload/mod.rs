@@ -5,4 +5,5 @@ pub mod listing;
 pub mod names;
 pub mod populate;
 pub mod progress;
+pub mod trace;
 pub mod tree;

@@ -67,7 +67,13 @@ impl<'a> Course<'a> {
             Manner::Processes(number) if dir == self.dir.path() => {
                 let Call::Getdents { buffer_bytes } = self.case.way.call else { return whole(&mut lister, dir, check) };
                 return together(&check, *number, OpenFiles::OneEach, |each| {
-                    processes::list(Path::new(PROGRAM), dir, buffer_bytes, each).unwrap()
+                    {
+                        let mut readers = processes::Readers::new(Path::new(PROGRAM), buffer_bytes);
+                        // Who has read once reads again; who is stopped is replaced.
+                        let stopped: Vec<_> = (0..2).map(|_| |_: &Record| ControlFlow::Break(())).collect();
+                        readers.list(dir, stopped).unwrap();
+                        readers.list(dir, each).unwrap()
+                    }
                 });
             }
             Manner::Whole | Manner::Processes(_) | Manner::Walk => return whole(&mut lister, dir, check),

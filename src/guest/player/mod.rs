@@ -10,8 +10,10 @@ use crate::error::{Context, Error, Result};
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
+use crate::workload::listing::processes::Readers;
 use crate::workload::listing::{Counts, Failed, Lister, Way};
 use crate::workload::names::scatter;
+use crate::workload::trace;
 use crate::workload::tree::{Dir, Kind, Tree};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,15 @@ pub enum Where {
     Nfs,
     /// In the local directory of control rounds.
     Local,
+}
+
+impl Where {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nfs => "nfs:",
+            Self::Local => "local:",
+        }
+    }
 }
 
 /// What one unit did.
@@ -60,6 +71,8 @@ pub struct Player {
     check: Check,
     /// One for each way of reading that the scenario has.
     listers: Vec<(Way, Lister)>,
+    /// Processes that read, by the size of their buffers.
+    readers: Vec<(usize, Readers)>,
     /// What the last pass over the NFS mount had seen in the middle.
     half: Seen,
     /// The cookie in the middle of the NFS directory and of the local one, as the last pass saw them.
@@ -87,6 +100,7 @@ impl Player {
             local,
             check,
             listers: Vec::new(),
+            readers: Vec::new(),
             half: Seen::default(),
             cookies: [None; 2],
             last_seen: 0,
@@ -106,12 +120,18 @@ impl Player {
     }
 
     fn step(&mut self, step: &Step, place: Where, played: &mut Played) -> Result<()> {
+        trace::say(|| format!("{} {}", place.name(), step.words()));
         match step {
             Step::List(pass) => self.list(pass, place, played),
             Step::MountCycle => self.mount_cycle(place, played),
             Step::MountRefused => self.mount_refused(place, played),
             other => self.disturb(other, place),
         }
+    }
+
+    /// Ends the processes that read.
+    pub fn end_readers(&mut self) {
+        self.readers.clear();
     }
 
     /// The directories of the scenario.

@@ -8,6 +8,7 @@ use crate::workload::listing::reading::{Reading, Stands};
 use crate::workload::listing::walk::{Visitor, walk};
 use crate::workload::listing::{Call, Failed, Lister, Record, Stat, Way};
 use crate::workload::names::scatter;
+use crate::workload::trace;
 use crate::workload::tree::{Dir, Tree};
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -135,7 +136,10 @@ impl Player {
             if place == Where::Nfs && !due.is_empty() {
                 self.last_seen = last_seen;
             }
-            due.into_iter().try_for_each(|step| self.disturb(step, place))?;
+            due.into_iter().try_for_each(|step| {
+                trace::say(|| format!("meanwhile: {}", step.words()));
+                self.disturb(step, place)
+            })?;
             match self.turn(&mut reading, &mut course, place) {
                 Err(failed) => return Ok(Err(failed)),
                 Ok(true) => {}

@@ -2,10 +2,11 @@
 
 use super::{Listed, Player, Where};
 use crate::error::Result;
-use crate::scenario::{By, Pass};
+use crate::scenario::Pass;
 use crate::workload::check::Check;
+use crate::workload::listing::processes::{ITSELF, Readers};
 use crate::workload::listing::threads::OpenFiles;
-use crate::workload::listing::{Call, Counts, Record, processes, threads};
+use crate::workload::listing::{Call, Counts, Record, threads};
 use crate::workload::tree::Dir;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -45,18 +46,43 @@ impl Player {
         Ok((sum(results), wrong.filter(|_| place == Where::Nfs)))
     }
 
+    /// Starts the processes that the scenario has, so that no round does.
+    pub fn start_readers(&mut self) -> Result<()> {
+        let passes: Vec<Pass> =
+            self.scenario.unit.passes().filter(|pass| pass.processes > 1 && !pass.killed).cloned().collect();
+        passes.iter().try_for_each(|pass| match self.buffer_of_processes(pass) {
+            Some(buffer_bytes) => self.readers(buffer_bytes).start(pass.processes as usize),
+            None => Ok(()),
+        })
+    }
+
     fn read_by_processes<F>(&mut self, pass: &Pass, path: &Path, each: Vec<F>) -> Result<Vec<Listed>>
     where
         F: FnMut(&Record) -> ControlFlow<()> + Send,
     {
-        let way = self.way(pass);
-        match (way.call, pass.by) {
-            (Call::Getdents { buffer_bytes }, By::Getdents) if !pass.stat => {
-                processes::list(Path::new(processes::ITSELF), path, buffer_bytes, each)
-            }
-            // Whatever else they call they do in this process, each with an open file of its own.
-            _ => Ok(threads::list(path, way, OpenFiles::OneEach, each)),
+        match self.buffer_of_processes(pass) {
+            Some(buffer_bytes) => self.readers(buffer_bytes).list(path, each),
+            None => Ok(threads::list(path, self.way(pass), OpenFiles::OneEach, each)),
         }
+    }
+
+    /// The getdents buffer of processes that read so. What else a pass can call it calls in this process, by threads with an open
+    /// file each.
+    fn buffer_of_processes(&self, pass: &Pass) -> Option<usize> {
+        match self.way(pass).call {
+            Call::Getdents { buffer_bytes } if !pass.stat => Some(buffer_bytes),
+            _ => None,
+        }
+    }
+
+    /// Processes with buffers of this size.
+    fn readers(&mut self, buffer_bytes: usize) -> &mut Readers {
+        let found = self.readers.iter().position(|(bytes, _)| *bytes == buffer_bytes);
+        let place = found.unwrap_or_else(|| {
+            self.readers.push((buffer_bytes, Readers::new(Path::new(ITSELF), buffer_bytes)));
+            self.readers.len() - 1
+        });
+        &mut self.readers[place].1
     }
 
     fn checks(&mut self, node: usize, who: &str, readers: u32) -> Vec<Check> {

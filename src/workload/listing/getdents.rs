@@ -1,6 +1,7 @@
 //! getdents64(2): one call at a time, into a buffer of any size, and what stands in the buffer afterwards.
 
 use super::Record;
+use crate::workload::trace;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -28,7 +29,9 @@ impl Buffer {
         // SAFETY: the buffer is as large as said, and only the bytes that the kernel wrote are looked at.
         let filled =
             unsafe { libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), self.words.as_mut_ptr(), self.bytes) };
-        self.filled = Errno::result(filled)? as usize;
+        let filled = Errno::result(filled);
+        trace::say(|| format!("getdents64({}) = {}", self.bytes, trace::result(&filled)));
+        self.filled = filled? as usize;
         Ok(self.last(self.filled))
     }
 

@@ -11,6 +11,7 @@ pub mod walk;
 #[cfg(test)]
 mod tests;
 
+use crate::workload::trace;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -129,8 +130,7 @@ impl Lister {
 
     /// Opens a directory.
     pub fn open(&mut self, dir: &Path) -> Result<Reading<'_>, Failed> {
-        let fd = open(dir, DIRECTORY, Mode::empty()).map_err(failed("open"))?;
-        self.read(fd)
+        self.read(open_directory(dir).map_err(failed("open"))?)
     }
 
     /// Reads an open directory from where it is.
@@ -147,6 +147,12 @@ impl Lister {
         })?;
         Ok(reading.counts())
     }
+}
+
+fn open_directory(dir: &Path) -> Result<OwnedFd, Errno> {
+    let opened = open(dir, DIRECTORY, Mode::empty());
+    trace::say(|| format!("open({:?}) = {}", dir, trace::result(&opened.as_ref().map(|_| 0))));
+    opened
 }
 
 /// What a call failed with before any entry was seen.

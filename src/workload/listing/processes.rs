@@ -2,22 +2,24 @@
 //!
 //! Process 1 of a guest has threads, and after fork(2) such a process may do little before exec. So the readers are started
 //! anew, from the program's own file, with a word that nobody else says. They only make system calls: what they read comes back
-//! through a pipe as it stood in the buffer, and is taken apart and checked here.
+//! through a pipe as it stood in the buffer, and is taken apart and checked here. They stay for the next listing, because
+//! starting a process moves more of a kernel's memory than any listing.
 
 use super::getdents::{Buffer, Records};
 use super::{Counts, DIRECTORY, Failed, Record, failed};
 use crate::error::{Context, Error, Result as OurResult};
-use crate::workload::progress;
+use crate::workload::{progress, trace};
 use nix::errno::Errno;
 use nix::fcntl::open;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 /// The program itself, even if its file was replaced.
@@ -28,30 +30,57 @@ const WORD: &str = "read-a-directory-for-your-parent";
 /// A reader says with four bytes how many bytes of a reply follow; or this, and an errno. No reply is that long.
 const FAILED: u32 = u32::MAX;
 
-/// Lists `dir` to the end with getdents64 by as many processes as there are closures, which get the records of their process and
-/// say whether it is to go on. All begin when all have opened the directory. How each of them fared is in the order of the
-/// closures. `program` is dirleak: [`ITSELF`].
-pub fn list<F>(program: &Path, dir: &Path, buffer_bytes: usize, each: Vec<F>) -> OurResult<Vec<Result<Counts, Failed>>>
-where
-    F: FnMut(&Record) -> ControlFlow<()> + Send,
-{
-    let mut readers = each.iter().map(|_| Reader::start(program, dir, buffer_bytes)).collect::<OurResult<Vec<_>>>()?;
-    let opened = readers.iter_mut().map(Reader::opened).collect::<OurResult<Vec<_>>>()?;
-    let mut able = readers.iter_mut().zip(&opened).filter(|(_, opened)| opened.is_ok());
-    able.try_for_each(|(reader, _)| reader.begin())?;
-    std::thread::scope(|scope| {
-        let take = |((reader, opened), each): ((Reader, Result<(), Failed>), F)| {
-            scope.spawn(move || match opened {
-                Ok(()) => reader.records(each),
-                Err(failed) => Ok(Err(failed)),
-            })
-        };
-        let threads: Vec<_> = readers.into_iter().zip(opened).zip(each).map(take).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
+/// Processes that wait for a directory to read. Dropping them ends them.
+pub struct Readers {
+    program: PathBuf,
+    buffer_bytes: usize,
+    waiting: Vec<Reader>,
+}
+
+impl Readers {
+    /// Readers whose getdents64 buffers have so many bytes. `program` is dirleak: [`ITSELF`]. None is started yet.
+    pub fn new(program: &Path, buffer_bytes: usize) -> Self {
+        Self { program: program.to_owned(), buffer_bytes, waiting: Vec::new() }
+    }
+
+    /// Starts as many as are missing for so many to wait.
+    pub fn start(&mut self, readers: usize) -> OurResult<()> {
+        while self.waiting.len() < readers {
+            self.waiting.push(Reader::start(&self.program, self.buffer_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Lists `dir` to the end by as many processes as there are closures, which get the records of their process and say
+    /// whether it is to go on; if not, it is killed. All begin when all have opened the directory. How each of them fared is in
+    /// the order of the closures.
+    pub fn list<F>(&mut self, dir: &Path, each: Vec<F>) -> OurResult<Vec<Result<Counts, Failed>>>
+    where
+        F: FnMut(&Record) -> ControlFlow<()> + Send,
+    {
+        self.start(each.len())?;
+        let mut readers: Vec<Reader> = self.waiting.drain(..each.len()).collect();
+        readers.iter_mut().try_for_each(|reader| reader.open(dir))?;
+        let opened = readers.iter_mut().map(Reader::opened).collect::<OurResult<Vec<_>>>()?;
+        let mut open = readers.iter_mut().zip(&opened).filter(|(_, opened)| opened.is_ok());
+        open.try_for_each(|(reader, _)| reader.begin())?;
+        let listed = std::thread::scope(|scope| {
+            let take = |((mut reader, opened), each): ((Reader, Result<(), Failed>), F)| {
+                scope.spawn(move || match opened {
+                    Ok(()) => Ok((reader.records(each)?, reader)),
+                    Err(failed) => Ok((Err(failed), reader)),
+                })
+            };
+            let threads: Vec<_> = readers.into_iter().zip(opened).zip(each).map(take).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<OurResult<Vec<_>>>()
+        })?;
+        let (results, readers): (Vec<_>, Vec<_>) = listed.into_iter().unzip();
+        self.waiting.extend(readers.into_iter().filter(|reader| reader.waits));
+        Ok(results)
+    }
 }
 
 /// What the program does if it was started as a reader; `None` if it was not.
@@ -60,34 +89,45 @@ pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> 
     if arguments.next()? != WORD {
         return None;
     }
-    let read = match (arguments.next().and_then(|bytes| bytes.to_str()?.parse().ok()), arguments.next()) {
-        (Some(buffer_bytes), Some(dir)) => send_replies(Path::new(&dir), buffer_bytes),
-        _ => return Some(ExitCode::FAILURE),
+    let Some(buffer_bytes) = arguments.next().and_then(|bytes| bytes.to_str()?.parse().ok()) else {
+        return Some(ExitCode::FAILURE);
     };
-    Some(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Some(if serve(buffer_bytes).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The work of a reader. An error is one of the pipes: whoever started it is gone, or wants no more.
-fn send_replies(dir: &Path, buffer_bytes: usize) -> io::Result<()> {
-    let (mut go, mut out) = (io::stdin(), io::stdout().lock());
+/// The work of a reader: one directory after the other. An error is one of the pipes: whoever started it is gone, or wants no
+/// more.
+fn serve(buffer_bytes: usize) -> io::Result<()> {
+    let (mut orders, mut out) = (io::stdin().lock(), io::stdout().lock());
     // Nobody outlives who started him.
     set_pdeathsig(Signal::SIGKILL)?;
-    let fd = match open(dir, DIRECTORY, Mode::empty()) {
-        Ok(fd) => fd,
-        Err(errno) => return send_failure(&mut out, errno),
-    };
-    send(&mut out, &[])?;
-    go.read_exact(&mut [0])?;
     let mut buffer = Buffer::new(buffer_bytes);
+    loop {
+        let mut length = [0; 4];
+        orders.read_exact(&mut length)?;
+        let mut dir = vec![0; u32::from_ne_bytes(length) as usize];
+        orders.read_exact(&mut dir)?;
+        match open(Path::new(OsStr::from_bytes(&dir)), DIRECTORY, Mode::empty()) {
+            Err(errno) => send_failure(&mut out, errno)?,
+            Ok(fd) => {
+                send(&mut out, &[])?;
+                orders.read_exact(&mut [0])?;
+                send_replies(&fd, &mut buffer, &mut out)?;
+            }
+        }
+    }
+}
+
+fn send_replies(fd: &OwnedFd, buffer: &mut Buffer, out: &mut impl Write) -> io::Result<()> {
     loop {
         match buffer.fill(fd.as_fd()) {
             Ok(reply) => {
-                send(&mut out, reply)?;
+                send(out, reply)?;
                 if reply.is_empty() {
                     return Ok(());
                 }
             }
-            Err(errno) => return send_failure(&mut out, errno),
+            Err(errno) => return send_failure(out, errno),
         }
     }
 }
@@ -107,43 +147,60 @@ fn send_failure(out: &mut impl Write, errno: Errno) -> io::Result<()> {
 /// A reader that runs; dropping it ends it.
 struct Reader {
     child: Child,
-    go: ChildStdin,
+    orders: ChildStdin,
     replies: ChildStdout,
     reply: Vec<u8>,
+    /// Whether it has sent all of a directory and waits for the next one.
+    waits: bool,
 }
 
 impl Reader {
-    fn start(program: &Path, dir: &Path, buffer_bytes: usize) -> OurResult<Self> {
-        let cannot = || format!("cannot start {} as a reader of {}", program.display(), dir.display());
+    fn start(program: &Path, buffer_bytes: usize) -> OurResult<Self> {
+        let cannot = || format!("cannot start {} as a reader of directories", program.display());
         let mut command = Command::new(program);
-        command.arg(WORD).arg(buffer_bytes.to_string()).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(WORD).arg(buffer_bytes.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().machine(cannot)?;
-        let (Some(go), Some(replies)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(orders), Some(replies)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Error::machine(format!("{}: no pipes", cannot())));
         };
-        Ok(Self { child, go, replies, reply: Vec::new() })
+        Ok(Self { child, orders, replies, reply: Vec::new(), waits: true })
+    }
+
+    /// Asks it to open a directory.
+    fn open(&mut self, dir: &Path) -> OurResult<()> {
+        self.waits = false;
+        let dir = dir.as_os_str().as_bytes();
+        let order = [&(dir.len() as u32).to_ne_bytes(), dir].concat();
+        self.orders.write_all(&order).machine(died)
     }
 
     /// Whether it could open the directory.
     fn opened(&mut self) -> OurResult<Result<(), Failed>> {
-        Ok(self.reply()?.map(|_| ()).map_err(failed("open")))
+        let opened = self.reply()?.map(|_| ()).map_err(failed("open"));
+        self.waits = opened.is_err();
+        Ok(opened)
     }
 
     fn begin(&mut self) -> OurResult<()> {
-        self.go.write_all(&[0]).machine(died)
+        self.orders.write_all(&[0]).machine(died)
     }
 
     /// Takes its replies apart until the last one.
-    fn records(mut self, mut each: impl FnMut(&Record) -> ControlFlow<()>) -> OurResult<Result<Counts, Failed>> {
+    fn records(&mut self, mut each: impl FnMut(&Record) -> ControlFlow<()>) -> OurResult<Result<Counts, Failed>> {
         let mut counts = Counts::default();
         loop {
             let reply = match self.reply()? {
                 Ok(reply) => reply,
-                Err(errno) => return Ok(Err(Failed { call: "getdents64", errno, entries: counts.entries })),
+                Err(errno) => {
+                    self.waits = true;
+                    return Ok(Err(Failed { call: "getdents64", errno, entries: counts.entries }));
+                }
             };
             counts.getdents_calls += 1;
             progress::made();
+            trace::say(|| format!("getdents64 = {}, by a process", reply.len()));
             if reply.is_empty() {
+                self.waits = true;
                 return Ok(Ok(counts));
             }
             for record in Records(reply) {

@@ -3,7 +3,7 @@
 use super::getdents::{Buffer, Records};
 use super::stream::Stream;
 use super::{Attributes, Call, Counts, Failed, Record, Stat, Way, failed};
-use crate::workload::progress;
+use crate::workload::{progress, trace};
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -83,7 +83,12 @@ impl<'b> Reading<'b> {
             Source::Stream(stream) => {
                 // The descriptor is as good as the stream, which is lent to the record.
                 let fd = stream.fd().as_raw_fd();
-                let Some(mut record) = stream.next().map_err(fail("readdir"))? else { return Ok(Stands::AtEnd) };
+                let next = stream.next().map_err(fail("readdir"))?;
+                let Some(mut record) = next else {
+                    trace::say(|| "readdir = NULL");
+                    return Ok(Stands::AtEnd);
+                };
+                trace::say(|| format!("readdir = \"{}\"", record.name.escape_ascii()));
                 // SAFETY: the stream keeps it open.
                 record.stat = looked_at(unsafe { BorrowedFd::borrow_raw(fd) }, record.name, *stat);
                 counts.entries += 1;
@@ -128,6 +133,7 @@ impl<'b> Reading<'b> {
             Source::Getdents { fd, ahead, .. } => {
                 *ahead = 0;
                 let sought = lseek(fd.as_fd(), cookie, Whence::SeekSet);
+                trace::say(|| format!("lseek({cookie}) = {}", trace::result(&sought)));
                 sought.map(|_| ()).map_err(|errno| Failed { call: "lseek", errno, entries })
             }
             Source::Stream(stream) => {
@@ -173,6 +179,7 @@ fn looked_at(fd: BorrowedFd, name: &[u8], stat: Stat) -> Option<Result<Attribute
         }
         Stat::StatxDontSync => name.with_nix_path(|name| statx(fd, name)).and_then(|found| found),
     };
+    trace::say(|| format!("stat({name:?}) = {}", trace::result(&found.map(|found| found.inode))));
     Some(found)
 }
 

@@ -1,8 +1,6 @@
 //! Several threads that read one directory at once, through one open file or each through its own.
 
-use super::{Counts, DIRECTORY, Failed, Lister, Record, Way, duplicate, failed};
-use nix::fcntl::open;
-use nix::sys::stat::Mode;
+use super::{Counts, Failed, Lister, Record, Way, duplicate, failed, open_directory};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -25,9 +23,7 @@ where
 {
     let opened = match files {
         OpenFiles::One => open_once(dir, each.len()),
-        OpenFiles::OneEach => {
-            each.iter().map(|_| open(dir, DIRECTORY, Mode::empty()).map_err(failed("open"))).collect()
-        }
+        OpenFiles::OneEach => each.iter().map(|_| open_directory(dir).map_err(failed("open"))).collect(),
     };
     let begin = &Barrier::new(each.len());
     std::thread::scope(|scope| {
@@ -47,7 +43,7 @@ where
 
 /// One open file, as often as it is read.
 fn open_once(dir: &Path, readers: usize) -> Vec<Result<OwnedFd, Failed>> {
-    let first = open(dir, DIRECTORY, Mode::empty()).map_err(failed("open"));
+    let first = open_directory(dir).map_err(failed("open"));
     (0..readers).map(|_| first.as_ref().map_err(Clone::clone).and_then(duplicate)).collect()
 }
 

@@ -1,7 +1,8 @@
 //! A walk of a tree: every directory is read to its end before those in it are, depth first, as find, du and rm do.
 
-use super::{Counts, DIRECTORY, Failed, Lister, Record, duplicate, failed};
-use nix::fcntl::{OFlag, open, openat};
+use super::{Counts, DIRECTORY, Failed, Lister, Record, duplicate, failed, open_directory};
+use crate::workload::trace;
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -33,7 +34,7 @@ struct Level<D> {
 /// down stay open, and the names of those that are still to be visited are kept. Symbolic links are not followed.
 pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: &mut V) -> Result<Counts, Failed> {
     let mut counts = Counts::default();
-    let fd = open(root, DIRECTORY, Mode::empty()).map_err(failed("open"))?;
+    let fd = open_directory(root).map_err(failed("open"))?;
     let mut way_down = vec![read(lister, fd, &dir, visitor, &mut counts)?];
     while let Some(level) = way_down.last_mut() {
         let Some((name, dir)) = level.ahead.pop() else {
@@ -41,8 +42,10 @@ pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: 
             continue;
         };
         let entries = counts.entries;
-        let fd = openat(&level.fd, OsStr::from_bytes(&name), DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())
-            .map_err(|errno| Failed { call: "open", errno, entries })?;
+        let opened = openat(&level.fd, OsStr::from_bytes(&name), DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty());
+        let said = opened.as_ref().map(|_| 0);
+        trace::say(|| format!("openat(\"{}\") = {}", name.escape_ascii(), trace::result(&said)));
+        let fd = opened.map_err(|errno| Failed { call: "open", errno, entries })?;
         way_down.push(read(lister, fd, &dir, visitor, &mut counts)?);
     }
     Ok(counts)

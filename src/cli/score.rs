@@ -9,6 +9,7 @@ use crate::run::compare::compare;
 use crate::run::pool::{guests, side_by_side};
 use crate::run::{self, Job};
 use crate::scenario::{Scenario, load};
+use crate::score::catches::Catch;
 use crate::score::clean::{self, CleanRun};
 use crate::score::header::Header;
 use crate::score::{Row, Score, patches, table};
@@ -43,6 +44,9 @@ pub struct Args {
     /// Seed of the names and of the order of the rounds; further runs take the numbers after it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
+    /// Judge every leak in the other scenarios that catch it, too, and show which do.
+    #[arg(long)]
+    also: bool,
     /// Leave the plain recipe and kmemleak out, which take a guest more for each patch.
     #[arg(long)]
     alone: bool,
@@ -61,12 +65,15 @@ pub struct Args {
 enum Trial {
     /// A patch.
     Patch { header: Header, kernel: Kernel, scenario: Scenario, seed: u64, compared: bool },
+    /// A leak patch in a scenario that is not its own.
+    Also { header: Header, kernel: Kernel, scenario: Scenario, seed: u64 },
     /// The kernel as it is.
     Clean { kernel: Kernel, scenario: Scenario, seed: u64 },
 }
 
 enum Tried {
     Patch(Box<Row>),
+    Also(Catch),
     Clean(CleanRun),
 }
 
@@ -84,6 +91,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         series: arguments.series.clone(),
         source_version: stock.source_version.clone().unwrap_or(stock.release.clone()),
         rows: Vec::new(),
+        catches: Vec::new(),
         clean: Vec::new(),
     };
     let trials = trials(arguments, headers, &stock, &cache, &ui)?;
@@ -91,6 +99,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     for tried in side_by_side(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
         match tried {
             Tried::Patch(row) => score.rows.push(*row),
+            Tried::Also(catch) => score.catches.push(catch),
             Tried::Clean(run) => score.clean.push(run),
         }
     }
@@ -126,6 +135,10 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
         let spec = format!("{}+{}", arguments.series, header.name);
         let kernel = kernel::resolve(&spec, &kernel::Options::default(), cache, ui)?;
         let scenario = load(&header.scenario)?;
+        for also in header.also.iter().filter(|_| arguments.also) {
+            let (header, kernel, scenario) = (header.clone(), kernel.clone(), load(also)?);
+            trials.push(Trial::Also { header, kernel, scenario, seed: arguments.seed });
+        }
         trials.extend((0..u64::from(arguments.repeat)).map(|n| Trial::Patch {
             header: header.clone(),
             kernel: kernel.clone(),
@@ -153,7 +166,8 @@ fn command(arguments: &Args) -> String {
     if arguments.seed != 42 {
         words += &format!(" --seed {}", arguments.seed);
     }
-    for (option, given) in [("alone", arguments.alone), ("no-patches", arguments.no_patches)] {
+    for (option, given) in [("also", arguments.also), ("alone", arguments.alone), ("no-patches", arguments.no_patches)]
+    {
         if given {
             words += &format!(" --{option}");
         }
@@ -164,7 +178,7 @@ fn command(arguments: &Args) -> String {
 impl Trial {
     fn scenario(&self) -> &Scenario {
         match self {
-            Self::Patch { scenario, .. } | Self::Clean { scenario, .. } => scenario,
+            Self::Patch { scenario, .. } | Self::Also { scenario, .. } | Self::Clean { scenario, .. } => scenario,
         }
     }
 
@@ -177,6 +191,12 @@ impl Trial {
                 let record = run::run(&job)?;
                 let others = if *compared { Some(compare(&job, COMPARED_UNITS)?) } else { None };
                 Ok(Tried::Patch(Box::new(Row::new(header, &record, others))))
+            }
+            Self::Also { header, kernel, scenario, seed } => {
+                let settle = Duration::from_secs_f64(header.settle_seconds);
+                let options = run::Options { seed: *seed, settle, ..run::Options::default() };
+                let record = run::run(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+                Ok(Tried::Also(Catch::new(header, &scenario.name, &record)))
             }
             Self::Clean { kernel, scenario, seed } => {
                 let options = run::Options { seed: *seed, ..run::Options::default() };

@@ -11,6 +11,8 @@ pub struct Header {
     pub name: String,
     /// The scenario that triggers it.
     pub scenario: String,
+    /// Other scenarios that catch it.
+    pub also: Vec<String>,
     /// Whether late frees are to be waited for, in seconds.
     pub settle_seconds: f64,
     pub kind: Kind,
@@ -45,6 +47,7 @@ pub fn parse(name: &str, text: &str) -> Result<Header> {
     let keys: BTreeMap<&str, &str> = block.lines().filter_map(|line| line.split_once(": ")).collect();
     let get = |key: &str| keys.get(key).copied().ok_or_else(|| wrong(format!("lacks the line \"{key}: ...\"")));
     let scenario = get("Scenario")?.to_owned();
+    let also = keys.get("Also").map_or(Vec::new(), |names| names.split(", ").map(str::to_owned).collect());
     let settle_seconds = match keys.get("Arguments").map(|words| words.split_whitespace().collect::<Vec<_>>()) {
         None => 0.0,
         Some(words) => match words.as_slice() {
@@ -72,7 +75,7 @@ pub fn parse(name: &str, text: &str) -> Result<Header> {
                 .ok_or_else(|| wrong(format!("has the rate \"{rate}\", which does not begin with a number")))?,
         })
     };
-    Ok(Header { name: name.into(), scenario, settle_seconds, kind })
+    Ok(Header { name: name.into(), scenario, also, settle_seconds, kind })
 }
 
 #[cfg(test)]
@@ -86,7 +89,11 @@ mod tests {
         assert!(honest >= 6, "{honest} honest patches");
         assert!(patches.len() - honest >= 16, "{} leak patches", patches.len() - honest);
         for header in patches {
-            crate::scenario::load(&header.scenario).unwrap_or_else(|e| panic!("{}: {e}", header.name));
+            for scenario in [&header.scenario].into_iter().chain(&header.also) {
+                crate::scenario::load(scenario).unwrap_or_else(|e| panic!("{}: {e}", header.name));
+            }
+            let alone = header.also.is_empty() || header.also.contains(&header.scenario);
+            assert!(header.kind == Kind::Honest || !alone, "{} is caught by one scenario only", header.name);
         }
     }
 

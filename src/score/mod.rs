@@ -1,6 +1,7 @@
 //! How often the checker is right: every known leak and every honest growth, judged by it and by others.
 
 pub mod bound;
+pub mod catches;
 pub mod clean;
 pub mod header;
 pub mod table;
@@ -9,6 +10,7 @@ use crate::assets;
 use crate::error::{Error, Result};
 use crate::report::record::{Finding, RunRecord, Verdict};
 use crate::run::compare::Compared;
+use catches::Catch;
 use clean::CleanRun;
 use header::{Header, Kind, Leak};
 use serde::Serialize;
@@ -24,6 +26,8 @@ pub struct Score {
     pub source_version: String,
     /// One per patch and seed.
     pub rows: Vec<Row>,
+    /// The same leaks in other scenarios.
+    pub catches: Vec<Catch>,
     /// Runs on the kernel as it is.
     pub clean: Vec<CleanRun>,
 }
@@ -36,6 +40,7 @@ impl Score {
         let right = rates.iter().filter(|right| **right).count();
         self.rows.iter().all(|row| row.right && row.function_right != Some(false))
             && right * 100 >= LEAST_COVERAGE_PERCENT * rates.len()
+            && self.catches.iter().all(|catch| catch.caught)
             && self.clean.iter().all(|run| run.verdict == Verdict::Clean)
     }
 }
@@ -159,7 +164,7 @@ mod tests {
     }
 
     fn score(rows: Vec<Row>) -> Score {
-        Score { series: "6.1".into(), source_version: "6.1.192-2".into(), rows, clean: Vec::new() }
+        Score { series: "6.1".into(), source_version: "6.1.192-2".into(), rows, catches: Vec::new(), clean: Vec::new() }
     }
 
     #[test]

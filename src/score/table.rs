@@ -1,6 +1,6 @@
 //! The score as tables in Markdown.
 
-use super::{Row, Score, clean, recipe_accuses, recipe_sees};
+use super::{Row, Score, catches, clean, recipe_accuses, recipe_sees};
 use crate::report::number;
 use crate::report::record::Source;
 use std::fmt::Write;
@@ -20,6 +20,10 @@ pub fn markdown(score: &Score, command: &str) -> String {
     let mut text = format!("# How often dirleak is right\n\nMade by `{command}` on Linux {version}.\n\n");
     if !score.rows.is_empty() {
         text += &patches(&score.rows);
+    }
+    if !score.catches.is_empty() {
+        let table = catches::markdown(&score.catches, &score.rows);
+        let _ = write!(text, "\n## Which scenarios catch which leak\n\n{table}");
     }
     if !score.clean.is_empty() {
         let _ = write!(text, "\n## The kernel as it is\n\n{}", clean::markdown(&score.clean));

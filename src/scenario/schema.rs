@@ -24,10 +24,7 @@ mod tests {
             std::fs::write(FILE, schema()).unwrap();
         }
         let ships = std::fs::read_to_string(FILE).unwrap();
-        assert_eq!(
-            ships,
-            schema(),
-            "docs/scenario.schema.json is old; DIRLEAK_WRITE_SCHEMA=1 writes it when this test runs"
-        );
+        let is_new = ships == schema();
+        assert!(is_new, "docs/scenario.schema.json is old; DIRLEAK_WRITE_SCHEMA=1 writes it when this test runs");
     }
 }

@@ -17,6 +17,8 @@ mod case;
 mod directory;
 #[path = "scenarios/kernels.rs"]
 mod kernels;
+#[path = "scenarios/library.rs"]
+mod library;
 mod made;
 #[path = "scenarios/program.rs"]
 mod program;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         blind::cases(),
         signals::cases(),
         score::cases(),
+        library::cases(),
     ];
     for case in cases.into_iter().flatten() {
         let specs = case.needs();

@@ -18,10 +18,6 @@ const TRIED: [&str; 8] = [
     "honest-bounded-cache",
     "honest-until-unmount",
 ];
-/// Scenarios that do what a plain listing does not.
-const CLEAN: [&str; 8] =
-    ["seek", "changing", "server-error", "cgroup", "reclaim", "rm-while-listing", "mount-cycle-v4", "labels"];
-
 /// What `score` itself is tried with.
 const SCORED: [&str; 2] = ["names-on-free", "honest-first-use"];
 
@@ -30,9 +26,6 @@ pub fn cases() -> Vec<Case> {
     let tried = headers.into_iter().filter(|header| TRIED.contains(&header.name.as_str()));
     let mut cases: Vec<Case> = tried.map(known).collect();
     assert_eq!(cases.len(), TRIED.len(), "every patch that is tried exists");
-    cases.extend(
-        CLEAN.map(|scenario| Case::new(format!("{scenario} on 6.1 is clean"), &["6.1"], move |_| clean(scenario))),
-    );
     cases.extend(["context-per-open", "spare-pages"].map(beside_kmemleak));
     let specs = SCORED.map(|patch| format!("6.1+{patch}"));
     let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
@@ -86,19 +79,4 @@ fn known(header: Header) -> Case {
             |r: &RunRecord| r.findings.iter().all(|f| f.source != Source::Unmount || !f.call_sites.is_empty());
         seen.must(known_source(record), || "what unmounting left behind has no call site".into())
     })
-}
-
-fn clean(scenario: &str) -> Trialled {
-    let seen = Program::new(&["run", "--kernel", "6.1", scenario]).run()?;
-    let record = seen.record()?;
-    seen.must(record.verdict == Verdict::Clean, || "it is not clean".into())?;
-    seen.must_end_with(0)?;
-    let (units, complete) = (record.listings, record.complete_listings);
-    seen.must(units > 0 && complete == units, || format!("{complete} of {units} units were complete"))?;
-    seen.must(record.not_looked_for.is_empty(), || format!("sources are missing: {:?}", record.not_looked_for))?;
-    let charged = record
-        .cgroup
-        .as_ref()
-        .is_none_or(|cgroup| cgroup.peak_bytes >= Some(cgroup.charged_bytes) && cgroup.slab_bytes > 0);
-    seen.must(charged, || format!("nothing was charged to the cgroup: {:?}", record.cgroup))
 }

@@ -1,0 +1,42 @@
+//! Trials of the library of scenarios on the kernel as it is: no leak, no listing that is wrong, and whatever is to go wrong does. The
+//! set `ci` and a few older ones; `dirleak run --set nightly` runs them all.
+
+use crate::case::Case;
+use crate::program::{Program, Trialled};
+use dirleak::report::record::Verdict;
+use dirleak::scenario::{Overrides, Scenario, select};
+
+/// Tried elsewhere, with more to be said of them.
+const ELSEWHERE: [&str; 2] = ["quick", "recipe-2019"];
+/// Of no set that is run here, and unlike any that is.
+const OTHERS: [&str; 8] =
+    ["seek", "changing", "server-error", "cgroup", "reclaim", "rm-while-listing", "mount-cycle-v4", "labels"];
+
+pub fn cases() -> Vec<Case> {
+    let others = OTHERS.map(str::to_owned);
+    let scenarios = select(&others, Some("ci"), &[], &Overrides::default()).expect("they ship");
+    let tried = scenarios.into_iter().filter(|scenario| !ELSEWHERE.contains(&scenario.name.as_str()));
+    tried
+        .map(|scenario| {
+            let name = format!("{} on 6.1 is clean", scenario.name);
+            Case::new(name, &["6.1"], move |_| clean(&scenario))
+        })
+        .collect()
+}
+
+fn clean(scenario: &Scenario) -> Trialled {
+    let seen = Program::new(&["run", "--kernel", "6.1", &scenario.name]).run()?;
+    let record = seen.record()?;
+    seen.must(record.verdict == Verdict::Clean, || "it is not clean".into())?;
+    seen.must_end_with(0)?;
+    let (units, complete) = (record.listings, record.complete_listings);
+    seen.must(units > 0 && complete == units, || format!("{complete} of {units} units were complete"))?;
+    seen.must(record.not_looked_for.is_empty(), || format!("sources are missing: {:?}", record.not_looked_for))?;
+    let charged = record
+        .cgroup
+        .as_ref()
+        .is_none_or(|cgroup| cgroup.peak_bytes >= Some(cgroup.charged_bytes) && cgroup.slab_bytes > 0);
+    seen.must(charged, || format!("nothing was charged to the cgroup: {:?}", record.cgroup))?;
+    let missed = record.faults.iter().find(|fault| fault.happened < fault.armed);
+    seen.must(missed.is_none(), || format!("a fault did not happen each time: {missed:?}"))
+}

@@ -3,7 +3,7 @@
 use super::mount;
 use super::policy::{self, TMPFS_LABEL};
 use crate::error::{Error, Result};
-use crate::workload::names::NameMaker;
+use crate::workload::tree::Tree;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount as mount_file_system};
 use std::ffi::{CString, OsStr};
@@ -39,9 +39,15 @@ pub fn load_policy() -> Result<()> {
 
 /// Fails unless the first entry has the label of the server's file on the mount, too. SELinux gives the client's files
 /// another if none comes with them, so this one can only have come over the wire.
-pub fn prove(export: &Path, names: &NameMaker) -> Result<()> {
+pub fn prove(export: &Path, tree: &Tree) -> Result<()> {
+    // The first directory that has an entry.
+    let node = tree.nodes().iter().position(|node| !node.files.is_empty()).unwrap_or(0);
     let mut name = Vec::new();
-    names.write(0, &mut name);
+    tree.path(node, &mut name);
+    if !name.is_empty() {
+        name.push(b'/');
+    }
+    tree.entry(node, 0, &mut name);
     for (whose, directory) in [("server", export), ("client", Path::new(mount::POINT))] {
         let found = match label(&directory.join(OsStr::from_bytes(&name))) {
             Ok(label) if label == TMPFS_LABEL => continue,

@@ -1,19 +1,15 @@
-//! The guest's end of the second serial port, and the signs of life that go out on it while the workload gets on.
+//! The guest's end of the second serial port.
 
 use super::protocol::{Answer, Order};
+use super::pulse;
 use crate::error::{Context, Error, Result};
-use crate::workload::progress;
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// COM2.
 const DEVICE: &str = "/dev/ttyS1";
-
-/// Between two signs of life.
-const BEAT: Duration = Duration::from_secs(2);
 
 /// Lines of JSON in both directions.
 pub struct Link {
@@ -23,7 +19,7 @@ pub struct Link {
 
 /// What is said, by the work and by the signs of life beside it.
 #[derive(Clone)]
-struct Answers(Arc<Mutex<File>>);
+pub struct Answers(Arc<Mutex<File>>);
 
 impl Link {
     /// Opens the port and takes away what a terminal does to the bytes.
@@ -34,7 +30,7 @@ impl Link {
         cfmakeraw(&mut settings);
         tcsetattr(&file, SetArg::TCSANOW, &settings).machine(failed)?;
         let answers = Answers(Arc::new(Mutex::new(file.try_clone().machine(failed)?)));
-        beat_while_work_goes_on(answers.clone()).machine(|| "cannot start a thread".into())?;
+        pulse::beat_while_work_goes_on(answers.clone()).machine(|| "cannot start a thread".into())?;
         Ok(Self { orders: BufReader::new(file), answers })
     }
 
@@ -60,25 +56,11 @@ impl Link {
 }
 
 impl Answers {
-    fn send(&self, answer: &Answer) -> Result<()> {
+    /// Says something.
+    pub fn send(&self, answer: &Answer) -> Result<()> {
         let mut line = serde_json::to_vec(answer).machine(|| "cannot write an answer".into())?;
         line.push(b'\n');
         let mut port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         port.write_all(&line).machine(|| format!("cannot write to {DEVICE}"))
     }
-}
-
-/// A single listing may take longer than the host waits for a word, and so does an idle control round. A thread that
-/// said "alive" come what may would hide a listing that hangs, so it speaks only when something was done.
-fn beat_while_work_goes_on(answers: Answers) -> std::io::Result<()> {
-    let mut before = progress::pieces();
-    let beat = move || loop {
-        std::thread::sleep(BEAT);
-        let pieces = progress::pieces();
-        if pieces != before && answers.send(&Answer::Alive).is_err() {
-            return;
-        }
-        before = pieces;
-    };
-    std::thread::Builder::new().name("signs of life".into()).spawn(beat).map(drop)
 }

@@ -13,6 +13,7 @@ mod player;
 mod policy;
 mod pressure;
 pub mod protocol;
+mod pulse;
 mod served;
 mod worker;
 
@@ -74,7 +75,9 @@ fn obey(link: &mut Link) -> Result<()> {
         if matches!(order, Order::Finish) {
             return link.send(&Answer::Bye);
         }
+        pulse::set_working(true);
         let answer = worker.obey(order, link)?;
+        pulse::set_working(false);
         let lines = trace::take();
         if !lines.is_empty() {
             link.send(&Answer::Called { lines })?;

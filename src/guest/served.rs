@@ -8,7 +8,6 @@ use crate::scenario::{Directory, Made, Scenario, ServerKind};
 use crate::server::{Export, Fault, Nfs3Error, On, Server, Tally, What, fileid_of_entry, knfsd};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
 use crate::workload::listing::{Lister, Way};
-use crate::workload::names::NameMaker;
 use crate::workload::populate;
 use crate::workload::tree::Tree;
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
@@ -139,8 +138,8 @@ impl Served {
     }
 
     /// Fails unless labels of the server's files come over the mount.
-    pub fn prove_labels(&self, names: &NameMaker) -> Result<()> {
-        labels::prove(Path::new(EXPORT), names)
+    pub fn prove_labels(&self, tree: &Tree) -> Result<()> {
+        labels::prove(Path::new(EXPORT), tree)
     }
 
     /// The faults that were armed, each with how often it was armed and how often it happened.

@@ -77,7 +77,7 @@ impl Worker {
         }
         let inodes = served.inodes(&tree)?;
         if scenario.guest.security_labels {
-            served.prove_labels(tree.names())?;
+            served.prove_labels(&tree)?;
             steps.done("labels")?;
         }
         let mut player = Player::new(scenario, served, tree, local, inodes, plan.seed);

@@ -6,6 +6,7 @@ use crate::error::{Context, Error, Result};
 use crate::guest::protocol::Plan;
 use crate::guest::{PLAN, export};
 use crate::kernel::Kernel;
+use crate::probe::page_owner::goes_with_alloc_traces;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
 use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
@@ -88,7 +89,8 @@ impl Stage {
             cpus: scenario.guest.cpus,
             accelerator,
             debugging,
-            page_owner: scenario.server != ServerKind::Knfsd || starts_with_page_owner(&kernel.release),
+            page_owner: goes_with_alloc_traces(&kernel.release)
+                && (scenario.server != ServerKind::Knfsd || starts_with_page_owner(&kernel.release)),
             kmemleak: options.kmemleak,
             limits: options.limits,
             scenario: scenario.clone(),

@@ -187,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_every_scenario() {
+        let text = include_str!("../../docs/scenarios.md");
+        for name in names() {
+            // `mount-cycle` (and `-v4`).
+            let short = name.strip_suffix("-v4").map(|base| format!("`{base}`")).filter(|base| text.contains(base));
+            assert!(text.contains(&format!("`{name}`")) || short.is_some(), "{name} is not documented");
+        }
+    }
+
+    #[test]
     fn the_recipe_of_2019_is_as_published() {
         let scenario = load("recipe-2019").unwrap();
         assert_eq!(scenario.server, ServerKind::Knfsd);

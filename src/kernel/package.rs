@@ -18,10 +18,12 @@ const RECIPE: &str = "1";
 /// Where packages have their kernel: in one file or the other, never both different.
 const IMAGES: [&str; 4] = ["boot/vmlinuz-*", "boot/vmlinux-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"];
 
-/// Most of a package, and nothing that listing a directory needs.
-const LEFT_OUT: [&str; 7] = [
-    "*/kernel/drivers",
-    "*/kernel/drivers/*",
+/// Most of a package, and nothing that listing a directory needs. Of the drivers those of block devices stay, because an export can
+/// be on a loop device.
+const LEFT_OUT: [&str; 8] = [
+    "*/kernel/drivers/[!b]*",
+    "*/kernel/drivers/b[!l]*",
+    "*/kernel/drivers/bl[!o]*",
     "*/kernel/sound",
     "*/kernel/sound/*",
     "*/System.map*",

@@ -88,3 +88,50 @@ fn buffer(pass: &Pass, scenario: &Scenario) -> Check {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+
+    /// A scenario of 150 names of 200 bytes with this pass, and with a shape if one is said.
+    fn with(pass: &str, shape: &str) -> Result<(), String> {
+        let text = include_str!("../../scenarios/quick.toml").replace("[mount]", &format!("{shape}\n[mount]"));
+        let text = format!("{text}\n[unit]\nsteps = [\"list\", {{ list = {{ {pass} }} }}]\n");
+        parse("x.toml", &text).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    const MANY: &str = "shape = { many = { directories = 3 } }";
+
+    #[test]
+    fn what_does_not_go_together_is_told() {
+        for (pass, shape, expected) in [
+            ("threads = 2, seeks = 1", "", "a `list` with `threads` cannot have `seeks`"),
+            ("processes = 2, middle = [\"evict\"]", "", "a `list` with `processes` cannot have `middle`"),
+            ("by = \"readdir\", rewinds = 1", "", "a `list` with `by = \"readdir\"` cannot have `rewinds`"),
+            ("killed = true, threads = 2", "", "cannot have `"),
+            ("to = 5", MANY, "a `list` with all directories of a shape cannot have `to`"),
+            ("mount = 2", "", "must be between 1 and 1"),
+            ("threads = 0", "", "must be between 1 and 64"),
+            ("from = 5", "", "with `from = \"middle\"`, in the middle"),
+            ("from = \"middle\", seeks = 1", "", "goes to the end, and does nothing in between"),
+            ("every = { entries = 0, steps = [] }", "", "`every.entries` is 0"),
+            ("getdents_buffer_bytes = 216", "", "too small for names of 200, which need 224"),
+        ] {
+            let error = with(pass, shape).unwrap_err();
+            assert!(error.contains(expected) && !error.contains('\n'), "{pass}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_goes_together_is_taken() {
+        for (pass, shape) in [
+            ("seeks = 3, rewinds = 1, to = 100, stat = true", ""),
+            ("getdents_buffer_bytes = 224", ""),
+            ("getdents_buffer_bytes = 24, fails = \"EINVAL\"", ""),
+            ("to = 5, of = \"drawn\"", MANY),
+            ("threads = 4", MANY),
+        ] {
+            with(pass, shape).unwrap();
+        }
+    }
+}

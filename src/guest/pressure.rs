@@ -14,8 +14,8 @@ pub fn reclaim() -> Result<()> {
     match fs::write(&file, EVERYTHING) {
         // There was less than asked for, as was to be expected.
         Err(e) if e.raw_os_error() == Some(Errno::EAGAIN as i32) => Ok(()),
-        // Linux before 5.19: a limit that is exceeded reclaims, too.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        // Linux before 5.19 has no such file: a limit that is exceeded reclaims, too.
+        Err(_) if !file.exists() => {
             let high = cgroup::file("memory.high");
             let usual = fs::read_to_string(&high).machine(|| format!("cannot read {}", high.display()))?;
             let write = |value: &str| fs::write(&high, value).machine(|| format!("cannot write {}", high.display()));

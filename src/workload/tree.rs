@@ -131,6 +131,12 @@ impl Tree {
         directories.contains(&directory).then_some((place, Kind::Directory(directory)))
     }
 
+    /// The directory that holds the entry with this number; behind the last directory if none does. Numbers ascend from one
+    /// directory to the next.
+    pub fn node_of(&self, number: u64) -> usize {
+        self.nodes.partition_point(|node| node.files.end <= number)
+    }
+
     /// Number of the place-th entry among all, directories of the shape behind the others; for inode numbers.
     pub fn number(&self, node: usize, place: u64) -> u64 {
         let Node { files, directories, .. } = &self.nodes[node];

@@ -79,8 +79,7 @@ impl Player {
         let lot = *lot;
         let tree = self.tree_of(place);
         let number = lot % tree.entries().max(1);
-        // Numbers ascend from one directory to the next.
-        tree.nodes().partition_point(|node| node.files.end <= number).min(tree.nodes().len() - 1)
+        tree.node_of(number).min(tree.nodes().len() - 1)
     }
 
     fn walk(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {

@@ -133,7 +133,7 @@ impl Files {
         }
         let number = fileid.checked_sub(FIRST_ENTRY)?;
         let (node, place) = if number < self.tree.entries() {
-            let node = self.tree.nodes().partition_point(|node| node.files.end <= number);
+            let node = self.tree.node_of(number);
             (node, number - self.node(node)?.files.start)
         } else if number < self.tree.all_entries() {
             return Some(Object::Node((number - self.tree.entries()) as usize + 1));

@@ -123,11 +123,6 @@ impl Lister {
         Self { way, buffer: getdents::Buffer::new(bytes) }
     }
 
-    /// Another thing to be done to each entry from now on.
-    pub fn set_stat(&mut self, stat: Stat) {
-        self.way.stat = stat;
-    }
-
     /// Opens a directory.
     pub fn open(&mut self, dir: &Path) -> Result<Reading<'_>, Failed> {
         self.read(open_directory(dir).map_err(failed("open"))?)

@@ -7,8 +7,10 @@ mod uring;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use dirleak::scenario::Directory;
 use dirleak::workload::names::NameMaker;
 use dirleak::workload::populate;
+use dirleak::workload::tree::Tree;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::linkat;
@@ -122,6 +124,7 @@ fn measure(group: &mut BenchmarkGroup<WallTime>, place: &Path, name: &str, fill:
 
 fn making(criterion: &mut Criterion) {
     let (count, names) = (entries(), NameMaker::new(&usual_names(), entries(), 42));
+    let tree = Tree::new(&Directory::flat(count, usual_names()), 42);
     let list = tempfile::NamedTempFile::new().expect("a temporary file can be made");
     let all: Vec<u8> = (0..count).flat_map(|number| [names.name(number), vec![0]].concat()).collect();
     fs::write(list.path(), all).expect("there is room for a list of names");
@@ -130,7 +133,7 @@ fn making(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("make {count} files on {file_system}"));
         group.throughput(Throughput::Elements(count)).sample_size(10);
         let group = &mut group;
-        measure(group, &place, "dirleak", |dir| populate::files(dir, &names, count).expect("there is room for files"));
+        measure(group, &place, "dirleak", |dir| populate::tree(dir, &tree).expect("there is room for files"));
         for (way, make) in WAYS {
             for threads in [1, 2] {
                 let name = format!("{way}, threads: {threads}");

@@ -1,6 +1,5 @@
 //! Making the entries of directories, fast.
 
-use super::names::NameMaker;
 use super::tree::{Kind, Tree};
 use super::{progress, trace};
 use crate::error::{Context, Error, Result};
@@ -20,18 +19,6 @@ const NOWHERE: &CStr = c"nowhere";
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o644);
 const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
-
-/// Makes `count` empty files in `dir`.
-pub fn files(dir: &Path, names: &NameMaker, count: u64) -> Result<()> {
-    let fd = open(dir, DIRECTORY, Mode::empty()).machine(|| format!("cannot open {}", dir.display()))?;
-    let mut name = Name::default();
-    for number in 0..count {
-        sign_of_life(number);
-        let name = name.from(|bytes| names.write(number, bytes))?;
-        make(&fd, name, Kind::File, c"").machine(|| format!("cannot make {name:?} in {}", dir.display()))?;
-    }
-    Ok(())
-}
 
 /// Makes all directories and entries of `tree` in `dir`, which is its first directory. As many threads as there are CPUs
 /// make a directory each, entry after entry, so that the order of making, by which some file systems list, is always the same.

@@ -11,6 +11,9 @@ use crate::server::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// A plain listing shows no more entries of a directory that has more, so that a trace of it holds the names of all it shows.
+pub const MOST_LISTED_PLAINLY: u64 = 20_000;
+
 /// What the guest finds in its initramfs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Plan {
@@ -41,7 +44,7 @@ pub enum Order {
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
-    /// Make one plain cold listing of the NFS mount, whatever the scenario's unit is: its names are to be in the cache.
+    /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names are to be in the cache.
     ListPlainly,
     /// Hold memory of every kind as a positive control.
     Hold,
@@ -139,6 +142,8 @@ pub struct Worked {
     pub complete_listings: u64,
     /// Mounts that the server refused, as it was to.
     pub refused_mounts: u64,
+    /// Signals that interrupted who read the NFS mount, as they were to.
+    pub signals: u64,
     /// getdents64 calls on the NFS mount.
     pub getdents_calls: u64,
     /// What the NFS mount sent.

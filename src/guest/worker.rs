@@ -3,7 +3,7 @@
 use super::cgroup::Workload;
 use super::link::Link;
 use super::player::{Player, Where};
-use super::protocol::{Answer, Order, Plan, Worked};
+use super::protocol::{Answer, MOST_LISTED_PLAINLY, Order, Plan, Worked};
 use super::served::Served;
 use super::{files, labels, modules, mount};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::probe::rest::Rest;
 use crate::probe::trace::{Extent, Tracing, Wanted};
 use crate::probe::traces::Site;
 use crate::probe::{kmemleak, slabinfo};
-use crate::scenario::{Made, Pass, Step, Unit};
+use crate::scenario::{Made, Pass, Place, Step, Unit};
 use crate::workload::tree::Tree;
 use crate::workload::{populate, progress};
 use std::collections::BTreeMap;
@@ -198,10 +198,12 @@ impl Worker {
         Ok(worked)
     }
 
-    /// A plain listing, so that the whole directory is in the client's cache.
+    /// A plain listing, so that names are in the client's cache.
     fn list_plainly(&mut self) -> Result<Worked> {
         let buffer = self.player.scenario.listing.getdents_buffer_bytes.max(PLAIN_BUFFER_BYTES);
-        let plain = Pass { getdents_buffer_bytes: Some(buffer), ..Pass::default() };
+        let is_larger = self.player.scenario.directory.entries > MOST_LISTED_PLAINLY;
+        let to = if is_larger { Place::After(MOST_LISTED_PLAINLY) } else { Place::Outside };
+        let plain = Pass { getdents_buffer_bytes: Some(buffer), to, ..Pass::default() };
         let plain = Unit { steps: vec![Step::Touch, Step::List(plain)], ..Unit::default() };
         let unit = std::mem::replace(&mut self.player.scenario.unit, plain);
         let mut worked = Worked::default();
@@ -221,6 +223,7 @@ impl Worker {
         worked.cold_listings += u64::from(readdirs(&now) > readdirs(rpcs) || readdirs(&played.rpcs) > 0);
         worked.complete_listings += u64::from(played.broken.is_none());
         worked.refused_mounts += played.refused_mounts;
+        worked.signals += played.signals;
         worked.getdents_calls += played.getdents_calls;
         worked.broken = worked.broken.take().or(played.broken);
         add(&mut worked.rpcs, &played.rpcs);

@@ -127,6 +127,9 @@ pub struct RunRecord {
     /// Mounts that the server refused, as the scenario wanted.
     #[serde(default)]
     pub refused_mounts: u64,
+    /// Signals that the reader of the NFS mount took, if they were to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signals: Option<u64>,
     /// What the server did wrong, as the scenario wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRecord>,
@@ -181,6 +184,7 @@ impl RunRecord {
             name_bytes: 0,
             complete_listings: 0,
             refused_mounts: 0,
+            signals: None,
             faults: Vec::new(),
             cgroup: None,
             kmemleak: None,

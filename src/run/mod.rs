@@ -72,10 +72,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether `kernel` is booted without the debugging that says who allocated what. A distribution's kernel is, unless that is asked
-    /// for: there it costs up to a third more time, as stacks are unwound by ORC tables.
-    pub fn is_stock(&self, kernel: &Kernel) -> bool {
-        self.stock || (kernel.is_package && !self.track)
+    /// Whether `kernel` is booted without the debugging that says who allocated what, because the user or the scenario wants it so. A
+    /// distribution's kernel is, unless that is asked for: there it costs up to a third more time, as stacks are unwound by ORC tables.
+    pub fn is_stock(&self, scenario: &Scenario, kernel: &Kernel) -> bool {
+        self.stock || scenario.guest.stock || (kernel.is_package && !self.track)
     }
 }
 
@@ -120,7 +120,7 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
-    let debugging = if options.is_stock(kernel) { Debugging::Stock } else { Debugging::Sites };
+    let debugging = if options.is_stock(scenario, kernel) { Debugging::Stock } else { Debugging::Sites };
     let stage = match stage::Stage::prepare(job, debugging) {
         Err(e) if e.exit() == Exit::CannotJudge => {
             return Ok((outcome.ended(Verdict::Unsupported, e.to_string()), false));
@@ -173,9 +173,12 @@ mod tests {
             effort: Effort::default(),
         };
         let options = |stock, track| Options { stock, track, ..Options::default() };
-        assert!(options(false, false).is_stock(&kernel(true)));
-        assert!(!options(false, true).is_stock(&kernel(true)));
-        assert!(!options(false, false).is_stock(&kernel(false)));
-        assert!(options(true, false).is_stock(&kernel(false)));
+        let mut scenario = crate::scenario::load("quick").unwrap();
+        assert!(options(false, false).is_stock(&scenario, &kernel(true)));
+        assert!(!options(false, true).is_stock(&scenario, &kernel(true)));
+        assert!(!options(false, false).is_stock(&scenario, &kernel(false)));
+        assert!(options(true, false).is_stock(&scenario, &kernel(false)));
+        scenario.guest.stock = true;
+        assert!(options(false, false).is_stock(&scenario, &kernel(false)));
     }
 }

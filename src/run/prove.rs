@@ -52,21 +52,21 @@ impl Course<'_> {
         // What was watched for longer says more.
         before.extend(watched.clone());
         self.attribute(&before)?;
-        if traced.is_empty() { Ok(last) } else { self.trace(traced, &last) }
+        if traced.is_empty() { Ok(last) } else { self.trace(traced, last) }
     }
 
     /// Who allocates what these counters count, of which the kernel does not keep it: some units are traced until the kernel is
     /// at rest. Gives the last reading.
-    fn trace(&mut self, counters: Vec<String>, before: &Sample) -> Step<Sample> {
+    fn trace(&mut self, counters: Vec<String>, mut before: Sample) -> Step<Sample> {
         self.task.note("tracing who allocates what grows");
         let units = TRACED_UNITS.min(self.affordable_units());
-        self.done(&Order::TraceBegin { counters: counters.clone(), stacks: true })?;
-        self.work(units, 0, Some(0.0))?;
-        self.dose += units;
-        // Read while the trace's own pages are there, so it counts for nothing.
-        self.ask(&Order::Settle)?;
-        let traced = self.traced(&Order::TraceEnd)?;
-        let after = self.settle(RoundKind::Proof, units)?;
+        let mut traced = self.trace_units(units, &counters, true)?;
+        let mut after = self.settle(RoundKind::Proof, units)?;
+        if traced.is_none() {
+            // Without stacks a trace holds three times as much.
+            traced = self.trace_units(1, &counters, false)?;
+            before = std::mem::replace(&mut after, self.settle(RoundKind::Proof, 1)?);
+        }
         for counter in counters {
             let sites = traced.as_ref().and_then(|sites| sites.get(&counter));
             let grown = growth(&before.objects, &after.objects).get(&counter).copied().unwrap_or(0);
@@ -74,6 +74,21 @@ impl Course<'_> {
             self.outcome.sites.insert(counter, sites.cloned().unwrap_or_default());
         }
         Ok(after)
+    }
+
+    /// Traces so many units, until the kernel is at rest; `None` if events were lost.
+    fn trace_units(
+        &mut self,
+        units: u64,
+        counters: &[String],
+        stacks: bool,
+    ) -> Step<Option<BTreeMap<String, Vec<Site>>>> {
+        self.done(&Order::TraceBegin { counters: counters.to_vec(), stacks })?;
+        self.work(units, 0, Some(0.0))?;
+        self.dose += units;
+        // Read while the trace's own pages are there, so it counts for nothing.
+        self.ask(&Order::Settle)?;
+        self.traced(&Order::TraceEnd)
     }
 
     /// Name, rate and net growth of what leaks.

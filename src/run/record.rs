@@ -65,7 +65,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn new(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> Self {
-        let stock = options.is_stock(kernel);
+        let stock = options.is_stock(scenario, kernel);
         let kernel = KernelRecord {
             spec: kernel.spec.clone(),
             release: kernel.release.clone(),
@@ -79,6 +79,7 @@ impl Outcome {
         record.unit = scenario.unit.name.clone();
         // A call that was never made is a fact, too.
         record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
+        record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
         record.setup = Some(setup(scenario, stock));
         Self {
             record,
@@ -118,6 +119,7 @@ impl Outcome {
         record.cold_listings += worked.cold_listings;
         record.complete_listings += worked.complete_listings;
         record.refused_mounts += worked.refused_mounts;
+        record.signals = record.signals.map(|signals| signals + worked.signals);
         if !worked.faults.is_empty() {
             // Counted since the server was started.
             let record_of = |f: &FaultCount| FaultRecord { fault: f.fault, armed: f.armed, happened: f.happened };

@@ -5,6 +5,7 @@ use super::{By, Errno, Pass, Place, Scenario, Shape, Which};
 
 const KEY: &str = "unit";
 const MAX_READERS: u32 = 64;
+const MAX_SIGNALS_EVERY_US: u32 = 1_000_000;
 /// A name of n bytes takes 19 bytes before it and one behind it, rounded up to 8 (`struct linux_dirent64`).
 const RECORD_FRAME_BYTES: usize = 20;
 
@@ -13,6 +14,7 @@ pub(super) fn check(pass: &Pass, scenario: &Scenario) -> Check {
     in_range(KEY, pass.mount, 1, scenario.mount.count)?;
     in_range(KEY, pass.threads, 1, MAX_READERS)?;
     in_range(KEY, pass.processes, 1, MAX_READERS)?;
+    in_range(KEY, pass.signals_every_us, 0, MAX_SIGNALS_EVERY_US)?;
     places(pass)?;
     for (is_asked, what, clash) in exclusions(pass, scenario) {
         if let Some(other) = clash.filter(|_| is_asked) {
@@ -46,6 +48,7 @@ fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<
         (pass.seeks > 0, "`seeks`"),
         (pass.rewinds > 0, "`rewinds`"),
         (pass.killed, "`killed`"),
+        (pass.signals_every_us > 0, "`signals_every_us`"),
         (pass.threads > 1, "`threads`"),
         (pass.processes > 1, "`processes`"),
         (pass.getdents_buffer_bytes.is_some(), "`getdents_buffer_bytes`"),

@@ -147,6 +147,10 @@ pub struct Guest {
     /// Whether files have security labels, and NFS carries them.
     #[serde(default)]
     pub security_labels: bool,
+    /// Whether the kernel is booted as distributions do, without the debugging that says who allocated what; call sites then come from
+    /// tracepoints.
+    #[serde(default)]
+    pub stock: bool,
 }
 
 /// A cgroup (version 2) for the workload alone, taken away at the end.

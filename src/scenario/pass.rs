@@ -39,6 +39,9 @@ pub struct Pass {
     pub processes: u32,
     /// Whether the process that reads it is killed when half of the entries have been seen.
     pub killed: bool,
+    /// So often a signal interrupts the reader, in microseconds; never if it is 0.
+    #[schemars(range(max = 1000000))]
+    pub signals_every_us: u32,
     /// Which directories are read.
     pub of: Which,
     /// Through which mount it is read, counted from 1.
@@ -65,6 +68,7 @@ impl Default for Pass {
             threads: 1,
             processes: 1,
             killed: false,
+            signals_every_us: 0,
             of: Which::All,
             mount: 1,
             lied_to: false,

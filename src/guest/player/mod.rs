@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
+use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::processes::Readers;
 use crate::workload::listing::{Counts, Failed, Lister, Way};
 use crate::workload::names::scatter;
@@ -52,6 +53,8 @@ pub struct Played {
     pub rpcs: Rpcs,
     /// Mounts that the server refused.
     pub refused_mounts: u64,
+    /// Signals that interrupted readers.
+    pub signals: u64,
     /// What was wrong with a listing, if one was.
     pub broken: Option<String>,
 }
@@ -73,6 +76,8 @@ pub struct Player {
     listers: Vec<(Way, Lister)>,
     /// Processes that read, by the size of their buffers.
     readers: Vec<(usize, Readers)>,
+    /// What interrupts passes, once one wants that.
+    interrupts: Option<Interrupts>,
     /// What the last pass over the NFS mount had seen in the middle.
     half: Seen,
     /// The cookie in the middle of the NFS directory and of the local one, as the last pass saw them.
@@ -101,6 +106,7 @@ impl Player {
             check,
             listers: Vec::new(),
             readers: Vec::new(),
+            interrupts: None,
             half: Seen::default(),
             cookies: [None; 2],
             last_seen: 0,

@@ -4,17 +4,20 @@ use super::{Listed, Played, Player, Where};
 use crate::error::{Context, Result};
 use crate::scenario::{By, Pass, Place, Shape, Step, Which};
 use crate::workload::check::{Seen, walk_and_check};
+use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::reading::{Reading, Stands};
 use crate::workload::listing::walk::{Visitor, walk};
 use crate::workload::listing::{Call, Failed, Lister, Record, Stat, Way};
 use crate::workload::names::scatter;
 use crate::workload::trace;
 use crate::workload::tree::{Dir, Tree};
+use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Places that a pass with seeks remembers, to which it may go back: a cookie and what had been seen there.
 const MOST_PLACES: usize = 8;
@@ -26,6 +29,7 @@ impl Player {
             () if pass.of == Which::All && self.scenario.directory.shape != Shape::Flat => self.walk(pass, place)?,
             () if pass.processes > 1 || pass.killed => self.by_processes(pass, place)?,
             () if pass.threads > 1 => self.by_threads(pass, place)?,
+            () if pass.signals_every_us > 0 => self.interrupted(pass, place, played)?,
             () => self.by_one(pass, place)?,
         };
         if place == Where::Local {
@@ -109,6 +113,16 @@ impl Player {
         Ok((result, wrong.filter(|_| place == Where::Nfs)))
     }
 
+    /// One reader, to whom signals come all the time.
+    fn interrupted(&mut self, pass: &Pass, place: Where, played: &mut Played) -> Result<(Listed, Option<String>)> {
+        let mut interrupts = self.interrupts.take().map_or_else(Interrupts::new, Ok)?;
+        let every = Duration::from_micros(pass.signals_every_us.into());
+        let (result, signals) = interrupts.during(every, || self.by_one(pass, place))?;
+        self.interrupts = Some(interrupts);
+        played.signals += if place == Where::Nfs { signals } else { 0 };
+        result
+    }
+
     fn read(&mut self, lister: &mut Lister, path: &Path, mut course: Course, place: Where) -> Result<Listed> {
         let mut reading = match lister.open(path) {
             Ok(reading) => reading,
@@ -129,6 +143,8 @@ impl Player {
             });
             let stands = match stands {
                 Ok(stands) => stands,
+                // A call that was interrupted before it had anything to give is made again.
+                Err(failed) if failed.errno == Errno::EINTR && course.pass.signals_every_us > 0 => continue,
                 Err(failed) => return Ok(Err(failed)),
             };
             let due = std::mem::take(&mut course.due);

@@ -27,8 +27,8 @@ use symbols::Symbols;
 use tracefs::Enabled;
 use wanted::Source;
 
-/// Events that are kept at most; each takes 48 bytes.
-const MOST_EVENTS: usize = 2_000_000;
+/// Events that are kept take no more of the memory than one part in this, or twice that while they move as their number grows.
+const MEMORY_PART: u64 = 6;
 /// The kernel's functions that stand in a stack because it was taken, innermost first.
 const TRACERS: [&str; 7] = [
     "stack_trace",
@@ -52,6 +52,7 @@ pub struct Tracing {
     /// Of each processor, what is read from it.
     buffers: Vec<File>,
     events: Events,
+    most_events: usize,
     overflowed: bool,
     symbols: Option<Symbols>,
     enabled: Enabled,
@@ -73,9 +74,17 @@ impl Tracing {
         let decoder = Decoder::new(&formats, &wanted)?;
         let buffer = tracefs::buffer_kib(extent.entries)?;
         let enabled = Enabled::new(&wanted, extent.stacks, buffer)?;
-        let buffers = tracefs::open_buffers();
-        let tracing =
-            Self { wanted, decoder, buffers, events: Events::default(), overflowed: false, symbols: None, enabled };
+        let most_events = (tracefs::memory_kib()? / MEMORY_PART * 1024 / pairs::EVENT_BYTES) as usize;
+        let tracing = Self {
+            wanted,
+            decoder,
+            buffers: tracefs::open_buffers(),
+            events: Events::default(),
+            most_events,
+            overflowed: false,
+            symbols: None,
+            enabled,
+        };
         (!tracing.buffers.is_empty() && tracing.enabled.start()).then_some(tracing)
     }
 
@@ -85,10 +94,10 @@ impl Tracing {
         for buffer in &mut self.buffers {
             self.decoder.begin();
             // Ends even if reading makes new events.
-            for _ in 0..MOST_EVENTS {
+            for _ in 0..self.most_events {
                 match buffer.read(&mut page) {
                     Ok(0) => break,
-                    Ok(length) if self.events.len() < MOST_EVENTS => {
+                    Ok(length) if self.events.len() < self.most_events => {
                         ring::records(&page[..length], |time, record| {
                             self.decoder.decode(time, record, &self.wanted, &mut self.events);
                         });

@@ -29,6 +29,9 @@ enum What {
     Freed { order: u8, cache: u16 },
 }
 
+/// What an event takes.
+pub const EVENT_BYTES: u64 = size_of::<(u64, Key, What)>() as u64;
+
 /// What was traced. The buffers of several processors are read one after the other, so nothing is paired before the end.
 #[derive(Debug, Default)]
 pub struct Events {

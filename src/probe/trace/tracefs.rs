@@ -40,10 +40,14 @@ pub fn traces_objects() -> bool {
 
 /// How much the buffer of each processor is to hold for units on a directory of so many entries.
 pub fn buffer_kib(entries: u64) -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?;
-    let most = total.parse::<u64>().ok()? / MEMORY_PART / (processors().len().max(1) as u64);
+    let most = memory_kib()? / MEMORY_PART / (processors().len().max(1) as u64);
     Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
+}
+
+/// The memory of this machine.
+pub fn memory_kib() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// The buffers of all processors, opened for reading what is there.

@@ -7,6 +7,9 @@ use include_dir::{Dir, include_dir};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// This program, even if another one was put into its place since it was started.
+pub const OURSELVES: &str = "/proc/self/exe";
+
 static SCENARIOS: Dir = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 static VM: Dir = include_dir!("$CARGO_MANIFEST_DIR/vm");
 

@@ -32,8 +32,7 @@ pub enum Built {
 impl Verdicts {
     /// Verdicts on `scenario` as they are reached with `options`.
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
-        let program = std::env::current_exe().machine(|| "cannot find this program".into())?;
-        let program = crate::kernel::image::sha256(&program)?;
+        let program = crate::kernel::image::sha256(Path::new(crate::assets::OURSELVES))?;
         let Options { min_rate, settle, strict, kmemleak, stock, every_counter, .. } = options;
         let setting =
             format!("{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter}");

@@ -106,14 +106,31 @@ impl Measure {
     }
 
     /// Runs every pair, as many guests side by side as processors and memory allow, and gives the records in the
-    /// order of the pairs.
+    /// order of the pairs. What had ended before an error is kept beside the result file.
     pub fn run(&self, pairs: &[(&Scenario, &Kernel)], cache: &Cache, ui: &Ui) -> Result<Vec<RunRecord>> {
         let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
         let options = self.options();
-        side_by_side(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
+        let ended = side_by_side(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
             run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })
+        });
+        ended.map_err(|unfinished| {
+            self.keep(unfinished.results, pairs.len(), ui);
+            unfinished.error
         })
+    }
+
+    /// Writes what there is of `all` records to a file of its own; the result file is only ever replaced by a whole one.
+    fn keep(&self, results: Vec<RunRecord>, all: usize, ui: &Ui) {
+        let Some(json) = self.json.as_ref().filter(|_| !results.is_empty()) else { return };
+        let mut name = json.clone().into_os_string();
+        name.push(".unfinished");
+        let ended = results.len();
+        let file = ResultFile { results, ..ResultFile::new() };
+        // The error that ended the run is told anyway, and is the one to mend.
+        if Target::check(name.as_ref()).and_then(|target| target.write(&file)).is_ok() {
+            ui.line(&format!("{ended} of {all} runs had ended; their records are in {}", name.display()));
+        }
     }
 
     /// Writes the files that were asked for, and the text to standard output.

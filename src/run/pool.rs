@@ -8,13 +8,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What QEMU takes beside the guest's memory.
 const QEMU_MIB: u64 = 200;
 
+/// What an error ended, with the results that were there by then, in the order of their items.
+#[derive(Debug)]
+pub struct Unfinished<R> {
+    pub results: Vec<R>,
+    pub error: Error,
+}
+
+impl<R> From<Unfinished<R>> for Error {
+    fn from(unfinished: Unfinished<R>) -> Self {
+        unfinished.error
+    }
+}
+
 /// Does `work` with every item, `workers` of them at a time, and gives the results in the order of the items. After an error
 /// nothing more is begun.
 pub fn side_by_side<T: Sync, R: Send>(
     items: &[T],
     workers: usize,
     work: impl Fn(&T) -> Result<R> + Sync,
-) -> Result<Vec<R>> {
+) -> std::result::Result<Vec<R>, Unfinished<R>> {
     let next = AtomicUsize::new(0);
     let failed: Mutex<Option<Error>> = Mutex::new(None);
     let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
@@ -29,9 +42,10 @@ pub fn side_by_side<T: Sync, R: Send>(
         }
     };
     std::thread::scope(|scope| (0..workers.clamp(1, items.len().max(1))).for_each(|_| drop(scope.spawn(worker))));
+    let results = results.into_iter().filter_map(|r| r.into_inner().expect("all threads have ended")).collect();
     match failed.into_inner().expect("all threads have ended") {
-        Some(error) => Err(error),
-        None => Ok(results.into_iter().filter_map(|r| r.into_inner().expect("all threads have ended")).collect()),
+        Some(error) => Err(Unfinished { results, error }),
+        None => Ok(results),
     }
 }
 
@@ -64,12 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_it() {
+    fn an_error_ends_it_and_what_was_done_is_kept() {
         let begun = AtomicUsize::new(0);
-        let ended = side_by_side(&[0; 50], 1, |_| {
-            begun.fetch_add(1, Ordering::Relaxed);
-            Err::<(), _>(Error::machine("it failed"))
+        let ended = side_by_side(&[0; 50], 1, |_| match begun.fetch_add(1, Ordering::Relaxed) {
+            number @ ..2 => Ok(number),
+            _ => Err(Error::machine("it failed")),
         });
-        assert_eq!((ended.unwrap_err().to_string().as_str(), begun.into_inner()), ("it failed", 1));
+        let ended = ended.unwrap_err();
+        assert_eq!((ended.error.to_string().as_str(), begun.into_inner()), ("it failed", 3));
+        assert_eq!(ended.results, [0, 1]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::scratch::Scratch;
 use super::{Job, modules};
+use crate::assets;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::Plan;
 use crate::guest::{PLAN, export};
@@ -68,8 +69,7 @@ impl Stage {
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);
         }
-        let ourselves = std::env::current_exe().machine(|| "cannot find this program's own file".into())?;
-        archive.program(&ourselves, "/init", &Libraries::of_this_machine())?;
+        archive.program(Path::new(assets::OURSELVES), "/init", &Libraries::of_this_machine())?;
         archive.file(PLAN, 0o644, serde_json::to_vec(&plan).machine(|| "cannot write the plan".into())?);
         if scenario.server == ServerKind::Knfsd {
             packages(cache, ui)?.add_to(&mut archive)?;

@@ -45,11 +45,13 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 ///   ends QEMU.
 /// - `noreplace-smp` leaves lock prefixes where they are, which a guest with one processor does not need; taking each of them
 ///   away takes 0.4 s on a distribution's kernel.
+/// - `no_timer_check` spares the kernel to look whether its timer ticks: it waits for a number of the host's cycles, in which an emulated timer
+///   does not tick often enough while the host is busy, and then it panics ("IO-APIC + timer doesn't work!").
 /// - `cryptomgr.notests` leaves self-tests out, which take 0.3 s under TCG.
 /// - `trace_eval_init` puts numbers for the names of enumerations into the texts of some hundred trace events that nobody here reads, and
 ///   takes 2 s.
 pub const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=5 reboot=t panic=-1 oops=panic \
-     noreplace-smp cryptomgr.notests mitigations=off initcall_blacklist=trace_eval_init";
+     noreplace-smp no_timer_check cryptomgr.notests mitigations=off initcall_blacklist=trace_eval_init";
 
 /// What makes counts exact and says who allocated what is counted.
 ///

@@ -135,10 +135,8 @@ impl NameMaker {
         let state = scatter(self.seed.wrapping_add(number.wrapping_mul(STEP)));
         // The upper half of a product with a random number is below the other factor.
         let length = lengths[((u128::from(state) * lengths.len() as u128) >> 64) as usize];
-        let word = move |place: u64| {
-            let mixed = state.wrapping_add(place.wrapping_mul(STEP)).wrapping_mul(FACTOR);
-            mixed ^ (mixed >> 32)
-        };
+        // Each word is made of the whole state, by what a processor does to several words at once: a check makes all of them again.
+        let word = move |place: u64| state ^ place.wrapping_mul(STEP);
         (length.saturating_sub(self.digits), (0..).map(word))
     }
 

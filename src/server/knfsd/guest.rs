@@ -6,6 +6,8 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
 use std::io::{Read, Seek};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -78,16 +80,26 @@ fn serve(export: &Path, version: &str, labels: bool) -> Result<Knfsd> {
 
 /// Stops serving: connections are closed, and what was served is served again by [`start_again`].
 pub fn stop() -> Result<()> {
-    run("rpc.nfsd", &["0"]).map(drop)
+    order("threads", "0")
 }
 
-/// Serves NFS `version` again, as [`start`] did.
+/// Serves NFS `version` again, as [`start`] did, whose versions the kernel keeps. This is what rpc.nfsd does; without its two
+/// processes a restart leaves nothing of processes in the counters.
 pub fn start_again(version: &str) -> Result<()> {
-    run("rpc.nfsd", &[THREADS])?;
+    let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, NFS_PORT))
+        .map_err(|e| Error::machine(format!("knfsd cannot have its port {NFS_PORT} again: {e}")))?;
+    order("portlist", &port.as_raw_fd().to_string())?;
+    order("threads", THREADS)?;
     if version.starts_with('4') {
         end_grace();
     }
     Ok(())
+}
+
+/// Writes to a file of nfsd's own file system (fs/nfsd/nfsctl.c).
+fn order(file: &str, what: &str) -> Result<()> {
+    let file = Path::new("/proc/fs/nfsd").join(file);
+    fs::write(&file, what).map_err(|e| Error::kernel(format!("cannot write {what} to {}: {e}", file.display())))
 }
 
 fn end_grace() {

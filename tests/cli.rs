@@ -220,8 +220,12 @@ fn results_are_shown_again() {
 #[test]
 fn a_reader_that_stops_early_is_no_error() {
     let desk = Desk::new();
-    desk.file("out.json", RESULT);
-    let args: Vec<&str> = std::iter::once("report").chain(std::iter::repeat_n("out.json", 500)).collect();
+    // Far more text than a pipe takes.
+    let names: Vec<String> = (0..500).map(|i| format!("{i}.json")).collect();
+    for (i, name) in names.iter().enumerate() {
+        desk.file(name, &RESULT.replace("\"seed\": 42", &format!("\"seed\": {i}")));
+    }
+    let args: Vec<&str> = std::iter::once("report").chain(names.iter().map(String::as_str)).collect();
     let mut child = desk.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
@@ -237,7 +241,8 @@ fn what_is_no_result_is_told_in_a_sentence() {
         ("{", "in.json is no result file of dirleak"),
         ("{}", "in.json is no result file of dirleak: it has no field \"schema\""),
         ("{\"schema\": 7}", "in.json has schema 7, and this dirleak reads up to 1"),
-        ("{\"schema\": 1}", "in.json is no result file of dirleak: missing field"),
+        ("{\"schema\": 1}", "in.json is a result file without results, not what run, verify or bisect found"),
+        ("{\"schema\": 1, \"results\": []}", "in.json is no result file of dirleak: missing field"),
     ];
     for (text, expected) in table {
         desk.file("in.json", text);
@@ -245,4 +250,31 @@ fn what_is_no_result_is_told_in_a_sentence() {
     }
     desk.refuses(&["report", "missing.json"], USAGE, "cannot read missing.json: there is no such file");
     desk.refuses(&["report", "no-programs"], USAGE, "no-programs");
+}
+
+#[test]
+fn reports_are_written_whole_and_over_no_result() {
+    let desk = Desk::new();
+    desk.file("out.json", RESULT);
+    desk.file("other.json", &RESULT.replace("quick", "huge-flat"));
+    let args = ["report", "out.json", "other.json", "--junit", "j.xml", "--ktap", "k.tap", "--markdown", "m.md"];
+    let answer = desk.dirleak(&args);
+    assert_eq!((answer.status, answer.stderr.as_str()), (Some(0), ""));
+    let text = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
+    assert!(
+        text("j.xml").contains("<testsuites name=\"dirleak\" tests=\"2\" skipped=\"0\" failures=\"2\""),
+        "{}",
+        text("j.xml")
+    );
+    assert!(text("k.tap").contains("not ok 2 huge-flat"), "{}", text("k.tap"));
+    assert!(text("m.md").starts_with("# dirleak: Of 2 runs 2 leak"), "{}", text("m.md"));
+    for (args, status, expected) in [
+        (["--junit", "out.json", "--ktap", "k.tap"], USAGE, "--junit out.json would replace a result file"),
+        (["--junit", "new", "--markdown", "new"], USAGE, "--junit and --markdown both name new"),
+        (["--junit", "new", "--markdown", "missing/m.md"], MACHINE, "cannot write the result file missing/m.md"),
+    ] {
+        desk.refuses(&[&["report", "out.json"][..], &args].concat(), status, expected);
+        assert!(!desk.path("new").exists(), "{args:?}");
+    }
+    assert_eq!(text("out.json"), RESULT);
 }

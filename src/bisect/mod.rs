@@ -16,11 +16,12 @@ pub use judge::Kernels;
 use crate::error::Result;
 use crate::kernel::git::Repo;
 use crate::kernel::snapshot::short;
+use schemars::JsonSchema;
 use search::Step;
 use serde::{Deserialize, Serialize};
 
 /// A commit by its id and the first line of its message.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Commit {
     pub id: String,
     pub subject: String,

@@ -1,6 +1,6 @@
 //! `dirleak verify --branch`: whether a fix applies to each of several branches, and is one there.
 
-use super::verify::{Args, judge};
+use super::verify::Args;
 use crate::bisect::Commit;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
@@ -10,6 +10,7 @@ use crate::kernel::change::{Applied, Change};
 use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
 use crate::report::branches::{Applies, BranchRecord};
+use crate::report::proof;
 use crate::report::record::{Outcome, Proof, ResultFile, RunRecord};
 use crate::scenario::Scenario;
 use crate::ui::Ui;
@@ -90,12 +91,11 @@ impl Work<'_> {
             }
             kernels => kernels?,
         };
-        [record.proof.unpatched, record.proof.patched] = kernels.each_ref().map(|kernel| kernel.spec.clone());
         let [unpatched, patched] = &kernels;
         let pairs: Vec<_> = self.scenarios.iter().flat_map(|s| [(s, unpatched), (s, patched)]).collect();
         let results = self.arguments.measure.run(&pairs, self.cache, self.ui)?;
         let one_is_enough = self.arguments.measure.set.is_some();
-        (record.proof.outcome, record.proof.reason) = judge(&results, one_is_enough);
+        record.proof = proof::of(&results, one_is_enough, &unpatched.spec, &patched.spec);
         record.fill(&results, one_is_enough);
         Ok((record, results))
     }
@@ -114,6 +114,7 @@ impl Work<'_> {
                 reason: String::new(),
                 unpatched: String::new(),
                 patched: String::new(),
+                one_is_enough: false,
             },
         })
     }

@@ -1,38 +1,104 @@
-//! `dirleak report`: shows results that were measured earlier.
+//! `dirleak report`: shows results that were measured earlier, from any number of files.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
-use crate::report::{json, text};
+use crate::report::json::{self, Target};
+use crate::report::merge::{Merged, Source, merge};
+use crate::report::{ci, markdown, text};
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Show results that were written with --json.
+/// Show results that were written with --json: as text, and as files for people and for CI.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Result files.
+    /// Result files of run, verify and bisect. What belongs together is put together.
     #[arg(value_name = "RESULT.json", required = true)]
     results: Vec<PathBuf>,
     /// Also tell where the time went.
     #[arg(long)]
     timings: bool,
+    /// Write JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write KTAP, the format of the kernel's own tests, to this file.
+    #[arg(long, value_name = "FILE")]
+    ktap: Option<PathBuf>,
+    /// Write Markdown for a mail or a merge request to this file.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
-/// Reads all files before it prints anything, so that a bad one does not hide below the others' text.
+/// Reads all files before it writes or prints anything, so that a bad one leaves no half report.
 pub fn run(args: &Args) -> Result<Exit> {
-    let files = args.results.iter().map(|path| json::read(path)).collect::<Result<Vec<_>>>()?;
-    let mut shown = String::new();
-    for (path, file) in args.results.iter().zip(&files) {
-        if files.len() > 1 {
-            shown += &format!("{}{}:\n", if shown.is_empty() { "" } else { "\n" }, path.display());
-        }
-        shown += &text::of(file);
-        if args.timings {
-            shown += &format!("\n{}", text::timings(&file.results));
-        }
+    let outputs = Outputs::check(args)?;
+    let read = |path: &PathBuf| Ok(Source { name: path.display().to_string(), file: json::read(path)? });
+    let merged = merge(args.results.iter().map(read).collect::<Result<Vec<_>>>()?);
+    outputs.write(&merged)?;
+    for note in &merged.notes {
+        eprintln!("{note}");
     }
-    match std::io::stdout().write_all(shown.as_bytes()) {
+    match std::io::stdout().write_all(shown(&merged, args.timings).as_bytes()) {
         // Whoever reads may stop early: `dirleak report … | head`.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Exit::Clean),
         written => written.machine(|| "cannot write to standard output".into()).map(|()| Exit::Clean),
+    }
+}
+
+/// The text, under the names of its files if there are several.
+fn shown(merged: &Merged, timings: bool) -> String {
+    let mut shown = String::new();
+    for chapter in &merged.chapters {
+        if merged.chapters.len() > 1 {
+            shown += &format!("{}{}:\n", if shown.is_empty() { "" } else { "\n" }, chapter.title());
+        }
+        shown += &text::of(&chapter.file);
+        if timings {
+            shown += &format!("\n{}", text::timings(&chapter.file.results));
+        }
+    }
+    shown
+}
+
+/// The files that were asked for.
+struct Outputs {
+    junit: Option<Target>,
+    ktap: Option<Target>,
+    markdown: Option<Target>,
+}
+
+impl Outputs {
+    /// All of them can be written, and none in the place of another or of a result.
+    fn check(args: &Args) -> Result<Self> {
+        let named = [("--junit", &args.junit), ("--ktap", &args.ktap), ("--markdown", &args.markdown)];
+        let named: Vec<(&str, &Path)> = named.iter().filter_map(|(o, path)| Some((*o, path.as_deref()?))).collect();
+        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+            (Ok(a), Ok(b)) => a == b && a.is_file(),
+            _ => a == b && !a.exists(),
+        };
+        for (i, (option, path)) in named.iter().enumerate() {
+            let shown = path.display();
+            if args.results.iter().any(|result| same(result, path)) {
+                return Err(Error::usage(format!("{option} {shown} would replace a result file; name another place")));
+            }
+            if let Some((other, _)) = named[..i].iter().find(|(_, other)| same(other, path)) {
+                return Err(Error::usage(format!("{other} and {option} both name {shown}; name another place")));
+            }
+        }
+        let check = |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
+        Ok(Self { junit: check(&args.junit)?, ktap: check(&args.ktap)?, markdown: check(&args.markdown)? })
+    }
+
+    fn write(&self, merged: &Merged) -> Result<()> {
+        let suites = ci::suites(merged);
+        if let Some(target) = &self.junit {
+            target.write_bytes(ci::junit::of(&suites)?.as_bytes())?;
+        }
+        if let Some(target) = &self.ktap {
+            target.write_bytes(ci::ktap::of(&suites).as_bytes())?;
+        }
+        if let Some(target) = &self.markdown {
+            target.write_bytes(markdown::of(merged).as_bytes())?;
+        }
+        Ok(())
     }
 }

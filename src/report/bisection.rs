@@ -1,11 +1,13 @@
 //! What a bisection found, as a record and as text on a terminal.
 
 use super::record::{RunRecord, Verdict};
+use super::reproduce::quoted;
 use super::table::head_of;
 use super::{number, sentence};
 use crate::bisect::history::Terms;
 use crate::bisect::search::{Judged, State, Step};
 use crate::bisect::{Commit, Confirmation, Found, Revert};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was asked.
@@ -23,7 +25,7 @@ pub struct Question<'a> {
 }
 
 /// A bisection, in the result file.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct BisectionRecord {
     pub tree: String,
     pub scenario: String,
@@ -68,7 +70,7 @@ pub struct BisectionRecord {
 }
 
 /// One commit that was judged on the way.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct StepRecord {
     pub commit: Commit,
     /// `leak`, `clean` or `skip`.
@@ -126,16 +128,6 @@ fn reproduce(question: &Question, commit: &Commit) -> Vec<String> {
         format!("dirleak {}", words.collect::<Vec<_>>().join(" "))
     };
     vec![run(&format!("{id}^")), run(id)]
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@^=,:+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// The runs behind a bisection, in order.
@@ -205,6 +197,24 @@ fn short(id: &str) -> &str {
     crate::kernel::snapshot::short(id)
 }
 
+/// The answer in one sentence.
+pub fn sentence(record: &BisectionRecord) -> String {
+    let verb = verb(record);
+    match &record.commit {
+        Some(commit) => {
+            format!("{} {verb} the leak in {}; {}.", commit.in_words(), record.scenario, record.confirmation)
+        }
+        None => {
+            let (count, scenario) = (record.among.len(), &record.scenario);
+            format!("one of {count} commits {verb} the leak in {scenario}; those in between cannot be judged.")
+        }
+    }
+}
+
+fn verb(record: &BisectionRecord) -> &'static str {
+    if record.find_fix { "fixes" } else { "brings" }
+}
+
 /// The whole answer, for a terminal.
 pub fn text(record: &BisectionRecord) -> String {
     let mut text = String::new();
@@ -212,7 +222,7 @@ pub fn text(record: &BisectionRecord) -> String {
         text += &format!("{}\n", line(step));
     }
     text += "\n";
-    let verb = if record.find_fix { "fixes" } else { "brings" };
+    let verb = verb(record);
     match &record.commit {
         Some(commit) => {
             text += &format!("{} {verb} the leak in {}.\n", commit.in_words(), record.scenario);

@@ -3,10 +3,11 @@
 use super::record::{Outcome, Proof, RunRecord, Verdict};
 use super::{number, sentence, table};
 use crate::bisect::Commit;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A fix on one branch.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct BranchRecord {
     /// As the user named it.
     pub branch: String,
@@ -27,7 +28,7 @@ pub struct BranchRecord {
 }
 
 /// Whether a fix applies to a branch.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Applies {
     Yes,
@@ -60,9 +61,12 @@ impl BranchRecord {
     }
 }
 
+/// What the columns of the table are called.
+pub const HEAD: [&str; 6] = ["branch", "applies", "before", "after", "listing", "outcome"];
+
 /// The table, a sentence per kernel, and the reasons of what is not proven.
 pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
-    let head = ["branch", "applies", "before", "after", "listing", "outcome"].map(String::from);
+    let head = HEAD.map(String::from);
     let lines: Vec<[String; 6]> =
         std::iter::once(head).chain(branches.iter().map(|branch| cells(branch, records))).collect();
     let widths: Vec<usize> =
@@ -80,17 +84,14 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
             text += &format!("  {}\n", sentence::of(record));
         }
         if branch.proof.outcome != Outcome::Proven {
-            text += &format!(
-                "  {}: {}.\n",
-                super::text::outcome(branch.proof.outcome),
-                branch.proof.reason.trim_end_matches('.')
-            );
+            text += &format!("  {}: {}.\n", branch.proof.outcome.in_words(), branch.proof.reason.trim_end_matches('.'));
         }
     }
     text
 }
 
-fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
+/// A row of the table.
+pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
     let of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
     let applies = match branch.applies {
         Applies::Yes => "yes",
@@ -102,7 +103,7 @@ fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
         Some(false) => "broken",
         None => "-",
     };
-    let outcome = super::text::outcome(branch.proof.outcome).to_lowercase();
+    let outcome = branch.proof.outcome.in_words().to_lowercase();
     let name = table::head_of(&branch.branch, 16);
     [name, applies.into(), of(&branch.proof.unpatched), of(&branch.proof.patched), listing.into(), outcome]
 }
@@ -137,6 +138,7 @@ mod tests {
                 reason: "the fix does not apply".into(),
                 unpatched: "6.1+spare-pages".into(),
                 patched: "6.1".into(),
+                one_is_enough: false,
             },
         }
     }

@@ -1,10 +1,11 @@
 //! What grew, by how much, and who allocated it.
 
 use crate::probe::{pages, percpu, vmalloc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A counter whose growth follows the dose.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Finding {
     pub source: Source,
     /// Name of the slab cache or counter.
@@ -28,7 +29,7 @@ pub struct Finding {
 }
 
 /// Where a counter is read.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Objects of a slab cache.
@@ -56,7 +57,7 @@ impl Source {
 }
 
 /// An estimate and what it lies between, for all counters and all looks together.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Rate {
     #[serde(serialize_with = "finite")]
     pub estimate: f64,
@@ -78,7 +79,7 @@ impl Rate {
 }
 
 /// A place in the kernel that allocated what grew.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct CallSite {
     /// The function of the directory code, not the allocator's wrapper that it called.
     pub function: String,

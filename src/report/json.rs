@@ -95,7 +95,7 @@ impl Target {
 
 fn unwritable(path: &Path, reason: &str) -> Error {
     let path = path.display();
-    Error::machine(format!("cannot write the result file {path}: {reason}; name another place with --json"))
+    Error::machine(format!("cannot write the result file {path}: {reason}; name another place"))
 }
 
 /// Reads a result file; what is none, or is newer than this program, is said in one sentence.
@@ -106,6 +106,9 @@ pub fn read(path: &Path) -> Result<ResultFile> {
         .map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))?;
     let schema = value.get("schema").and_then(serde_json::Value::as_u64);
     match schema {
+        Some(schema) if schema == u64::from(SCHEMA) && value.get("results").is_none() => {
+            return Err(Error::usage(format!("{shown} is {}, not what run, verify or bisect found", kind(&value))));
+        }
         Some(schema) if schema == u64::from(SCHEMA) => {}
         Some(schema) if schema > u64::from(SCHEMA) => {
             return Err(Error::usage(format!(
@@ -118,6 +121,17 @@ pub fn read(path: &Path) -> Result<ResultFile> {
         }
     }
     serde_json::from_value(value).map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))
+}
+
+/// What a file is that has no results.
+fn kind(value: &serde_json::Value) -> String {
+    let known = ["dirleak", "schema", "command_line"];
+    let keys = value.as_object().into_iter().flat_map(|object| object.keys());
+    let own: Vec<&str> = keys.map(String::as_str).filter(|key| !known.contains(key)).collect();
+    match own.as_slice() {
+        [] => "a result file without results".into(),
+        [first, ..] => format!("a result file of another kind (of \"{first}\")"),
+    }
 }
 
 fn plain(error: &std::io::Error) -> String {
@@ -213,7 +227,9 @@ mod tests {
         let table = [
             ("", "is no result file"),
             ("[1, 2]", "no field \"schema\""),
-            ("{\"schema\": 1}", "missing field"),
+            ("{\"schema\": 1}", "is a result file without results, not what run, verify or bisect found"),
+            ("{\"schema\": 1, \"results\": []}", "missing field"),
+            ("{\"schema\": 1, \"forecast\": {}}", "is a result file of another kind (of \"forecast\")"),
             ("{\"schema\": 2}", "has schema 2, and this dirleak reads up to 1"),
             ("{\"schema\": 0}", "schema 0"),
         ];

@@ -1,16 +1,23 @@
-//! What a verdict looks like: as a file, as text on a terminal.
+//! What a verdict looks like: as a file, as text on a terminal, as tests of a CI job, as Markdown.
 
 mod beside;
 pub mod bisection;
 pub mod branches;
+pub mod ci;
 #[cfg(test)]
 pub(crate) mod example;
 mod finding;
+pub mod headline;
 pub mod json;
 pub mod mail;
+pub mod markdown;
+pub mod merge;
 pub(crate) mod number;
 mod parts;
+pub mod proof;
 pub mod record;
+pub mod reproduce;
+pub mod schema;
 pub mod sentence;
 pub mod table;
 pub mod text;

@@ -2,11 +2,12 @@
 
 use super::finding::{Rate, Source, finite};
 use crate::server::Fault;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Whether the probe and the workload did what they are there for.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Controls {
     /// Open files that the guest held on purpose for one round.
     pub held: i64,
@@ -27,7 +28,7 @@ pub struct Controls {
 }
 
 /// Something that the guest held on purpose, to show that a source sees it come and go.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct SourceControl {
     pub source: Source,
     /// Where it was looked for: a counter, a function that must be named as a call site, or the console.
@@ -41,7 +42,7 @@ pub struct SourceControl {
 }
 
 /// One reading of all counters at rest, and what was done before it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Round {
     /// Units made since the reading before.
     pub dose: u64,
@@ -56,7 +57,7 @@ pub struct Round {
 }
 
 /// What a round was for.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RoundKind {
     /// The first readings, before anything counts.
@@ -77,7 +78,7 @@ pub enum RoundKind {
 }
 
 /// What was pinned because it changes the rate of a leak.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Setup {
     pub server: String,
     pub nfs_version: String,
@@ -92,7 +93,7 @@ pub struct Setup {
 }
 
 /// What the verdict excludes.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Bounds {
     /// Probability that all bounds hold together.
     #[serde(serialize_with = "finite")]
@@ -107,7 +108,7 @@ pub struct Bounds {
 }
 
 /// The bounds of one counter.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct CounterBound {
     pub source: Source,
     pub name: String,
@@ -115,7 +116,7 @@ pub struct CounterBound {
 }
 
 /// How long one part of the work took.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Timing {
     pub phase: String,
     #[serde(serialize_with = "finite")]
@@ -124,7 +125,7 @@ pub struct Timing {
 
 /// What stood on the account of the workload's cgroup when the kernel was at rest after the rounds, in bytes, and what
 /// taking the cgroup away freed.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct CgroupRecord {
     /// All of it at most, since the cgroup was made (memory.peak, Linux 5.19 and later).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +144,7 @@ pub struct CgroupRecord {
 }
 
 /// What kmemleak reported of the same run.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct KmemleakRecord {
     /// Whether this kernel has it.
     pub available: bool,
@@ -154,7 +155,7 @@ pub struct KmemleakRecord {
 }
 
 /// A fault that the scenario told the server, and that it happened.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct FaultRecord {
     /// As the scenario has it.
     pub fault: Fault,

@@ -8,6 +8,8 @@ pub use super::branches::BranchRecord;
 use super::finding::finite;
 pub use super::finding::{CallSite, Finding, Rate, Source};
 pub use super::parts::*;
+pub use super::proof::{Outcome, Proof};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 pub const SCHEMA: u32 = 1;
 
 /// A whole result file.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ResultFile {
     /// Changes when a field changes its meaning.
     pub schema: u32,
@@ -58,29 +60,8 @@ impl Default for ResultFile {
     }
 }
 
-/// What `verify` concludes from all records.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Proof {
-    pub outcome: Outcome,
-    /// Why, in one sentence.
-    pub reason: String,
-    /// The kernel spec that is to leak.
-    pub unpatched: String,
-    /// The kernel spec that is to be clean.
-    pub patched: String,
-}
-
-/// Whether the leak and its fix were proven.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    Proven,
-    NotProven,
-    Undecided,
-}
-
 /// One scenario on one kernel.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct RunRecord {
     pub scenario: String,
     pub kernel: KernelRecord,
@@ -199,7 +180,7 @@ impl RunRecord {
 }
 
 /// What was booted.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct KernelRecord {
     /// The word of the command line.
     pub spec: String,
@@ -215,7 +196,7 @@ pub struct KernelRecord {
 }
 
 /// The six things that can be said about a scenario on a kernel.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Some counter follows the dose.
@@ -343,20 +324,8 @@ mod tests {
     fn the_documentation_has_every_field() {
         let text = include_str!("../../docs/result.md");
         let mut file = crate::report::example::verify();
-        file.results[0].console_log = Some("console.log".into());
-        file.results[0].cgroup = Some(CgroupRecord { peak_bytes: Some(0), ..CgroupRecord::default() });
-        file.results[0].kmemleak = Some(KmemleakRecord::default());
-        file.results[0].rounds.push(Round { dose: 0, samples: BTreeMap::new(), kind: RoundKind::Held, seconds: 0.0 });
-        file.results[0].setup = Some(Setup {
-            server: "knfsd".into(),
-            nfs_version: "3".into(),
-            mount_options: String::new(),
-            rsize_bytes: 4096,
-            getdents_buffer_bytes: 280,
-            memory_mib: 64,
-            cpus: 1,
-            stock: true,
-        });
+        file.results.push(crate::report::example::every_field());
+        file.proof.as_mut().unwrap().one_is_enough = true;
         let mut found = Vec::new();
         fields(&serde_json::to_value(&file).unwrap(), &mut found);
         assert!(found.len() > 60, "{found:?}");

@@ -7,16 +7,17 @@ use super::{number, sentence};
 pub const WIDTH: usize = 80;
 
 /// The cells of one record.
-struct Cells {
-    verdict: &'static str,
-    objects: String,
-    bytes: String,
-    site: String,
-    seconds: String,
+pub struct Cells {
+    pub verdict: &'static str,
+    pub objects: String,
+    pub bytes: String,
+    /// The counter, and who allocated it.
+    pub site: String,
+    pub seconds: String,
 }
 
 impl Cells {
-    fn of(record: &RunRecord) -> Self {
+    pub fn of(record: &RunRecord) -> Self {
         let first = record.findings.first();
         let objects = match (first, &record.bounds, record.verdict) {
             (Some(f), _, _) => {

@@ -1,6 +1,6 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::record::{CallSite, Outcome, ResultFile, RunRecord, SourceControl, Verdict};
+use super::record::{CallSite, ResultFile, RunRecord, SourceControl, Verdict};
 use super::{beside, bisection, branches, number, sentence, table};
 
 /// Frames of a stack that are shown; the result file has them all.
@@ -29,17 +29,9 @@ pub fn of(file: &ResultFile) -> String {
         text += &details(record);
     }
     if let Some(proof) = &file.proof {
-        text += &format!("\n{}: {}.\n", outcome(proof.outcome), proof.reason.trim_end_matches('.'));
+        text += &format!("\n{}: {}.\n", proof.outcome.in_words(), proof.reason.trim_end_matches('.'));
     }
     text
-}
-
-pub fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Proven => "Proven",
-        Outcome::NotProven => "Not proven",
-        Outcome::Undecided => "Undecided",
-    }
 }
 
 /// One run: the sentence, what was done, and what shows it.

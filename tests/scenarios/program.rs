@@ -4,6 +4,7 @@ use dirleak::report::json;
 use dirleak::report::record::{ResultFile, RunRecord};
 use libtest_mimic::Failed;
 use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Condvar, Mutex};
@@ -141,6 +142,7 @@ impl Running {
         };
         let left = self.left_running();
         let path = self.dir.path().join("result.json");
+        let faults = if path.exists() { faults(&path)? } else { Vec::new() };
         let seen = Seen {
             shown: self.shown.clone(),
             status,
@@ -149,6 +151,7 @@ impl Running {
             result: path.exists().then(|| json::read(&path)).transpose().map_err(|e| e.to_string())?,
         };
         seen.must(left.is_empty(), || format!("it left QEMU running: {left:?}"))?;
+        seen.must(faults.is_empty(), || format!("its result is not as docs/result.schema.json has it: {faults:?}"))?;
         Ok(seen)
     }
 
@@ -171,6 +174,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What is wrong with a result file, by the schema that ships.
+fn faults(path: &Path) -> Result<Vec<String>, Failed> {
+    let schema = serde_json::from_str(include_str!("../../docs/result.schema.json"))?;
+    let validator = jsonschema::validator_for(&schema)?;
+    let file = serde_json::from_reader(BufReader::new(File::open(path)?))?;
+    Ok(validator.iter_errors(&file).map(|e| format!("{}: {e}", e.instance_path())).collect())
 }
 
 /// The QEMUs of one dirleak, by the names of their console logs, which hold its process id after the time.

@@ -1,0 +1,268 @@
+//! Results as lists of tests, which CI jobs show: what each record counts as, and the formats.
+
+pub mod junit;
+pub mod ktap;
+
+use super::merge::{Chapter, Merged};
+use super::record::{BranchRecord, Outcome, Proof, RunRecord, Verdict};
+use super::{bisection, sentence, text};
+
+/// Tests of one kernel, one comparison or one bisection.
+pub struct Suite {
+    pub name: String,
+    pub tests: Vec<Test>,
+}
+
+/// Something that was to hold, and whether it does.
+pub struct Test {
+    pub name: String,
+    pub ended: Ended,
+    /// Why, in one sentence.
+    pub sentence: String,
+    /// All there is to see of it, in lines.
+    pub details: String,
+    pub seconds: f64,
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ended {
+    Passed,
+    /// A verdict says that it does not hold.
+    Failed,
+    /// It could not be judged.
+    Error,
+    /// This kernel or guest cannot do it.
+    Skipped,
+}
+
+/// The tests of all chapters.
+pub fn suites(merged: &Merged) -> Vec<Suite> {
+    let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(of_chapter).collect();
+    suites.iter_mut().for_each(Suite::tell_apart);
+    suites
+}
+
+fn of_chapter(chapter: &Chapter) -> Vec<Suite> {
+    let file = &chapter.file;
+    if let Some(bisection) = &file.bisection {
+        return vec![of_bisection(bisection)];
+    }
+    if !file.branches.is_empty() {
+        let tests = file.branches.iter().map(|branch| of_branch(branch, &file.results)).collect();
+        return vec![Suite { name: "a fix on several branches".into(), tests }];
+    }
+    match &file.proof {
+        Some(proof) => vec![of_proof(proof, &file.results)],
+        None => of_runs(&file.results),
+    }
+}
+
+/// A suite per kernel, a test per scenario: the kernel is to be clean.
+fn of_runs(records: &[RunRecord]) -> Vec<Suite> {
+    let mut suites: Vec<Suite> = Vec::new();
+    for record in records {
+        let name = &record.kernel.spec;
+        let test = of_record(record, record.scenario.clone(), is_clean(record.verdict));
+        match suites.iter_mut().find(|suite| suite.name == *name) {
+            Some(suite) => suite.tests.push(test),
+            None => suites.push(Suite { name: name.clone(), tests: vec![test] }),
+        }
+    }
+    suites
+}
+
+/// One kernel is to leak, the other to be clean, and both together to be a proof.
+fn of_proof(proof: &Proof, records: &[RunRecord]) -> Suite {
+    let Proof { unpatched, patched, .. } = proof;
+    let mut tests: Vec<Test> =
+        records.iter().enumerate().map(|(i, record)| of_side(i % 2 == 0, record, proof)).collect();
+    tests.push(Test {
+        name: "the leak and its fix are proven".into(),
+        ended: ended(proof.outcome),
+        sentence: format!("{}: {}.", proof.outcome.in_words(), proof.reason.trim_end_matches('.')),
+        details: String::new(),
+        seconds: 0.0,
+    });
+    Suite { name: format!("{unpatched} against {patched}"), tests }
+}
+
+fn of_side(is_unpatched: bool, record: &RunRecord, proof: &Proof) -> Test {
+    let (scenario, spec) = (&record.scenario, &record.kernel.spec);
+    if !is_unpatched {
+        return of_record(record, format!("{scenario}: {spec} is clean"), is_clean(record.verdict));
+    }
+    let ended = match record.verdict {
+        Verdict::Leak => Ended::Passed,
+        // Another scenario of the set has shown the leak.
+        _ if proof.one_is_enough && proof.outcome == Outcome::Proven => Ended::Skipped,
+        Verdict::Clean => Ended::Failed,
+        verdict => is_clean(verdict),
+    };
+    of_record(record, format!("{scenario}: {spec} leaks"), ended)
+}
+
+fn of_record(record: &RunRecord, name: String, ended: Ended) -> Test {
+    Test { name, ended, sentence: sentence::of(record), details: text::details(record), seconds: record.seconds }
+}
+
+/// What a verdict is for who wants a clean kernel.
+fn is_clean(verdict: Verdict) -> Ended {
+    match verdict {
+        Verdict::Clean => Ended::Passed,
+        Verdict::Leak | Verdict::Broken => Ended::Failed,
+        Verdict::Undecided | Verdict::Crash => Ended::Error,
+        Verdict::Unsupported => Ended::Skipped,
+    }
+}
+
+fn ended(outcome: Outcome) -> Ended {
+    match outcome {
+        Outcome::Proven => Ended::Passed,
+        Outcome::NotProven => Ended::Failed,
+        Outcome::Undecided => Ended::Error,
+    }
+}
+
+fn of_branch(branch: &BranchRecord, records: &[RunRecord]) -> Test {
+    let proof = &branch.proof;
+    let of = |r: &&RunRecord| [&proof.unpatched, &proof.patched].contains(&&r.kernel.spec);
+    Test {
+        name: format!("the fix is proven on {}", branch.branch),
+        ended: ended(proof.outcome),
+        sentence: format!("{}: {}.", proof.outcome.in_words(), proof.reason.trim_end_matches('.')),
+        details: records.iter().filter(of).map(text::details).collect(),
+        seconds: records.iter().filter(of).map(|record| record.seconds).sum(),
+    }
+}
+
+fn of_bisection(record: &bisection::BisectionRecord) -> Suite {
+    let verb = if record.find_fix { "fixed" } else { "brought" };
+    let ended = match (&record.commit, record.confirmed) {
+        (Some(_), true) => Ended::Passed,
+        (Some(_), false) => Ended::Failed,
+        (None, _) => Ended::Error,
+    };
+    let test = Test {
+        name: format!("the commit that {verb} the leak in {} is found and confirmed", record.scenario),
+        ended,
+        sentence: bisection::sentence(record),
+        details: bisection::text(record),
+        seconds: record.seconds,
+    };
+    Suite { name: format!("bisection of {}", record.tree), tests: vec![test] }
+}
+
+impl Suite {
+    /// Tests of one name are taken for one test by most that reads them.
+    fn tell_apart(&mut self) {
+        for i in 1..self.tests.len() {
+            let (before, rest) = self.tests.split_at_mut(i);
+            let name = rest[0].name.clone();
+            let mut number = 1;
+            while before.iter().any(|test| test.name == rest[0].name) {
+                number += 1;
+                rest[0].name = format!("{name} ({number})");
+            }
+        }
+    }
+
+    /// How many ended so.
+    pub fn count(&self, ended: Ended) -> usize {
+        self.tests.iter().filter(|test| test.ended == ended).count()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::bisect::history::Terms;
+    use crate::report::example;
+    use crate::report::merge::{Source, merge};
+    use crate::report::record::ResultFile;
+
+    /// What hostile text a guest could put into a record.
+    pub const HOSTILE: &str = "<script>alert(1)</script> ]]> & \" ' # SKIP \u{1b}[31m \u{0} | `x` \r\nok 1 all is well";
+
+    pub fn merged(files: Vec<ResultFile>) -> Merged {
+        let named = |(i, file)| Source { name: format!("{i}.json"), file };
+        merge(files.into_iter().enumerate().map(named).collect())
+    }
+
+    pub fn runs(verdicts: &[Verdict]) -> ResultFile {
+        let record = |(i, verdict): (usize, &Verdict)| RunRecord {
+            verdict: *verdict,
+            reason: "made up".into(),
+            scenario: format!("scenario-{i}"),
+            ..if *verdict == Verdict::Leak { example::leak() } else { example::clean() }
+        };
+        let results = verdicts.iter().enumerate().map(record).collect();
+        ResultFile { results, proof: None, ..example::verify() }
+    }
+
+    /// A run whose guest said what it should not.
+    pub fn hostile() -> ResultFile {
+        let mut file = runs(&[Verdict::Broken]);
+        let record = &mut file.results[0];
+        record.reason = HOSTILE.into();
+        record.scenario = HOSTILE.into();
+        record.kernel.release = HOSTILE.into();
+        record.console_lines = vec![HOSTILE.into()];
+        record.findings = example::leak().findings;
+        record.findings[0].name = HOSTILE.into();
+        record.findings[0].call_sites[0].function = HOSTILE.into();
+        record.findings[0].call_sites[0].stack = vec![HOSTILE.into()];
+        file
+    }
+
+    pub fn bisection() -> ResultFile {
+        let bisection = Some(bisection::tests::example(Terms::Break));
+        ResultFile { bisection, proof: None, ..example::verify() }
+    }
+
+    fn ends(file: ResultFile) -> Vec<Ended> {
+        suites(&merged(vec![file])).iter().flat_map(|s| s.tests.iter().map(|t| t.ended)).collect()
+    }
+
+    #[test]
+    fn a_run_passes_where_the_kernel_is_clean() {
+        use Verdict::*;
+        let file = runs(&[Clean, Leak, Broken, Undecided, Crash, Unsupported]);
+        let expected = [Ended::Passed, Ended::Failed, Ended::Failed, Ended::Error, Ended::Error, Ended::Skipped];
+        let mut found = ends(file);
+        // Kernels stand together, and the leak is on another one.
+        found.sort_by_key(|ended| *ended as u8);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_comparison_passes_where_the_unpatched_kernel_leaks() {
+        assert_eq!(ends(example::verify()), [Ended::Passed; 3]);
+        let mut file = example::verify();
+        file.results[0].verdict = Verdict::Clean;
+        file.proof.as_mut().unwrap().outcome = Outcome::NotProven;
+        assert_eq!(ends(file.clone()), [Ended::Failed, Ended::Passed, Ended::Failed]);
+        let proof = file.proof.as_mut().unwrap();
+        (proof.outcome, proof.one_is_enough) = (Outcome::Proven, true);
+        assert_eq!(ends(file), [Ended::Skipped, Ended::Passed, Ended::Passed]);
+    }
+
+    #[test]
+    fn a_bisection_is_one_test() {
+        assert_eq!(ends(bisection()), [Ended::Passed]);
+        let mut doubted = bisection();
+        doubted.bisection.as_mut().unwrap().confirmed = false;
+        assert_eq!(ends(doubted.clone()), [Ended::Failed]);
+        doubted.bisection.as_mut().unwrap().commit = None;
+        assert_eq!(ends(doubted), [Ended::Error]);
+    }
+
+    #[test]
+    fn tests_of_one_name_are_told_apart() {
+        let mut file = runs(&[Verdict::Clean, Verdict::Clean, Verdict::Clean]);
+        file.results.iter_mut().for_each(|record| record.scenario = "quick".into());
+        let suites = suites(&merged(vec![file]));
+        let names: Vec<_> = suites[0].tests.iter().map(|test| test.name.as_str()).collect();
+        assert_eq!(names, ["quick", "quick (2)", "quick (3)"]);
+    }
+}

@@ -1,0 +1,205 @@
+//! What a chapter comes to, in one sentence, and whether that is good news.
+
+use super::bisection;
+use super::merge::{Chapter, Merged};
+use super::record::{BranchRecord, Outcome, Proof, RunRecord, Verdict};
+use super::sentence;
+
+/// Whether a reader may put the page away.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Tone {
+    /// Clean, proven, found and confirmed.
+    Good,
+    /// It could not be judged.
+    Open,
+    /// A leak, a listing that is wrong, a fix that is none.
+    Bad,
+}
+
+/// The sentence and its tone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Headline {
+    pub tone: Tone,
+    pub sentence: String,
+}
+
+/// Of everything: that of the only chapter, or how many came to what.
+pub fn of_all(merged: &Merged) -> Headline {
+    let each: Vec<Headline> = merged.chapters.iter().map(of).collect();
+    match each.as_slice() {
+        [one] => one.clone(),
+        several => {
+            let tone = several.iter().map(|h| h.tone).max().unwrap_or(Tone::Open);
+            let count = |tone| several.iter().filter(|h| h.tone == tone).count();
+            let (good, bad, open) = (count(Tone::Good), count(Tone::Bad), count(Tone::Open));
+            let all = several.len();
+            let sentence = format!("Of {all} results {good} are good, {bad} are bad and {open} could not be judged.");
+            Headline { tone, sentence }
+        }
+    }
+}
+
+/// Of one chapter.
+pub fn of(chapter: &Chapter) -> Headline {
+    let file = &chapter.file;
+    if let Some(record) = &file.bisection {
+        let tone = match (&record.commit, record.confirmed) {
+            (Some(_), true) => Tone::Good,
+            (Some(_), false) => Tone::Bad,
+            (None, _) => Tone::Open,
+        };
+        return Headline { tone, sentence: capital(&bisection::sentence(record)) };
+    }
+    if !file.branches.is_empty() {
+        return of_branches(&file.branches);
+    }
+    match &file.proof {
+        Some(proof) => of_proof(proof, &file.results),
+        None => of_runs(&file.results),
+    }
+}
+
+fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
+    let tone = of_outcome(proof.outcome);
+    let word = proof.outcome.in_words();
+    let leaking = records.iter().find(|r| r.kernel.spec == proof.unpatched && r.verdict == Verdict::Leak);
+    let found = leaking.and_then(|record| Some((record, record.findings.first()?)));
+    let sentence = match (proof.outcome, found) {
+        (Outcome::Proven, Some((record, finding))) => {
+            let site = finding.call_sites.first().map(|site| format!(", allocated in {}", site.function));
+            format!(
+                "{word}: {} leaks {} in {}{}, and {} is clean.",
+                proof.unpatched,
+                sentence::amount(finding, &record.unit),
+                record.scenario,
+                site.unwrap_or_default(),
+                proof.patched
+            )
+        }
+        _ => format!("{word}: {}.", proof.reason.trim_end_matches('.')),
+    };
+    Headline { tone, sentence }
+}
+
+fn of_outcome(outcome: Outcome) -> Tone {
+    match outcome {
+        Outcome::Proven => Tone::Good,
+        Outcome::NotProven => Tone::Bad,
+        Outcome::Undecided => Tone::Open,
+    }
+}
+
+fn of_branches(branches: &[BranchRecord]) -> Headline {
+    let tone = branches.iter().map(|branch| of_outcome(branch.proof.outcome)).max().unwrap_or(Tone::Open);
+    let proven = branches.iter().filter(|branch| branch.proof.outcome == Outcome::Proven).count();
+    Headline {
+        tone,
+        sentence: format!("The fix is proven on {proven} of {}.", counted(branches.len(), "branch", "branches")),
+    }
+}
+
+/// The sentence of a single run, or counts and the sentence of the worst.
+fn of_runs(records: &[RunRecord]) -> Headline {
+    // Of several that are as bad the first, a leak before all others.
+    let badness = |verdict| (of_verdict(verdict), verdict == Verdict::Leak, verdict == Verdict::Broken);
+    let worst = records.iter().rev().max_by_key(|record| badness(record.verdict));
+    let Some(worst) = worst else {
+        return Headline { tone: Tone::Open, sentence: "Nothing was run.".into() };
+    };
+    let tone = of_verdict(worst.verdict);
+    let sentence = match records {
+        [one] => sentence::of(one),
+        _ if tone == Tone::Good => format!("All {} are clean.", counted(records.len(), "run", "runs")),
+        _ => format!("{}. {}", counts(records), sentence::of(worst)),
+    };
+    Headline { tone, sentence: capital(&sentence) }
+}
+
+/// What one verdict means for the kernel that was run.
+pub fn of_verdict(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Clean => Tone::Good,
+        Verdict::Undecided | Verdict::Unsupported => Tone::Open,
+        Verdict::Leak | Verdict::Broken | Verdict::Crash => Tone::Bad,
+    }
+}
+
+/// `Of 12 runs 2 leak, 1 is undecided, 9 are clean`.
+pub fn counts(records: &[RunRecord]) -> String {
+    use Verdict::*;
+    let count = |verdict| records.iter().filter(|record| record.verdict == verdict).count();
+    let all = [Leak, Broken, Crash, Undecided, Unsupported, Clean];
+    let parts: Vec<String> = all
+        .into_iter()
+        .filter(|verdict| count(*verdict) > 0)
+        .map(|verdict| match (verdict, count(verdict)) {
+            (Leak, 1) => "1 leaks".into(),
+            (Leak, n) => format!("{n} leak"),
+            (Crash, 1) => "1 crashed".into(),
+            (Crash, n) => format!("{n} crashed"),
+            (verdict, 1) => format!("1 is {}", verdict.word()),
+            (verdict, n) => format!("{n} are {}", verdict.word()),
+        })
+        .collect();
+    format!("Of {} {}", counted(records.len(), "run", "runs"), parts.join(", "))
+}
+
+pub fn counted(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
+/// A sentence begins with a capital letter, unless it begins with the name of a kernel or a commit.
+fn capital(text: &str) -> String {
+    match text.strip_prefix("one of ") {
+        Some(rest) => format!("One of {rest}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::ci::tests::{bisection, merged, runs};
+    use crate::report::example;
+
+    #[test]
+    fn a_proof_says_what_leaks_where_and_what_does_not() {
+        assert_eq!(
+            of_all(&merged(vec![example::verify()])),
+            Headline {
+                tone: Tone::Good,
+                sentence:
+                    "Proven: 6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, \
+                           allocated in nfs_readdir_page_array_append, and 6.1 is clean."
+                        .into()
+            }
+        );
+        let mut file = example::verify();
+        let proof = file.proof.as_mut().unwrap();
+        (proof.outcome, proof.reason) = (Outcome::NotProven, "the patched kernel leaks in quick".into());
+        assert_eq!(of_all(&merged(vec![file])).sentence, "Not proven: the patched kernel leaks in quick.");
+    }
+
+    #[test]
+    fn several_runs_are_counted_and_the_worst_is_told() {
+        use Verdict::*;
+        let of = |verdicts: &[Verdict]| of_all(&merged(vec![runs(verdicts)]));
+        assert_eq!(of(&[Clean, Clean]), Headline { tone: Tone::Good, sentence: "All 2 runs are clean.".into() });
+        let headline = of(&[Clean, Leak, Crash, Undecided, Clean]);
+        assert_eq!(headline.tone, Tone::Bad);
+        let begin = "Of 5 runs 1 leaks, 1 crashed, 1 is undecided, 2 are clean. 6.1+spare-pages leaks 25.0 ";
+        assert!(headline.sentence.starts_with(begin), "{}", headline.sentence);
+        assert_eq!(of(&[Clean, Undecided]).tone, Tone::Open);
+        assert!(of(&[Clean]).sentence.starts_with("6.1 is clean in scenario-0"));
+        assert_eq!(of(&[]).tone, Tone::Open);
+    }
+
+    #[test]
+    fn chapters_are_counted_and_the_worst_gives_the_tone() {
+        let all = of_all(&merged(vec![example::verify(), bisection(), runs(&[Verdict::Leak])]));
+        let sentence = "Of 3 results 2 are good, 1 are bad and 0 could not be judged.";
+        assert_eq!(all, Headline { tone: Tone::Bad, sentence: sentence.into() });
+        let one = of_all(&merged(vec![bisection()]));
+        assert!(one.sentence.starts_with("000000000003 (\"NFS: read more\") brings the leak in quick; confirmed"));
+    }
+}

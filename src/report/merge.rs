@@ -1,0 +1,187 @@
+//! Several result files as one: what belongs together is put together, and what is there twice counts once.
+
+use super::proof;
+use super::record::ResultFile;
+use std::collections::HashSet;
+
+/// A result file and where it was read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: String,
+    pub file: ResultFile,
+}
+
+/// Results that mean something together: of all runs, of one comparison of two kernels, of one bisection.
+#[derive(Clone, Debug)]
+pub struct Chapter {
+    /// The files that it was put together from.
+    pub names: Vec<String>,
+    /// Their command lines.
+    pub commands: Vec<Vec<String>>,
+    /// The versions of dirleak that wrote them.
+    pub versions: Vec<String>,
+    /// Their records. Its own command line is that of the first file.
+    pub file: ResultFile,
+}
+
+/// Everything there is to report.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    pub chapters: Vec<Chapter>,
+    /// What is to be known of the files themselves, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Puts files together, in the order in which their chapters first come.
+pub fn merge(sources: Vec<Source>) -> Merged {
+    let mut merged = Merged { chapters: Vec::new(), notes: Vec::new() };
+    let mut seen: Vec<Source> = Vec::new();
+    for source in sources {
+        match seen.iter().find(|other| other.file == source.file) {
+            Some(other) if other.name == source.name => {
+                merged.notes.push(format!("{} is named twice and counts once", source.name));
+            }
+            Some(other) => {
+                merged.notes.push(format!("{} is the same as {} and counts once", source.name, other.name));
+            }
+            None => seen.push(source),
+        }
+    }
+    // A file that is named a thousand times is one fact.
+    let mut known = HashSet::new();
+    merged.notes.retain(|note| known.insert(note.clone()));
+    for source in seen {
+        match merged.chapters.iter_mut().find(|chapter| chapter.takes(&source.file)) {
+            Some(chapter) => chapter.add(source),
+            None => merged.chapters.push(Chapter::new(source)),
+        }
+    }
+    merged
+}
+
+impl Chapter {
+    fn new(source: Source) -> Self {
+        let Source { name, file } = source;
+        let (commands, versions) = (vec![file.command_line.clone()], vec![file.dirleak.clone()]);
+        Self { names: vec![name], commands, versions, file }
+    }
+
+    /// Its files, the first of them by name.
+    pub fn title(&self) -> String {
+        match self.names.as_slice() {
+            [one] => one.clone(),
+            [one, other] => format!("{one} and {other}"),
+            several => format!("{} and {} more", several[0], several.len() - 1),
+        }
+    }
+
+    /// Whether the records of `other` belong to this chapter. A bisection and a table of branches stand alone.
+    fn takes(&self, other: &ResultFile) -> bool {
+        let alone = |file: &ResultFile| file.bisection.is_some() || !file.branches.is_empty();
+        let kernels =
+            |file: &ResultFile| file.proof.as_ref().map(|p| (p.unpatched.clone(), p.patched.clone(), p.one_is_enough));
+        !alone(&self.file) && !alone(other) && kernels(&self.file) == kernels(other)
+    }
+
+    fn add(&mut self, source: Source) {
+        self.names.push(source.name);
+        self.commands.push(source.file.command_line);
+        if !self.versions.contains(&source.file.dirleak) {
+            self.versions.push(source.file.dirleak);
+        }
+        self.file.results.extend(source.file.results);
+        match &mut self.file.proof {
+            Some(p) => *p = proof::of(&self.file.results, p.one_is_enough, &p.unpatched, &p.patched),
+            None => self.by_kernel(),
+        }
+    }
+
+    /// Records of one kernel next to each other, otherwise in their order.
+    fn by_kernel(&mut self) {
+        let mut kernels: Vec<String> = Vec::new();
+        for record in &self.file.results {
+            if !kernels.contains(&record.kernel.spec) {
+                kernels.push(record.kernel.spec.clone());
+            }
+        }
+        self.file.results.sort_by_key(|record| kernels.iter().position(|spec| *spec == record.kernel.spec));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::bisection;
+    use crate::report::example;
+    use crate::report::record::{Outcome, RunRecord, Verdict};
+
+    fn source(name: &str, file: ResultFile) -> Source {
+        Source { name: name.into(), file }
+    }
+
+    fn run(name: &str, records: &[RunRecord]) -> Source {
+        source(name, ResultFile { results: records.to_vec(), proof: None, ..example::verify() })
+    }
+
+    fn of(scenario: &str, record: RunRecord) -> RunRecord {
+        RunRecord { scenario: scenario.into(), ..record }
+    }
+
+    #[test]
+    fn runs_are_put_together_by_kernel() {
+        let (leak, clean) = (example::leak(), example::clean());
+        let merged = merge(vec![
+            run("a.json", &[leak.clone(), clean.clone()]),
+            run("b.json", &[of("huge-flat", leak), of("huge-flat", clean)]),
+        ]);
+        let [chapter] = merged.chapters.as_slice() else { panic!("{merged:?}") };
+        assert_eq!(chapter.names, ["a.json", "b.json"]);
+        let order: Vec<_> = chapter.file.results.iter().map(|r| format!("{} {}", r.kernel.spec, r.scenario)).collect();
+        assert_eq!(order, ["6.1+spare-pages quick", "6.1+spare-pages huge-flat", "6.1 quick", "6.1 huge-flat"]);
+        assert!(merged.notes.is_empty());
+    }
+
+    #[test]
+    fn parts_of_one_comparison_are_judged_as_a_whole() {
+        let verify = |scenario: &str, unpatched: RunRecord| {
+            let mut file = example::verify();
+            file.results = vec![of(scenario, unpatched), of(scenario, example::clean())];
+            file.proof.as_mut().unwrap().one_is_enough = true;
+            file
+        };
+        let does_not_leak = RunRecord { verdict: Verdict::Clean, findings: Vec::new(), ..example::leak() };
+        let mut other = verify("recipe-2019", does_not_leak);
+        other.proof.as_mut().unwrap().outcome = Outcome::NotProven;
+        let merged = merge(vec![source("2.json", other), source("1.json", verify("quick", example::leak()))]);
+        assert_eq!(merged.chapters.len(), 1);
+        let proof = merged.chapters[0].file.proof.as_ref().unwrap();
+        assert_eq!(proof.outcome, Outcome::Proven, "one leaking scenario of a set is enough: {}", proof.reason);
+    }
+
+    #[test]
+    fn what_does_not_belong_together_stays_apart() {
+        let mut other = example::verify();
+        other.proof.as_mut().unwrap().patched = "6.1+fix.patch".into();
+        let mut bisect = run("c.json", &[example::leak()]);
+        bisect.file.bisection = Some(bisection::tests::example(crate::bisect::history::Terms::Break));
+        let mut second = bisect.clone();
+        second.file.bisection.as_mut().unwrap().scenario = "huge-flat".into();
+        let all = vec![
+            source("a.json", example::verify()),
+            source("b.json", other),
+            bisect,
+            second,
+            run("d.json", &[example::leak()]),
+        ];
+        assert_eq!(merge(all).chapters.len(), 5);
+    }
+
+    #[test]
+    fn what_is_there_twice_counts_once_and_is_told() {
+        let a = run("a.json", &[example::leak()]);
+        let merged = merge(vec![a.clone(), a.clone(), a, run("copy.json", &[example::leak()])]);
+        assert_eq!(merged.chapters[0].file.results.len(), 1);
+        let told = ["a.json is named twice and counts once", "copy.json is the same as a.json and counts once"];
+        assert_eq!(merged.notes, told);
+    }
+}

@@ -1,0 +1,65 @@
+//! The commands that give a result again: those that gave it, without the files that they wrote.
+
+use super::merge::Chapter;
+
+/// Options whose value is a file that is written.
+const OUTPUTS: [&str; 3] = ["--json", "--trace", "--mail"];
+
+/// Those of a bisection show the commit and its parent; else there is one for each file, for a shell.
+pub fn commands(chapter: &Chapter) -> Vec<String> {
+    if let Some(record) = chapter.file.bisection.as_ref().filter(|record| !record.reproduce.is_empty()) {
+        return record.reproduce.clone();
+    }
+    let seed = chapter.file.results.first().map(|record| record.seed);
+    let mut commands: Vec<String> = Vec::new();
+    for words in &chapter.commands {
+        let command = command(words, seed);
+        if !commands.contains(&command) {
+            commands.push(command);
+        }
+    }
+    commands
+}
+
+/// The seed is said, as a later dirleak may have another one by default.
+fn command(words: &[String], seed: Option<u64>) -> String {
+    let mut kept = vec!["dirleak".to_owned()];
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        if OUTPUTS.contains(&word.as_str()) {
+            words.next();
+        } else if !OUTPUTS.iter().any(|option| word.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))) {
+            kept.push(quoted(word));
+        }
+    }
+    let is_said = kept.iter().any(|word| word == "--seed" || word.starts_with("--seed="));
+    if let (false, Some(seed)) = (is_said, seed) {
+        kept.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    kept.join(" ")
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@^=,:+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_left_out_and_the_seed_is_said() {
+        let of = |words: &[&str]| command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), Some(7));
+        assert_eq!(
+            of(&["/x/dirleak", "run", "--json", "a b.json", "--trace=t", "-o", "a b", "quick"]),
+            "dirleak run -o 'a b' quick --seed 7"
+        );
+        assert_eq!(of(&["dirleak", "run", "--seed", "3", "it's"]), "dirleak run --seed 3 'it'\\''s'");
+    }
+}

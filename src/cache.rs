@@ -8,6 +8,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where in the cache the consoles of guests are.
+pub const LOGS: &str = "logs";
+
 /// The directory `$XDG_CACHE_HOME/dirleak`, or `~/.cache/dirleak`.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -22,6 +25,11 @@ pub struct Lock {
 impl Cache {
     /// Finds the cache and makes sure that it can be written.
     pub fn open() -> Result<Self> {
+        Self::at(Self::place()?)
+    }
+
+    /// Where the cache is, or would be.
+    pub fn place() -> Result<PathBuf> {
         let base = match std::env::var_os("XDG_CACHE_HOME").filter(|v| Path::new(v).is_absolute()) {
             Some(dir) => PathBuf::from(dir),
             None => match std::env::var_os("HOME") {
@@ -29,7 +37,7 @@ impl Cache {
                 None => return Err(Error::machine("no place for the cache: set XDG_CACHE_HOME or HOME")),
             },
         };
-        Self::at(base.join("dirleak"))
+        Ok(base.join("dirleak"))
     }
 
     /// A cache in a given directory.

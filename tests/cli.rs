@@ -257,7 +257,19 @@ fn reports_are_written_whole_and_over_no_result() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
     desk.file("other.json", &RESULT.replace("quick", "huge-flat"));
-    let args = ["report", "out.json", "other.json", "--junit", "j.xml", "--ktap", "k.tap", "--markdown", "m.md"];
+    let args = [
+        "report",
+        "out.json",
+        "other.json",
+        "--html",
+        "p.html",
+        "--junit",
+        "j.xml",
+        "--ktap",
+        "k.tap",
+        "--markdown",
+        "m.md",
+    ];
     let answer = desk.dirleak(&args);
     assert_eq!((answer.status, answer.stderr.as_str()), (Some(0), ""));
     let text = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
@@ -270,6 +282,7 @@ fn reports_are_written_whole_and_over_no_result() {
     assert!(text("m.md").starts_with("# dirleak: Of 2 runs 2 leak"), "{}", text("m.md"));
     for (args, status, expected) in [
         (["--junit", "out.json", "--ktap", "k.tap"], USAGE, "--junit out.json would replace a result file"),
+        (["--html", "new", "--junit", "missing/j.xml"], MACHINE, "cannot write the result file missing/j.xml"),
         (["--junit", "new", "--markdown", "new"], USAGE, "--junit and --markdown both name new"),
         (["--junit", "new", "--markdown", "missing/m.md"], MACHINE, "cannot write the result file missing/m.md"),
     ] {

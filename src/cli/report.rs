@@ -1,10 +1,12 @@
 //! `dirleak report`: shows results that were measured earlier, from any number of files.
 
+use crate::cache::{self, Cache};
 use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
+use crate::report::console::Logs;
 use crate::report::json::{self, Target};
 use crate::report::merge::{Merged, Source, merge};
-use crate::report::{ci, markdown, text};
+use crate::report::{ci, html, markdown, text};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,9 @@ pub struct Args {
     /// Also tell where the time went.
     #[arg(long)]
     timings: bool,
+    /// Write a page to this file, which needs nothing but itself: no network, no script.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Write JUnit XML to this file.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -61,6 +66,7 @@ fn shown(merged: &Merged, timings: bool) -> String {
 
 /// The files that were asked for.
 struct Outputs {
+    html: Option<Target>,
     junit: Option<Target>,
     ktap: Option<Target>,
     markdown: Option<Target>,
@@ -69,7 +75,8 @@ struct Outputs {
 impl Outputs {
     /// All of them can be written, and none in the place of another or of a result.
     fn check(args: &Args) -> Result<Self> {
-        let named = [("--junit", &args.junit), ("--ktap", &args.ktap), ("--markdown", &args.markdown)];
+        let named =
+            [("--html", &args.html), ("--junit", &args.junit), ("--ktap", &args.ktap), ("--markdown", &args.markdown)];
         let named: Vec<(&str, &Path)> = named.iter().filter_map(|(o, path)| Some((*o, path.as_deref()?))).collect();
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
             (Ok(a), Ok(b)) => a == b && a.is_file(),
@@ -85,10 +92,18 @@ impl Outputs {
             }
         }
         let check = |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
-        Ok(Self { junit: check(&args.junit)?, ktap: check(&args.ktap)?, markdown: check(&args.markdown)? })
+        Ok(Self {
+            html: check(&args.html)?,
+            junit: check(&args.junit)?,
+            ktap: check(&args.ktap)?,
+            markdown: check(&args.markdown)?,
+        })
     }
 
     fn write(&self, merged: &Merged) -> Result<()> {
+        if let Some(target) = &self.html {
+            target.write_bytes(html::page(merged, &logs(merged)).as_bytes())?;
+        }
         let suites = ci::suites(merged);
         if let Some(target) = &self.junit {
             target.write_bytes(ci::junit::of(&suites)?.as_bytes())?;
@@ -101,4 +116,15 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+/// Consoles are in the cache, or came along with a result file.
+fn logs(merged: &Merged) -> Logs {
+    let cache = Cache::place().ok().map(|cache| cache.join(cache::LOGS));
+    let files = merged.chapters.iter().flat_map(|chapter| &chapter.names).map(Path::new);
+    let beside = files.map(|file| match file.parent() {
+        Some(dir) if dir != Path::new("") => dir.to_owned(),
+        _ => PathBuf::from("."),
+    });
+    Logs::within(cache.into_iter().chain(beside))
 }

@@ -1,13 +1,15 @@
-//! What a verdict looks like: as a file, as text on a terminal, as tests of a CI job, as Markdown.
+//! What a verdict looks like: as a file, as text on a terminal, as a page, as tests of a CI job, as Markdown.
 
 mod beside;
 pub mod bisection;
 pub mod branches;
 pub mod ci;
+pub mod console;
 #[cfg(test)]
 pub(crate) mod example;
 mod finding;
 pub mod headline;
+pub mod html;
 pub mod json;
 pub mod mail;
 pub mod markdown;

@@ -62,7 +62,7 @@ pub fn details(record: &RunRecord) -> String {
 }
 
 /// What was done in a run: without it a rate means nothing.
-fn work(record: &RunRecord) -> String {
+pub(super) fn work(record: &RunRecord) -> String {
     if record.listings == 0 {
         return String::new();
     }
@@ -77,7 +77,7 @@ fn work(record: &RunRecord) -> String {
 }
 
 /// Why the verdict can be believed, and what it says nothing about.
-fn trust(record: &RunRecord) -> String {
+pub(super) fn trust(record: &RunRecord) -> String {
     let c = &record.controls;
     if c.held == 0 {
         return String::new();

@@ -3,6 +3,7 @@
 use super::scratch::Scratch;
 use super::{Job, modules};
 use crate::assets;
+use crate::cache::LOGS;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::Plan;
 use crate::guest::{PLAN, export};
@@ -78,7 +79,7 @@ impl Stage {
             archive.program(&mkfs(scenario.export.file_system)?, export::MKFS, &Libraries::of_this_machine())?;
         }
         let initramfs_bytes = archive.write(&scratch.path().join("initramfs"))?;
-        let logs = cache.dir("logs")?;
+        let logs = cache.dir(LOGS)?;
         forget_old_logs(&logs);
         Ok(Self {
             kernel: kernel.image.clone(),

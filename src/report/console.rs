@@ -1,0 +1,132 @@
+//! The guests' consoles that records name, as far as they may be shown: of a result file that somebody sent, only the name is
+//! known, and a report must not show whatever file of this machine that is.
+
+use super::record::RunRecord;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// So much of the end of a log is shown; what went wrong is there.
+const SHOWN_BYTES: u64 = 256 * 1024;
+
+/// Where logs are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    /// Directories whose files may be shown: the cache's own, and those of the result files.
+    dirs: Vec<PathBuf>,
+}
+
+/// A console, or why it is not shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Console {
+    /// The text, and how many bytes before it are left out.
+    Text { text: String, left_out: u64 },
+    /// Why there is none, in one sentence.
+    Missing(String),
+}
+
+impl Logs {
+    /// In these directories, and nowhere else.
+    pub fn within(dirs: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { dirs: dirs.into_iter().filter_map(|dir| dir.canonicalize().ok()).collect() }
+    }
+
+    /// The console of a run.
+    pub fn of(&self, record: &RunRecord) -> Console {
+        let Some(named) = &record.console_log else {
+            return Console::Missing("The result names no console log.".into());
+        };
+        match self.find(Path::new(named)) {
+            Some(path) => read(&path)
+                .unwrap_or_else(|e| Console::Missing(format!("The console log {named} cannot be read: {e}."))),
+            None => Console::Missing(format!(
+                "The console log {named} is not here: it is neither in the cache's {} nor beside the result file.",
+                crate::cache::LOGS
+            )),
+        }
+    }
+
+    /// The log itself if it lies where logs do, or a file of its name there.
+    fn find(&self, named: &Path) -> Option<PathBuf> {
+        let itself = named
+            .canonicalize()
+            .ok()
+            .filter(|path| path.parent().is_some_and(|dir| self.dirs.iter().any(|d| d == dir)));
+        let is_log = |path: &PathBuf| path.extension() == Some(OsStr::new("log")) && path.is_file();
+        let beside = || {
+            let name = named.file_name()?;
+            let here = self.dirs.iter().filter_map(|dir| Some((dir, dir.join(name).canonicalize().ok()?)));
+            // A symbolic link leads elsewhere.
+            here.filter(|(dir, path)| path.parent() == Some(dir)).map(|(_, path)| path).find(is_log)
+        };
+        itself.filter(is_log).or_else(beside)
+    }
+}
+
+/// The end of a file, wrong UTF-8 replaced, and control characters taken out that a terminal would have taken for colours.
+fn read(path: &Path) -> std::io::Result<Console> {
+    let mut file = File::open(path)?;
+    let left_out = file.metadata()?.len().saturating_sub(SHOWN_BYTES);
+    file.seek(SeekFrom::Start(left_out))?;
+    let mut bytes = Vec::new();
+    file.take(SHOWN_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
+    Ok(Console::Text { text: text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect(), left_out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+    use std::fs;
+
+    fn shown(logs: &Logs, named: &Path) -> Option<String> {
+        let record = RunRecord { console_log: Some(named.display().to_string()), ..example::leak() };
+        match logs.of(&record) {
+            Console::Text { text, .. } => Some(text),
+            Console::Missing(why) => {
+                assert!(why.contains("is not here"), "{why}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn only_logs_where_logs_are_are_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let [logs, other] = ["logs", "other"].map(|name| dir.path().join(name));
+        for place in [&logs, &other] {
+            fs::create_dir(place).unwrap();
+        }
+        fs::write(logs.join("1.log"), "one\r\n\u{1b}[31mtwo").unwrap();
+        fs::write(other.join("secret.log"), "secret").unwrap();
+        fs::write(other.join("key"), "secret").unwrap();
+        std::os::unix::fs::symlink(other.join("secret.log"), logs.join("link.log")).unwrap();
+        let known = Logs::within([logs.clone(), dir.path().join("missing")]);
+        assert_eq!(shown(&known, &logs.join("1.log")).unwrap(), "one\n[31mtwo");
+        assert_eq!(shown(&known, Path::new("/elsewhere/1.log")).unwrap(), "one\n[31mtwo", "it came with the result");
+        for hidden in [
+            other.join("secret.log"),
+            other.join("key"),
+            logs.join("link.log"),
+            logs.join("../other/key"),
+            logs.clone(),
+        ] {
+            assert_eq!(shown(&known, &hidden), None, "{}", hidden.display());
+        }
+        let none = RunRecord { console_log: None, ..example::leak() };
+        assert_eq!(known.of(&none), Console::Missing("The result names no console log.".into()));
+    }
+
+    #[test]
+    fn of_a_flood_the_end_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flood.log");
+        fs::write(&path, "x".repeat(SHOWN_BYTES as usize) + "the end\n").unwrap();
+        let record = RunRecord { console_log: Some(path.display().to_string()), ..example::leak() };
+        let Console::Text { text, left_out } = Logs::within([dir.path().to_owned()]).of(&record) else { panic!() };
+        assert!(text.ends_with("the end\n") && text.len() as u64 == SHOWN_BYTES);
+        assert_eq!(left_out, 8);
+    }
+}

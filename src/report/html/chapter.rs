@@ -1,0 +1,144 @@
+//! A chapter on the page: the verdict, the picture, the table of what was run on what, the command, and each run.
+
+use super::draw::{NARROW, WIDE, svg};
+use super::plot::{Plot, plots};
+use super::record;
+use crate::report::console::Logs;
+use crate::report::headline::{self, Tone, of_verdict};
+use crate::report::merge::Chapter;
+use crate::report::record::{BisectionRecord, RunRecord, Verdict};
+use crate::report::{bisection, branches, number, reproduce, table};
+use maud::{Markup, PreEscaped, html};
+
+/// Plots of a page; of a set with more scenarios those that are clean have none.
+const MOST_PLOTS: usize = 8;
+
+pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
+    let file = &chapter.file;
+    html! {
+        section {
+            @if !is_only {
+                h2 { (super::verdict(&headline::of(chapter))) }
+                p class="note" { (chapter.title()) }
+            }
+            (pictures(&pictured(chapter)))
+            @if let Some(found) = &file.bisection { (bisected(found)) }
+            @if !file.branches.is_empty() {
+                h3 { "The fix on each branch" }
+                (cells(&branches::HEAD, file.branches.iter().map(|b| (Tone::Open, branches::cells(b, &file.results)))))
+            }
+            h3 { "What was run on what" }
+            (overview(&file.results))
+            h3 { "To see it again" }
+            pre class="command" { (reproduce::commands(chapter).join("\n")) }
+            h3 { "Each run" }
+            @for record in &file.results { (record::section(record, logs)) }
+        }
+    }
+}
+
+/// The records whose rounds are drawn: of a bisection those of its confirmation, which come last; of a large set those that are
+/// not clean.
+fn pictured(chapter: &Chapter) -> Vec<Plot> {
+    let records = &chapter.file.results;
+    if let Some(found) = &chapter.file.bisection {
+        let confirmed = records.len().saturating_sub((found.guests_of_confirmation as usize).max(2));
+        return plots(&records[confirmed..]);
+    }
+    let all = plots(records);
+    if all.len() <= MOST_PLOTS {
+        return all;
+    }
+    let is_clean = |plot: &Plot| records.iter().all(|r| r.scenario != plot.scenario || r.verdict == Verdict::Clean);
+    all.into_iter().filter(|plot| !is_clean(plot)).take(MOST_PLOTS).collect()
+}
+
+/// What the marks in a picture mean.
+const KEY: &str = "Each reading at rest is a point: a dot after a round of listings, a ring after the control round that follows it, a \
+                   triangle after a further round that proves a leak, a cross after unmounting. The line is the rate, and the fan \
+                   around it holds its bounds.";
+
+fn pictures(plots: &[Plot]) -> Markup {
+    html! {
+        @for plot in plots {
+            figure role="img" aria-label=(plot.in_words()) {
+                h3 { (plot.counter) " objects kept in " (plot.scenario) }
+                // Drawn by plotters, which escapes the text in it.
+                div class="plot wide-only" { (PreEscaped(svg(plot, WIDE))) }
+                div class="plot narrow-only" { (PreEscaped(svg(plot, NARROW))) }
+                figcaption {
+                    ul class="legend" {
+                        @for (i, series) in plot.series.iter().enumerate() {
+                            li { span class=(format!("swatch s{i}")) {} code { (series.kernel) } ": " (series.words(&plot.unit)) }
+                        }
+                    }
+                    @if plot.left_out > 0 { p class="note" { (plot.left_out) " more runs are not drawn." } }
+                }
+            }
+        }
+        @if !plots.is_empty() { p class="note" { (KEY) } }
+    }
+}
+
+fn overview(records: &[RunRecord]) -> Markup {
+    let head = ["scenario", "kernel", "verdict", "objects per unit", "bytes per unit", "counter", "time"];
+    let row = |record: &RunRecord| {
+        let cells = table::Cells::of(record);
+        let (scenario, spec) = (record.scenario.clone(), record.kernel.spec.clone());
+        let site = if cells.site.is_empty() { "-".to_owned() } else { cells.site };
+        let row = [scenario, spec, cells.verdict.to_owned(), cells.objects, cells.bytes, site, cells.seconds];
+        (of_verdict(record.verdict), row)
+    };
+    cells(&head, records.iter().map(row))
+}
+
+/// A table that becomes a list of cards where there is no room for it. A row may have a tone.
+fn cells<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = (Tone, [String; N])>) -> Markup {
+    html! {
+        table class="cards" {
+            thead { tr { @for cell in head { th { (cell) } } } }
+            tbody {
+                @for (tone, row) in rows {
+                    tr class=(super::class(tone)) {
+                        @for (name, cell) in head.iter().zip(&row) {
+                            td class=(extent(cell)) data-label=(name) { span { (cell) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is short stays on one line, and what says nothing need not be on a card.
+fn extent(cell: &str) -> &'static str {
+    match cell.chars().count() {
+        _ if cell == "-" => "none",
+        0..=16 => "short",
+        _ => "long",
+    }
+}
+
+fn bisected(found: &BisectionRecord) -> Markup {
+    html! {
+        dl {
+            @if let Some(commit) = &found.commit { dt { "Commit" } dd { code { (commit.id) } " " (commit.subject) } }
+            @if !found.before.is_empty() { dt { "Before" } dd { (found.before) } dt { "With it" } dd { (found.after) } }
+            dt { "Guests" }
+            dd {
+                (found.guests) ", " (found.guests_of_confirmation) " of them for the confirmation, in " (number::seconds(found.seconds))
+                "; at most " (bisection::percent(found.error_of_path)) " that a verdict on the way is wrong, and "
+                (bisection::percent(found.error_of_result)) " that both on this commit or its parent are"
+            }
+        }
+        @if !found.message.is_empty() { details { summary { "Message of the commit" } pre { (found.message) } } }
+        h3 { "The way there" }
+        (cells(&["commit", "subject", "verdict", "what was seen", "time"], found.steps.iter().map(|step| {
+            let tone = match step.state.as_str() { "leak" => Tone::Bad, "clean" => Tone::Good, _ => Tone::Open };
+            let id = crate::kernel::snapshot::short(&step.commit.id).to_owned();
+            let what = if step.what.is_empty() { "-".to_owned() } else { step.what.clone() };
+            (tone, [id, step.commit.subject.clone(), step.state.clone(), what, number::seconds(step.seconds)])
+        })))
+        details { summary { "git bisect log" } pre { (found.log) } }
+    }
+}

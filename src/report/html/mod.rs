@@ -1,0 +1,134 @@
+//! Results as one page that needs nothing but itself: no network, no script; light and dark, on a phone, in print.
+
+mod chapter;
+mod draw;
+mod plot;
+mod record;
+mod stack;
+
+use super::console::Logs;
+use super::headline::{self, Headline, Tone};
+use super::merge::Merged;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::collections::BTreeSet;
+
+const STYLE: &str = include_str!("style.css");
+/// Should anything ever come through as markup, a browser still runs and fetches nothing.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// The page. Whatever is from a result or a log is text in it: the templates escape all that they are given.
+pub fn page(merged: &Merged, logs: &Logs) -> String {
+    let headline = headline::of_all(merged);
+    let is_only = merged.chapters.len() == 1;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { "dirleak: " (headline.sentence) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header { p class="note" { "dirleak: kernel memory kept by listing NFS directories" } h1 { (verdict(&headline)) } }
+                main { @for chapter in &merged.chapters { (chapter::section(chapter, logs, is_only)) } }
+                footer { (footer(merged)) }
+            }
+        }
+    };
+    // What a terminal takes for colours means nothing here.
+    page.into_string().chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+fn footer(merged: &Merged) -> Markup {
+    let versions: BTreeSet<&str> = merged.chapters.iter().flat_map(|c| &c.versions).map(String::as_str).collect();
+    let names = merged.chapters.iter().flat_map(|chapter| &chapter.names);
+    html! {
+        p { "Measured by dirleak " (versions.into_iter().collect::<Vec<_>>().join(", ")) ". Made from:" }
+        ul { @for name in names { li { code { (name) } } } }
+        @for note in &merged.notes { p { (note) "." } }
+    }
+}
+
+fn verdict(headline: &Headline) -> Markup {
+    html! {
+        (badge(headline.tone, ""))
+        span class="what" { (headline.sentence) }
+    }
+}
+
+/// A sign and a word, so that the colour is not all there is.
+fn badge(tone: Tone, word: &str) -> Markup {
+    let sign = match tone {
+        Tone::Good => "✓",
+        Tone::Open => "?",
+        Tone::Bad => "✗",
+    };
+    html! { span class=(format!("badge {}", class(tone))) { (sign) @if !word.is_empty() { " " (word) } } }
+}
+
+fn class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "good",
+        Tone::Open => "open",
+        Tone::Bad => "bad",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::ci::tests::{HOSTILE, bisection, hostile, merged, runs};
+    use crate::report::example;
+    use crate::report::record::{ResultFile, RunRecord, Verdict};
+
+    fn shown(file: ResultFile) -> String {
+        page(&merged(vec![file]), &Logs::default())
+    }
+
+    #[test]
+    fn the_page_has_verdict_picture_stack_and_command() {
+        let text = shown(ResultFile { results: plot::tests::with_rounds(), ..example::verify() });
+        for part in [
+            "Proven: 6.1+spare-pages leaks 25.0",
+            "<svg",
+            "<code>nfs_readdir_page_array_append</code>",
+            "dirleak verify --seed 42",
+            "at most 0.13 per listing",
+            "310 (+150)",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_and_no_script_is_there() {
+        for text in [shown(example::verify()), shown(bisection()), shown(runs(&[Verdict::Crash])), shown(hostile())] {
+            let lower = text.to_lowercase();
+            for mark in ["<script", "<link", "<img", "<iframe", "@import", "url(", "onload=", "<object"] {
+                assert!(!lower.contains(mark), "{mark}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_console_that_is_hostile_stays_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("console.log");
+        std::fs::write(&log, format!("</pre></details><script>x</script>{HOSTILE}")).unwrap();
+        let results = vec![RunRecord { console_log: Some(log.display().to_string()), ..example::leak() }];
+        let file = ResultFile { results, proof: None, ..example::verify() };
+        let text = page(&merged(vec![file]), &Logs::within([dir.path().to_owned()]));
+        assert!(text.contains("&lt;/pre&gt;&lt;/details&gt;&lt;script&gt;x&lt;/script&gt;"), "{text}");
+        assert!(!text.contains("<script") && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn several_files_have_a_chapter_each() {
+        let text = page(&merged(vec![example::verify(), bisection()]), &Logs::default());
+        assert_eq!(text.matches("<section>").count(), 2);
+        assert!(text.contains("Of 2 results 2 are good"), "{text}");
+    }
+}

@@ -13,6 +13,7 @@ pub mod child;
 pub mod cli;
 pub mod error;
 pub mod exit;
+pub mod forecast;
 pub mod guest;
 pub mod kernel;
 pub mod probe;

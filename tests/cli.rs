@@ -218,6 +218,36 @@ fn results_are_shown_again() {
 }
 
 #[test]
+fn a_forecast_is_the_same_each_time_and_says_what_it_cannot_use() {
+    let desk = Desk::new();
+    desk.file("out.json", RESULT);
+    desk.file("sites.csv", "site,entries,listings_per_day\nhuge,1000000,96\nsmall,10,96\n");
+    let args = ["forecast", "out.json", "--servers", "4", "--sites", "sites.csv", "--json", "forecast.json"];
+    let answer = desk.dirleak(&args);
+    assert_eq!((answer.status, answer.stderr.as_str()), (Some(0), ""));
+    assert!(answer.stdout.contains("dies first, after") && answer.stdout.contains("huge"), "{}", answer.stdout);
+    let made = std::fs::read_to_string(desk.path("forecast.json")).unwrap();
+    assert_eq!(desk.dirleak(&args).stdout, answer.stdout);
+    assert_eq!(std::fs::read_to_string(desk.path("forecast.json")).unwrap(), made);
+
+    desk.file("clean.json", &RESULT.replace("\"verdict\": \"leak\"", "\"verdict\": \"clean\""));
+    desk.file("bad.csv", "site,entries,listings_per_day\nhuge,many,96\n");
+    let refuses = |args: &[&str], expected: &str| desk.refuses(&[&["forecast"][..], args].concat(), USAGE, expected);
+    refuses(
+        &["clean.json", "--servers", "4", "--zipf", "1.2"],
+        "cannot forecast from clean.json: there is no leak in it",
+    );
+    refuses(&["out.json", "--servers", "4", "--sites", "bad.csv"], "bad.csv, line 2: field 1: invalid digit");
+    refuses(&["out.json", "--servers", "4", "--sites", "missing.csv"], "cannot read missing.csv");
+    refuses(&["forecast.json", "--servers", "4", "--zipf", "1"], "a result file of another kind (of \"forecast\")");
+    desk.refuses(&["report", "forecast.json"], USAGE, "a result file of another kind (of \"forecast\")");
+    for args in [&["--servers", "4"][..], &["--servers", "0", "--zipf", "1"], &["--servers", "4", "--zipf", "-1"]] {
+        let args = [&["forecast", "out.json"][..], args].concat();
+        assert_eq!(desk.dirleak(&args).status, Some(USAGE), "{args:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_stops_early_is_no_error() {
     let desk = Desk::new();
     // Far more text than a pipe takes.

@@ -6,7 +6,7 @@ use crate::bisect::history::Terms;
 use crate::bisect::search::{Step, search};
 use crate::bisect::{Confirmation, Found, Kernels, confirm};
 use crate::cache::Cache;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::kernel::git::Repo;
 use crate::kernel::{Builder, Options};
@@ -16,7 +16,6 @@ use crate::report::{bisection, mail};
 use crate::run::scratch::Scratch;
 use crate::scenario::Scenario;
 use crate::ui::Ui;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -159,11 +158,7 @@ impl Args {
         };
         file.bisection = Some(record);
         targets.write(&file)?;
-        match std::io::stdout().write_all(text.as_bytes()) {
-            // Whoever reads may stop early.
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
-            written => written.machine(|| "cannot write to standard output".into())?,
-        }
+        super::print(&text)?;
         Ok(exit)
     }
 }

@@ -66,7 +66,7 @@ fn number(text: &str) -> std::result::Result<f64, String> {
     if number.is_finite() && number < 1e9 { Ok(number) } else { Err("too large".into()) }
 }
 
-fn positive(text: &str) -> std::result::Result<f64, String> {
+pub(super) fn positive(text: &str) -> std::result::Result<f64, String> {
     number(text).and_then(|n| if n > 0.0 { Ok(n) } else { Err("must be above 0".into()) })
 }
 

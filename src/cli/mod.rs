@@ -2,6 +2,7 @@
 
 mod bisect;
 mod branches;
+mod forecast;
 mod kernel;
 mod measure;
 mod report;
@@ -11,11 +12,12 @@ mod sources;
 mod verify;
 
 use crate::bug;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
 use crate::stop;
 use clap::Parser;
 use clap::error::ErrorKind;
+use std::io::Write;
 use std::panic::catch_unwind;
 
 /// Reproduces, proves and bisects kernel memory leaks in NFS directory listing.
@@ -36,6 +38,7 @@ enum Command {
     Bisect(bisect::Args),
     Kernel(kernel::Args),
     Report(report::Args),
+    Forecast(forecast::Args),
     Score(score::Args),
 }
 
@@ -62,7 +65,16 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Bisect(arguments) => bisect::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
+    }
+}
+
+/// Text on standard output. Whoever reads may stop early: `dirleak report … | head`.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.machine(|| "cannot write to standard output".into()),
     }
 }
 

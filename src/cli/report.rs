@@ -1,13 +1,12 @@
 //! `dirleak report`: shows results that were measured earlier, from any number of files.
 
 use crate::cache::{self, Cache};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::report::console::Logs;
 use crate::report::json::{self, Target};
 use crate::report::merge::{Merged, Source, merge};
 use crate::report::{ci, html, markdown, text};
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Show results that were written with --json: as text, and as files for people and for CI.
@@ -42,11 +41,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     for note in &merged.notes {
         eprintln!("{note}");
     }
-    match std::io::stdout().write_all(shown(&merged, args.timings).as_bytes()) {
-        // Whoever reads may stop early: `dirleak report … | head`.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Exit::Clean),
-        written => written.machine(|| "cannot write to standard output".into()).map(|()| Exit::Clean),
-    }
+    super::print(&shown(&merged, args.timings)).map(|()| Exit::Clean)
 }
 
 /// The text, under the names of its files if there are several.

@@ -1,0 +1,117 @@
+//! `dirleak forecast`: what a leak that was measured does to a fleet of servers.
+
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::forecast::leak::{Leak, Per};
+use crate::forecast::sites::{self, Site};
+use crate::forecast::{Forecast, Question, forecast, text};
+use crate::report::json::{self, Target};
+use crate::report::record::SCHEMA;
+use serde::Serialize;
+use std::path::PathBuf;
+
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
+/// Tell from a measured leak which of many servers runs out of memory first, when, and why.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A result file of run or verify in which a kernel leaks.
+    #[arg(value_name = "RESULT.json")]
+    result: PathBuf,
+    /// How many servers share the sites.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    servers: u32,
+    /// The sites: a CSV file with the columns site, entries and listings_per_day.
+    #[arg(long, value_name = "FILE", conflicts_with = "zipf", required_unless_present = "zipf")]
+    sites: Option<PathBuf>,
+    /// Make up sites whose sizes follow Zipf's law: the site of rank k has 1/k^S of the entries of the largest.
+    #[arg(long, value_name = "S", value_parser = exponent)]
+    zipf: Option<f64>,
+    /// With --zipf: how many sites there are.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000), conflicts_with = "sites")]
+    site_count: u32,
+    /// With --zipf: entries of the largest site.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000), conflicts_with = "sites")]
+    largest: u64,
+    /// With --zipf: how often each site is listed a day.
+    #[arg(long, value_name = "N", default_value_t = 96.0, value_parser = super::measure::positive, conflicts_with = "sites")]
+    listings_per_day: f64,
+    /// What a server can lose before its memory is gone, in GiB.
+    #[arg(long, value_name = "GIB", default_value_t = 64.0, value_parser = super::measure::positive)]
+    memory: f64,
+    /// Points that each server has on the ring of the load balancer.
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    virtual_nodes: u32,
+    /// What the leak grows with, where only one size of directory was measured.
+    #[arg(long, value_enum)]
+    per: Option<Per>,
+    /// The kernel whose leak is meant, if several leak.
+    #[arg(long, value_name = "SPEC")]
+    kernel: Option<String>,
+    /// Take only what was measured in this scenario. Can be given several times.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// Seed of the ring.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Write the forecast to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn exponent(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.0..=10.0).contains(&number) => Ok(number),
+        _ => Err("it must be a number from 0 to 10".into()),
+    }
+}
+
+/// What is written, which is no result of a measurement and says so by its field.
+#[derive(Serialize)]
+struct File<'a> {
+    schema: u32,
+    dirleak: &'static str,
+    command_line: Vec<String>,
+    forecast: &'a Forecast,
+}
+
+/// Reads, reckons, writes and shows.
+pub fn run(args: &Args) -> Result<Exit> {
+    let target = args.json.as_deref().map(Target::check).transpose()?;
+    let shown = args.result.display();
+    let records = json::read(&args.result)?.results;
+    let leak = Leak::of(&records, args.kernel.as_deref(), &args.scenario, args.per)
+        .map_err(|e| Error::new(e.exit(), format!("cannot forecast from {shown}: {e}")))?;
+    let question = Question {
+        servers: args.servers as usize,
+        virtual_nodes: args.virtual_nodes as usize,
+        seed: args.seed,
+        memory_bytes: args.memory * GIB,
+    };
+    let made = forecast(&question, leak, args.sites()?);
+    if let Some(target) = target {
+        target.write_bytes(&as_json(&made)?)?;
+    }
+    super::print(&text::of(&made)).map(|()| Exit::Clean)
+}
+
+impl Args {
+    fn sites(&self) -> Result<Vec<Site>> {
+        match (&self.sites, self.zipf) {
+            (Some(file), _) => sites::read(file),
+            (None, exponent) => {
+                let exponent = exponent.unwrap_or_default();
+                Ok(sites::zipf(self.site_count as usize, exponent, self.largest, self.listings_per_day))
+            }
+        }
+    }
+}
+
+fn as_json(made: &Forecast) -> Result<Vec<u8>> {
+    let command_line = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let file = File { schema: SCHEMA, dirleak: env!("CARGO_PKG_VERSION"), command_line, forecast: made };
+    let mut text = serde_json::to_vec_pretty(&file)
+        .map_err(|e| Error::machine(format!("a bug of dirleak: the forecast cannot be written as JSON: {e}")))?;
+    text.push(b'\n');
+    Ok(text)
+}

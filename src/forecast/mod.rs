@@ -1,0 +1,176 @@
+//! What a measured leak does to a fleet: sites on servers by consistent hashing, and what each server loses a day.
+
+pub mod leak;
+pub mod ring;
+pub mod sites;
+pub mod text;
+
+use crate::report::record::Rate;
+use leak::Leak;
+use ring::Ring;
+use serde::Serialize;
+use sites::Site;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub servers: usize,
+    /// Points that each server has on the ring.
+    pub virtual_nodes: usize,
+    pub seed: u64,
+    /// What a server can lose before it has none left.
+    pub memory_bytes: f64,
+}
+
+/// The answer, as `--json` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Forecast {
+    pub seed: u64,
+    pub virtual_nodes: usize,
+    pub memory_bytes: f64,
+    pub leak: Leak,
+    /// The one that dies first comes first.
+    pub servers: Vec<Server>,
+    /// In the order in which they were given.
+    pub sites: Vec<Placed>,
+    /// Why one server dies first, in one sentence.
+    pub why: String,
+}
+
+/// A server and what it loses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Server {
+    pub server: String,
+    pub sites: usize,
+    pub entries: u64,
+    pub listings_per_day: f64,
+    pub bytes_per_day: Rate,
+    /// Days until its memory is gone; none if it loses nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days: Option<Rate>,
+}
+
+/// A site and the server that has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Placed {
+    #[serde(flatten)]
+    pub site: Site,
+    pub server: String,
+    pub bytes_per_day: Rate,
+}
+
+const NOTHING: Rate = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
+
+/// Places the sites and adds up what their listings lose.
+pub fn forecast(question: &Question, leak: Leak, sites: Vec<Site>) -> Forecast {
+    let ring = Ring::new(question.servers, question.virtual_nodes, question.seed);
+    let mut servers: Vec<Server> = (0..question.servers).map(Server::new).collect();
+    let placed: Vec<Placed> = sites
+        .into_iter()
+        .map(|site| {
+            let server = &mut servers[ring.server_of(&site.site)];
+            let bytes_per_day = scaled(leak.bytes_per_listing(site.entries), site.listings_per_day);
+            server.add(&site, bytes_per_day);
+            Placed { server: server.server.clone(), site, bytes_per_day }
+        })
+        .collect();
+    servers.iter_mut().for_each(|server| server.days = days(question.memory_bytes, server.bytes_per_day));
+    servers.sort_by(|a, b| b.bytes_per_day.estimate.total_cmp(&a.bytes_per_day.estimate));
+    let why = text::why(&servers, &placed);
+    let Question { seed, virtual_nodes, memory_bytes, .. } = *question;
+    Forecast { seed, virtual_nodes, memory_bytes, leak, servers, sites: placed, why }
+}
+
+impl Server {
+    fn new(index: usize) -> Self {
+        let server = format!("server-{}", index + 1);
+        Self { server, sites: 0, entries: 0, listings_per_day: 0.0, bytes_per_day: NOTHING, days: None }
+    }
+
+    fn add(&mut self, site: &Site, bytes: Rate) {
+        self.sites += 1;
+        self.entries += site.entries;
+        self.listings_per_day += site.listings_per_day;
+        let sum = &mut self.bytes_per_day;
+        *sum = Rate { estimate: sum.estimate + bytes.estimate, low: sum.low + bytes.low, high: sum.high + bytes.high };
+    }
+}
+
+fn scaled(rate: Rate, by: f64) -> Rate {
+    Rate { estimate: rate.estimate * by, low: rate.low * by, high: rate.high * by }
+}
+
+/// The more is lost, the sooner it is over. Bounds that allow no loss allow any time, of which JSON has no number.
+fn days(memory_bytes: f64, lost: Rate) -> Option<Rate> {
+    let days = |bytes: f64| memory_bytes / bytes;
+    (lost.low > 0.0).then(|| Rate { estimate: days(lost.estimate), low: days(lost.high), high: days(lost.low) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    fn question(servers: usize) -> Question {
+        Question { servers, virtual_nodes: 160, seed: 42, memory_bytes: 64.0 * 1024.0 * 1024.0 * 1024.0 }
+    }
+
+    fn leak() -> Leak {
+        Leak::of(&[example::leak()], None, &[], None).unwrap()
+    }
+
+    fn of(servers: usize, sites: Vec<Site>) -> Forecast {
+        forecast(&question(servers), leak(), sites)
+    }
+
+    #[test]
+    fn what_a_server_loses_is_what_its_sites_lose() {
+        // 150 entries lose 6400 bytes, 25.0 objects (24.8 to 25.2).
+        let site = Site { site: "a".into(), entries: 1500, listings_per_day: 10.0 };
+        let forecast = of(1, vec![site]);
+        let server = &forecast.servers[0];
+        assert!((server.bytes_per_day.estimate - 640_000.0).abs() < 1e-6, "{server:?}");
+        let days = server.days.unwrap();
+        assert!((days.estimate - 64.0 * 1024f64.powi(3) / 640_000.0).abs() < 1e-6);
+        assert!(days.low < days.estimate && days.estimate < days.high);
+        assert!((days.low / days.estimate - 25.0 / 25.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn nothing_is_lost_on_the_way_from_sites_to_servers() {
+        let sites = sites::zipf(500, 1.2, 100_000, 24.0);
+        let all = |sites: &[Placed]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
+        let forecast = of(20, sites);
+        let servers: f64 = forecast.servers.iter().map(|server| server.bytes_per_day.estimate).sum();
+        assert!((servers / all(&forecast.sites) - 1.0).abs() < 1e-9);
+        assert_eq!(forecast.servers.iter().map(|server| server.sites).sum::<usize>(), 500);
+        assert!(forecast.servers.is_sorted_by(|a, b| a.bytes_per_day.estimate >= b.bytes_per_day.estimate));
+    }
+
+    #[test]
+    fn the_server_with_the_huge_site_dies_first_and_the_sentence_says_so() {
+        let forecast = of(20, sites::zipf(500, 1.2, 1_000_000, 24.0));
+        let first = &forecast.servers[0];
+        let huge = &forecast.sites[0];
+        assert_eq!(huge.server, first.server);
+        assert!(forecast.why.starts_with(&format!("{} dies first, after ", first.server)), "{}", forecast.why);
+        assert!(forecast.why.contains("site-1, whose 1000000 entries"), "{}", forecast.why);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_answer_and_another_one_another() {
+        let of = |seed| {
+            let sites = sites::zipf(300, 1.0, 10_000, 24.0);
+            serde_json::to_string(&forecast(&Question { seed, ..question(10) }, leak(), sites)).unwrap()
+        };
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn a_server_without_sites_lives_for_ever() {
+        let forecast = of(3, vec![Site { site: "a".into(), entries: 10, listings_per_day: 1.0 }]);
+        assert_eq!(forecast.servers[2].days, None);
+        assert!(serde_json::to_string(&forecast).is_ok());
+    }
+}

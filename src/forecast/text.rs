@@ -1,0 +1,147 @@
+//! A forecast as text on a terminal, and why one server dies first.
+
+use super::leak::{Grows, Leak, Measured};
+use super::{Forecast, Placed, Server};
+use crate::report::number;
+use crate::report::record::Rate;
+use crate::report::table::head_of;
+
+/// Servers that are shown; the file of --json has them all.
+const SHOWN: usize = 20;
+
+/// What was measured, a row per server, and why.
+pub fn of(forecast: &Forecast) -> String {
+    let Forecast { leak, servers, .. } = forecast;
+    let mut text = measured(leak);
+    text += &format!("\n{} of memory a server, {} sites\n", number::bytes(forecast.memory_bytes), forecast.sites.len());
+    text += &table(servers);
+    if servers.len() > SHOWN {
+        text += &format!("  and {} more that last longer\n", servers.len() - SHOWN);
+    }
+    text + &format!("\n{}\n", forecast.why)
+}
+
+fn measured(leak: &Leak) -> String {
+    let Leak { kernel, unit, .. } = leak;
+    let mut text = format!("{kernel} loses, per {unit},\n");
+    for Measured { scenario, entries, bytes_per_listing: bytes, .. } in &leak.measured {
+        text += &format!(
+            "  {} ({} to {}) of {entries} entries, as measured in {scenario}\n",
+            number::bytes(bytes.estimate),
+            number::bytes(bytes.low),
+            number::bytes(bytes.high)
+        );
+    }
+    text += match leak.grows {
+        Grows::ThroughMeasured => "  and of other sizes what lies on the straight line through the nearest two\n",
+        Grows::PerEntry => "  and of other sizes in proportion to their entries (--per listing: as much)\n",
+        Grows::PerListing => "  and of other sizes as much (--per entry: in proportion to their entries)\n",
+    };
+    for counter in &leak.not_counted {
+        text += &format!("  not counted: {counter}, of which the size is not known\n");
+    }
+    text
+}
+
+fn table(servers: &[Server]) -> String {
+    let head = ["server", "sites", "entries", "listings/day", "lost/day", "days until it is gone"].map(String::from);
+    let mut rows = vec![head];
+    rows.extend(servers.iter().take(SHOWN).map(|server| {
+        let days = server.days.as_ref().map_or("-".into(), range);
+        [
+            server.server.clone(),
+            server.sites.to_string(),
+            server.entries.to_string(),
+            format!("{:.0}", server.listings_per_day),
+            number::bytes(server.bytes_per_day.estimate),
+            days,
+        ]
+    }));
+    let widths: Vec<usize> = (0..6).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; 6]| {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(i, (cell, width))| if i == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") })
+            .collect();
+        format!("  {}\n", cells.join("  "))
+    };
+    rows.iter().map(line).collect()
+}
+
+/// `11.2 (10.9 to 11.5)`.
+fn range(days: &Rate) -> String {
+    format!("{} ({})", number::rate(days.estimate), number::bounds(days))
+}
+
+/// The sentence. Servers come in the order of what they lose, most first.
+pub fn why(servers: &[Server], sites: &[Placed]) -> String {
+    let Some((first, Some(days))) = servers.first().map(|server| (server, server.days)) else {
+        return "No server loses anything that could be told from nothing.".into();
+    };
+    let lost = first.bytes_per_day.estimate;
+    let own = sites.iter().filter(|site| site.server == first.server);
+    let largest = own.max_by(|a, b| a.bytes_per_day.estimate.total_cmp(&b.bytes_per_day.estimate));
+    let share = largest.map_or(0.0, |site| site.bytes_per_day.estimate / lost);
+    let because = match largest {
+        Some(Placed { site, .. }) if share >= 0.5 => format!(
+            "the ring gave it {}, whose {} entries make {} of what it loses",
+            head_of(&site.site, 60),
+            site.entries,
+            number::share(share)
+        ),
+        _ => format!(
+            "the ring gave it {} of {} sites, none of which makes more than {} of what it loses",
+            first.sites,
+            sites.len(),
+            number::share(share)
+        ),
+    };
+    let mean = servers.iter().map(|server| server.bytes_per_day.estimate).sum::<f64>() / servers.len() as f64;
+    let others = match servers.get(servers.len() / 2).and_then(|server| server.days) {
+        Some(median) if servers.len() > 1 => format!(
+            "; it loses {} times as much as the mean, and the median server lasts {} days",
+            number::rate(lost / mean),
+            number::rate(median.estimate)
+        ),
+        _ => String::new(),
+    };
+    format!("{} dies first, after {} days: {because}{others}.", first.server, range(&days))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sites::{Site, zipf};
+    use super::super::{Question, forecast};
+    use super::*;
+    use crate::report::example;
+
+    fn made(servers: usize, sites: Vec<Site>) -> Forecast {
+        let question = Question { servers, virtual_nodes: 160, seed: 42, memory_bytes: 1e10 };
+        forecast(&question, Leak::of(&[example::leak()], None, &[], None).unwrap(), sites)
+    }
+
+    #[test]
+    fn the_table_fits_and_names_what_it_leaves_out() {
+        let text = of(&made(50, zipf(5000, 1.0, 100_000_000, 1_000.0)));
+        assert!(
+            text.starts_with("6.1+spare-pages loses, per listing,\n  6.2 KiB (6.2 KiB to 6.3 KiB) of 150 entries,"),
+            "{text}"
+        );
+        assert!(text.contains("and 30 more that last longer"), "{text}");
+        for line in text.lines().filter(|line| line.starts_with("  server")) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn many_sites_of_one_size_have_another_reason() {
+        let sites = (0..400).map(|i| Site { site: format!("{i}"), entries: 500, listings_per_day: 10.0 }).collect();
+        let why = made(10, sites).why;
+        assert!(why.contains("of 400 sites, none of which makes more than"), "{why}");
+        assert!(why.contains("times as much as the mean"), "{why}");
+        let idle = vec![Site { site: "a".into(), entries: 500, listings_per_day: 0.0 }];
+        assert_eq!(made(10, idle).why, "No server loses anything that could be told from nothing.");
+    }
+}

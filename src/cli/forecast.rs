@@ -10,6 +10,8 @@ use crate::report::record::SCHEMA;
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// A ring of more takes more than a gigabyte.
+const MOST_POINTS: usize = 50_000_000;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// Tell from a measured leak which of many servers runs out of memory first, when, and why.
@@ -88,6 +90,12 @@ pub fn run(args: &Args) -> Result<Exit> {
         seed: args.seed,
         memory_bytes: args.memory * GIB,
     };
+    if question.servers * question.virtual_nodes > MOST_POINTS {
+        return Err(Error::usage(format!(
+            "{} servers with {} points each are more than {MOST_POINTS} points; take fewer with --virtual-nodes",
+            question.servers, question.virtual_nodes
+        )));
+    }
     let made = forecast(&question, leak, args.sites()?);
     if let Some(target) = target {
         target.write_bytes(&as_json(&made)?)?;

@@ -89,7 +89,7 @@ impl Server {
 
     fn add(&mut self, site: &Site, bytes: Rate) {
         self.sites += 1;
-        self.entries += site.entries;
+        self.entries = self.entries.saturating_add(site.entries);
         self.listings_per_day += site.listings_per_day;
         let sum = &mut self.bytes_per_day;
         *sum = Rate { estimate: sum.estimate + bytes.estimate, low: sum.low + bytes.low, high: sum.high + bytes.high };

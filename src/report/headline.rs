@@ -30,10 +30,11 @@ pub fn of_all(merged: &Merged) -> Headline {
         [one] => one.clone(),
         several => {
             let tone = several.iter().map(|h| h.tone).max().unwrap_or(Tone::Open);
+            let words = [(Tone::Bad, "bad"), (Tone::Open, "not decided"), (Tone::Good, "good")];
             let count = |tone| several.iter().filter(|h| h.tone == tone).count();
-            let (good, bad, open) = (count(Tone::Good), count(Tone::Bad), count(Tone::Open));
-            let all = several.len();
-            let sentence = format!("Of {all} results {good} are good, {bad} are bad and {open} could not be judged.");
+            let counts = words.iter().filter(|(tone, _)| count(*tone) > 0);
+            let counts: Vec<String> = counts.map(|(tone, word)| format!("{} {word}", count(*tone))).collect();
+            let sentence = format!("{} results: {}.", several.len(), counts.join(", "));
             Headline { tone, sentence }
         }
     }
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn chapters_are_counted_and_the_worst_gives_the_tone() {
         let all = of_all(&merged(vec![example::verify(), bisection(), runs(&[Verdict::Leak])]));
-        let sentence = "Of 3 results 2 are good, 1 are bad and 0 could not be judged.";
+        let sentence = "3 results: 1 bad, 2 good.";
         assert_eq!(all, Headline { tone: Tone::Bad, sentence: sentence.into() });
         let one = of_all(&merged(vec![bisection()]));
         assert!(one.sentence.starts_with("000000000003 (\"NFS: read more\") brings the leak in quick; confirmed"));

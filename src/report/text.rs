@@ -100,7 +100,7 @@ pub(super) fn trust(record: &RunRecord) -> String {
 
 fn control(control: &SourceControl) -> String {
     let SourceControl { name, held, seen, left, .. } = control;
-    let little = left.abs() <= held / UNTOLD_PART;
+    let little = left.saturating_abs() <= held / UNTOLD_PART;
     let left = if little { String::new() } else { format!(" ({left} after the release)") };
     format!("{seen} of {held} {name}{left}")
 }

@@ -179,7 +179,8 @@ pub mod tests {
     use crate::bisect::history::Terms;
     use crate::report::example;
     use crate::report::merge::{Source, merge};
-    use crate::report::record::ResultFile;
+    use crate::report::record::{Rate, ResultFile, Round, RoundKind};
+    use std::collections::BTreeMap;
 
     /// What hostile text a guest could put into a record.
     pub const HOSTILE: &str = "<script>alert(1)</script> ]]> & \" ' # SKIP \u{1b}[31m \u{0} | `x` \r\nok 1 all is well";
@@ -213,6 +214,35 @@ pub mod tests {
         record.findings[0].call_sites[0].function = HOSTILE.into();
         record.findings[0].call_sites[0].stack = vec![HOSTILE.into()];
         file
+    }
+
+    /// A file whose numbers are as large as they can be.
+    pub fn extreme() -> ResultFile {
+        let mut record = example::every_field();
+        let (least, most) = (i64::MIN, i64::MAX);
+        let rate = Rate { estimate: 1e308, low: -1e308, high: 1e308 };
+        let read = |objects| BTreeMap::from([("kmalloc-256".to_owned(), objects)]);
+        let round = |kind, objects| Round { dose: u64::MAX, samples: read(objects), kind, seconds: 1e308 };
+        record.rounds =
+            vec![round(RoundKind::Warmup, least), round(RoundKind::Dose, most), round(RoundKind::Proof, least)];
+        (record.seconds, record.settled_seconds) = (1e308, -1e308);
+        (record.listings, record.entries) = (u64::MAX, u64::MAX);
+        record.controls.sources[0].left = least;
+        let finding = &mut record.findings[0];
+        (finding.objects_per_listing, finding.bytes_per_listing, finding.net_objects) = (rate, 1e308, least);
+        finding.call_sites[0].share = -1e308;
+        record.timings[0].seconds = 1e308;
+        ResultFile { results: vec![record.clone(), record], proof: None, ..example::verify() }
+    }
+
+    #[test]
+    fn no_number_is_too_large_to_be_reported() {
+        let merged = merged(vec![extreme()]);
+        assert!(junit::of(&suites(&merged)).is_ok());
+        assert!(ktap::of(&suites(&merged)).contains("not ok 1 quick"));
+        assert!(crate::report::markdown::of(&merged).contains("| quick |"));
+        let page = crate::report::html::page(&merged, &crate::report::console::Logs::default());
+        assert!(page.contains("<svg") && !page.contains("NaN"), "{page}");
     }
 
     pub fn bisection() -> ResultFile {

@@ -27,6 +27,8 @@ pub const WIDE: Size = Size { width: 860, height: 380, ticks: 9 };
 pub const NARROW: Size = Size { width: 360, height: 300, ticks: 4 };
 
 const TEXT: f64 = 17.0;
+/// More than any machine holds; what a file says beyond it is drawn there.
+const LARGEST: f64 = 1e15;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<
@@ -80,12 +82,12 @@ fn draw(plot: &Plot, size: Size, area: &Area) -> Drawn {
 /// The units to the right, and the least and most objects.
 fn limits(plot: &Plot) -> (f64, [f64; 2]) {
     let points = || plot.series.iter().flat_map(|series| &series.points);
-    let right = points().map(|point| point.units).max().unwrap_or(0).max(1) as f64;
+    let right = bounded(points().map(|point| point.units).max().unwrap_or(0).max(1) as f64);
     let ends = plot.series.iter().flat_map(|series| {
         let end = series.end();
-        series.fan().into_iter().flatten().map(move |rate| rate * end)
+        series.fan().into_iter().flatten().map(move |rate| bounded(rate * end))
     });
-    let values: Vec<f64> = points().map(|point| point.kept as f64).chain(ends).chain([0.0]).collect();
+    let values: Vec<f64> = points().map(|point| bounded(point.kept as f64)).chain(ends).chain([0.0]).collect();
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     // What lies on the frame is hard to see.
@@ -96,11 +98,11 @@ fn limits(plot: &Plot) -> (f64, [f64; 2]) {
 fn draw_series(chart: &mut Chart, series: &Series, color: RGBColor) -> Drawn {
     let end = series.end();
     if let Some([low, high]) = series.fan() {
-        let fan = vec![(0.0, 0.0), (end, low * end), (end, high * end)];
+        let fan = vec![(0.0, 0.0), (end, bounded(low * end)), (end, bounded(high * end))];
         chart.draw_series(std::iter::once(Polygon::new(fan, color.mix(0.18))))?;
     }
     if let Slope::Rate(rate) = series.slope {
-        let line = vec![(0.0, 0.0), (end, rate.estimate * end)];
+        let line = vec![(0.0, 0.0), (end, bounded(rate.estimate * end))];
         chart.draw_series(std::iter::once(PathElement::new(line, color.stroke_width(2))))?;
     }
     for point in &series.points {
@@ -110,7 +112,7 @@ fn draw_series(chart: &mut Chart, series: &Series, color: RGBColor) -> Drawn {
 }
 
 fn draw_point(chart: &mut Chart, point: &Point, color: RGBColor) -> Drawn {
-    let at = (point.units as f64, point.kept as f64);
+    let at = (bounded(point.units as f64), bounded(point.kept as f64));
     match point.mark {
         Mark::Dose => chart.draw_series(std::iter::once(Circle::new(at, 5, color.filled())))?,
         Mark::Control => chart.draw_series(std::iter::once(Circle::new(at, 8, color.stroke_width(2))))?,
@@ -122,7 +124,7 @@ fn draw_point(chart: &mut Chart, point: &Point, color: RGBColor) -> Drawn {
 
 impl Series {
     fn end(&self) -> f64 {
-        self.points.last().map_or(0, |point| point.units) as f64
+        bounded(self.points.last().map_or(0, |point| point.units) as f64)
     }
 
     /// The least and the largest slope that the bounds allow.
@@ -133,6 +135,10 @@ impl Series {
             Slope::Unknown => None,
         }
     }
+}
+
+fn bounded(value: f64) -> f64 {
+    value.clamp(-LARGEST, LARGEST)
 }
 
 /// A number on an axis: `0`, `1.5`, `120k`, `3M`.
@@ -169,7 +175,7 @@ mod tests {
         let mut plot = plots(&with_rounds()).remove(0);
         plot.counter = "<script>\"&'".into();
         plot.unit = plot.counter.clone();
-        for kept in [0, -1, i64::from(i32::MAX) * 1000] {
+        for kept in [0, -1, i64::MAX, i64::MIN] {
             plot.series[0].points[0].kept = kept;
             let svg = svg(&plot, NARROW);
             assert!(!svg.contains("<script"), "{svg}");

@@ -129,6 +129,6 @@ mod tests {
     fn several_files_have_a_chapter_each() {
         let text = page(&merged(vec![example::verify(), bisection()]), &Logs::default());
         assert_eq!(text.matches("<section>").count(), 2);
-        assert!(text.contains("Of 2 results 2 are good"), "{text}");
+        assert!(text.contains("2 results: 2 good."), "{text}");
     }
 }

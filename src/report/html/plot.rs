@@ -95,14 +95,14 @@ fn points(record: &RunRecord, counter: &str) -> Vec<Point> {
     let Some(base) = begin.checked_sub(1).and_then(|i| record.rounds.get(i)).map(read) else { return Vec::new() };
     let mut units = 0;
     let point = |round: &Round| {
-        units += round.dose;
+        units = round.dose.saturating_add(units);
         let mark = match round.kind {
             RoundKind::Control => Mark::Control,
             RoundKind::Proof => Mark::Proof,
             RoundKind::Unmount | RoundKind::Cgroup => Mark::Unmount,
             RoundKind::Dose | RoundKind::Warmup | RoundKind::Held => Mark::Dose,
         };
-        Point { units, kept: read(round) - base, mark }
+        Point { units, kept: read(round).saturating_sub(base), mark }
     };
     record.rounds[begin..].iter().map(point).collect()
 }

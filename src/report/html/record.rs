@@ -140,7 +140,7 @@ fn counters(record: &RunRecord) -> Vec<&str> {
 fn reading(rounds: &[Round], index: usize, name: &str) -> String {
     let read = |round: &Round| round.samples.get(name).copied().unwrap_or(0);
     let now = read(&rounds[index]);
-    match index.checked_sub(1).map(|before| now - read(&rounds[before])) {
+    match index.checked_sub(1).map(|before| now.saturating_sub(read(&rounds[before]))) {
         None | Some(0) => now.to_string(),
         Some(grown) => format!("{now} ({grown:+})"),
     }

@@ -6,7 +6,7 @@ use crate::forecast::leak::{Leak, Per};
 use crate::forecast::sites::{self, Site};
 use crate::forecast::{Forecast, Question, forecast, text};
 use crate::report::json::{self, Target};
-use crate::report::record::SCHEMA;
+use crate::report::record::{RunRecord, SCHEMA};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -17,9 +17,9 @@ const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// Tell from a measured leak which of many servers runs out of memory first, when, and why.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A result file of run or verify in which a kernel leaks.
-    #[arg(value_name = "RESULT.json")]
-    result: PathBuf,
+    /// Result files of run or verify in which a kernel leaks; several tell how the leak grows with the directory.
+    #[arg(value_name = "RESULT.json", required = true)]
+    results: Vec<PathBuf>,
     /// How many servers share the sites.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     servers: u32,
@@ -80,10 +80,7 @@ struct File<'a> {
 /// Reads, reckons, writes and shows.
 pub fn run(args: &Args) -> Result<Exit> {
     let target = args.json.as_deref().map(Target::check).transpose()?;
-    let shown = args.result.display();
-    let records = json::read(&args.result)?.results;
-    let leak = Leak::of(&records, args.kernel.as_deref(), &args.scenario, args.per)
-        .map_err(|e| Error::new(e.exit(), format!("cannot forecast from {shown}: {e}")))?;
+    let leak = args.leak()?;
     let question = Question {
         servers: args.servers as usize,
         virtual_nodes: args.virtual_nodes as usize,
@@ -104,6 +101,14 @@ pub fn run(args: &Args) -> Result<Exit> {
 }
 
 impl Args {
+    fn leak(&self) -> Result<Leak> {
+        let files = self.results.iter().map(|path| json::read(path)).collect::<Result<Vec<_>>>()?;
+        let records: Vec<RunRecord> = files.into_iter().flat_map(|file| file.results).collect();
+        let names: Vec<String> = self.results.iter().map(|path| path.display().to_string()).collect();
+        Leak::of(&records, self.kernel.as_deref(), &self.scenario, self.per)
+            .map_err(|e| Error::new(e.exit(), format!("cannot forecast from {}: {e}", names.join(", "))))
+    }
+
     fn sites(&self) -> Result<Vec<Site>> {
         match (&self.sites, self.zipf) {
             (Some(file), _) => sites::read(file),

@@ -102,6 +102,7 @@ pub fn every_field() -> RunRecord {
     RunRecord {
         console_log: Some("console.log".into()),
         console_lines: vec!["made up".into()],
+        signals: Some(0),
         cgroup: Some(CgroupRecord { peak_bytes: Some(0), ..CgroupRecord::default() }),
         kmemleak: Some(KmemleakRecord::default()),
         rounds: vec![Round { dose: 0, samples: BTreeMap::new(), kind: RoundKind::Held, seconds: 0.0 }],

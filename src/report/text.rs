@@ -70,6 +70,9 @@ pub(super) fn work(record: &RunRecord) -> String {
     let calls = if calls.is_empty() { String::new() } else { format!("; RPCs: {}", calls.join(", ")) };
     let (times, cold) = (record.listings, record.cold_listings);
     let mut text = format!("  {times} x {} of {} entries, {cold} cold{calls}\n", record.unit, record.entries);
+    if let Some(signals) = record.signals {
+        text += &format!("  the reader took {signals} signals\n");
+    }
     for fault in &record.faults {
         text += &format!("  {} happened {} times\n", fault.words(), fault.happened);
     }

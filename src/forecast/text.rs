@@ -2,6 +2,7 @@
 
 use super::leak::{Grows, Leak, Measured};
 use super::{Forecast, Placed, Server};
+use crate::report::headline::counted;
 use crate::report::number;
 use crate::report::record::Rate;
 use crate::report::table::head_of;
@@ -12,7 +13,7 @@ const SHOWN: usize = 20;
 /// What was measured, a row per server, and why.
 pub fn of(forecast: &Forecast) -> String {
     let Forecast { leak, servers, .. } = forecast;
-    let mut text = measured(leak);
+    let mut text = measured(leak) + &beyond(forecast);
     text += &format!("\n{} of memory a server, {} sites\n", number::bytes(forecast.memory_bytes), forecast.sites.len());
     text += &table(servers);
     if servers.len() > SHOWN {
@@ -41,6 +42,23 @@ fn measured(leak: &Leak) -> String {
         text += &format!("  not counted: {counter}, of which the size is not known\n");
     }
     text
+}
+
+/// What was not measured but drawn on from smaller directories, and how much hangs on it.
+fn beyond(forecast: &Forecast) -> String {
+    let largest = forecast.leak.measured.iter().map(|m| m.entries).max().unwrap_or(0);
+    let lost = |sites: &[&Placed]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
+    let larger: Vec<&Placed> = forecast.sites.iter().filter(|placed| placed.site.entries > largest).collect();
+    let all = lost(&forecast.sites.iter().collect::<Vec<_>>());
+    if larger.is_empty() || all <= 0.0 || forecast.leak.grows == Grows::PerListing {
+        return String::new();
+    }
+    let share = number::share(lost(&larger) / all);
+    format!(
+        "  {} are larger than {largest} entries and make {share} of all that is lost;\n  measure a directory as large as \
+         theirs, too (run -n), to be sure of that\n",
+        counted(larger.len(), "site", "sites")
+    )
 }
 
 fn table(servers: &[Server]) -> String {
@@ -133,6 +151,15 @@ mod tests {
         for line in text.lines().filter(|line| line.starts_with("  server")) {
             assert!(line.chars().count() <= 80, "{line}");
         }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_told() {
+        let text = of(&made(5, zipf(10, 1.0, 1500, 10.0)));
+        // All are larger than 150 entries but the last, which is as large.
+        let sentence = "  9 sites are larger than 150 entries and make 97 % of all that is lost;";
+        assert!(text.contains(sentence), "{text}");
+        assert!(!of(&made(5, zipf(10, 1.0, 150, 10.0))).contains("larger than"));
     }
 
     #[test]

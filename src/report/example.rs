@@ -1,6 +1,8 @@
 //! Made-up records for the tests of this room; no figure in here was measured.
 
+use super::branches::Applies;
 use super::record::*;
+use crate::bisect::Commit;
 use std::collections::BTreeMap;
 
 /// A leak of 25 objects per listing.
@@ -133,4 +135,28 @@ pub fn verify() -> ResultFile {
             one_is_enough: false,
         }),
     }
+}
+
+/// A fix on two branches, on one of which it does not apply.
+pub fn branches() -> ResultFile {
+    let branch = |branch: &str, applies, proof| BranchRecord {
+        branch: branch.into(),
+        commit: Commit { id: "0123456789abcdef".into(), subject: "Linux 6.1.200".into() },
+        applies,
+        leaked_before: Some(true),
+        clean_after: None,
+        listing_complete: None,
+        proof,
+    };
+    let file = verify();
+    let proven = file.proof.clone().expect("verify has one");
+    let open = Proof {
+        outcome: Outcome::Undecided,
+        reason: "the fix does not apply".into(),
+        unpatched: String::new(),
+        patched: String::new(),
+        one_is_enough: false,
+    };
+    let branches = vec![branch("linux-6.1.y", Applies::Already, proven), branch("linux-5.10.y", Applies::No, open)];
+    ResultFile { branches, proof: None, ..file }
 }

@@ -82,7 +82,8 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
     Headline { tone, sentence }
 }
 
-fn of_outcome(outcome: Outcome) -> Tone {
+/// What an outcome means for the fix.
+pub fn of_outcome(outcome: Outcome) -> Tone {
     match outcome {
         Outcome::Proven => Tone::Good,
         Outcome::NotProven => Tone::Bad,

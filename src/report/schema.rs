@@ -14,10 +14,9 @@ pub fn schema() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bisect::Commit;
     use crate::bisect::history::Terms;
     use crate::report::record::*;
-    use crate::report::{bisection, branches, example};
+    use crate::report::{bisection, example};
     use serde_json::Value;
 
     /// Where the repository has it.
@@ -54,16 +53,7 @@ mod tests {
         for terms in [Terms::Break, Terms::Fix] {
             is_valid(&ResultFile { bisection: Some(bisection::tests::example(terms)), ..run(example::leak()) });
         }
-        let branch = branches::BranchRecord {
-            branch: "linux-6.1.y".into(),
-            commit: Commit { id: "00".into(), subject: "Linux".into() },
-            applies: branches::Applies::Already,
-            leaked_before: Some(true),
-            clean_after: None,
-            listing_complete: None,
-            proof: example::verify().proof.unwrap(),
-        };
-        is_valid(&ResultFile { branches: vec![branch], ..example::verify() });
+        is_valid(&example::branches());
     }
 
     #[test]

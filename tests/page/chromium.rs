@@ -32,10 +32,23 @@ impl Chromium {
     /// That of the search path, or else the one in the cache, which is fetched if it is not there.
     pub fn find() -> Result<Self> {
         let found = Self::find_program()?;
-        let output = found.command().arg("--version").output();
-        let output = output.machine(|| format!("cannot start {}", found.program.display()))?;
+        match (found.starts(), &found.root) {
+            (Ok(()), _) => Ok(found),
+            // It was unpacked for another release of the machine.
+            (Err(_), Some(root)) => {
+                fs::remove_dir_all(root).machine(|| format!("cannot remove {}", root.display()))?;
+                let fresh = Self::find_program()?;
+                fresh.starts().map(|()| fresh)
+            }
+            (Err(e), None) => Err(e),
+        }
+    }
+
+    fn starts(&self) -> Result<()> {
+        let output = self.command().arg("--version").output();
+        let output = output.machine(|| format!("cannot start {}", self.program.display()))?;
         match output.status.success() {
-            true => Ok(found),
+            true => Ok(()),
             false => Err(Error::machine(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         }
     }

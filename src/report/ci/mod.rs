@@ -288,6 +288,19 @@ pub mod tests {
     }
 
     #[test]
+    fn a_branch_is_a_test() {
+        assert_eq!(ends(example::branches()), [Ended::Passed, Ended::Error]);
+        let merged = merged(vec![example::branches()]);
+        let sentence = crate::report::headline::of_all(&merged).sentence;
+        assert_eq!(sentence, "The fix is proven on 1 of 2 branches.");
+        let row = "| linux-6.1.y | already | leak 25.0 | clean, at most 0.13 | - | proven |";
+        let text = crate::report::markdown::of(&merged);
+        assert!(text.contains(row), "{text}");
+        let page = crate::report::html::page(&merged, &crate::report::console::Logs::default());
+        assert!(page.contains("<span>linux-5.10.y</span>"), "{page}");
+    }
+
+    #[test]
     fn tests_of_one_name_are_told_apart() {
         let mut file = runs(&[Verdict::Clean, Verdict::Clean, Verdict::Clean]);
         file.results.iter_mut().for_each(|record| record.scenario = "quick".into());

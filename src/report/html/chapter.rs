@@ -25,7 +25,7 @@ pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
             @if let Some(found) = &file.bisection { (bisected(found)) }
             @if !file.branches.is_empty() {
                 h3 { "The fix on each branch" }
-                (cells(&branches::HEAD, file.branches.iter().map(|b| (Tone::Open, branches::cells(b, &file.results)))))
+                (cells(&branches::HEAD, file.branches.iter().map(|b| (headline::of_outcome(b.proof.outcome), branches::cells(b, &file.results)))))
             }
             h3 { "What was run on what" }
             (overview(&file.results))

@@ -85,6 +85,12 @@ impl Child {
         self.wait_for(grace).is_ok_and(|ended| ended.is_some())
     }
 
+    /// Sends a signal to its process group.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let group = Pid::from_raw(self.inner.id() as i32);
+        killpg(group, signal).map_err(|e| Error::machine(format!("cannot send {signal} to {}: {e}", self.name)))
+    }
+
     /// The pipes and process id of the program.
     pub fn inner(&mut self) -> &mut std::process::Child {
         &mut self.inner

@@ -6,6 +6,7 @@ use crate::child::{Child, POLL};
 use crate::error::{Error, Result};
 use crate::guest::protocol::{Answer, Order, Trouble};
 use crate::stop;
+use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -153,6 +154,16 @@ impl Vm {
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Keeps the guest from running: it takes no processor time, and where its clock counts instructions it does not hear of the pause.
+    pub fn pause(&self) -> Result<()> {
+        self.qemu.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) -> Result<()> {
+        self.qemu.signal(Signal::SIGCONT)
     }
 
     /// The calls that the workload has told, and forgets them.

@@ -32,10 +32,14 @@ fn places(pass: &Pass) -> Check {
     if pass.from == Place::Middle && !(is_whole && pass.seeks == 0 && pass.rewinds == 0) {
         return complain(KEY, "a `list` from the middle goes to the end, and does nothing in between");
     }
-    if pass.every.as_ref().is_some_and(|every| every.entries == 0) {
-        return complain(KEY, "`every.entries` is 0; it must be at least 1");
+    match pass.every.as_ref().map(|every| (every.entries, every.milliseconds)) {
+        Some((None, None) | (Some(_), Some(_))) => {
+            complain(KEY, "`every` needs one of `entries` and `milliseconds`, which say how often")
+        }
+        Some((Some(0), _)) => complain(KEY, "`every.entries` is 0; it must be at least 1"),
+        Some((_, Some(0))) => complain(KEY, "`every.milliseconds` is 0; it must be at least 1"),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What goes with few other things: whether it is asked for, what it is called, and what is asked for that it does not go with.
@@ -118,6 +122,8 @@ mod tests {
             ("from = 5", "", "with `from = \"middle\"`, in the middle"),
             ("from = \"middle\", seeks = 1", "", "goes to the end, and does nothing in between"),
             ("every = { entries = 0, steps = [] }", "", "`every.entries` is 0"),
+            ("every = { milliseconds = 0, steps = [] }", "", "`every.milliseconds` is 0"),
+            ("every = { steps = [] }", "", "needs one of `entries` and `milliseconds`"),
             ("getdents_buffer_bytes = 216", "", "too small for names of 200, which need 224"),
         ] {
             let error = with(pass, shape).unwrap_err();

@@ -107,7 +107,10 @@ pub enum Which {
 pub struct Every {
     /// After so many entries.
     #[schemars(range(min = 1))]
-    pub entries: u64,
+    pub entries: Option<u64>,
+    /// Or after so much time, by the guest's clock.
+    #[schemars(range(min = 1))]
+    pub milliseconds: Option<u64>,
     /// What is done then.
     pub steps: Vec<Step>,
 }

@@ -2,7 +2,7 @@
 
 use super::{Listed, Played, Player, Where};
 use crate::error::{Context, Result};
-use crate::scenario::{By, Pass, Place, Shape, Step, Which};
+use crate::scenario::{By, Every, Pass, Place, Shape, Step, Which};
 use crate::workload::check::{Seen, walk_and_check};
 use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::reading::{Reading, Stands};
@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Places that a pass with seeks remembers, to which it may go back: a cookie and what had been seen there.
 const MOST_PLACES: usize = 8;
@@ -179,7 +179,7 @@ impl Player {
             }
             course.due.extend(&pass.middle);
         }
-        if let Some(every) = pass.every.as_ref().filter(|every| course.seen.is_multiple_of(every.entries)) {
+        if let Some(every) = pass.every.as_ref().filter(|every| course.is_time_for(every)) {
             course.due.extend(&every.steps);
         }
         if course.seeks > 0 && course.seen.is_multiple_of(course.between_seeks) {
@@ -241,6 +241,8 @@ struct Course<'p> {
     between_seeks: u64,
     places: Vec<(i64, Seen)>,
     turn: Option<Turn>,
+    /// When steps were last due that are done by the clock.
+    clock: Instant,
     /// Steps to be done after this call.
     due: Vec<&'p Step>,
 }
@@ -263,8 +265,21 @@ impl<'p> Course<'p> {
             between_seeks: (entries / (u64::from(pass.seeks) + 1)).max(1),
             places: Vec::new(),
             turn: None,
+            clock: Instant::now(),
             due: Vec::new(),
         }
+    }
+
+    /// Whether these steps are due after the entry that was just seen.
+    fn is_time_for(&mut self, every: &Every) -> bool {
+        let Some(period) = every.milliseconds else {
+            return every.entries.is_some_and(|n| self.seen.is_multiple_of(n));
+        };
+        let is_due = self.due.is_empty() && self.clock.elapsed() >= Duration::from_millis(period);
+        if is_due {
+            self.clock = Instant::now();
+        }
+        is_due
     }
 }
 

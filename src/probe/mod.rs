@@ -11,6 +11,7 @@ pub mod percpu;
 pub mod rest;
 pub mod slab;
 pub mod slabinfo;
+pub mod stat;
 pub mod trace;
 pub mod traces;
 pub mod vmalloc;

@@ -1,6 +1,7 @@
-//! How many RPCs of which kind a mount has sent: from `/proc/self/mountstats`.
+//! How many RPCs of which kind a mount has sent, how large they were and how long their replies took: from `/proc/self/mountstats`.
 
 use crate::error::{Context, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -8,10 +9,57 @@ use std::path::Path;
 /// Calls by procedure, for instance READDIRPLUS.
 pub type Rpcs = BTreeMap<String, u64>;
 
+/// What the calls of one procedure were (rpc_print_iostats in net/sunrpc/stats.c).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Operation {
+    /// Calls.
+    pub calls: u64,
+    /// With the headers of RPC.
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// From sending calls to having their replies, added up.
+    pub reply_ms: u64,
+}
+
+/// By procedure.
+pub type Operations = BTreeMap<String, Operation>;
+
 /// The counts of the NFS mount at `mount_point`; empty if there is none.
 pub fn read(mount_point: &Path) -> Result<Rpcs> {
-    let text = fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())?;
-    Ok(parse(&text, &mount_point.to_string_lossy()))
+    Ok(calls(&operations(mount_point)?))
+}
+
+/// What the mount at `mount_point` has sent and received; empty if there is none.
+pub fn operations(mount_point: &Path) -> Result<Operations> {
+    Ok(parse(&text()?, &mount_point.to_string_lossy()))
+}
+
+/// The options of the mount at `mount_point` as the kernel has them, defaults included.
+pub fn options(mount_point: &Path) -> Result<String> {
+    Ok(parse_options(&text()?, &mount_point.to_string_lossy()).to_owned())
+}
+
+fn text() -> Result<String> {
+    fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())
+}
+
+fn calls(operations: &Operations) -> Rpcs {
+    operations.iter().map(|(name, operation)| (name.clone(), operation.calls)).collect()
+}
+
+/// What was sent and received between two readings.
+pub fn operations_since(before: &Operations, after: &Operations) -> Operations {
+    let grown = |(name, now): (&String, &Operation)| {
+        let then = before.get(name).copied().unwrap_or_default();
+        let grown = Operation {
+            calls: now.calls - then.calls,
+            sent_bytes: now.sent_bytes - then.sent_bytes,
+            received_bytes: now.received_bytes - then.received_bytes,
+            reply_ms: now.reply_ms - then.reply_ms,
+        };
+        (name.clone(), grown)
+    };
+    after.iter().map(grown).filter(|(_, grown)| grown.calls > 0).collect()
 }
 
 /// What grew between two readings.
@@ -20,18 +68,30 @@ pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
     after.iter().map(grown).filter(|(_, n)| *n > 0).collect()
 }
 
-fn parse(text: &str, mount_point: &str) -> Rpcs {
+/// The lines of one mount.
+fn of_mount<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
     let header = format!(" mounted on {mount_point} with fstype nfs");
-    let mut lines = text.lines().skip_while(|line| !line.contains(&header)).skip(1);
-    let ours = lines.by_ref().take_while(|line| !line.starts_with("device "));
-    let operations = ours.skip_while(|line| line.trim() != "per-op statistics").skip(1);
+    text.lines().skip_while(move |line| !line.contains(&header)).skip(1).take_while(|line| !line.starts_with("device "))
+}
+
+fn parse(text: &str, mount_point: &str) -> Operations {
+    let operations = of_mount(text, mount_point).skip_while(|line| line.trim() != "per-op statistics").skip(1);
     operations
         .filter_map(|line| {
             let (name, counts) = line.trim().split_once(": ")?;
-            Some((name.to_owned(), counts.split(' ').next()?.parse().ok()?))
+            // Calls, transmissions, time-outs, bytes sent, bytes received, and ms in the queue, until the reply, and in all.
+            let counts: Vec<u64> = counts.split(' ').map_while(|count| count.parse().ok()).collect();
+            let at = |place: usize| counts.get(place).copied().unwrap_or(0);
+            let operation =
+                Operation { calls: *counts.first()?, sent_bytes: at(3), received_bytes: at(4), reply_ms: at(6) };
+            Some((name.to_owned(), operation))
         })
-        .filter(|(_, calls)| *calls > 0)
+        .filter(|(_, operation)| operation.calls > 0)
         .collect()
+}
+
+fn parse_options<'a>(text: &'a str, mount_point: &str) -> &'a str {
+    of_mount(text, mount_point).find_map(|line| line.trim().strip_prefix("opts:")).unwrap_or_default().trim()
 }
 
 #[cfg(test)]
@@ -44,7 +104,7 @@ mod tests {
         \tper-op statistics\n\
         \t        NULL: 1 1 0 44 24 0 0 0 0\n\
         \t     READDIR: 3 3 0 44 24 0 0 0 0\n\
-        \t READDIRPLUS: 126 126 0 44 24 0 0 0 0\n\
+        \t READDIRPLUS: 126 126 0 4400 2400 5 60 70 0\n\
         \t      ACCESS: 0 0 0 0 0 0 0 0 0\n\
         \n\
         device 127.0.0.1:/ mounted on /other with fstype nfs statvers=1.1\n\
@@ -53,17 +113,30 @@ mod tests {
 
     #[test]
     fn only_the_mount_asked_for_counts() {
-        let rpcs = parse(TEXT, "/mnt");
+        let rpcs = calls(&parse(TEXT, "/mnt"));
         assert_eq!(rpcs, [("NULL", 1), ("READDIR", 3), ("READDIRPLUS", 126)].map(|(n, c)| (n.into(), c)).into());
-        assert_eq!(parse(TEXT, "/other")["READDIR"], 99);
+        assert_eq!(parse(TEXT, "/other")["READDIR"].calls, 99);
         assert!(parse(TEXT, "/nowhere").is_empty());
     }
 
     #[test]
     fn differences_leave_out_what_did_not_grow() {
-        let before = parse(TEXT, "/mnt");
+        let before = calls(&parse(TEXT, "/mnt"));
         let mut after = before.clone();
         after.insert("READDIR".into(), 7);
         assert_eq!(since(&before, &after), [("READDIR".to_owned(), 4)].into());
+    }
+
+    #[test]
+    fn bytes_and_times_are_told_apart() {
+        let operations = parse(TEXT, "/mnt");
+        let plus = Operation { calls: 126, sent_bytes: 4400, received_bytes: 2400, reply_ms: 60 };
+        assert_eq!(operations["READDIRPLUS"], plus);
+        let mut after = operations.clone();
+        after.insert("READDIRPLUS".into(), Operation { calls: 128, received_bytes: 2500, ..plus });
+        let grown = Operation { calls: 2, sent_bytes: 0, received_bytes: 100, reply_ms: 0 };
+        assert_eq!(operations_since(&operations, &after), [("READDIRPLUS".to_owned(), grown)].into());
+        assert_eq!(parse_options(TEXT, "/mnt"), "rw,vers=3");
+        assert_eq!(parse_options(TEXT, "/nowhere"), "");
     }
 }

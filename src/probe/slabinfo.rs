@@ -13,8 +13,8 @@ pub fn read() -> Result<BTreeMap<String, i64>> {
     Ok(parse(&text))
 }
 
-/// A line is "`name` `active_objs` `num_objs` ..."; the first two are headings.
-fn parse(text: &str) -> BTreeMap<String, i64> {
+/// Active objects by cache. A line is "`name` `active_objs` `num_objs` ..."; the first two are headings.
+pub fn parse(text: &str) -> BTreeMap<String, i64> {
     let line = |line: &str| {
         let mut words = line.split_whitespace();
         Some((words.next()?.to_owned(), words.next()?.parse().ok()?))

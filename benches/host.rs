@@ -1,8 +1,8 @@
-//! What dirleak itself does at every reading, measured on the host: reading call sites, judging. None of it may be what a
+//! What dirleak itself does at every reading, measured on the host: reading call sites and slabinfo, judging. None of it may be what a
 //! run's time goes to. Making and listing directories are in make.rs and list.rs.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::probe::traces;
+use dirleak::probe::{slabinfo, traces};
 use dirleak::verdict::judge::{MIN_RATE, Phase, judge};
 use dirleak::verdict::{Block, Growth};
 use std::hint::black_box;
@@ -30,6 +30,23 @@ fn call_sites(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(before.len() as u64));
     group.bench_function("parse", |bencher| bencher.iter(|| traces::parse(black_box(&text))));
     group.bench_function("difference", |bencher| bencher.iter(|| traces::since(black_box(&before), &after)));
+    group.finish();
+}
+
+/// As many lines as there are caches.
+fn reading_slabinfo(criterion: &mut Criterion) {
+    let line = |cache: usize| {
+        format!(
+            "cache-{cache:<12} {:>6} {:>6}    256   16    1 : tunables    0    0    0 : slabdata {cache:>6}\n",
+            7 * cache,
+            8 * cache
+        )
+    };
+    let text = "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> ...\n".to_owned()
+        + &(0..COUNTERS).map(line).collect::<String>();
+    let mut group = criterion.benchmark_group("slabinfo");
+    group.throughput(Throughput::Elements(COUNTERS as u64));
+    group.bench_function("parse", |bencher| bencher.iter(|| slabinfo::parse(black_box(&text))));
     group.finish();
 }
 
@@ -63,6 +80,6 @@ fn judging(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = call_sites, judging
+    targets = call_sites, reading_slabinfo, judging
 }
 criterion_main!(benches);

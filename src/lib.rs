@@ -6,6 +6,7 @@
 
 pub mod apt;
 pub mod assets;
+pub mod bench;
 pub mod bisect;
 pub mod bug;
 pub mod cache;

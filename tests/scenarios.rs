@@ -7,6 +7,8 @@
 
 #[path = "scenarios/bad_luck.rs"]
 mod bad_luck;
+#[path = "scenarios/bench.rs"]
+mod bench;
 #[path = "scenarios/bisect.rs"]
 mod bisect;
 #[path = "scenarios/blind.rs"]
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         verdicts::cases(),
         series::cases(),
         bisect::cases(),
+        bench::cases(),
         bad_luck::cases(),
         blind::cases(),
         signals::cases(),

@@ -70,7 +70,7 @@ pub(super) fn positive(text: &str) -> std::result::Result<f64, String> {
     number(text).and_then(|n| if n > 0.0 { Ok(n) } else { Err("must be above 0".into()) })
 }
 
-fn not_negative(text: &str) -> std::result::Result<f64, String> {
+pub(super) fn not_negative(text: &str) -> std::result::Result<f64, String> {
     number(text).and_then(|n| if n >= 0.0 { Ok(n) } else { Err("must not be below 0".into()) })
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and what they have in common.
 
+mod bench;
 mod bisect;
 mod branches;
 mod forecast;
@@ -36,6 +37,7 @@ enum Command {
     Verify(verify::Args),
     Run(run::Args),
     Bisect(bisect::Args),
+    Bench(bench::Args),
     Kernel(kernel::Args),
     Report(report::Args),
     Forecast(forecast::Args),
@@ -63,6 +65,7 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Bisect(arguments) => bisect::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),

@@ -15,6 +15,7 @@ mod pressure;
 pub mod protocol;
 mod pulse;
 mod served;
+pub mod timed;
 mod worker;
 
 use crate::bug;

@@ -83,16 +83,26 @@ pub fn unmount(point: &Path) -> Result<()> {
 
 /// The device number of what is mounted on `point`, which asks no server.
 pub fn device(point: &Path) -> Result<(u32, u32)> {
-    let cannot = || format!("cannot tell the device of {}", point.display());
-    let name = CString::new(point.as_os_str().as_bytes()).machine(cannot)?;
-    let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
-    // SAFETY: the name ends in a NUL and the struct is the kernel's to fill; all zeroes are a valid one.
-    let found = unsafe {
-        let mut found: libc::statx = std::mem::zeroed();
-        Errno::result(libc::statx(libc::AT_FDCWD, name.as_ptr(), flags, 0, &mut found)).machine(cannot)?;
-        found
-    };
+    let found = look_at(point, libc::AT_STATX_DONT_SYNC, 0)?;
     Ok((found.stx_dev_major, found.stx_dev_minor))
+}
+
+/// Asks the server for the attributes of what is mounted on `point`, however good those are that the client has.
+pub fn ask_for_attributes(point: &Path) -> Result<()> {
+    look_at(point, libc::AT_STATX_FORCE_SYNC, libc::STATX_BASIC_STATS).map(drop)
+}
+
+fn look_at(point: &Path, sync: libc::c_int, mask: libc::c_uint) -> Result<libc::statx> {
+    let cannot = || format!("cannot look at {}", point.display());
+    let name = CString::new(point.as_os_str().as_bytes()).machine(cannot)?;
+    let flags = sync | libc::AT_NO_AUTOMOUNT;
+    // SAFETY: the name ends in a NUL and the struct is the kernel's to fill; all zeroes are a valid one.
+    let (result, found) = unsafe {
+        let mut found: libc::statx = std::mem::zeroed();
+        (libc::statx(libc::AT_FDCWD, name.as_ptr(), flags, mask, &mut found), found)
+    };
+    Errno::result(result).machine(cannot)?;
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
+use super::timed::{CacheState, Footprint, TimedListing};
 use crate::probe::Sample;
 use crate::probe::counters::SiteSource;
 use crate::probe::hold::Held;
@@ -46,6 +47,10 @@ pub enum Order {
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
     /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names are to be in the cache.
     ListPlainly,
+    /// Make a listing in each of these states, one after the other, and time it.
+    Time { states: Vec<CacheState> },
+    /// Make a cold listing that is checked, tell what it leaves in the caches, and what timing adds to a listing.
+    Footprint,
     /// Hold memory of every kind as a positive control.
     Hold,
     /// Let them go.
@@ -107,6 +112,10 @@ pub enum Answer {
     Charged(Charged),
     /// A round is over.
     Worked(Worked),
+    /// A listing that was timed.
+    Timed(TimedListing),
+    /// What a cold listing leaves in the caches.
+    Footprint(Footprint),
     /// The controls are held.
     Held(Held),
     /// It is done.

@@ -34,8 +34,8 @@ pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
 
 /// The stage: a server, a mount, a local directory, and the probe.
 pub struct Worker {
-    player: Player,
-    rest: Rest,
+    pub(super) player: Player,
+    pub(super) rest: Rest,
     workload: Option<Workload>,
     hold: Option<Hold>,
     tracing: Option<Tracing>,
@@ -113,6 +113,8 @@ impl Worker {
                 Answer::Worked(self.work(listings, fillers, at_least_seconds.map(Duration::from_secs_f64), link)?)
             }
             Order::ListPlainly => Answer::Worked(self.list_plainly()?),
+            Order::Time { states } => self.time(&states, link)?,
+            Order::Footprint => Answer::Footprint(self.footprint()?),
             Order::Hold => {
                 let (hold, held) = Hold::new(self.rest.counters().slabs())?;
                 self.hold = Some(hold);
@@ -204,8 +206,12 @@ impl Worker {
         let is_larger = self.player.scenario.directory.entries > MOST_LISTED_PLAINLY;
         let to = if is_larger { Place::After(MOST_LISTED_PLAINLY) } else { Place::Outside };
         let plain = Pass { getdents_buffer_bytes: Some(buffer), to, ..Pass::default() };
-        let plain = Unit { steps: vec![Step::Touch, Step::List(plain)], ..Unit::default() };
-        let unit = std::mem::replace(&mut self.player.scenario.unit, plain);
+        self.list_once(vec![Step::Touch, Step::List(plain)])
+    }
+
+    /// One unit of other steps than the scenario's.
+    pub(super) fn list_once(&mut self, steps: Vec<Step>) -> Result<Worked> {
+        let unit = std::mem::replace(&mut self.player.scenario.unit, Unit { steps, ..Unit::default() });
         let mut worked = Worked::default();
         let mut rpcs = self.player.rpcs()?;
         let result = self.unit(&mut worked, &mut rpcs);
@@ -250,7 +256,7 @@ fn add(sum: &mut Rpcs, more: &Rpcs) {
 }
 
 /// Waits, which is work of a control round.
-fn wait_until(end: Instant) {
+pub(super) fn wait_until(end: Instant) {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {

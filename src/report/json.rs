@@ -2,6 +2,7 @@
 
 use super::record::{ResultFile, SCHEMA};
 use crate::error::{Error, Result};
+use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -63,7 +64,7 @@ impl Target {
     }
 
     /// Puts the file in its place, whole or not at all.
-    pub fn write(&self, file: &ResultFile) -> Result<()> {
+    pub fn write(&self, file: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(file)
             .map_err(|e| Error::machine(format!("a bug of dirleak: the result cannot be written as JSON: {e}")))?;
         text.push(b'\n');

@@ -12,7 +12,7 @@ pub mod pool;
 mod prove;
 mod record;
 pub mod scratch;
-mod stage;
+pub mod stage;
 mod warm_up;
 
 pub use record::Outcome;

@@ -84,6 +84,12 @@ const WORDS: [(&str, Step); 16] = [
 const TABLES: [&str; 8] = ["list", "fail", "fault", "add-by", "rename-by", "remove-by", "restart-server", "cut-link"];
 
 impl Step {
+    /// Whether the directory that is listed is another one afterwards, for who asks the server.
+    pub fn changes_directory(&self) -> bool {
+        use Step::{Add, AddBy, Remove, RemoveBy, Rename, RenameBy, Touch};
+        matches!(self, Touch | Add | Rename | Remove | AddBy(_) | RenameBy(_) | RemoveBy(_))
+    }
+
     /// The step as a scenario would have it, without what is so anyway.
     pub fn words(&self) -> String {
         let mut step = serde_json::to_value(self).unwrap_or_default();

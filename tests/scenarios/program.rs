@@ -66,7 +66,7 @@ impl Program {
         }
         let out = |name| File::create(dir.path().join(name)).expect("there is room for temporary files");
         command.stdin(Stdio::null()).stdout(out("stdout")).stderr(out("stderr"));
-        let guests = if arguments.first() == Some(&"verify") { 2 } else { 1 };
+        let guests = if arguments.first() == Some(&"verify") || arguments.contains(&"--vs") { 2 } else { 1 };
         Self { dir, command, guests, shown: format!("dirleak {}", arguments.join(" ")) }
     }
 
@@ -124,7 +124,8 @@ impl Running {
         Ok(())
     }
 
-    fn text(&self, name: &str) -> String {
+    /// What a file in its directory holds; nothing if there is none.
+    pub fn text(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
     }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 impl Player {
-    pub(super) fn disturb(&mut self, step: &Step, place: Where) -> Result<()> {
+    pub(in crate::guest) fn disturb(&mut self, step: &Step, place: Where) -> Result<()> {
         match (step, place) {
             (Step::DropPages, _) => drop_caches("1"),
             (Step::DropDentries, _) => drop_caches("2"),

@@ -6,6 +6,7 @@ pub mod processes;
 pub mod reading;
 mod stream;
 pub mod threads;
+pub mod timed;
 pub mod walk;
 
 #[cfg(test)]

@@ -1,0 +1,77 @@
+//! Listings inside a virtual machine, driven by criterion: its baselines and statistics are then of listings by a kernel that is
+//! not the host's. The guest tells how long each took, by its own clock; under TCG that counts instructions.
+//!
+//! `DIRLEAK_BENCH_KERNEL` names the kernel, 6.1 if it is not set. Nothing is built: where the kernel is not in the cache a sentence says
+//! so. This program is its own guest, as dirleak is.
+
+use criterion::{Criterion, SamplingMode, Throughput};
+use dirleak::bench::guest::{Guest, options};
+use dirleak::bench::{course, fit};
+use dirleak::cache::Cache;
+use dirleak::error::Result;
+use dirleak::guest::timed::CacheState;
+use dirleak::kernel::{self, Kernel};
+use dirleak::run::Job;
+use dirleak::scenario::{Scenario, load};
+use dirleak::ui::Ui;
+use dirleak::vm::accelerator;
+use dirleak::vm::machine::Limits;
+use std::time::Duration;
+
+/// The kernel that lists.
+const KERNEL: &str = "DIRLEAK_BENCH_KERNEL";
+const SCENARIOS: [&str; 2] = ["huge-flat", "many-pages"];
+/// A guest serves a benchmark of many samples.
+const LIMITS: Limits = Limits { whole: Duration::from_secs(3600), silence: Duration::from_secs(120) };
+
+fn main() {
+    if std::process::id() == 1 {
+        dirleak::guest::main();
+    }
+    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
+    let spec = std::env::var(KERNEL).unwrap_or("6.1".into());
+    match benchmarks(&mut criterion, &spec) {
+        Ok(true) => criterion.final_summary(),
+        Ok(false) => {
+            eprintln!("no listing in a guest is measured: {spec} is not built; `dirleak kernel build {spec}` does it")
+        }
+        Err(error) => eprintln!("no listing in a guest is measured: {error}"),
+    }
+}
+
+/// All scenarios; `false` if there is no kernel to boot.
+fn benchmarks(criterion: &mut Criterion, spec: &str) -> Result<bool> {
+    let (cache, ui) = (Cache::open()?, Ui::plain());
+    let Some(kernel) = kernel::cached(spec, &kernel::Options::default(), &cache)? else { return Ok(false) };
+    for name in SCENARIOS {
+        listings(criterion, &kernel, &fit::fit(&load(name)?, None)?, &cache, &ui)?;
+    }
+    Ok(true)
+}
+
+/// One scenario in one guest, in each state of the cache.
+fn listings(criterion: &mut Criterion, kernel: &Kernel, scenario: &Scenario, cache: &Cache, ui: &Ui) -> Result<()> {
+    let accelerator = course::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
+    let options = options(42, LIMITS);
+    let mut guest = Guest::start(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+    guest.wait(&ui.task(format!("{} on {}", scenario.name, kernel.spec)))?;
+    let mut group = criterion.benchmark_group(format!("{} on {}", scenario.name, kernel.spec));
+    // The guest's clock is not the host's: a sample is one listing, however short it seems.
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .warm_up_time(Duration::from_nanos(1))
+        .measurement_time(Duration::from_nanos(1));
+    group.throughput(Throughput::Elements(scenario.directory.entries));
+    for state in CacheState::ALL {
+        group.bench_function(state.name(), |bencher| {
+            bencher.iter_custom(|listings| (0..listings).map(|_| time(&mut guest, state)).sum());
+        });
+    }
+    group.finish();
+    guest.finish()
+}
+
+fn time(guest: &mut Guest, state: CacheState) -> Duration {
+    let measured = guest.time(&[state]).unwrap_or_else(|error| panic!("{error}"));
+    Duration::from_secs_f64(measured[0].listing.seconds)
+}

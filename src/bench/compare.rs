@@ -1,0 +1,127 @@
+//! One kernel against another, or against what was measured before: ratios, and the word for them.
+
+use super::record::{BenchRecord, Comparison, Measured, Ratio, StateComparison, Word};
+use super::statistics::ratio;
+use super::summary::{SECONDS, figures, series, states};
+
+/// The word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
+pub fn word(ratio: &Ratio, margin: f64) -> Word {
+    let (fast, slow) = (1.0 / (1.0 + margin), 1.0 + margin);
+    if ratio.low > slow {
+        Word::Slower
+    } else if ratio.high < fast {
+        Word::Faster
+    } else if ratio.low >= fast && ratio.high <= slow {
+        Word::Same
+    } else {
+        Word::Undecided
+    }
+}
+
+/// Compares `other` with `base`, state by state.
+pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparison {
+    let states = by_state(&base.listings, &other.listings, margin, base.seed);
+    let verdict = together(states.iter().map(|state| state.verdict));
+    Comparison {
+        scenario: base.scenario.clone(),
+        base: base.kernel.spec.clone(),
+        other: other.kernel.spec.clone(),
+        margin,
+        verdict,
+        states,
+    }
+}
+
+/// Each state in which both were measured.
+pub fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Vec<StateComparison> {
+    let both = states(base).into_iter().filter(|a| states(other).iter().any(|b| b.state == a.state));
+    both.map(|state| {
+        let state = state.state;
+        let names = base.first().map(figures).unwrap_or_default().into_keys();
+        let ratios: std::collections::BTreeMap<String, Ratio> = names
+            .filter_map(|name| {
+                let ratio = ratio(&series(base, state, &name), &series(other, state, &name), seed)?;
+                Some((name, ratio))
+            })
+            .collect();
+        let verdict = ratios.get(SECONDS).map_or(Word::Undecided, |ratio| word(ratio, margin));
+        StateComparison { state, verdict, ratios }
+    })
+    .collect()
+}
+
+/// What the words of all states come to: a kernel that is slower in one of them is slower.
+fn together(words: impl Iterator<Item = Word>) -> Word {
+    let words: Vec<Word> = words.collect();
+    let first = [Word::Slower, Word::Undecided, Word::Faster].into_iter().find(|word| words.contains(word));
+    match first {
+        Some(word) => word,
+        None if words.is_empty() => Word::Undecided,
+        None => Word::Same,
+    }
+}
+
+/// Whether `other` is slower than `base` by more than `percent`, in any state; `Undecided` if that cannot be said.
+pub fn is_slower_by(comparison: &Comparison, percent: f64) -> Word {
+    let limit = 1.0 + percent / 100.0;
+    let seconds: Vec<Option<&Ratio>> = comparison.states.iter().map(|state| state.ratios.get(SECONDS)).collect();
+    if seconds.iter().flatten().any(|ratio| ratio.low > limit) {
+        Word::Slower
+    } else if seconds.is_empty() || seconds.iter().any(|ratio| ratio.is_none_or(|ratio| ratio.high > limit)) {
+        Word::Undecided
+    } else {
+        Word::Same
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(low: f64, high: f64) -> Ratio {
+        Ratio { estimate: f64::midpoint(low, high), low, high }
+    }
+
+    #[test]
+    fn an_interval_must_lie_on_one_side_of_the_margin() {
+        for (low, high, expected) in [
+            (1.06, 1.2, Word::Slower),
+            (1.04, 1.2, Word::Undecided),
+            (0.97, 1.04, Word::Same),
+            (0.9, 0.95, Word::Faster),
+            (0.9, 0.97, Word::Undecided),
+            (0.5, 2.0, Word::Undecided),
+        ] {
+            assert_eq!(word(&bounds(low, high), 0.05), expected, "{low} to {high}");
+        }
+    }
+
+    #[test]
+    fn slower_in_one_state_is_slower() {
+        let of = |words: &[Word]| together(words.iter().copied());
+        assert_eq!(of(&[Word::Same, Word::Faster, Word::Slower]), Word::Slower);
+        assert_eq!(of(&[Word::Same, Word::Faster, Word::Undecided]), Word::Undecided);
+        assert_eq!(of(&[Word::Same, Word::Faster]), Word::Faster);
+        assert_eq!(of(&[Word::Same, Word::Same]), Word::Same);
+        assert_eq!(of(&[]), Word::Undecided);
+    }
+
+    #[test]
+    fn a_limit_is_passed_only_by_a_whole_interval() {
+        let comparison = |low, high| Comparison {
+            scenario: "x".into(),
+            base: "a".into(),
+            other: "b".into(),
+            margin: 0.05,
+            verdict: Word::Same,
+            states: vec![StateComparison {
+                state: crate::guest::timed::CacheState::Cold,
+                verdict: Word::Same,
+                ratios: [(SECONDS.to_owned(), bounds(low, high))].into(),
+            }],
+        };
+        assert_eq!(is_slower_by(&comparison(1.11, 1.2), 10.0), Word::Slower);
+        assert_eq!(is_slower_by(&comparison(1.09, 1.2), 10.0), Word::Undecided);
+        assert_eq!(is_slower_by(&comparison(0.9, 1.09), 10.0), Word::Same);
+    }
+}

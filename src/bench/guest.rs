@@ -1,0 +1,133 @@
+//! A guest that times listings when it is asked to, and does not run at all while another one does.
+
+use super::record::Measured;
+use crate::error::{Error, Result};
+use crate::guest::protocol::{Answer, Order};
+use crate::guest::timed::{BEGINS, CacheState, Footprint};
+use crate::kernel::Kernel;
+use crate::run::stage::{Debugging, Stage};
+use crate::run::{Job, Options};
+use crate::ui::Task;
+use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
+use crate::vm::qemu::Accelerator;
+use std::time::Instant;
+
+/// A guest of one kernel.
+pub struct Guest {
+    vm: Vm,
+    spec: String,
+    /// `uname -r`.
+    pub release: String,
+    accelerator: Accelerator,
+    console_log: String,
+    // Its files are gone with it.
+    _stage: Stage,
+}
+
+impl Guest {
+    /// Starts it; [`Guest::wait`] waits until it is ready.
+    pub fn start(job: &Job) -> Result<Self> {
+        if let Some(shortfall) = job.scenario.memory_shortfall() {
+            return Err(Error::usage(shortfall));
+        }
+        let stage = Stage::prepare(job, Debugging::Stock)?;
+        if let Some(shortfall) = stage.memory_shortfall() {
+            return Err(Error::kernel(shortfall));
+        }
+        let vm = stage.boot()?;
+        let Kernel { spec, release, .. } = job.kernel.clone();
+        let console_log = stage.console_log().display().to_string();
+        Ok(Self { vm, spec, release, accelerator: job.accelerator, console_log, _stage: stage })
+    }
+
+    /// Waits until the directory is made and mounted.
+    pub fn wait(&mut self, task: &Task) -> Result<()> {
+        let mut answer = self.vm.answer_within(BOOT_LIMIT);
+        loop {
+            match self.heard(answer)? {
+                Answer::Hello { release } => self.release = release,
+                Answer::Step { name, .. } => task.note(&format!("{}: {name}", self.spec)),
+                Answer::Ready { .. } => return Ok(()),
+                other => return Err(self.told(unexpected(&other))),
+            }
+            answer = self.vm.answer();
+        }
+    }
+
+    /// Times a listing in each state.
+    pub fn time(&mut self, states: &[CacheState]) -> Result<Vec<Measured>> {
+        let mut measured = Vec::new();
+        let mut began = Instant::now();
+        let order = Order::Time { states: states.to_vec() };
+        let mut answer = self.vm.ask(&order, |name, _| {
+            if name == BEGINS {
+                began = Instant::now();
+            }
+        });
+        loop {
+            match self.heard(answer)? {
+                Answer::Timed(listing) => {
+                    measured.push(Measured { listing, wall_seconds: began.elapsed().as_secs_f64() });
+                    if measured.len() == states.len() {
+                        return Ok(measured);
+                    }
+                }
+                Answer::Step { name, .. } if name == BEGINS => began = Instant::now(),
+                Answer::Step { .. } => {}
+                other => return Err(self.told(unexpected(&other))),
+            }
+            answer = self.vm.answer();
+        }
+    }
+
+    /// Has a cold listing checked, and what it leaves in the caches told.
+    pub fn footprint(&mut self) -> Result<Footprint> {
+        let answer = self.vm.ask(&Order::Footprint, |_, _| ());
+        match self.heard(answer)? {
+            Answer::Footprint(footprint) => match footprint.broken {
+                Some(wrong) => Err(Error::kernel(format!("{}: {wrong}, so that there is nothing to time", self.spec))),
+                None => Ok(footprint),
+            },
+            other => Err(self.told(unexpected(&other))),
+        }
+    }
+
+    /// Keeps it from running until [`Guest::resume`], unless its clock would hear of that. A guest whose clock counts instructions would
+    /// otherwise let days go by while it waits for orders.
+    pub fn pause(&self) -> Result<()> {
+        if self.accelerator == Accelerator::Kvm { Ok(()) } else { self.vm.pause() }
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) -> Result<()> {
+        if self.accelerator == Accelerator::Kvm { Ok(()) } else { self.vm.resume() }
+    }
+
+    /// Ends it.
+    pub fn finish(self) -> Result<()> {
+        let (spec, log) = (self.spec, self.console_log);
+        self.vm.finish().map(drop).map_err(|ended| told(&spec, &log, ended))
+    }
+
+    fn heard(&self, answer: std::result::Result<Answer, Ended>) -> Result<Answer> {
+        answer.map_err(|ended| self.told(ended))
+    }
+
+    fn told(&self, ended: Ended) -> Error {
+        told(&self.spec, &self.console_log, ended)
+    }
+}
+
+/// Why a guest is no more, as an error: what the kernel did is 125, as nothing can be measured of it.
+fn told(spec: &str, log: &str, ended: Ended) -> Error {
+    match ended {
+        Ended::Error(error) => error,
+        Ended::Crash { sentence, .. } | Ended::GaveUp(sentence) => Error::kernel(format!("{spec}: {sentence}")),
+        Ended::Unsupported(sentence) => Error::kernel(format!("{spec}: {sentence}; its console is in {log}")),
+    }
+}
+
+/// What a guest of a bench is told; nothing of what judges leaks matters.
+pub fn options(seed: u64, limits: crate::vm::machine::Limits) -> Options {
+    Options { seed, stock: true, limits, ..Options::default() }
+}

@@ -1,0 +1,19 @@
+//! Directory listing measured: guests that time listings, kernels side by side, what of the difference is noise, and how cost grows with
+//! the directory.
+//!
+//! The way of the data: [`fit`] says whether a scenario can be timed and makes it so; [`guest`] boots it and asks for listings, which
+//! [`course`] interleaves; [`summary`] makes medians of them, [`statistics`] and [`compare`] ratios with bounds and a word. [`growth`] draws
+//! lines through several sizes. [`record`] is what is written, [`text`] and [`plot`] what is shown.
+
+pub mod compare;
+pub mod course;
+pub mod fit;
+pub mod growth;
+pub mod guest;
+pub mod machine;
+pub mod plot;
+pub mod record;
+pub mod reference;
+pub mod statistics;
+pub mod summary;
+pub mod text;

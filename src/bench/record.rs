@@ -1,0 +1,147 @@
+//! The result file of a bench: what was measured, in fixed units, with nothing left out.
+
+use crate::bench::machine::Machine;
+use crate::guest::timed::{CacheState, Footprint, TimedListing};
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The number of the schema; fields are added without a new one.
+pub const SCHEMA: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct BenchFile {
+    /// The schema.
+    pub bench: u32,
+    /// Version of the program.
+    pub dirleak: String,
+    pub command_line: Vec<String>,
+    pub machine: Machine,
+    /// What executed the guests' instructions, and with it what a second is: see `docs/bench.md`.
+    pub accelerator: String,
+    /// One for each scenario, size and kernel.
+    pub results: Vec<BenchRecord>,
+    /// With `--vs` or `--reference`.
+    #[serde(default)]
+    pub comparisons: Vec<Comparison>,
+    /// With `--grow`.
+    #[serde(default)]
+    pub growth: Vec<Growth>,
+}
+
+/// One scenario on one kernel.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct BenchRecord {
+    pub scenario: String,
+    pub kernel: KernelId,
+    pub entries: u64,
+    pub seed: u64,
+    /// The scenario as it was timed.
+    pub setup: Scenario,
+    /// From starting the guest to the last listing.
+    pub wall_seconds: f64,
+    /// One for each state.
+    pub states: Vec<StateRecord>,
+    pub memory: Footprint,
+    /// Every listing, in order.
+    pub listings: Vec<Measured>,
+}
+
+/// What was booted.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct KernelId {
+    pub spec: String,
+    pub release: String,
+    pub image_sha256: String,
+    pub patches: Vec<String>,
+}
+
+/// A listing, by the guest's clock and by the host's.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Measured {
+    #[serde(flatten)]
+    pub listing: TimedListing,
+    /// Between hearing that it begins and hearing that it is over.
+    pub wall_seconds: f64,
+}
+
+/// Medians over the listings in one state.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct StateRecord {
+    pub state: CacheState,
+    pub listings: u64,
+    /// By name; the unit is in the name.
+    pub medians: BTreeMap<String, f64>,
+}
+
+/// Two kernels, or one and what it was before.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Comparison {
+    pub scenario: String,
+    /// What the other is divided by.
+    pub base: String,
+    pub other: String,
+    /// How far apart two times may be and still be called the same.
+    pub margin: f64,
+    pub verdict: Word,
+    pub states: Vec<StateComparison>,
+}
+
+/// The same in one state.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct StateComparison {
+    pub state: CacheState,
+    /// Of the time of a listing.
+    pub verdict: Word,
+    /// `other` divided by `base`, by name of what was measured.
+    pub ratios: BTreeMap<String, Ratio>,
+}
+
+/// A ratio with the bounds of its 95 % interval.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Ratio {
+    pub estimate: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// What a comparison comes to.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    Faster,
+    Slower,
+    Same,
+    /// The interval reaches over the margin.
+    Undecided,
+}
+
+impl Word {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::Same => "same",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// How something grows with the number of entries.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Growth {
+    pub scenario: String,
+    pub kernel: String,
+    /// What grows: the name of a median.
+    pub what: String,
+    /// Of a listing; nothing for memory.
+    pub state: Option<CacheState>,
+    /// Entries, and how much it was.
+    pub points: Vec<(u64, f64)>,
+    /// It grows by this power of the number of entries, by least squares between logarithms.
+    pub exponent: Ratio,
+    /// The same between the two largest directories, where what does not grow matters least.
+    pub last_step: f64,
+    pub called: String,
+}

@@ -1,0 +1,245 @@
+//! `dirleak bench`: what listing a directory costs, on one kernel or on one against another.
+
+use super::measure::{not_negative, positive};
+use super::sources::Config;
+use crate::bench::course::{Effort, clocked, measure};
+use crate::bench::machine::Machine;
+use crate::bench::record::{BenchFile, BenchRecord, SCHEMA, Word};
+use crate::bench::reference::Reference;
+use crate::bench::{compare, fit, growth, guest, plot, text};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::guest::timed::CacheState;
+use crate::kernel::{self, Kernel};
+use crate::report::json::Target;
+use crate::run::{self, Job};
+use crate::scenario::{Overrides, Scenario, select};
+use crate::ui::Ui;
+use crate::vm::accelerator;
+use crate::vm::machine::Limits;
+use crate::vm::qemu::Accelerator;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Measure what listing a directory costs, on one kernel or on one against another.
+///
+/// Exit status: 0 measured; 1 slower than --fail-if-slower allows; 125 a kernel cannot be measured, or whether it is slower cannot be
+/// said; the others as for every command.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// What to boot: see run --kernel.
+    #[arg(long, value_name = "SPEC")]
+    kernel: String,
+    /// The kernel that is measured against it, in a guest beside the other's.
+    #[arg(long, value_name = "SPEC")]
+    vs: Option<String>,
+    /// The modules of the kernel, where that is an image: see run --modules.
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    /// The modules of the kernel that is measured against it.
+    #[arg(long, value_name = "DIR", requires = "vs")]
+    vs_modules: Option<PathBuf>,
+    /// Compare with this result of a bench; refused where machine, accelerator or scenario were others.
+    #[arg(long, value_name = "FILE", conflicts_with = "vs")]
+    reference: Option<PathBuf>,
+    /// End with status 1 if a listing takes so much longer than on the other kernel, or than it took for the reference.
+    #[arg(long, value_name = "PERCENT", value_parser = not_negative)]
+    fail_if_slower: Option<f64>,
+    /// How far apart times may be and still be called the same.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = positive)]
+    margin: f64,
+    /// The states of the cache in which listings are timed.
+    #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',', default_values_t = CacheState::ALL)]
+    states: Vec<CacheState>,
+    /// Measure a scenario with 1,000, 10,000, 100,000 and 1,000,000 entries, or as many as -n says at most, and say how cost grows.
+    #[arg(long, conflicts_with_all = ["vs", "reference"])]
+    grow: bool,
+    /// Draw the growth into this file, as SVG.
+    #[arg(long, value_name = "FILE", requires = "grow")]
+    plot: Option<PathBuf>,
+    /// Measure by the clock of the machine, also where instructions could be counted.
+    #[arg(long)]
+    real_time: bool,
+    /// Begin no further listings when a scenario has taken so long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 70.0, value_parser = positive)]
+    budget: f64,
+    #[command(flatten)]
+    config: Config,
+    /// Scenarios by name, or TOML files by path.
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+    /// Write the result to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Seed of the names.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Take all scenarios of this set.
+    #[arg(long, value_name = "NAME")]
+    set: Option<String>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// End a guest that takes longer than this.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, value_parser = positive)]
+    timeout: f64,
+    /// End a guest that gives no sign of life for this long; where instructions are counted it gives them more seldom.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = positive)]
+    silence: f64,
+}
+
+/// Everything that a measurement needs.
+struct Bench<'a> {
+    arguments: &'a Args,
+    kernels: Vec<Kernel>,
+    accelerator: Accelerator,
+    options: run::Options,
+    cache: Cache,
+    ui: Ui,
+}
+
+/// Measures, shows, and gives 1 only if a listing is slower than it may be.
+pub fn run(arguments: &Args) -> Result<Exit> {
+    if arguments.fail_if_slower.is_some() && arguments.vs.is_none() && arguments.reference.is_none() {
+        return Err(Error::usage("--fail-if-slower needs something to compare with: name it with --vs or --reference"));
+    }
+    let scenarios = scenarios(arguments)?;
+    let [json, svg] = [&arguments.json, &arguments.plot].map(|path| path.as_deref().map(Target::check).transpose());
+    let (json, svg) = (json?, svg?);
+    let reference = arguments.reference.as_deref().map(Reference::read).transpose()?;
+    let bench = Bench::new(arguments)?;
+    let mut file = bench.file()?;
+    if let Some(reference) = &reference {
+        reference.check(&file.machine, bench.accelerator, &scenarios, arguments.seed)?;
+    }
+    for scenario in &scenarios {
+        bench.measure(scenario, reference.as_ref(), &mut file)?;
+    }
+    if let Some(json) = json {
+        json.write(&file)?;
+    }
+    if let Some(svg) = svg {
+        svg.write_bytes(plot::svg(&file.growth, &file.results)?.as_bytes())?;
+    }
+    // Whoever reads may stop early.
+    let _ = std::io::stdout().write_all(text::of(&file).as_bytes());
+    Ok(exit(&file, arguments.fail_if_slower))
+}
+
+/// Those asked for, as they are timed.
+fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
+    let overrides = if arguments.grow {
+        Overrides { entries: None, ..arguments.overrides.clone() }
+    } else {
+        arguments.overrides.clone()
+    };
+    let chosen = select(&arguments.scenarios, arguments.set.as_deref(), &["quick"], &overrides)?;
+    chosen.iter().map(|scenario| fit::fit(scenario, overrides.mount_options.as_deref())).collect()
+}
+
+impl<'a> Bench<'a> {
+    fn new(arguments: &'a Args) -> Result<Self> {
+        let ui = Ui::new();
+        let cache = Cache::open()?;
+        let resolve = |spec: &str, modules: &Option<PathBuf>| {
+            let options = kernel::Options { modules: modules.clone(), ..arguments.config.options() };
+            kernel::resolve(spec, &options, &cache, &ui)
+        };
+        let mut kernels = vec![resolve(&arguments.kernel, &arguments.modules)?];
+        if let Some(vs) = &arguments.vs {
+            kernels.push(resolve(vs, &arguments.vs_modules)?);
+        }
+        let accelerator = clocked(accelerator::choose(&kernels[0].image, &cache, &ui)?, arguments.real_time);
+        let limits = Limits {
+            whole: Duration::from_secs_f64(arguments.timeout),
+            silence: Duration::from_secs_f64(arguments.silence),
+        };
+        let options = guest::options(arguments.seed, limits);
+        Ok(Self { arguments, kernels, accelerator, options, cache, ui })
+    }
+
+    fn file(&self) -> Result<BenchFile> {
+        Ok(BenchFile {
+            bench: SCHEMA,
+            dirleak: env!("CARGO_PKG_VERSION").into(),
+            command_line: std::env::args().collect(),
+            machine: Machine::this()?,
+            accelerator: self.accelerator.name().into(),
+            results: Vec::new(),
+            comparisons: Vec::new(),
+            growth: Vec::new(),
+        })
+    }
+
+    /// One scenario, with everything that is to be said of it.
+    fn measure(&self, scenario: &Scenario, reference: Option<&Reference>, file: &mut BenchFile) -> Result<()> {
+        if self.arguments.grow {
+            return self.grow(scenario, file);
+        }
+        let records = self.records(scenario)?;
+        let margin = self.arguments.margin / 100.0;
+        match (records.as_slice(), reference) {
+            ([base, other], _) => file.comparisons.push(compare::compare(base, other, margin)),
+            ([now], Some(reference)) => file.comparisons.extend(reference.compare(now, margin)),
+            _ => {}
+        }
+        file.results.extend(records);
+        Ok(())
+    }
+
+    fn grow(&self, scenario: &Scenario, file: &mut BenchFile) -> Result<()> {
+        let most = self.arguments.overrides.entries.unwrap_or(u64::MAX);
+        let mut records = Vec::new();
+        for entries in growth::SIZES.into_iter().filter(|entries| *entries <= most) {
+            let mut sized = scenario.clone();
+            Overrides { entries: Some(entries), mount_options: None }.apply(&mut sized)?;
+            records.extend(self.records(&fit::fit(&sized, Some("actimeo"))?)?);
+        }
+        file.growth.extend(growth::growths(&records));
+        file.results.extend(records);
+        Ok(())
+    }
+
+    fn records(&self, scenario: &Scenario) -> Result<Vec<BenchRecord>> {
+        let (margin, budget) = (self.arguments.margin / 100.0, Duration::from_secs_f64(self.arguments.budget));
+        let mut states = self.arguments.states.clone();
+        states.sort_unstable();
+        states.dedup();
+        let effort = Effort::usual(self.accelerator, states, margin, budget);
+        let jobs: Vec<Job> = self
+            .kernels
+            .iter()
+            .map(|kernel| Job {
+                scenario,
+                kernel,
+                accelerator: self.accelerator,
+                options: &self.options,
+                cache: &self.cache,
+                ui: &self.ui,
+            })
+            .collect();
+        let specs: Vec<&str> = self.kernels.iter().map(|kernel| kernel.spec.as_str()).collect();
+        let task = self.ui.task(format!(
+            "{}, {} entries, on {}",
+            scenario.name,
+            scenario.directory.entries,
+            specs.join(" and ")
+        ));
+        let records = measure(&jobs, &effort, &task)?;
+        task.done("measured");
+        Ok(records)
+    }
+}
+
+fn exit(file: &BenchFile, percent: Option<f64>) -> Exit {
+    let Some(percent) = percent else { return Exit::Clean };
+    let words: Vec<Word> = file.comparisons.iter().map(|c| compare::is_slower_by(c, percent)).collect();
+    if words.contains(&Word::Slower) {
+        Exit::Leak
+    } else if words.contains(&Word::Undecided) {
+        Exit::CannotJudge
+    } else {
+        Exit::Clean
+    }
+}

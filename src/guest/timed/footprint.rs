@@ -1,0 +1,88 @@
+//! What a listing leaves in the kernel's caches, and what timing its calls adds to it.
+
+use crate::error::{Error, Result};
+use crate::guest::worker::Worker;
+use crate::probe::stat;
+use crate::scenario::{Pass, Step};
+use crate::workload::listing::timed::{self, Course};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// Listings in either way that show what timing adds; fewer where they are long, which little disturbs.
+const COMPARED_LISTINGS: u32 = 3;
+const COMPARED_LONG_ENOUGH: Duration = Duration::from_millis(200);
+
+/// What a cold listing leaves in the caches.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Footprint {
+    /// What was wrong with the listing, if something was.
+    pub broken: Option<String>,
+    /// Bytes of the objects that were there after the listing and not before it, and of those that were left when caches had been dropped.
+    pub slab_held_bytes: i64,
+    pub slab_left_bytes: i64,
+    /// The same of page cache.
+    pub page_held_bytes: i64,
+    pub page_left_bytes: i64,
+    /// Of each cache that grew.
+    pub caches: BTreeMap<String, i64>,
+    /// A warm listing whose calls are timed, and a bare loop around getdents64, where the scenario does no more than that.
+    pub timed_seconds: Option<f64>,
+    pub bare_seconds: Option<f64>,
+}
+
+impl Worker {
+    /// A cold listing that is checked, between readings of what the kernel keeps.
+    pub(in crate::guest) fn footprint(&mut self) -> Result<Footprint> {
+        let (pass, root) = self.pass();
+        let plain = Pass { every: None, ..pass.clone() };
+        let before = self.rest.glance()?.objects;
+        let pages_before = stat::page_cache_bytes()?;
+        let worked = self.list_once(vec![Step::List(plain)])?;
+        if worked.cold_listings == 0 {
+            return Err(Error::kernel("a listing after caches were dropped sent no READDIR: they are not dropped"));
+        }
+        self.rest.counters().slabs().shrink();
+        let held = self.rest.counters().slabs().read()?.objects;
+        let pages_held = stat::page_cache_bytes()?;
+        let course = self.course(&pass);
+        let compared = !course.stat && !course.walk;
+        let (timed_seconds, bare_seconds) = if compared { compare(&root, course)? } else { (None, None) };
+        let left = self.rest.glance()?.objects;
+        let pages_left = stat::page_cache_bytes()?;
+        let caches = self.bytes(&before, &held);
+        Ok(Footprint {
+            broken: worked.broken,
+            slab_held_bytes: caches.values().sum(),
+            slab_left_bytes: self.bytes(&before, &left).values().sum(),
+            page_held_bytes: pages_held - pages_before,
+            page_left_bytes: pages_left - pages_before,
+            caches: caches.into_iter().filter(|(_, bytes)| *bytes > 0).collect(),
+            timed_seconds,
+            bare_seconds,
+        })
+    }
+
+    /// What each slab cache grew by.
+    fn bytes(&self, before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+        let layouts = self.rest.counters().slabs().layouts();
+        let slot = |cache: &str| layouts.get(cache).map_or(0, |layout| layout.slot_bytes as i64);
+        let grown = crate::verdict::growth(before, after).into_iter();
+        grown.map(|(cache, objects)| (slot(&cache) * objects, cache)).map(|(bytes, cache)| (cache, bytes)).collect()
+    }
+}
+
+/// Warm listings in both ways, taking turns; the shortest of each, as whatever else happens only adds.
+fn compare(root: &Path, course: Course) -> Result<(Option<f64>, Option<f64>)> {
+    let (mut timed, mut bare, mut spent) = (Duration::MAX, Duration::MAX, Duration::ZERO);
+    for _ in 0..COMPARED_LISTINGS {
+        let took = [timed::list(root, course, |_| Ok(()))?.time, timed::bare(root, course.buffer_bytes)?];
+        (timed, bare) = (timed.min(took[0]), bare.min(took[1]));
+        spent += took.iter().sum::<Duration>();
+        if spent > COMPARED_LONG_ENOUGH {
+            break;
+        }
+    }
+    Ok((Some(timed.as_secs_f64()), Some(bare.as_secs_f64())))
+}

@@ -4,10 +4,12 @@ use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::time::{ClockId, clock_gettime};
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the client mounts first.
 pub const POINT: &str = "/mnt";
@@ -68,6 +70,18 @@ pub fn arguments(
 pub fn mount_nfs(point: &Path, (kind, source, data): &(&'static str, String, String)) -> Result<()> {
     mount(Some(source.as_str()), point, Some(*kind), MsFlags::empty(), Some(data.as_str()))
         .map_err(|e| Error::kernel(format!("cannot mount {kind} {source} with {data}: {e}")))
+}
+
+/// When the kernel's own count of seconds, which lags by a tick or more, has surely left 0.
+const FIRST_SECOND_IS_OVER: Duration = Duration::from_millis(1500);
+
+/// Waits until the first second of the machine is over. nfsd writes down in which second a client of version 4 was seen last, and 0 means
+/// that the client has expired (is_client_expired in fs/nfsd/nfs4state.c), so that one that comes in the first second is refused. Seen
+/// of 7.2 with a clock that counts instructions.
+pub fn wait_for_first_second() -> Result<()> {
+    let up = clock_gettime(ClockId::CLOCK_BOOTTIME).machine(|| "cannot tell how long the machine is up".into())?;
+    std::thread::sleep(FIRST_SECOND_IS_OVER.saturating_sub(Duration::from(up)));
+    Ok(())
 }
 
 /// Mounts an empty tmpfs on `point`.

@@ -69,6 +69,9 @@ impl Worker {
         let before_mount = rest.glance()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;
+        if scenario.mount.version.starts_with('4') {
+            mount::wait_for_first_second()?;
+        }
         served.mount(&scenario)?;
         steps.done("mount")?;
         if scenario.directory.made == Made::Mount {

@@ -7,8 +7,9 @@ use crate::scenario::{Pass, Place, Scenario, Step};
 const NEVER_GOOD: &str = "actimeo=0";
 /// How long attributes are good instead: longer than a warm listing takes, and short enough to wait for.
 const GOOD_SECONDS: u32 = 10;
-/// Memory beyond what the scenario needs at least, in per cent.
+/// Memory beyond what the scenario needs at least, in per cent, and what every guest gets: none is to reclaim while it is timed.
 const SPARE_PERCENT: u64 = 25;
+const LEAST_MEMORY_MIB: u64 = 512;
 
 /// The scenario as it is timed: with one processor, attributes that are good for a while unless the user said otherwise, and memory for its
 /// directory. One that does something else than read a directory is refused.
@@ -29,7 +30,7 @@ pub fn fit(scenario: &Scenario, users_options: Option<&str>) -> Result<Scenario>
         fitted.mount.options = options.collect::<Vec<_>>().join(",");
     }
     fitted.guest.cpus = 1;
-    let needed = fitted.memory_needed_mib() * (100 + SPARE_PERCENT) / 100;
+    let needed = (fitted.memory_needed_mib() * (100 + SPARE_PERCENT) / 100).max(LEAST_MEMORY_MIB);
     fitted.guest.memory_mib = fitted.guest.memory_mib.max(needed.min(u64::from(u32::MAX)) as u32);
     Ok(fitted)
 }
@@ -58,6 +59,7 @@ fn of_pass(pass: &Pass) -> Option<&'static str> {
         (pass.from != Place::Outside || pass.to != Place::Outside, "a `list` of a part of the directory"),
         (pass.seeks > 0 || pass.rewinds > 0, "a `list` that goes back"),
         (!pass.middle.is_empty(), "steps in the `middle` of a `list`"),
+        (pass.signals_every_us > 0, "signals that interrupt it"),
         (pass.lied_to || pass.fails.is_some(), "a `list` that goes wrong"),
     ];
     asked.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, what)| what)

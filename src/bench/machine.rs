@@ -1,5 +1,6 @@
 //! What a measurement belongs to: the machine, QEMU, and this very program, which is in the guest.
 
+use crate::assets::OURSELVES;
 use crate::error::{Context, Error, Result};
 use crate::vm::qemu;
 use serde::{Deserialize, Serialize};
@@ -26,8 +27,7 @@ impl Machine {
     /// This one.
     pub fn this() -> Result<Self> {
         let read = |path: &str| fs::read_to_string(path).machine(|| format!("cannot read {path}"));
-        let program = std::env::current_exe().machine(|| "cannot find this program's own file".into())?;
-        let program = fs::read(&program).machine(|| format!("cannot read {}", program.display()))?;
+        let program = fs::read(OURSELVES).machine(|| "cannot read this program's own file".into())?;
         Ok(Self {
             processor: field(&read("/proc/cpuinfo")?, "model name").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u64),

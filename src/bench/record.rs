@@ -1,10 +1,12 @@
 //! The result file of a bench: what was measured, in fixed units, with nothing left out.
 
 use crate::bench::machine::Machine;
+use crate::error::{Error, Result};
 use crate::guest::timed::{CacheState, Footprint, TimedListing};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The number of the schema; fields are added without a new one.
 pub const SCHEMA: u32 = 1;
@@ -28,6 +30,22 @@ pub struct BenchFile {
     /// With `--grow`.
     #[serde(default)]
     pub growth: Vec<Growth>,
+}
+
+impl BenchFile {
+    /// Reads a result; what is none is said in one sentence.
+    pub fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| Error::usage(format!("cannot read {shown}: {e}")))?;
+        let none = |why: String| Error::usage(format!("{shown} is no result of dirleak bench: {why}"));
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| none(e.to_string()))?;
+        match value.get("bench").and_then(serde_json::Value::as_u64) {
+            Some(number) if number == u64::from(SCHEMA) => {}
+            Some(number) => return Err(none(format!("its schema is {number}, and this dirleak reads {SCHEMA}"))),
+            None => return Err(none("it has no field \"bench\"".into())),
+        }
+        serde_json::from_value(value).map_err(|e| none(e.to_string()))
+    }
 }
 
 /// One scenario on one kernel.

@@ -2,7 +2,7 @@
 
 use super::compare::compare;
 use super::machine::Machine;
-use super::record::{BenchFile, BenchRecord, Comparison, SCHEMA};
+use super::record::{BenchFile, BenchRecord, Comparison};
 use crate::error::{Error, Result};
 use crate::scenario::{Scenario, ServerKind};
 use crate::vm::qemu::Accelerator;
@@ -17,17 +17,8 @@ pub struct Reference {
 impl Reference {
     /// Reads the result of a bench; what is none is said in one sentence.
     pub fn read(path: &Path) -> Result<Self> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::usage(format!("cannot read {shown}: {e}")))?;
-        let none = |why: String| Error::usage(format!("{shown} is no result of dirleak bench: {why}"));
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| none(e.to_string()))?;
-        match value.get("bench").and_then(serde_json::Value::as_u64) {
-            Some(number) if number == u64::from(SCHEMA) => {}
-            Some(number) => return Err(none(format!("its schema is {number}, and this dirleak reads {SCHEMA}"))),
-            None => return Err(none("it has no field \"bench\"".into())),
-        }
-        let file = serde_json::from_value(value).map_err(|e| none(e.to_string()))?;
-        Ok(Self { shown, file })
+        let file = BenchFile::read(path)?;
+        Ok(Self { shown: path.display().to_string(), file })
     }
 
     /// Refuses what cannot be compared, before anything is booted.
@@ -91,7 +82,7 @@ fn difference<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::KernelId;
+    use super::super::record::{KernelId, SCHEMA};
     use super::*;
     use crate::exit::Exit;
     use crate::guest::timed::Footprint;

@@ -1,6 +1,5 @@
 //! A bench as text for a terminal of 80 columns.
 
-use super::compare::word;
 use super::record::{BenchFile, BenchRecord, Comparison, Growth, Ratio, StateRecord};
 use super::summary::{RPCS, SECONDS, WALL_SECONDS};
 use crate::report::number;
@@ -34,7 +33,7 @@ const ROWS: [(&str, &str, Format); 21] = [
     ("guest_system_seconds", "kernel CPU, whole guest", time),
     ("guest_user_seconds", "user CPU, whole guest", time),
     (WALL_SECONDS, "wall time on the host", time),
-    ("changes", "changes meanwhile", count),
+    ("changes", "steps meanwhile", count),
 ];
 
 /// The whole text of a file.
@@ -70,7 +69,8 @@ fn of_record(record: &BenchRecord) -> String {
     let options = if setup.mount.options.is_empty() { "kernel's default options" } else { &setup.mount.options };
     text += &format!("  {} entries, NFS {} from {server}, {options}\n", record.entries, setup.mount.version);
     let listings = record.states.first().map_or(0, |state| state.listings);
-    text += &format!("  medians of {listings} listings in each state, {:.0} s in all\n", record.wall_seconds);
+    let plural = if listings == 1 { "" } else { "s" };
+    text += &format!("  medians of {listings} listing{plural} in each state, {:.0} s in all\n", record.wall_seconds);
     let heads = record.states.iter().map(|state| format!("{:>CELL$}", state.state.name()));
     text += &format!("  {:NAME$}{}\n", "", heads.collect::<String>());
     for (name, called, format) in ROWS {
@@ -119,11 +119,8 @@ fn of_comparison(comparison: &Comparison) -> String {
     );
     for state in &comparison.states {
         let shown = |name: &str| state.ratios.get(name).map_or("-".into(), ratio);
-        let wall = state
-            .ratios
-            .get(WALL_SECONDS)
-            .map_or("-".into(), |wall| format!("{} {}", ratio(wall), word(wall, comparison.margin).name()));
-        text += &format!("  {:9} {:10} {:24} wall {wall}\n", state.state.name(), state.verdict.name(), shown(SECONDS));
+        let (word, seconds, wall) = (state.verdict.name(), shown(SECONDS), shown(WALL_SECONDS));
+        text += &format!("  {:9} {word:10} {seconds:24} wall {wall}\n", state.state.name());
     }
     text + &differences(comparison)
 }
@@ -151,22 +148,15 @@ fn differences(comparison: &Comparison) -> String {
 fn of_growth(growths: &[Growth]) -> String {
     let mut text = String::from("Growth with the number of entries n\n");
     for growth in growths {
-        let state = growth.state.map_or("", |state| state.name());
+        let state = growth.state.map_or(String::new(), |state| format!(", {}", state.name()));
         let (what, format): (&str, Format) = match growth.what.as_str() {
             SECONDS => ("time", time),
             RPCS => ("RPCs", count),
             _ => ("memory held", number::bytes),
         };
-        let exponent = &growth.exponent;
-        text += &format!(
-            "  {:22} n^{:.2} ({:.2} to {:.2}), last step n^{:.2}: {}\n",
-            format!("{what} {state}"),
-            exponent.estimate,
-            exponent.low,
-            exponent.high,
-            growth.last_step,
-            growth.called
-        );
+        let Ratio { estimate, low, high } = growth.exponent;
+        text += &format!("  {what}{state}: {}\n", growth.called);
+        text += &format!("    n^{estimate:.2} ({low:.2} to {high:.2}), last step n^{:.2}\n", growth.last_step);
         let points: Vec<String> = growth.points.iter().map(|(n, y)| format!("{n}: {}", format(*y))).collect();
         text += &format!("    {}\n", points.join(", "));
     }
@@ -203,5 +193,92 @@ fn time(seconds: f64) -> String {
         s if s < 1e-3 => format!("{:.1} us", s * 1e6),
         s if s < 1.0 => format!("{:.2} ms", s * 1e3),
         s => format!("{s:.2} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Machine;
+    use super::super::record::{KernelId, SCHEMA, StateComparison, Word};
+    use super::*;
+    use crate::guest::timed::{CacheState, Footprint};
+    use std::collections::BTreeMap;
+
+    fn file() -> BenchFile {
+        let medians: BTreeMap<String, f64> = ROWS.iter().map(|(name, ..)| ((*name).to_owned(), 123_456.789)).collect();
+        let record = BenchRecord {
+            scenario: "huge-flat".into(),
+            kernel: KernelId { spec: "6.1+slow-readdir".into(), release: "6.1.192".into(), ..KernelId::default() },
+            entries: 100_000,
+            seed: 42,
+            setup: crate::scenario::load("huge-flat").unwrap(),
+            wall_seconds: 12.3,
+            states: CacheState::ALL.map(|state| StateRecord { state, listings: 2, medians: medians.clone() }).to_vec(),
+            memory: Footprint { timed_seconds: Some(1.02), bare_seconds: Some(1.0), ..Footprint::default() },
+            listings: Vec::new(),
+        };
+        let ratio = Ratio { estimate: 1.1, low: 1.09, high: 1.11 };
+        let ratios: BTreeMap<String, Ratio> = ROWS.iter().map(|(name, ..)| ((*name).to_owned(), ratio)).collect();
+        let states =
+            CacheState::ALL.map(|state| StateComparison { state, verdict: Word::Slower, ratios: ratios.clone() });
+        let comparison = Comparison {
+            scenario: "huge-flat".into(),
+            base: "6.1".into(),
+            other: "6.1+slow-readdir".into(),
+            margin: 0.05,
+            verdict: Word::Slower,
+            states: states.to_vec(),
+        };
+        let growth = |what: &str, state| Growth {
+            scenario: "huge-flat".into(),
+            kernel: "6.1".into(),
+            what: what.into(),
+            state,
+            points: [1_000, 10_000, 100_000, 1_000_000].map(|n| (n, n as f64 * 1.234_567e-3)).to_vec(),
+            exponent: Ratio { estimate: -1.05, low: -1.23, high: -0.87 },
+            last_step: -1.01,
+            called: "more than quadratic".into(),
+        };
+        BenchFile {
+            bench: SCHEMA,
+            dirleak: "0.1.0".into(),
+            command_line: Vec::new(),
+            machine: Machine::default(),
+            accelerator: "tcg-icount".into(),
+            results: vec![record],
+            comparisons: vec![comparison],
+            growth: vec![growth(SECONDS, Some(CacheState::Changing)), growth("memory_bytes", None)],
+        }
+    }
+
+    #[test]
+    fn everything_fits_a_terminal() {
+        let text = of(&file());
+        for line in text.lines() {
+            assert!(line.chars().count() <= crate::report::table::WIDTH, "{} columns: {line}", line.chars().count());
+        }
+        for words in ["huge-flat: 6.1+slow-readdir against 6.1: slower", "cold      slower     1.100 (1.090 to 1.110)"]
+        {
+            assert!(text.contains(words), "{words} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn figures_have_the_unit_that_fits() {
+        for (seconds, expected) in [(0.0, "0"), (0.000_012_3, "12.3 us"), (0.0123, "12.30 ms"), (1.234, "1.23 s")] {
+            assert_eq!(time(seconds), expected);
+        }
+        for (number, expected) in [(12.0, "12"), (99_999.0, "99999"), (123_456.0, "123 k"), (1_234_567.0, "1.23 M")] {
+            assert_eq!(count(number), expected);
+        }
+    }
+
+    #[test]
+    fn what_never_was_has_no_row_and_calls_of_readdir_always_do() {
+        let mut file = file();
+        file.comparisons.clear();
+        file.results[0].states.iter_mut().for_each(|state| state.medians.clear());
+        let text = of(&file);
+        assert!(text.contains("READDIRPLUS") && !text.contains("LOOKUP"), "{text}");
     }
 }

@@ -113,9 +113,12 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(reference) = &reference {
         reference.check(&file.machine, bench.accelerator, &scenarios, arguments.seed)?;
     }
-    for scenario in &scenarios {
-        bench.measure(scenario, reference.as_ref(), &mut file)?;
+    let measured = scenarios.iter().try_for_each(|scenario| bench.measure(scenario, reference.as_ref(), &mut file));
+    if file.results.is_empty() {
+        measured?;
+        return Ok(Exit::Clean);
     }
+    // What was measured before something went wrong is not lost.
     if let Some(json) = json {
         json.write(&file)?;
     }
@@ -124,7 +127,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     }
     // Whoever reads may stop early.
     let _ = std::io::stdout().write_all(text::of(&file).as_bytes());
-    Ok(exit(&file, arguments.fail_if_slower))
+    measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 
 /// Those asked for, as they are timed.

@@ -19,7 +19,6 @@ use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use crate::vm::qemu::Accelerator;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,8 +124,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(svg) = svg {
         svg.write_bytes(plot::svg(&file.growth, &file.results)?.as_bytes())?;
     }
-    // Whoever reads may stop early.
-    let _ = std::io::stdout().write_all(text::of(&file).as_bytes());
+    super::print(&text::of(&file))?;
     measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 

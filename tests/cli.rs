@@ -218,6 +218,24 @@ fn results_are_shown_again() {
 }
 
 #[test]
+fn a_bench_is_shown_again_as_text_and_as_nothing_else() {
+    let desk = Desk::new();
+    desk.file("out.json", RESULT);
+    desk.file("bench.json", include_str!("data/report/bench.json"));
+    let answer = desk.dirleak(&["report", "bench.json", "out.json"]);
+    assert_eq!((answer.status, answer.stderr.as_str()), (Some(0), ""));
+    assert!(answer.stdout.contains("names/s") && answer.stdout.contains("some_function"), "{}", answer.stdout);
+    let refused = desk.dirleak(&["report", "bench.json", "--html", "page.html"]);
+    assert_eq!(refused.status, Some(USAGE));
+    assert!(
+        refused.stderr.contains("bench.json is a result of dirleak bench, which is shown as text only"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!desk.path("page.html").exists());
+}
+
+#[test]
 fn a_forecast_is_the_same_each_time_and_says_what_it_cannot_use() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);

@@ -33,6 +33,12 @@ pub struct BenchFile {
 }
 
 impl BenchFile {
+    /// Whether a file looks like a result of this kind. One that cannot be read does not.
+    pub fn is_in(path: &Path) -> bool {
+        let value = std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        value.is_some_and(|value| value.get("bench").is_some())
+    }
+
     /// Reads a result; what is none is said in one sentence.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display();

@@ -1,5 +1,7 @@
 //! `dirleak report`: shows results that were measured earlier, from any number of files.
 
+use crate::bench;
+use crate::bench::record::BenchFile;
 use crate::cache::{self, Cache};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Show results that were written with --json: as text, and as files for people and for CI.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Result files of run, verify and bisect. What belongs together is put together.
+    /// Result files of run, verify, bisect and bench. What belongs together is put together.
     #[arg(value_name = "RESULT.json", required = true)]
     results: Vec<PathBuf>,
     /// Also tell where the time went.
@@ -35,13 +37,28 @@ pub struct Args {
 /// Reads all files before it writes or prints anything, so that a bad one leaves no half report.
 pub fn run(args: &Args) -> Result<Exit> {
     let outputs = Outputs::check(args)?;
+    let (benches, verdicts): (Vec<&PathBuf>, Vec<_>) = args.results.iter().partition(|path| BenchFile::is_in(path));
+    if let Some(bench) = benches.first().filter(|_| outputs.any()) {
+        return Err(Error::usage(format!(
+            "{} is a result of dirleak bench, which is shown as text only; leave it out, or --html, --junit, --ktap and --markdown",
+            bench.display()
+        )));
+    }
     let read = |path: &PathBuf| Ok(Source { name: path.display().to_string(), file: json::read(path)? });
-    let merged = merge(args.results.iter().map(read).collect::<Result<Vec<_>>>()?);
+    let merged = merge(verdicts.into_iter().map(read).collect::<Result<Vec<_>>>()?);
+    let measured =
+        benches.into_iter().map(|path| measured(path, args.results.len() > 1)).collect::<Result<String>>()?;
     outputs.write(&merged)?;
     for note in &merged.notes {
         eprintln!("{note}");
     }
-    super::print(&shown(&merged, args.timings)).map(|()| Exit::Clean)
+    super::print(&(shown(&merged, args.timings) + &measured)).map(|()| Exit::Clean)
+}
+
+/// What a bench measured, under the name of its file if there are others.
+fn measured(path: &Path, named: bool) -> Result<String> {
+    let text = bench::text::of(&BenchFile::read(path)?);
+    Ok(if named { format!("{}:\n{text}", path.display()) } else { text })
 }
 
 /// The text, under the names of its files if there are several.
@@ -93,6 +110,10 @@ impl Outputs {
             ktap: check(&args.ktap)?,
             markdown: check(&args.markdown)?,
         })
+    }
+
+    fn any(&self) -> bool {
+        [&self.html, &self.junit, &self.ktap, &self.markdown].into_iter().any(Option::is_some)
     }
 
     fn write(&self, merged: &Merged) -> Result<()> {

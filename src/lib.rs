@@ -23,6 +23,7 @@ pub mod run;
 pub mod scenario;
 pub mod score;
 pub mod server;
+pub mod shard;
 pub mod stop;
 pub mod ui;
 pub mod verdict;

@@ -192,6 +192,17 @@ fn a_command_that_fails_leaves_the_old_result_file() {
     assert!(!names.iter().any(|n| n.to_string_lossy().starts_with(".dirleak")), "{names:?}");
 }
 
+#[test]
+fn shards_and_kernels_that_cannot_be_are_told_before_anything_is_built() {
+    let desk = Desk::new();
+    let run = |more: &[&str], expected: &str| {
+        desk.refuses(&[&["run", "--kernel", "6.1"], more].concat(), USAGE, expected);
+    };
+    run(&["--shard", "2/2", "quick"], "--shard 2/2: all runs are 1, and no shard may be empty");
+    run(&["--kernel", "6.1", "quick"], "--kernel 6.1 is named twice");
+    run(&["--kernel", "5.10", "--modules", "no-programs", "quick"], "--modules belongs to one kernel");
+}
+
 /// One record, as the documentation of schema 1 has it.
 const RESULT: &str = r#"{ "schema": 1, "dirleak": "0.1.0", "command_line": ["dirleak", "run"], "results": [ {
     "scenario": "quick", "kernel": { "spec": "6.1+spare-pages", "release": "6.1.192", "image_sha256": "00ff",

@@ -127,6 +127,7 @@ pub fn verify() -> ResultFile {
         results: vec![leak(), clean()],
         branches: Vec::new(),
         bisection: None,
+        shard: None,
         proof: Some(Proof {
             outcome: Outcome::Proven,
             reason: "quick leaks on 6.1+spare-pages and is clean on 6.1".into(),

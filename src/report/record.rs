@@ -9,6 +9,7 @@ use super::finding::finite;
 pub use super::finding::{CallSite, Finding, Rate, Source};
 pub use super::parts::*;
 pub use super::proof::{Outcome, Proof};
+pub use crate::shard::ShardRecord;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ pub struct ResultFile {
     /// Only of `bisect`: what was found, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bisection: Option<BisectionRecord>,
+    /// Only of `run --shard`: which part of all runs these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardRecord>,
 }
 
 impl ResultFile {
@@ -50,6 +54,7 @@ impl ResultFile {
             proof: None,
             branches: Vec::new(),
             bisection: None,
+            shard: None,
         }
     }
 }
@@ -326,6 +331,7 @@ mod tests {
         let mut file = crate::report::example::verify();
         file.results.push(crate::report::example::every_field());
         file.proof.as_mut().unwrap().one_is_enough = true;
+        file.shard = Some(ShardRecord { number: 1, of: 2, runs: 4 });
         let mut found = Vec::new();
         fields(&serde_json::to_value(&file).unwrap(), &mut found);
         assert!(found.len() > 60, "{found:?}");

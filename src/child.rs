@@ -1,7 +1,7 @@
 //! How other programs are run: in a process group of their own, which never outlives us however we die.
 
 use crate::error::{Error, Result};
-use crate::stop;
+use crate::{stop, ui};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read};
@@ -39,6 +39,7 @@ impl Child {
                 Ok(())
             });
         }
+        ui::started(command);
         match command.spawn() {
             Ok(inner) => Ok(Self { inner, name }),
             Err(e) if e.kind() == ErrorKind::NotFound => {

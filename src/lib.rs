@@ -12,6 +12,7 @@ pub mod bug;
 pub mod cache;
 pub mod child;
 pub mod cli;
+pub mod columns;
 pub mod error;
 pub mod exit;
 pub mod forecast;

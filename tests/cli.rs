@@ -102,11 +102,35 @@ fn unknown_words_are_usage_errors() {
         &["report"],
         &[],
     ] {
-        let answer = desk.dirleak(args);
-        assert_eq!(answer.status, Some(USAGE), "{args:?}: {}", answer.stderr);
-        assert!(!answer.stderr.is_empty(), "{args:?}");
-        assert_eq!(answer.stdout, "", "{args:?}");
+        desk.refuses(args, USAGE, "--help");
     }
+    let near = "a similar argument exists: '--seed'; see dirleak run";
+    desk.refuses(&["run", "--kernel", "6.1", "--sed", "1"], USAGE, near);
+    desk.refuses(&["-q", "-v", "kernel", "list"], USAGE, "'--quiet' cannot be used with '--verbose'");
+}
+
+/// No line is longer, and none has anything but text in it.
+#[track_caller]
+fn fits(text: &str, columns: usize) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= columns, "{} columns: {line}", line.chars().count());
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
+fn whatever_is_shown_fits_the_columns_that_are_asked_for() {
+    let desk = Desk::new();
+    desk.file("out.json", RESULT);
+    for args in [&["report", "--timings", "out.json"][..], &["kernel", "list"]] {
+        let output = desk.command(args).env("COLUMNS", "80").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.lines().count() > 5, "{args:?}: {text}");
+        fits(&text, 80);
+    }
+    // A pipe gets each sentence on one line.
+    let whole = desk.dirleak(&["report", "out.json"]).stdout;
+    assert!(whole.lines().any(|line| line.chars().count() > 80), "{whole}");
 }
 
 #[test]
@@ -198,6 +222,8 @@ fn shards_and_kernels_that_cannot_be_are_told_before_anything_is_built() {
     let run = |more: &[&str], expected: &str| {
         desk.refuses(&[&["run", "--kernel", "6.1"], more].concat(), USAGE, expected);
     };
+    run(&["--shard", "3/2"], "'3/2' for '--shard <K/N>': not like 2/5");
+    run(&["--shard", "0/2"], "shards are counted from 1");
     run(&["--shard", "2/2", "quick"], "--shard 2/2: all runs are 1, and no shard may be empty");
     run(&["--kernel", "6.1", "quick"], "--kernel 6.1 is named twice");
     run(&["--kernel", "5.10", "--modules", "no-programs", "quick"], "--modules belongs to one kernel");

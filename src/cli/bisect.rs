@@ -158,8 +158,7 @@ impl Args {
         };
         file.bisection = Some(record);
         targets.write(&file)?;
-        super::print(&text)?;
-        Ok(exit)
+        super::print(&text).map(|()| exit)
     }
 }
 

@@ -1,13 +1,16 @@
 //! `dirleak kernel`: what can be booted, getting it ready, and getting rid of it.
 
 use super::sources::Sources;
+use super::{print, print_exactly};
 use crate::cache::Cache;
-use crate::error::{Context, Error, Result};
+use crate::columns;
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::kernel::catalog::Catalog;
 use crate::kernel::{self, source, store};
+use crate::report::table::head_of;
 use crate::ui::Ui;
-use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 /// List, build and remove kernels.
 #[derive(clap::Args, Debug)]
@@ -42,7 +45,7 @@ struct Wanted {
 pub fn run(arguments: &Args) -> Result<Exit> {
     let cache = Cache::open()?;
     match &arguments.command {
-        Command::List => print(&list(&Catalog::load()?, &cache)),
+        Command::List => print(&list(&Catalog::load()?, &cache)).map(|()| Exit::Clean),
         Command::Build(wanted) => build(wanted, &cache),
         Command::Path(wanted) => path(wanted, &cache),
         Command::Clean => clean(&cache),
@@ -50,24 +53,27 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 }
 
 fn list(catalog: &Catalog, cache: &Cache) -> String {
-    let mut rows = vec![["SERIES", "SOURCE", "SUITE", "PATCHES"].map(str::to_owned).to_vec()];
+    let mut text = String::new();
     for series in catalog.iter() {
         let version = source::cached(series, cache).map_or_else(|| "not fetched yet".into(), |s| s.version);
-        let source = format!("{} ({version})", series.package);
-        rows.push(vec![series.name.clone(), source, series.suite.clone(), series.patches().join(", ")]);
+        text += &format!("{}: {} of Debian {} ({version})\n", series.name, series.package, series.suite);
+        let patches = series.patches();
+        if !patches.is_empty() {
+            text += &columns::list("  patches: ", "    ", patches.iter().map(String::as_str), ", ", columns::WIDTH);
+        }
     }
-    let mut text = aligned(&rows);
     let ready = store::all(cache);
     if ready.is_empty() {
         return text;
     }
-    let mut rows = vec![["READY", "RELEASE", "SOURCE", "IMAGE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["READY", "RELEASE", "SOURCE", "DIRECTORY"].map(str::to_owned).to_vec()];
     for kernel in ready {
         let name = [vec![kernel.meta.series], kernel.meta.patches].concat().join("+");
-        rows.push(vec![name, kernel.meta.release, kernel.meta.version, kernel.image.display().to_string()]);
+        let dir = kernel.image.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        let cells = [(name, 28), (kernel.meta.release, 10), (kernel.meta.version, 12), (dir, 24)];
+        rows.push(cells.map(|(cell, width)| head_of(&cell, width)).to_vec());
     }
-    text.push('\n');
-    text + &aligned(&rows)
+    text + "\n" + &aligned(&rows) + &format!("in {}\n", cache.root().join("kernels").display())
 }
 
 /// Columns as wide as their widest cell.
@@ -89,26 +95,20 @@ fn build(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
         e if e.built => format!(" ({:.0} s{fetched})", e.seconds),
         _ => " (was ready)".into(),
     };
-    print(&format!("{}: Linux {}{version}{how}\n{}\n", kernel.spec, kernel.release, kernel.image.display()))
+    print(&format!("{}: Linux {}{version}{how}\n{}\n", kernel.spec, kernel.release, kernel.image.display()))?;
+    Ok(Exit::Clean)
 }
 
 fn path(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
     let kernel = kernel::cached(&wanted.spec, &wanted.sources.options(true), cache)?;
     let not_ready = || Error::kernel(format!("{0} is not ready; build it with: dirleak kernel build {0}", wanted.spec));
-    print(&format!("{}\n", kernel.ok_or_else(not_ready)?.image.display()))
+    print_exactly(&format!("{}\n", kernel.ok_or_else(not_ready)?.image.display())).map(|()| Exit::Clean)
 }
 
 fn clean(cache: &Cache) -> Result<Exit> {
     let bytes = store::clean(&Catalog::load()?, cache, &Ui::new())?;
-    print(&format!("removed {} MB from {}\n", bytes / 1_000_000, cache.root().display()))
-}
-
-fn print(text: &str) -> Result<Exit> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads may stop early.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Exit::Clean),
-        written => written.machine(|| "cannot write to standard output".into()).map(|()| Exit::Clean),
-    }
+    print(&format!("removed {} MB from {}\n", bytes / 1_000_000, cache.root().display()))?;
+    Ok(Exit::Clean)
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     fn the_list_names_the_series_before_anything_was_built() {
         let dir = tempfile::tempdir().unwrap();
         let text = list(&Catalog::load().unwrap(), &Cache::at(dir.path().to_owned()).unwrap());
-        assert!(text.contains("\n6.1     linux-source-6.1 (not fetched yet)   bookworm"), "{text}");
+        assert!(text.contains("\n6.1: linux-source-6.1 of Debian bookworm (not fetched yet)\n  patches: "), "{text}");
         assert!(!text.contains("READY"));
     }
 }

@@ -8,11 +8,12 @@ use crate::report::record::{ResultFile, RunRecord};
 use crate::run;
 use crate::run::pool::{guests, side_by_side};
 use crate::scenario::{Overrides, Scenario, select};
-use crate::ui::Ui;
+use crate::shard::estimate;
+use crate::ui::{Task, Ui};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
-use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Arguments of every subcommand that measures.
@@ -111,8 +112,11 @@ impl Measure {
         let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
         let options = self.options();
+        let whole = Whole::begin(pairs, ui);
         let ended = side_by_side(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
-            run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })
+            let record = run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+            whole.ended(scenario);
+            Ok(record)
         });
         ended.map_err(|unfinished| {
             self.keep(unfinished.results, pairs.len(), ui);
@@ -129,7 +133,7 @@ impl Measure {
         let file = ResultFile { results, ..ResultFile::new() };
         // The error that ended the run is told anyway, and is the one to mend.
         if Target::check(name.as_ref()).and_then(|target| target.write(&file)).is_ok() {
-            ui.line(&format!("{ended} of {all} runs had ended; their records are in {}", name.display()));
+            ui.warn(&format!("{ended} of {all} runs had ended; their records are in {}", name.display()));
         }
     }
 
@@ -140,9 +144,33 @@ impl Measure {
         if self.timings {
             text += &format!("\n{}", crate::report::text::timings(&file.results));
         }
-        // Whoever reads may stop early.
-        let _ = std::io::stdout().write_all(text.as_bytes());
-        Ok(())
+        super::print(&text)
+    }
+}
+
+/// How far several runs are, and how long they will still take.
+struct Whole {
+    /// `None` where there is but one, which tells that of itself.
+    task: Option<Task>,
+    runs: usize,
+    seconds: f64,
+    /// Runs that ended, and the seconds that they were thought to take.
+    ended: Mutex<(usize, f64)>,
+}
+
+impl Whole {
+    fn begin(pairs: &[(&Scenario, &Kernel)], ui: &Ui) -> Self {
+        let runs = pairs.len();
+        let seconds = pairs.iter().map(|(scenario, _)| estimate::seconds(scenario)).sum();
+        Self { task: (runs > 1).then(|| ui.task(format!("{runs} runs"))), runs, seconds, ended: Mutex::default() }
+    }
+
+    fn ended(&self, scenario: &Scenario) {
+        let mut ended = self.ended.lock().expect("no panic while held");
+        *ended = (ended.0 + 1, ended.1 + estimate::seconds(scenario));
+        if let Some(task) = &self.task {
+            task.part(ended.0, self.runs, ended.1 / self.seconds);
+        }
     }
 }
 

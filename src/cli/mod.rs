@@ -6,16 +6,16 @@ mod branches;
 mod forecast;
 mod kernel;
 mod measure;
+mod refusal;
 mod report;
 mod run;
 mod score;
 mod sources;
 mod verify;
 
-use crate::bug;
 use crate::error::{Context, Error, Result};
 use crate::exit::Exit;
-use crate::stop;
+use crate::{bug, columns, stop, ui};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::io::Write;
@@ -30,6 +30,30 @@ use std::panic::catch_unwind;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// How much is told on standard error.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is told")]
+struct Telling {
+    /// Tell nothing on the way, only what changes the meaning of the result, and errors.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell each program that is started, and more often how far things are; no bars.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+impl Telling {
+    fn level(&self) -> ui::Level {
+        match (self.quiet, self.verbose) {
+            (true, _) => ui::Level::Quiet,
+            (_, true) => ui::Level::Verbose,
+            _ => ui::Level::Normal,
+        }
+    }
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -50,6 +74,7 @@ pub fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(refusal) => return refused(&refusal),
     };
+    ui::tell(arguments.telling.level());
     bug::announce();
     // A panic is a bug of ours, and git must not take its status for a bad commit. Unwinding ends all children.
     let obeyed = catch_unwind(|| stop::install().and_then(|()| obey(&arguments.command)));
@@ -73,8 +98,16 @@ fn obey(command: &Command) -> Result<Exit> {
     }
 }
 
-/// Text on standard output. Whoever reads may stop early: `dirleak report … | head`.
+/// Text for people on standard output, its lines as long as a terminal is wide.
 fn print(text: &str) -> Result<()> {
+    match columns::of_output() {
+        Some(width) => print_exactly(&columns::wrapped(text, width)),
+        None => print_exactly(text),
+    }
+}
+
+/// Text for programs on standard output. Whoever reads may stop early: `dirleak report … | head`.
+fn print_exactly(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.machine(|| "cannot write to standard output".into()),
@@ -89,7 +122,11 @@ fn told(error: &Error) -> Exit {
 /// clap ends with 2 on its own, which `git bisect run` would take for a bad commit.
 fn refused(refusal: &clap::Error) -> Exit {
     let asked = matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    // A closed pipe is no reason to panic.
-    let _ = refusal.print();
-    if asked { Exit::Clean } else { Exit::Usage }
+    if asked {
+        // A closed pipe is no reason to panic.
+        let _ = refusal.print();
+        return Exit::Clean;
+    }
+    let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    told(&Error::usage(refusal::sentence(refusal, &typed)))
 }

@@ -16,7 +16,6 @@ use crate::score::{Row, Score, patches, table};
 use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,8 +109,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = markdown {
         target.write_bytes(text.as_bytes())?;
     }
-    // Whoever reads may stop early.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    super::print_exactly(&text)?;
     Ok(if score.all_right() { Exit::Clean } else { Exit::Leak })
 }
 

@@ -171,7 +171,7 @@ impl WantedBase<'_> {
 fn lying_there(place: &Place, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
     let snapshot = place.as_it_is(cache, ui)?;
     if snapshot.uncommitted > 0 {
-        ui.line(&format!("{} is {}", place.path.display(), snapshot.described));
+        ui.warn(&format!("{} is {}", place.path.display(), snapshot.described));
     }
     Ok(snapshot)
 }

@@ -111,7 +111,7 @@ pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Package, u64)>
     let at_hand = cached(series, cache);
     match (fetch(series, cache, ui, at_hand.as_ref()), at_hand) {
         (Err(e), Some(source)) if e.exit() == Exit::Machine => {
-            ui.line(&format!("{e}; going on with {} {} from the cache", source.package, source.version));
+            ui.warn(&format!("{e}; going on with {} {} from the cache", source.package, source.version));
             Ok((source, 0))
         }
         (result, _) => result,

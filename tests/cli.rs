@@ -109,6 +109,24 @@ fn unknown_words_are_usage_errors() {
     desk.refuses(&["-q", "-v", "kernel", "list"], USAGE, "'--quiet' cannot be used with '--verbose'");
 }
 
+#[test]
+fn the_doctor_names_what_is_missing_and_what_mends_it() {
+    let desk = Desk::new();
+    let Answer { status, stdout, stderr } = desk.dirleak(&["doctor", "--json", "doctor.json"]);
+    assert_eq!(status, Some(MACHINE), "{stderr}");
+    assert!(stderr.starts_with("dirleak: verify cannot run here for want of qemu-system-x86_64, "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let missing = "  missing   patch, make, gcc, ld, flex, bison, bc, awk, gelf.h, stdio.h\n";
+    assert!(stdout.contains(missing), "{stdout}");
+    assert!(stdout.contains("  kernel      6.1+spare-pages: is fetched and built\n"), "{stdout}");
+    fits(&stdout, 80);
+    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(desk.path("doctor.json")).unwrap()).unwrap();
+    let flex = file["checks"].as_array().unwrap().iter().find(|check| check["name"] == "flex").unwrap();
+    assert_eq!((flex["state"].as_str(), flex["package"].as_str()), (Some("missing"), Some("flex")));
+    assert!(file["verify"]["download_bytes"].as_u64().unwrap() > 100_000_000, "{file}");
+    assert!(!desk.path("cache/dirleak/kernels").exists(), "looking builds nothing");
+}
+
 /// No line is longer, and none has anything but text in it.
 #[track_caller]
 fn fits(text: &str, columns: usize) {
@@ -122,7 +140,7 @@ fn fits(text: &str, columns: usize) {
 fn whatever_is_shown_fits_the_columns_that_are_asked_for() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
-    for args in [&["report", "--timings", "out.json"][..], &["kernel", "list"]] {
+    for args in [&["report", "--timings", "out.json"][..], &["kernel", "list"], &["doctor"]] {
         let output = desk.command(args).env("COLUMNS", "80").output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.lines().count() > 5, "{args:?}: {text}");

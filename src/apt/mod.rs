@@ -19,7 +19,7 @@ use std::time::Duration;
 const INDEX_AGE: Duration = Duration::from_secs(3600);
 
 /// Fetches a file from an address and checks it. Unlike `apt-get download` it goes on with what another one began.
-const HELPER: &str = "/usr/lib/apt/apt-helper";
+pub const HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// Debian's archive, one suite of it.
 pub struct Apt {

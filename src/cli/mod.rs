@@ -3,6 +3,7 @@
 mod bench;
 mod bisect;
 mod branches;
+mod doctor;
 mod forecast;
 mod kernel;
 mod measure;
@@ -66,6 +67,7 @@ enum Command {
     Report(report::Args),
     Forecast(forecast::Args),
     Score(score::Args),
+    Doctor(doctor::Args),
 }
 
 /// Does what the command line says. Errors are told in one sentence on standard error.
@@ -95,6 +97,7 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Report(arguments) => report::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
     }
 }
 

@@ -12,14 +12,21 @@ use crate::report::record::{Outcome, ResultFile};
 use crate::ui::Ui;
 use std::path::PathBuf;
 
+/// The kernel that leaks, if no other is named.
+pub(super) const UNPATCHED: &str = "6.1+spare-pages";
+/// The kernel that does not.
+pub(super) const PATCHED: &str = "6.1";
+/// The scenarios, if none is named.
+pub(super) const SCENARIOS: [&str; 2] = ["huge-flat", "quick"];
+
 /// Prove that a leak is there on one kernel and gone on another.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The kernel that is to leak.
-    #[arg(long, value_name = "SPEC", default_value = "6.1+spare-pages")]
+    #[arg(long, value_name = "SPEC", default_value = UNPATCHED)]
     unpatched: String,
     /// The kernel that is to be clean.
-    #[arg(long, value_name = "SPEC", default_value = "6.1")]
+    #[arg(long, value_name = "SPEC", default_value = PATCHED)]
     patched: String,
     #[command(flatten)]
     pub(super) branches: Branches,
@@ -43,7 +50,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(tree) = &arguments.branches.tree {
         return branches::run(arguments, tree);
     }
-    let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["huge-flat", "quick"])?;
+    let scenarios = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;

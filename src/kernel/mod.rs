@@ -19,9 +19,9 @@ pub mod snapshot;
 pub mod source;
 pub mod spec;
 pub mod store;
-mod tools;
-mod tree;
-mod unpack;
+pub mod tools;
+pub mod tree;
+pub mod unpack;
 
 pub use builder::Builder;
 

@@ -2,12 +2,15 @@
 
 use crate::child;
 use crate::error::{Error, Result};
-use std::process::{Command, Stdio};
+use crate::search_path::SearchPath;
+use std::process::Command;
 
 /// What patching and building call.
-const PROGRAMS: [&str; 8] = ["patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk"];
+pub const PROGRAMS: [&str; 8] = ["patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk"];
 /// What unpacking a series' package calls.
-const FOR_PACKAGES: [&str; 3] = ["dpkg-deb", "tar", "xz"];
+pub const FOR_PACKAGES: [&str; 3] = ["dpkg-deb", "tar", "xz"];
+/// The kernel's objtool reads ELF files with it.
+pub const ELF_HEADER: &str = "gelf.h";
 
 /// Fails with the names of what is missing for building, and for unpacking a package if that comes first.
 pub fn check(unpacking: bool) -> Result<()> {
@@ -18,10 +21,10 @@ pub fn check(unpacking: bool) -> Result<()> {
         )));
     }
     let unpacked_with = if unpacking { &FOR_PACKAGES[..] } else { &[] };
-    let mut missing: Vec<&str> =
-        unpacked_with.iter().chain(&PROGRAMS).copied().filter(|name| !is_there(name)).collect();
-    // The kernel's objtool reads ELF files with it.
-    if !missing.contains(&"gcc") && !has_header("gelf.h")? {
+    let path = SearchPath::of_user();
+    let needed = unpacked_with.iter().chain(&PROGRAMS).copied();
+    let mut missing: Vec<&str> = needed.filter(|name| path.find(name).is_none()).collect();
+    if !missing.contains(&"gcc") && !path.has_header(ELF_HEADER)? {
         missing.push("the headers of libelf");
     }
     if missing.is_empty() {
@@ -32,22 +35,10 @@ pub fn check(unpacking: bool) -> Result<()> {
 
 /// Fails if `program` is not there, which is needed for `what`.
 pub fn require(program: &str, what: &str) -> Result<()> {
-    if is_there(program) {
+    if SearchPath::of_user().find(program).is_some() {
         return Ok(());
     }
     Err(Error::machine(format!("{what} needs {program}; vm/setup installs what is missing")))
-}
-
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-fn has_header(name: &str) -> Result<bool> {
-    let mut command = Command::new("gcc");
-    command.args(["-E", "-x", "c", "-include", name, "/dev/null"]);
-    let mut child = child::Child::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?;
-    Ok(child.wait(|| Ok(()))?.success())
 }
 
 /// The user's compiler, as make takes it: `CC`, for instance `ccache gcc-11` or `distcc gcc`.
@@ -81,12 +72,6 @@ pub fn clean_environment(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn headers_are_found_or_not() {
-        assert!(has_header("stdio.h").unwrap());
-        assert!(!has_header("dirleak-no-such-header.h").unwrap());
-    }
 
     #[test]
     fn what_is_missing_is_named_with_what_needs_it() {

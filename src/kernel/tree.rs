@@ -7,7 +7,7 @@ use super::patch::Change;
 use super::snapshot::Snapshot;
 use super::source::Source;
 use super::unpack;
-use crate::cache::place;
+use crate::cache::{Cache, place};
 use crate::error::{Context, Error, Result};
 use crate::ui::Ui;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,11 @@ struct Original {
     path: PathBuf,
     /// `None`: there was no such file.
     copy: Option<String>,
+}
+
+/// Whether a build of the sources called `name` is there to go on from.
+pub fn is_built(name: &str, cache: &Cache) -> bool {
+    Tree::at_rest(cache.root().join("build").join(name)).is_some()
 }
 
 impl Tree {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What unpacked sources and their objects take, measured for 6.12, and a little more.
-const NEEDED_MIB: u64 = 2300;
+pub const NEEDED_MIB: u64 = 2300;
 
 /// Unpacks `package` to `src` in the directory `home`; the file `note` in it then has its version.
 pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What QEMU takes beside the guest's memory.
-const QEMU_MIB: u64 = 200;
+pub const QEMU_MIB: u64 = 200;
 
 /// What an error ended, with the results that were there by then, in the order of their items.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ pub fn guests<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> usize {
     processors.min(memory).max(1)
 }
 
-fn available_memory_mib() -> Option<u64> {
+/// Memory that can be had without swapping.
+pub fn available_memory_mib() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)

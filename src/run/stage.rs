@@ -10,6 +10,7 @@ use crate::guest::{PLAN, export};
 use crate::kernel::Kernel;
 use crate::probe::page_owner::goes_with_alloc_traces;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
+use crate::search_path::SearchPath;
 use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
@@ -148,17 +149,19 @@ impl Stage {
     }
 }
 
+/// Where programs that make file systems are: not everybody has these directories in `PATH`.
+pub const MKFS_PLACES: [&str; 2] = ["/usr/sbin", "/sbin"];
+
 /// The program of this machine that makes such a file system.
 fn mkfs(kind: FileSystem) -> Result<PathBuf> {
     let name = format!("mkfs.{}", kind.name());
-    let places = ["/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(&name));
     let package = match kind {
         FileSystem::Xfs => "xfsprogs",
         FileSystem::Btrfs => "btrfs-progs",
         FileSystem::Ext4 | FileSystem::Tmpfs => "e2fsprogs",
     };
     let missing = || Error::machine(format!("{name} is not installed; it is in the package {package}"));
-    places.into_iter().find(|place| place.exists()).ok_or_else(missing)
+    SearchPath::of(&MKFS_PLACES.map(Path::new)).find(&name).ok_or_else(missing)
 }
 
 /// Forgets the oldest logs, so that the cache does not grow without end.

@@ -5,7 +5,7 @@ mod packages;
 mod tracking;
 
 pub use guest::{Knfsd, MOUNT_PORT, NFS_PORT, Starting, start, start_again, stop};
-pub use packages::{NfsUtils, packages};
+pub use packages::{NfsUtils, cached, packages};
 
 use crate::kernel::Version;
 

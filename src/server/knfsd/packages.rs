@@ -103,6 +103,11 @@ pub fn packages(cache: &Cache, ui: &Ui) -> Result<NfsUtils> {
     Ok(NfsUtils { bytes: apt.bytes(), ..made })
 }
 
+/// What is in the cache; nothing is fetched.
+pub fn cached(cache: &Cache) -> Option<NfsUtils> {
+    NfsUtils::open(&cache.root().join("nfs-utils").join(machine()))
+}
+
 /// The distribution and its release, as a file name: after an upgrade the C library is another one.
 fn machine() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();

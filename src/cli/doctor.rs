@@ -1,0 +1,40 @@
+//! `dirleak doctor`: what this machine lacks, and what mends it.
+
+use super::{print, verify};
+use crate::cache::Cache;
+use crate::doctor::{Places, Question, examine, text};
+use crate::error::{Context, Error, Result};
+use crate::exit::Exit;
+use crate::report::json::Target;
+use crate::scenario::load;
+use crate::ui::Ui;
+use std::path::PathBuf;
+
+/// Look whether this machine has all that is needed, and say what mends it.
+///
+/// Exit status: 0 if verify can run here, 128 if something is missing for that.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Write the same to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Shows everything, then ends with what is missing, if something is.
+pub fn run(arguments: &Args) -> Result<Exit> {
+    let target = arguments.json.as_deref().map(Target::check).transpose()?;
+    let cache = Cache::open()?;
+    let scenarios = verify::SCENARIOS.iter().map(|name| load(name)).collect::<Result<_>>()?;
+    let question = Question { kernels: [verify::UNPATCHED, verify::PATCHED], scenarios };
+    let checkup = examine(&question, &Places::of_user(), &cache, &Ui::new())?;
+    if let Some(target) = target {
+        target.write_bytes(&serde_json::to_vec_pretty(&checkup).machine(|| "cannot write JSON".into())?)?;
+    }
+    print(&text(&checkup))?;
+    let missing = checkup.missing();
+    if missing.is_empty() {
+        return Ok(Exit::Clean);
+    }
+    let missing = missing.join(", ");
+    Err(Error::machine(format!("verify cannot run here for want of {missing}; see above what mends it")))
+}

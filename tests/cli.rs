@@ -235,6 +235,18 @@ fn a_command_that_fails_leaves_the_old_result_file() {
 }
 
 #[test]
+fn pages_and_completions_come_from_the_arguments() {
+    let desk = Desk::new();
+    let answer = desk.dirleak(&["man", "pages"]);
+    assert_eq!(answer.status, Some(0), "{}", answer.stderr);
+    assert!(desk.path("pages/dirleak-kernel-build.1").is_file());
+    let script = desk.dirleak(&["completions", "bash"]);
+    assert!(script.stdout.contains("--min-rate") && script.stdout.contains("complete -F"), "{}", script.stderr);
+    desk.file("file", "");
+    desk.refuses(&["man", "file"], MACHINE, "cannot make file");
+}
+
+#[test]
 fn shards_and_kernels_that_cannot_be_are_told_before_anything_is_built() {
     let desk = Desk::new();
     let run = |more: &[&str], expected: &str| {

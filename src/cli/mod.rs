@@ -6,6 +6,7 @@ mod branches;
 mod doctor;
 mod forecast;
 mod kernel;
+mod manual;
 mod measure;
 mod refusal;
 mod report;
@@ -68,6 +69,8 @@ enum Command {
     Forecast(forecast::Args),
     Score(score::Args),
     Doctor(doctor::Args),
+    Man(manual::Man),
+    Completions(manual::Completions),
 }
 
 /// Does what the command line says. Errors are told in one sentence on standard error.
@@ -98,6 +101,8 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Man(arguments) => manual::man(arguments),
+        Command::Completions(arguments) => manual::completions(arguments),
     }
 }
 

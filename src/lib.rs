@@ -11,6 +11,7 @@ pub mod bisect;
 pub mod bug;
 pub mod cache;
 pub mod child;
+pub mod ci;
 pub mod cli;
 pub mod columns;
 pub mod doctor;

@@ -247,6 +247,29 @@ fn pages_and_completions_come_from_the_arguments() {
 }
 
 #[test]
+fn a_workflow_is_written_once_and_replaced_only_by_force() {
+    let desk = Desk::new();
+    let from = ["--from", "ssh://git@example.org/dirleak"];
+    let init = |more: &[&'static str]| [&["ci", "init", "github"], &from[..], more].concat();
+    desk.refuses(&["ci", "init", "github"], USAGE, "say with --from which git repository");
+    desk.refuses(&init(&["--set", "smok"]), USAGE, "did you mean `smoke`?");
+    desk.refuses(&init(&["--kernel", "6.99"]), USAGE, "6.99");
+    desk.refuses(&init(&["--set", "smoke", "--shards", "99"]), USAGE, "--shards 99: the set smoke has only");
+    assert!(!desk.path(".github").exists(), "a refusal writes nothing");
+    let answer = desk.dirleak(&init(&[]));
+    assert_eq!(answer.status, Some(0), "{}", answer.stderr);
+    let path = desk.path(".github/workflows/dirleak.yml");
+    let first = std::fs::read_to_string(&path).unwrap();
+    desk.refuses(&init(&["--shards", "3"]), USAGE, "is there already; replace it with --force");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
+    assert_eq!(desk.dirleak(&init(&["--shards", "3", "--force"])).status, Some(0));
+    assert!(std::fs::read_to_string(&path).unwrap().contains("\"3/3\""));
+    let args = ["ci", "init", "gitlab", "--kernel", "6.1", from[0], from[1], "--file", "mine.yml"];
+    assert_eq!(desk.dirleak(&args).status, Some(0));
+    assert!(desk.path("mine.yml").is_file());
+}
+
+#[test]
 fn shards_and_kernels_that_cannot_be_are_told_before_anything_is_built() {
     let desk = Desk::new();
     let run = |more: &[&str], expected: &str| {

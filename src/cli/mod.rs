@@ -3,6 +3,7 @@
 mod bench;
 mod bisect;
 mod branches;
+mod ci;
 mod doctor;
 mod forecast;
 mod kernel;
@@ -69,6 +70,7 @@ enum Command {
     Forecast(forecast::Args),
     Score(score::Args),
     Doctor(doctor::Args),
+    Ci(ci::Args),
     Man(manual::Man),
     Completions(manual::Completions),
 }
@@ -101,6 +103,7 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Ci(arguments) => ci::run(arguments),
         Command::Man(arguments) => manual::man(arguments),
         Command::Completions(arguments) => manual::completions(arguments),
     }

@@ -52,7 +52,9 @@ pub fn run(args: &Args) -> Result<Exit> {
     for note in &merged.notes {
         eprintln!("{note}");
     }
-    super::print(&(shown(&merged, args.timings) + &measured)).map(|()| Exit::Clean)
+    super::print(&(shown(&merged, args.timings) + &measured))?;
+    let is_whole = merged.chapters.iter().all(|chapter| chapter.incomplete().is_none());
+    Ok(if is_whole { Exit::Clean } else { Exit::CannotJudge })
 }
 
 /// What a bench measured, under the name of its file if there are others.

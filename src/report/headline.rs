@@ -40,8 +40,18 @@ pub fn of_all(merged: &Merged) -> Headline {
     }
 }
 
-/// Of one chapter.
+/// Of one chapter. What is not all there is not good news.
 pub fn of(chapter: &Chapter) -> Headline {
+    let told = of_what_is_there(chapter);
+    match chapter.incomplete() {
+        Some(why) => {
+            Headline { tone: told.tone.max(Tone::Open), sentence: format!("{}. {}", capital(&why), told.sentence) }
+        }
+        None => told,
+    }
+}
+
+fn of_what_is_there(chapter: &Chapter) -> Headline {
     let file = &chapter.file;
     if let Some(record) = &file.bisection {
         let tone = match (&record.commit, record.confirmed) {

@@ -1,7 +1,8 @@
 //! Several result files as one: what belongs together is put together, and what is there twice counts once.
 
 use super::proof;
-use super::record::ResultFile;
+use super::record::{ResultFile, ShardRecord};
+use super::shards;
 use std::collections::HashSet;
 
 /// A result file and where it was read.
@@ -20,6 +21,8 @@ pub struct Chapter {
     pub commands: Vec<Vec<String>>,
     /// The versions of dirleak that wrote them.
     pub versions: Vec<String>,
+    /// Which parts of a run they are, if it was shared among machines.
+    pub shards: Vec<ShardRecord>,
     /// Their records. Its own command line is that of the first file.
     pub file: ResultFile,
 }
@@ -56,14 +59,22 @@ pub fn merge(sources: Vec<Source>) -> Merged {
             None => merged.chapters.push(Chapter::new(source)),
         }
     }
+    let incomplete = |chapter: &Chapter| chapter.incomplete().map(|why| format!("{}: {why}", chapter.title()));
+    merged.notes.extend(merged.chapters.iter().filter_map(incomplete).collect::<Vec<_>>());
     merged
 }
 
 impl Chapter {
     fn new(source: Source) -> Self {
-        let Source { name, file } = source;
+        let Source { name, mut file } = source;
         let (commands, versions) = (vec![file.command_line.clone()], vec![file.dirleak.clone()]);
-        Self { names: vec![name], commands, versions, file }
+        let shards = file.shard.take().into_iter().collect();
+        Self { names: vec![name], commands, versions, shards, file }
+    }
+
+    /// Why this is not all that was to be run, in a sentence without its full stop; `None` if it is.
+    pub fn incomplete(&self) -> Option<String> {
+        shards::incomplete(&self.shards, self.file.results.len())
     }
 
     /// Its files, the first of them by name.
@@ -80,12 +91,17 @@ impl Chapter {
         let alone = |file: &ResultFile| file.bisection.is_some() || !file.branches.is_empty();
         let kernels =
             |file: &ResultFile| file.proof.as_ref().map(|p| (p.unpatched.clone(), p.patched.clone(), p.one_is_enough));
-        !alone(&self.file) && !alone(other) && kernels(&self.file) == kernels(other)
+        let whole = |shard: Option<&ShardRecord>| shard.map(|shard| (shard.of, shard.runs));
+        !alone(&self.file)
+            && !alone(other)
+            && kernels(&self.file) == kernels(other)
+            && whole(self.shards.first()) == whole(other.shard.as_ref())
     }
 
     fn add(&mut self, source: Source) {
         self.names.push(source.name);
         self.commands.push(source.file.command_line);
+        self.shards.extend(source.file.shard);
         if !self.versions.contains(&source.file.dirleak) {
             self.versions.push(source.file.dirleak);
         }
@@ -156,6 +172,21 @@ mod tests {
         assert_eq!(merged.chapters.len(), 1);
         let proof = merged.chapters[0].file.proof.as_ref().unwrap();
         assert_eq!(proof.outcome, Outcome::Proven, "one leaking scenario of a set is enough: {}", proof.reason);
+    }
+
+    #[test]
+    fn shards_are_put_together_and_one_that_is_missing_is_told() {
+        let shard = |number: u32, scenario: &str| {
+            let mut source = run(&format!("{number}.json"), &[of(scenario, example::clean())]);
+            source.file.shard = Some(ShardRecord { number, of: 2, runs: 2 });
+            source
+        };
+        let whole = merge(vec![shard(2, "quick"), shard(1, "huge-flat")]);
+        assert_eq!((whole.chapters.len(), whole.notes.len(), whole.chapters[0].incomplete()), (1, 0, None));
+        let alone = run("alone.json", &[of("quick", example::clean())]);
+        let part = merge(vec![shard(2, "quick"), alone]);
+        assert_eq!(part.chapters.len(), 2);
+        assert!(part.notes[0].starts_with("2.json: shard 1 of 2 is missing"), "{:?}", part.notes);
     }
 
     #[test]

@@ -21,5 +21,6 @@ pub mod record;
 pub mod reproduce;
 pub mod schema;
 pub mod sentence;
+mod shards;
 pub mod table;
 pub mod text;

@@ -44,6 +44,20 @@ pub fn suites(merged: &Merged) -> Vec<Suite> {
 }
 
 fn of_chapter(chapter: &Chapter) -> Vec<Suite> {
+    let mut suites = of_what_is_there(chapter);
+    if let (Some(suite), Some(why)) = (suites.first_mut(), chapter.incomplete()) {
+        suite.tests.push(Test {
+            name: "all shards are there".into(),
+            ended: Ended::Error,
+            sentence: format!("{why}."),
+            details: String::new(),
+            seconds: 0.0,
+        });
+    }
+    suites
+}
+
+fn of_what_is_there(chapter: &Chapter) -> Vec<Suite> {
     let file = &chapter.file;
     if let Some(bisection) = &file.bisection {
         return vec![of_bisection(bisection)];

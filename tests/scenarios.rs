@@ -17,6 +17,8 @@ mod blind;
 mod case;
 #[path = "scenarios/directory.rs"]
 mod directory;
+#[path = "scenarios/host.rs"]
+mod host;
 #[path = "scenarios/kernels.rs"]
 mod kernels;
 #[path = "scenarios/library.rs"]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         signals::cases(),
         score::cases(),
         library::cases(),
+        host::cases(),
     ];
     for case in cases.into_iter().flatten() {
         let specs = case.needs();

@@ -103,6 +103,7 @@ impl Measure {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),
             },
+            ..run::Options::default()
         }
     }
 

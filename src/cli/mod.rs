@@ -6,6 +6,7 @@ mod branches;
 mod ci;
 mod doctor;
 mod forecast;
+mod host;
 mod kernel;
 mod manual;
 mod measure;
@@ -65,6 +66,7 @@ enum Command {
     Run(run::Args),
     Bisect(bisect::Args),
     Bench(bench::Args),
+    Host(host::Args),
     Kernel(kernel::Args),
     Report(report::Args),
     Forecast(forecast::Args),
@@ -98,6 +100,7 @@ fn obey(command: &Command) -> Result<Exit> {
         Command::Run(arguments) => run::run(arguments),
         Command::Bisect(arguments) => bisect::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Host(arguments) => host::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),

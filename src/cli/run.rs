@@ -79,7 +79,7 @@ impl Args {
 }
 
 /// 1 if anything leaks or lists wrongly, 125 if anything could not be judged, else 0.
-fn exit(records: &[RunRecord]) -> Exit {
+pub fn exit(records: &[RunRecord]) -> Exit {
     let has = |verdicts: &[Verdict]| records.iter().any(|r| verdicts.contains(&r.verdict));
     if has(&[Verdict::Leak]) {
         Exit::Leak

@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod come_and_go;
+mod commands;
 pub mod export;
 mod files;
 mod labels;

@@ -75,6 +75,9 @@ pub enum Order {
     Slabinfo,
     /// Have kmemleak scan and tell what it reports.
     Kmemleak,
+    /// Run command lines of dirleak beside each other, as on a machine of its own; with `meanwhile` the guest makes units now and then as
+    /// long as they run.
+    Execute { commands: Vec<CommandLine>, meanwhile: bool },
     /// Unmount the NFS mount.
     Unmount,
     /// End.
@@ -134,10 +137,36 @@ pub enum Answer {
     Slabinfo { objects: BTreeMap<String, i64> },
     /// What kmemleak reports; `None` if the kernel has none.
     Kmemleak { reported: Option<Reported> },
+    /// How the command lines ended, in their order.
+    Executed { ended: Vec<Executed> },
     /// The guest cannot go on.
     Trouble { trouble: Trouble, message: String },
     /// The last word.
     Bye,
+}
+
+/// A command line of dirleak.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct CommandLine {
+    /// The words after "dirleak".
+    pub arguments: Vec<String>,
+    /// The user who runs it.
+    pub user: u32,
+    /// A signal that it gets after so many seconds.
+    pub signal: Option<(f64, i32)>,
+    /// Files to be told afterwards.
+    pub files: Vec<String>,
+}
+
+/// How a command line ended.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Executed {
+    /// `None` if a signal ended it.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    /// What is in the files that were asked for; those that are not there are missing.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// What a round did.

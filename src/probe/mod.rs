@@ -4,6 +4,7 @@ pub mod alloc_calls;
 pub mod counters;
 pub mod hold;
 pub mod kmemleak;
+pub mod memory;
 pub mod mountstats;
 pub mod page_owner;
 pub mod pages;

@@ -39,6 +39,12 @@ pub fn options(mount_point: &Path) -> Result<String> {
     Ok(parse_options(&text()?, &mount_point.to_string_lossy()).to_owned())
 }
 
+/// All that the kernel tells of the mount at `mount_point`; empty if there is none.
+pub fn section(mount_point: &Path) -> Result<String> {
+    let text = text()?;
+    Ok(of_mount(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
+}
+
 fn text() -> Result<String> {
     fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())
 }
@@ -71,7 +77,8 @@ pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
 /// The lines of one mount.
 fn of_mount<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
     let header = format!(" mounted on {mount_point} with fstype nfs");
-    text.lines().skip_while(move |line| !line.contains(&header)).skip(1).take_while(|line| !line.starts_with("device "))
+    let mut lines = text.lines().skip_while(move |line| !line.contains(&header));
+    lines.next().into_iter().chain(lines.take_while(|line| !line.starts_with("device ")))
 }
 
 fn parse(text: &str, mount_point: &str) -> Operations {
@@ -117,6 +124,9 @@ mod tests {
         assert_eq!(rpcs, [("NULL", 1), ("READDIR", 3), ("READDIRPLUS", 126)].map(|(n, c)| (n.into(), c)).into());
         assert_eq!(parse(TEXT, "/other")["READDIR"].calls, 99);
         assert!(parse(TEXT, "/nowhere").is_empty());
+        let lines: Vec<&str> = of_mount(TEXT, "/mnt").collect();
+        assert_eq!(lines.first(), Some(&"device 127.0.0.1:/ mounted on /mnt with fstype nfs statvers=1.1"));
+        assert!(lines.iter().all(|line| !line.contains("/other")));
     }
 
     #[test]

@@ -36,8 +36,21 @@ const IDLE: Duration = Duration::from_millis(30);
 /// Kept open: closing a file leaves an object behind until the next grace period.
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
+/// Passes before one reading of a machine that does other things, too: the second frees what the first has let go of.
+const GENTLE_PASSES: u32 = 2;
+
+/// How hard a machine is brought to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Until nothing moves any more: it does nothing else.
+    Thorough,
+    /// By the few drops that a reading needs: it does other things, so that no two readings agree, and every drop costs them time.
+    Gentle,
+}
+
 /// Brings caches to rest, then reads them.
 pub struct Rest {
+    manner: Manner,
     counters: Counters,
     lru: LruDrain,
     drop_caches: File,
@@ -54,10 +67,10 @@ pub struct Rested {
 
 impl Rest {
     /// Over these counters.
-    pub fn new(counters: Counters) -> Result<Self> {
+    pub fn new(counters: Counters, manner: Manner) -> Result<Self> {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
-        Ok(Self { counters, lru: LruDrain::new()?, drop_caches, patience: Cell::new(LONGEST) })
+        Ok(Self { manner, counters, lru: LruDrain::new()?, drop_caches, patience: Cell::new(LONGEST) })
     }
 
     /// The counters.
@@ -81,11 +94,14 @@ impl Rest {
         self.counters.read().map(drop)
     }
 
-    /// Readings until two of them, some 0.3 s apart, agree in every counter.
+    /// Readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be had.
     pub fn settle(&self) -> Result<Rested> {
         let begin = Instant::now();
         let mut last = self.glance()?;
         let took = begin.elapsed();
+        if self.manner == Manner::Gentle {
+            return Ok(Rested { sample: last, settled: Some(took) });
+        }
         let mut read = Instant::now();
         for reading in 2.. {
             // The dropping before the next reading belongs to the time between the two.
@@ -109,7 +125,8 @@ impl Rest {
     /// handed back.
     fn quiesce(&self) -> Result<()> {
         let mut left = None;
-        for _ in 0..MOST_PASSES {
+        let most = if self.manner == Manner::Gentle { GENTLE_PASSES } else { MOST_PASSES };
+        for _ in 0..most {
             self.lru.drain()?;
             for _ in 0..DROPS {
                 self.drop_caches()?;

@@ -64,6 +64,12 @@ pub fn members(name: &str) -> Vec<String> {
     names.filter(|cache| counted_as(cache) == name).collect()
 }
 
+/// Whether the kernel empties the caches that are counted under `name` when it wants memory, as it does inodes and dentries.
+pub fn is_reclaimable(name: &str) -> bool {
+    let told = |cache: String| fs::read_to_string(Path::new(SYSFS).join(cache).join("reclaim_account"));
+    members(name).into_iter().any(|cache| told(cache).is_ok_and(|text| text.trim() == "1"))
+}
+
 impl Slabs {
     /// Opens every cache there is now.
     pub fn open() -> Result<Self> {

@@ -61,7 +61,8 @@ pub fn leak() -> RunRecord {
 
 /// All seen.
 fn controls() -> Controls {
-    let control = |source, name: &str, held| SourceControl { source, name: name.into(), held, seen: held, left: 0 };
+    let control =
+        |source, name: &str, held| SourceControl { source, name: name.into(), held, seen: held, left: 0, noise: 0 };
     let sources = vec![
         control(Source::Slab, "filp", 584),
         control(Source::Slab, "eventfd", 512),

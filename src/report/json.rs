@@ -17,11 +17,19 @@ pub struct Target {
     path: PathBuf,
     /// Devices and pipes are written to; renaming over `/dev/null` would replace it.
     in_place: bool,
+    /// What the file is, in words.
+    what: &'static str,
 }
 
 impl Target {
     /// Makes sure that `path` can be written, and changes nothing.
     pub fn check(path: &Path) -> Result<Self> {
+        Self::check_other(path, "result file")
+    }
+
+    /// The same of a file that is `what`.
+    pub fn check_other(path: &Path, what: &'static str) -> Result<Self> {
+        let unwritable = |path: &Path, reason: &str| unwritable(what, path, reason);
         let path_behind_links = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let in_place = match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => return Err(unwritable(path, "it is a directory")),
@@ -32,7 +40,7 @@ impl Target {
         if path.file_name().is_none() {
             return Err(unwritable(path, "that is no name for a file"));
         }
-        let target = Self { named: path.to_owned(), path: path_behind_links, in_place };
+        let target = Self { named: path.to_owned(), path: path_behind_links, in_place, what };
         target.try_out().map_err(|reason| unwritable(path, &reason))?;
         Ok(target)
     }
@@ -74,7 +82,7 @@ impl Target {
     /// The same with any content.
     pub fn write_bytes(&self, text: &[u8]) -> Result<()> {
         let written = if self.in_place { self.write_in_place(text) } else { self.write_whole(text) };
-        written.map_err(|e| unwritable(&self.named, &e.to_string()))
+        written.map_err(|e| unwritable(self.what, &self.named, &e.to_string()))
     }
 
     fn write_in_place(&self, text: &[u8]) -> std::io::Result<()> {
@@ -94,9 +102,9 @@ impl Target {
     }
 }
 
-fn unwritable(path: &Path, reason: &str) -> Error {
+fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
     let path = path.display();
-    Error::machine(format!("cannot write the result file {path}: {reason}; name another place"))
+    Error::machine(format!("cannot write the {what} {path}: {reason}; name another place"))
 }
 
 /// Reads a result file; what is none, or is newer than this program, is said in one sentence.

@@ -39,6 +39,13 @@ pub struct SourceControl {
     pub seen: i64,
     /// How much of it was seen after it had been let go.
     pub left: i64,
+    /// How much the counter moved because of what else the machine did; 0 in a guest, which does nothing else.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// One reading of all counters at rest, and what was done before it.
@@ -75,6 +82,8 @@ pub enum RoundKind {
     Cgroup,
     /// After unmounting.
     Unmount,
+    /// The machine was left alone, and others listed or did not.
+    Watched,
 }
 
 /// What was pinned because it changes the rate of a leak.

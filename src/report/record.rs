@@ -14,6 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// What stands in the place of an accelerator where nothing was booted.
+pub const NO_ACCELERATOR: &str = "none";
+
 /// The schema that this program writes, and the newest that it reads.
 pub const SCHEMA: u32 = 1;
 
@@ -75,7 +78,7 @@ pub struct RunRecord {
     pub reason: String,
     /// Of all that was drawn by lot: names, order of rounds.
     pub seed: u64,
-    /// `kvm` or `tcg`.
+    /// `kvm`, `tcg`, or `none` of a live machine.
     pub accelerator: String,
     /// From starting the virtual machine to the verdict.
     #[serde(serialize_with = "finite")]
@@ -146,6 +149,11 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Whether the file system was unmounted at the end, as in every guest; a live machine keeps its mounts.
+    pub fn unmounted(&self) -> bool {
+        self.accelerator != NO_ACCELERATOR
+    }
+
     /// A record that knows what is run and nothing of how it went: undecided, because nothing was measured.
     pub fn begin(scenario: &str, kernel: KernelRecord, seed: u64) -> Self {
         Self {

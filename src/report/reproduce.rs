@@ -3,7 +3,7 @@
 use super::merge::Chapter;
 
 /// Options whose value is a file that is written.
-const OUTPUTS: [&str; 3] = ["--json", "--trace", "--mail"];
+const OUTPUTS: [&str; 4] = ["--json", "--trace", "--mail", "--bundle"];
 
 /// Those of a bisection show the commit and its parent; else there is one for each file, for a shell.
 pub fn commands(chapter: &Chapter) -> Vec<String> {

@@ -37,7 +37,9 @@ fn leak(record: &RunRecord) -> String {
     }
     if first.source != Source::Unmount {
         text += &format!("; not freed within {}", number::seconds(record.settled_seconds));
-        text += if first.survives_unmount { "; survives unmount" } else { "; freed only by unmount" };
+        if record.unmounted() {
+            text += if first.survives_unmount { "; survives unmount" } else { "; freed only by unmount" };
+        }
     }
     match others.len() {
         0 => {}

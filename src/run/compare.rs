@@ -2,12 +2,13 @@
 //! their own, because kmemleak must be on from boot and dirleak's debugging options change what slabinfo shows.
 
 use super::Job;
+use super::conduct::boot;
 use super::stage::{Debugging, Stage};
 use crate::error::Result;
 use crate::guest::protocol::{Answer, Order};
 use crate::probe::kmemleak::Reported;
 use crate::verdict::growth;
-use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
+use crate::vm::machine::{Ended, Vm, unexpected};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -45,12 +46,9 @@ pub fn compare(job: &Job, units: u64) -> Result<Compared> {
 
 fn conduct(stage: &Stage, units: u64) -> std::result::Result<Compared, Ended> {
     let mut vm = stage.boot()?;
-    let mut answer = vm.answer_within(BOOT_LIMIT)?;
-    while !matches!(answer, Answer::Ready { .. }) {
-        answer = match answer {
-            Answer::Hello { .. } | Answer::Step { .. } => vm.answer()?,
-            other => return Err(unexpected(&other)),
-        };
+    match boot(&mut vm, |_| ())? {
+        Answer::Ready { .. } => {}
+        other => return Err(unexpected(&other)),
     }
     work(&mut vm, WARM_UP)?;
     let before = slabinfo(&mut vm)?;

@@ -1,6 +1,7 @@
 //! The course of a run: controls first, then blocks of a dose round and a control round until they decide, then the
 //! call sites, and a last reading after unmount.
 
+use super::obeys::Obeys;
 use super::record::{Outcome, Reading};
 use super::stage::Stage;
 use super::{Options, Until, controls, names_control};
@@ -8,14 +9,13 @@ use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
 use crate::probe::counters::SiteSource;
-use crate::probe::kmemleak::Reported;
 use crate::probe::traces::Site;
-use crate::report::record::{KmemleakRecord, RoundKind};
+use crate::report::record::RoundKind;
 use crate::scenario::Rounds;
 use crate::ui::Task;
 use crate::verdict::doses::Doses;
 use crate::verdict::judge::{Phase, Says, judge};
-use crate::verdict::{Block, growth};
+use crate::verdict::{Block, Growth, growth};
 use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -32,9 +32,21 @@ const MOST_WATCHED: usize = 16;
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
 pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Outcome, task: &Task) -> Step<()> {
     let begin = Instant::now();
-    let mut course =
-        Course { vm: stage.boot()?, task, outcome, dose: 0, unit_seconds: 0.0, site_source: SiteSource::None };
-    let names = course.boot()?;
+    let mut vm = stage.boot()?;
+    let mut begun = Instant::now();
+    let ready = boot(&mut vm, |part| match part {
+        Answer::Hello { release } => {
+            outcome.time("guest: kernel", std::mem::replace(&mut begun, Instant::now()));
+            outcome.record.kernel.release.clone_from(release);
+        }
+        Answer::Step { name, seconds } => {
+            outcome.time_of(&format!("guest: {name}"), *seconds);
+            task.note(name);
+        }
+        _ => {}
+    })?;
+    let mut course = Course::new(&mut vm, task, outcome);
+    let names = course.ready(ready)?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
     let baseline = course.controls(&names)?;
@@ -51,17 +63,28 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
         course.ask_kmemleak()?;
     }
     let begin = Instant::now();
-    course.unmount(&baseline, last, options)?;
-    let console = course.vm.finish()?;
+    course.wait_for_late_frees(&baseline, last, options)?;
+    course.unmount(&baseline)?;
+    let console = vm.finish()?;
     outcome.complaints = console.unmount_complaints().to_vec();
     outcome.record.controls.sources.push(controls::console(console.times_heard()));
     outcome.time("unmount and end", begin);
     Ok(())
 }
 
+/// Waits until the stage is set, and gives the answer that says so; `part` hears of what is done before.
+pub(super) fn boot(vm: &mut Vm, mut part: impl FnMut(&Answer)) -> Step<Answer> {
+    let mut answer = vm.answer_within(BOOT_LIMIT)?;
+    while matches!(answer, Answer::Hello { .. } | Answer::Step { .. }) {
+        part(&answer);
+        answer = vm.answer()?;
+    }
+    Ok(answer)
+}
+
 /// A run while it goes on.
 pub(super) struct Course<'a> {
-    vm: Vm,
+    worker: &'a mut dyn Obeys,
     pub(super) task: &'a Task,
     pub(super) outcome: &'a mut Outcome,
     /// Units made in all blocks.
@@ -70,47 +93,45 @@ pub(super) struct Course<'a> {
     pub(super) unit_seconds: f64,
     /// How the kernel tells who allocated an object.
     pub(super) site_source: SiteSource,
+    /// On a machine that does other things meanwhile: how much each counter moves because of them.
+    pub(super) noise: Option<Growth>,
 }
 
-impl Course<'_> {
-    /// Waits until the stage is set; gives the caches in which names will be.
-    fn boot(&mut self) -> Step<Vec<String>> {
-        let began = Instant::now();
-        let mut answer = self.vm.answer_within(BOOT_LIMIT)?;
-        loop {
-            match answer {
-                Answer::Hello { release } => {
-                    self.outcome.time("guest: kernel", began);
-                    self.outcome.record.kernel.release = release;
-                }
-                Answer::Step { name, seconds } => {
-                    self.outcome.time_of(&format!("guest: {name}"), seconds);
-                    self.task.note(&name);
-                }
-                Answer::Ready {
-                    object_bytes,
-                    name_allocations,
-                    missing_sources,
-                    before_mount,
-                    sites_before_mount,
-                    site_source,
-                } => {
-                    self.site_source = site_source;
-                    self.outcome.record.not_looked_for = missing_sources;
-                    self.outcome.left.before_mount(before_mount, sites_before_mount);
-                    let caches = names_control::caches(&name_allocations, &object_bytes);
-                    self.outcome.object_bytes = object_bytes;
-                    self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();
-                    return Ok(caches);
-                }
-                other => return Err(unexpected(&other)),
-            }
-            answer = self.vm.answer()?;
-        }
+impl<'a> Course<'a> {
+    pub(super) fn new(worker: &'a mut dyn Obeys, task: &'a Task, outcome: &'a mut Outcome) -> Self {
+        Self { worker, task, outcome, dose: 0, unit_seconds: 0.0, site_source: SiteSource::None, noise: None }
+    }
+
+    /// The stage is set, as this answer says; gives the caches in which names will be.
+    pub(super) fn ready(&mut self, ready: Answer) -> Step<Vec<String>> {
+        let Answer::Ready {
+            object_bytes,
+            name_allocations,
+            missing_sources,
+            before_mount,
+            sites_before_mount,
+            site_source,
+        } = ready
+        else {
+            return Err(unexpected(&ready));
+        };
+        self.site_source = site_source;
+        self.outcome.record.not_looked_for = missing_sources;
+        self.outcome.left.before_mount(before_mount, sites_before_mount);
+        let caches = names_control::caches(&name_allocations, &object_bytes);
+        self.outcome.object_bytes = object_bytes;
+        self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();
+        Ok(caches)
     }
 
     /// Blocks until they decide or the last look is over; gives the last reading.
-    fn blocks(&mut self, baseline: &Sample, rounds: &Rounds, until: Until, options: &Options) -> Step<Sample> {
+    pub(super) fn blocks(
+        &mut self,
+        baseline: &Sample,
+        rounds: &Rounds,
+        until: Until,
+        options: &Options,
+    ) -> Step<Sample> {
         let mut last = baseline.clone();
         let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
         for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
@@ -171,26 +192,8 @@ impl Course<'_> {
         Ok((block, after))
     }
 
-    /// What the kernel's own leak detector reports of all that was done.
-    fn ask_kmemleak(&mut self) -> Step<()> {
-        let begin = Instant::now();
-        self.task.note("kmemleak scans");
-        let reported = match self.ask(&Order::Kmemleak)? {
-            Answer::Kmemleak { reported } => reported,
-            other => return Err(unexpected(&other)),
-        };
-        self.outcome.record.kmemleak = Some(match reported {
-            Some(Reported { objects, functions }) => {
-                KmemleakRecord { available: true, objects, objects_by_function: functions }
-            }
-            None => KmemleakRecord::default(),
-        });
-        self.outcome.time("kmemleak", begin);
-        Ok(())
-    }
-
-    /// Waits for late frees as long as asked, unmounts and reads.
-    fn unmount(&mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
+    /// Waits for late frees as long as asked, and books what is still there.
+    pub(super) fn wait_for_late_frees(&mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
         let rested = Instant::now();
         if self.outcome.grows() {
             while rested.elapsed() < options.settle {
@@ -202,6 +205,11 @@ impl Course<'_> {
             }
         }
         self.outcome.net = growth(&baseline.objects, &last.objects);
+        Ok(())
+    }
+
+    /// Unmounts and reads.
+    fn unmount(&mut self, baseline: &Sample) -> Step<()> {
         self.done(&Order::Unmount)?;
         let unmounted = self.settle(RoundKind::Unmount, 0)?;
         self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
@@ -212,8 +220,8 @@ impl Course<'_> {
 
     pub(super) fn ask(&mut self, order: &Order) -> Step<Answer> {
         let task = self.task;
-        let answer = self.vm.ask(order, |step, _| task.note(step));
-        self.outcome.record.called += &self.vm.called();
+        let answer = self.worker.ask(order, &mut |step| task.note(step));
+        self.outcome.record.called += &self.worker.called();
         answer
     }
 

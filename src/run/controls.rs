@@ -6,6 +6,7 @@ use crate::probe::hold::{self, EVENTFD, Held, OWNED_PAGES, PIPE_WRITE};
 use crate::probe::traces::Site;
 use crate::probe::{Sample, pages, percpu, vmalloc};
 use crate::report::record::{Controls, RunRecord, Source, SourceControl};
+use crate::verdict::Growth;
 use crate::vm::console;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,9 @@ const NOISE_PART: i64 = 16;
 /// And this part may stay beside it: between the readings the kernel also does things for the first time, and keeps pages, areas and
 /// per-CPU memory of them. Linux 7.2 keeps 33 pages in `find-v4`.
 const KEPT_PART: i64 = 4;
+
+/// Where the machine does other things, too, a counter may be off by so many times what it was seen to move by meanwhile.
+const NOISE_TIMES: i64 = 2;
 
 /// The name of the control that is neither a counter nor a call site.
 const CONSOLE: &str = "console";
@@ -32,6 +36,8 @@ pub struct Readings<'a> {
     pub samples: [&'a Sample; 3],
     /// Of the classes that grew, meanwhile, where the kernel keeps who allocated an object.
     pub sites: Option<&'a Sites>,
+    /// How much each counter moves because of what else the machine does, if it does anything else.
+    pub noise: Option<&'a Growth>,
 }
 
 impl Readings<'_> {
@@ -60,7 +66,8 @@ impl Readings<'_> {
         let [before, meanwhile, after] = self.samples.map(|sample| sample.objects.get(name).copied().unwrap_or(0));
         // What came for good while it was held is not what was held.
         let seen = (meanwhile - before).min(meanwhile - after);
-        SourceControl { source, name: name.into(), held, seen, left: after - before }
+        let noise = self.noise.and_then(|noise| noise.get(name)).copied().unwrap_or(0);
+        SourceControl { source, name: name.into(), held, seen, left: after - before, noise }
     }
 
     /// A filter is one or more areas and allocations, which depends on the kernel, but always the same number.
@@ -77,13 +84,13 @@ fn eventfds(sites: &Sites) -> i64 {
 
 /// What was seen at a call site. That it goes is seen by the counter.
 fn site(source: Source, name: &str, held: i64, seen: i64) -> SourceControl {
-    SourceControl { source, name: name.into(), held, seen, left: 0 }
+    SourceControl { source, name: name.into(), held, seen, left: 0, noise: 0 }
 }
 
 /// The control of what is read from the console.
 pub fn console(times_heard: i64) -> SourceControl {
     let held = console::TIMES_SAID;
-    SourceControl { source: Source::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0 }
+    SourceControl { source: Source::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0, noise: 0 }
 }
 
 impl SourceControl {
@@ -98,7 +105,10 @@ impl SourceControl {
             Source::Slab => (OBJECTS_NOISE, OBJECTS_NOISE),
             _ => (self.held / NOISE_PART, self.held / KEPT_PART),
         };
-        (self.seen - self.held).abs() > noise || self.left.abs() > kept
+        let (noise, kept) = (noise.max(NOISE_TIMES * self.noise), kept.max(NOISE_TIMES * self.noise));
+        // What noise could hide is no control.
+        let hidden = 2 * NOISE_TIMES * self.noise > self.held;
+        hidden || (self.seen - self.held).abs() > noise || self.left.abs() > kept
     }
 
     fn sentence(&self) -> String {
@@ -202,7 +212,8 @@ mod tests {
 
     fn named(meanwhile: &Sample, sites: &Sites, missing: &[String], held: Held) -> Controls {
         let (before, after) = (sample(100, 900, 5000, 20, 300), sample(100, 901, 5008, 20, 300));
-        let readings = Readings { held, missing, samples: [&before, meanwhile, &after], sites: Some(sites) };
+        let readings =
+            Readings { held, missing, samples: [&before, meanwhile, &after], sites: Some(sites), noise: None };
         Controls { sources: readings.controls(), ..Controls::default() }
     }
 

@@ -1,13 +1,17 @@
 //! One run: boot a kernel, let the guest do rounds until the samples decide, and write down what was seen.
 
 mod cgroup;
+pub mod commands;
 pub mod compare;
 mod conduct;
 mod controls;
 mod explained;
+mod kmemleak;
 mod left;
+pub mod live;
 mod modules;
 mod names_control;
+pub mod obeys;
 pub mod pool;
 mod prove;
 mod record;
@@ -27,6 +31,7 @@ use crate::ui::Ui;
 use crate::vm::machine::{Ended, Limits};
 use crate::vm::qemu::Accelerator;
 use stage::Debugging;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What the user can say about judging.
@@ -52,6 +57,8 @@ pub struct Options {
     pub trace: bool,
     /// How long the guest may take.
     pub limits: Limits,
+    /// The program that the guest is: this one.
+    pub program: PathBuf,
 }
 
 impl Default for Options {
@@ -67,6 +74,7 @@ impl Default for Options {
             every_counter: false,
             trace: false,
             limits: Limits::default(),
+            program: crate::assets::OURSELVES.into(),
         }
     }
 }
@@ -116,7 +124,7 @@ pub fn run(job: &Job) -> Result<RunRecord> {
 fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, options, ui, .. } = *job;
     let begin = Instant::now();
-    let mut outcome = Outcome::new(scenario, kernel, accelerator, options);
+    let mut outcome = Outcome::new(record::begin(scenario, kernel, accelerator, options), options);
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }

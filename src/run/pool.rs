@@ -1,6 +1,7 @@
 //! Several guests side by side: as many as processors and memory allow, results in the order of what was asked for.
 
 use crate::error::{Error, Result};
+use crate::probe::memory;
 use crate::scenario::Scenario;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,9 +60,7 @@ pub fn guests<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> usize {
 
 /// Memory that can be had without swapping.
 pub fn available_memory_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)
+    memory::kib("MemAvailable").map(|kib| kib / 1024)
 }
 
 #[cfg(test)]

@@ -36,6 +36,27 @@ pub struct Reading {
     pub settled_seconds: Option<f64>,
 }
 
+/// The record of a scenario in a guest, before anything is seen.
+pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> RunRecord {
+    let stock = options.is_stock(scenario, kernel);
+    let kernel = KernelRecord {
+        spec: kernel.spec.clone(),
+        release: kernel.release.clone(),
+        image_sha256: kernel.image_sha256.clone(),
+        patches: kernel.patches.clone(),
+        source_version: kernel.source_version.clone(),
+    };
+    let mut record = RunRecord::begin(&scenario.name, kernel, options.seed);
+    record.accelerator = accelerator.name().into();
+    record.entries = scenario.directory.entries;
+    record.unit = scenario.unit.name.clone();
+    // A call that was never made is a fact, too.
+    record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
+    record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
+    record.setup = Some(setup(scenario, stock));
+    record
+}
+
 /// Everything that one run has seen.
 pub struct Outcome {
     pub record: RunRecord,
@@ -64,23 +85,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn new(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> Self {
-        let stock = options.is_stock(scenario, kernel);
-        let kernel = KernelRecord {
-            spec: kernel.spec.clone(),
-            release: kernel.release.clone(),
-            image_sha256: kernel.image_sha256.clone(),
-            patches: kernel.patches.clone(),
-            source_version: kernel.source_version.clone(),
-        };
-        let mut record = RunRecord::begin(&scenario.name, kernel, options.seed);
-        record.accelerator = accelerator.name().into();
-        record.entries = scenario.directory.entries;
-        record.unit = scenario.unit.name.clone();
-        // A call that was never made is a fact, too.
-        record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
-        record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
-        record.setup = Some(setup(scenario, stock));
+    /// Of a run whose record has begun.
+    pub fn new(record: RunRecord, options: &Options) -> Self {
         Self {
             record,
             judgement: None,

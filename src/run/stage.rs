@@ -2,7 +2,6 @@
 
 use super::scratch::Scratch;
 use super::{Job, modules};
-use crate::assets;
 use crate::cache::LOGS;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::Plan;
@@ -71,7 +70,7 @@ impl Stage {
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);
         }
-        archive.program(Path::new(assets::OURSELVES), "/init", &Libraries::of_this_machine())?;
+        archive.program(&options.program, "/init", &Libraries::of_this_machine())?;
         archive.file(PLAN, 0o644, serde_json::to_vec(&plan).machine(|| "cannot write the plan".into())?);
         if scenario.server == ServerKind::Knfsd {
             packages(cache, ui)?.add_to(&mut archive)?;

@@ -20,8 +20,9 @@ impl Course<'_> {
         let held = self.hold()?;
         self.work(WARM_UP, 0, Some(0.0))?;
         let sites = match self.site_source {
-            SiteSource::Kept => Some(self.sites(&held.eventfd_caches)?),
-            SiteSource::Traced | SiteSource::None => None,
+            // Where others have eventfds, too, the call site does not tell whose they are.
+            SiteSource::Kept if self.noise.is_none() => Some(self.sites(&held.eventfd_caches)?),
+            _ => None,
         };
         let (meanwhile, cached, kept) = match self.site_source {
             SiteSource::Traced => self.trace_names(names)?,
@@ -31,7 +32,8 @@ impl Course<'_> {
         let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
         let missing = &self.outcome.record.not_looked_for;
         let samples = [&before, &meanwhile, &baseline];
-        let sources = controls::Readings { held, missing, samples, sites: sites.as_ref() }.controls();
+        let noise = self.noise.as_ref();
+        let sources = controls::Readings { held, missing, samples, sites: sites.as_ref(), noise }.controls();
         self.outcome.controls(sources, cached, cached - kept);
         Ok(baseline)
     }

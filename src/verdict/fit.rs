@@ -72,6 +72,14 @@ impl Width {
         Self { freedom, quiet: quantile(QUIET_FREEDOM + freedom), noisy: quantile(NOISY_FREEDOM + freedom) }
     }
 
+    /// How far two doses must be apart so that `blocks` blocks of them, half of each, whose growth scatters by `scatter` objects
+    /// have bounds no farther than `rate` from the estimate.
+    pub fn doses_apart(self, blocks: usize, scatter: f64, rate: f64) -> f64 {
+        let squares = self.freedom * scatter.powi(2);
+        let half_width = THEIL_SEN * self.of(&Scatter { blocks: squares, controls: 0.0, drift: 0.0 });
+        2.0 * half_width / (rate * (blocks as f64).sqrt())
+    }
+
     /// Half the width of a block's growth, in objects.
     fn of(self, scatter: &Scatter) -> f64 {
         let (prior, quantile) =
@@ -146,7 +154,7 @@ impl Line {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -217,6 +225,23 @@ mod tests {
         of[2].1 *= 2.0;
         let fit = fitted(&of);
         assert!((fit.estimate - 25.0).abs() < 0.5 && fit.low > 20.0, "{fit:?}");
+    }
+
+    #[test]
+    fn doses_as_far_apart_as_noise_asks_for_have_bounds_as_narrow() {
+        for scatter in [0.1, 5.0, 80.0] {
+            let width = Width::new(6, 0.99, 900.0);
+            let apart = width.doses_apart(6, scatter, 0.5);
+            // Blocks that scatter around a flat line by that much, and control rounds by half of it, as they do at rest.
+            let of = |n: usize| {
+                let sign = if (n / 2).is_multiple_of(2) { 1.0 } else { -1.0 };
+                (10.0 + apart * (n % 2) as f64, sign * scatter, sign * scatter / 2.0)
+            };
+            let fit = fitted(&(0..6).map(of).collect::<Vec<_>>());
+            assert!(fit.high - fit.estimate <= 0.75, "noise {scatter}, {apart} apart: {fit:?}");
+        }
+        let near = Width::new(6, 0.99, 900.0).doses_apart(6, 0.0, 0.5);
+        assert!((3.0..4.0).contains(&near), "{near}: a block is never trusted to better than two objects");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod doses;
 pub mod fit;
+pub mod follow;
 pub mod judge;
 
 use std::collections::BTreeMap;

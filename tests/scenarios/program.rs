@@ -27,10 +27,10 @@ const SHOWN_LINES: usize = 30;
 static FREE: (Mutex<usize>, Condvar) = (Mutex::new(GUESTS), Condvar::new());
 
 /// The right to have some guests run.
-struct Slots(usize);
+pub struct Slots(usize);
 
 impl Slots {
-    fn take(count: usize) -> Self {
+    pub fn take(count: usize) -> Self {
         let mut free = FREE.0.lock().expect("nobody panics with it");
         while *free < count {
             free = FREE.1.wait(free).expect("nobody panics with it");

@@ -6,11 +6,9 @@ use crate::guest::outage::Outage;
 use crate::guest::{come_and_go, mount, pressure};
 use crate::scenario::Step;
 use crate::workload::check::ADDED;
+use crate::workload::listing;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, PosixFadviseAdvice, open, posix_fadvise};
-use nix::sys::stat::Mode;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 impl Player {
@@ -19,7 +17,7 @@ impl Player {
             (Step::DropPages, _) => drop_caches("1"),
             (Step::DropDentries, _) => drop_caches("2"),
             (Step::DropAll, _) => drop_caches("3"),
-            (Step::Evict, _) => evict(&self.root(place, 1)),
+            (Step::Evict, _) => listing::evict(&self.root(place, 1)),
             (Step::Reclaim, _) => pressure::reclaim(),
             // What a server does has no counterpart in a local directory.
             (_, Where::Local) => Ok(()),
@@ -74,10 +72,4 @@ fn miss() -> Result<()> {
 
 fn drop_caches(what: &str) -> Result<()> {
     fs::write("/proc/sys/vm/drop_caches", what).machine(|| "cannot drop caches".into())
-}
-
-fn evict(directory: &Path) -> Result<()> {
-    let cannot = || format!("cannot evict the pages of {}", directory.display());
-    let fd = open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).machine(cannot)?;
-    posix_fadvise(&fd, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).machine(cannot)
 }

@@ -2,13 +2,15 @@
 
 mod disturb;
 mod pass;
+mod place;
 mod readers;
 
 use super::served::Served;
 use super::{mount, outage::Outage};
 use crate::error::{Context, Error, Result};
-use crate::probe::mountstats::{self, Rpcs};
+use crate::probe::mountstats;
 use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
+use crate::worker::{Played, add};
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
 use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::processes::Readers;
@@ -42,21 +44,6 @@ impl Where {
             Self::Local => "local:",
         }
     }
-}
-
-/// What one unit did.
-#[derive(Debug, Default)]
-pub struct Played {
-    /// getdents64 calls.
-    pub getdents_calls: u64,
-    /// What second mounts sent.
-    pub rpcs: Rpcs,
-    /// Mounts that the server refused.
-    pub refused_mounts: u64,
-    /// Signals that interrupted readers.
-    pub signals: u64,
-    /// What was wrong with a listing, if one was.
-    pub broken: Option<String>,
 }
 
 /// The directories of control rounds.
@@ -145,25 +132,6 @@ impl Player {
         &self.tree
     }
 
-    /// What all mounts have sent; those that share a superblock count together.
-    pub fn rpcs(&self) -> Result<Rpcs> {
-        let mut sum = Rpcs::new();
-        let mut counted = Vec::new();
-        for number in 1..=self.scenario.mount.count {
-            let point = mount::point(number);
-            // The attributes of the mount's root are asked for again where actimeo=0; the device number is the client's own.
-            let device = mount::device(&point)?;
-            if counted.contains(&device) {
-                continue;
-            }
-            counted.push(device);
-            for (name, calls) in mountstats::read(&point)? {
-                *sum.entry(name).or_default() += calls;
-            }
-        }
-        Ok(sum)
-    }
-
     /// Takes down all mounts.
     pub fn unmount(&self) -> Result<()> {
         (1..=self.scenario.mount.count).rev().try_for_each(|number| mount::unmount(&mount::point(number)))
@@ -215,9 +183,7 @@ impl Player {
         played.getdents_calls += result.as_ref().map_or(0, |counts| counts.getdents_calls);
         let wrong = Self::wrong(&Pass::default(), &result, &self.check, true);
         played.broken = played.broken.take().or(wrong);
-        for (name, calls) in mountstats::read(second)? {
-            *played.rpcs.entry(name).or_default() += calls;
-        }
+        add(&mut played.rpcs, &mountstats::read(second)?);
         mount::unmount(second)
     }
 

@@ -37,19 +37,19 @@ impl Worker {
     pub(in crate::guest) fn footprint(&mut self) -> Result<Footprint> {
         let (pass, root) = self.pass();
         let plain = Pass { every: None, ..pass.clone() };
-        let before = self.rest.glance()?.objects;
+        let before = self.measuring.rest.glance()?.objects;
         let pages_before = stat::page_cache_bytes()?;
         let worked = self.list_once(vec![Step::List(plain)])?;
         if worked.cold_listings == 0 {
             return Err(Error::kernel("a listing after caches were dropped sent no READDIR: they are not dropped"));
         }
-        self.rest.counters().slabs().shrink();
-        let held = self.rest.counters().slabs().read()?.objects;
+        self.measuring.rest.counters().slabs().shrink();
+        let held = self.measuring.rest.counters().slabs().read()?.objects;
         let pages_held = stat::page_cache_bytes()?;
         let course = self.course(&pass);
         let compared = !course.stat && !course.walk;
         let (timed_seconds, bare_seconds) = if compared { compare(&root, course)? } else { (None, None) };
-        let left = self.rest.glance()?.objects;
+        let left = self.measuring.rest.glance()?.objects;
         let pages_left = stat::page_cache_bytes()?;
         let caches = self.bytes(&before, &held);
         Ok(Footprint {
@@ -66,7 +66,7 @@ impl Worker {
 
     /// What each slab cache grew by.
     fn bytes(&self, before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
-        let layouts = self.rest.counters().slabs().layouts();
+        let layouts = self.measuring.rest.counters().slabs().layouts();
         let slot = |cache: &str| layouts.get(cache).map_or(0, |layout| layout.slot_bytes as i64);
         let grown = crate::verdict::growth(before, after).into_iter();
         grown.map(|(cache, objects)| (slot(&cache) * objects, cache)).map(|(bytes, cache)| (cache, bytes)).collect()

@@ -9,11 +9,12 @@ use super::link::Link;
 use super::mount;
 use super::player::Where;
 use super::protocol::Answer;
-use super::worker::{Worker, wait_until};
+use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::probe::mountstats::{self, Operations};
 use crate::probe::stat::{self, Busy};
 use crate::scenario::{Pass, Shape, Step, Which};
+use crate::worker::wait_until;
 use crate::workload::listing::timed::{self, Course, Timed};
 use changes::Changes;
 use serde::{Deserialize, Serialize};
@@ -115,11 +116,11 @@ impl Worker {
         let (pass, root) = self.pass();
         let point = mount::point(pass.mount);
         let course = self.course(&pass);
-        let mut changes = Changes::new(&pass, state, self.player.tree().entries(), course.walk);
+        let mut changes = Changes::new(&pass, state, self.measuring.place.tree().entries(), course.walk);
         link.step(BEGINS, 0.0)?;
         let (operations, thread, guest) =
             (mountstats::operations(&point)?, stat::thread_system_seconds()?, stat::busy()?);
-        let player = &mut self.player;
+        let player = &mut self.measuring.place;
         let timed = timed::list(&root, course, |entries| {
             changes.due(entries).into_iter().try_for_each(|step| player.disturb(&step, Where::Nfs))
         })?;
@@ -127,7 +128,7 @@ impl Worker {
         let operations = mountstats::operations_since(&operations, &mountstats::operations(&point)?);
         let done = changes.done;
         if state == CacheState::Changing {
-            self.player.disturb(&Step::Remove, Where::Nfs)?;
+            self.measuring.place.disturb(&Step::Remove, Where::Nfs)?;
         }
         let Timed { time, first_entry, calls, entries, directories, bytes } = timed;
         Ok(TimedListing {
@@ -156,7 +157,7 @@ impl Worker {
     fn prepare(&mut self, state: CacheState) -> Result<()> {
         match state {
             CacheState::Cold => {
-                self.rest.glance()?;
+                self.measuring.rest.glance()?;
                 // A connection that was idle for long is closed; opening it again is no part of a listing.
                 mount::ask_for_attributes(&mount::point(self.pass().0.mount))
             }
@@ -165,7 +166,7 @@ impl Worker {
             CacheState::Changing => {
                 self.let_attributes_expire()?;
                 let change = if self.is_walk() { Step::Touch } else { Step::Add };
-                self.player.disturb(&change, Where::Nfs)
+                self.measuring.place.disturb(&change, Where::Nfs)
             }
         }
     }
@@ -173,23 +174,24 @@ impl Worker {
     /// Waits until no attribute is good any more.
     fn let_attributes_expire(&self) -> Result<()> {
         let options = mountstats::options(&mount::point(self.pass().0.mount))?;
-        wait_until(Instant::now() + longest_timeout(&options) + OVERDUE);
+        wait_until(Instant::now() + longest_timeout(&options) + OVERDUE)?;
         Ok(())
     }
 
     /// The pass that is timed, and the directory that it reads.
     fn pass(&self) -> (Pass, PathBuf) {
-        let pass = self.player.scenario.unit.passes().next().cloned().unwrap_or_default();
+        let pass = self.measuring.place.scenario.unit.passes().next().cloned().unwrap_or_default();
         let root = mount::point(pass.mount);
         (pass, root)
     }
 
     fn is_walk(&self) -> bool {
-        self.pass().0.of == Which::All && self.player.scenario.directory.shape != Shape::Flat
+        self.pass().0.of == Which::All && self.measuring.place.scenario.directory.shape != Shape::Flat
     }
 
     fn course(&self, pass: &Pass) -> Course {
-        let buffer_bytes = pass.getdents_buffer_bytes.unwrap_or(self.player.scenario.listing.getdents_buffer_bytes);
+        let buffer_bytes =
+            pass.getdents_buffer_bytes.unwrap_or(self.measuring.place.scenario.listing.getdents_buffer_bytes);
         Course { buffer_bytes, stat: pass.stat, walk: self.is_walk() }
     }
 }

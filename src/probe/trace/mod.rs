@@ -12,9 +12,10 @@ mod symbols;
 mod tracefs;
 mod wanted;
 
-pub use tracefs::traces_objects;
+pub use tracefs::{Settings, traces_objects};
 pub use wanted::Wanted;
 
+use super::memory;
 use super::page_owner::who_asked_for_pages;
 use super::traces::{Site, look_through, since};
 use crate::error::{Context, Result};
@@ -68,13 +69,16 @@ pub struct Extent {
 }
 
 impl Tracing {
-    /// Begins; `None` if the kernel lacks tracepoints for all that is wanted.
+    /// Begins; `None` if the kernel lacks tracepoints for all that is wanted, or somebody else traces.
     pub fn begin(wanted: Wanted, extent: Extent) -> Option<Self> {
         let formats = tracefs::formats();
         let decoder = Decoder::new(&formats, &wanted)?;
+        if tracefs::in_use() {
+            return None;
+        }
         let buffer = tracefs::buffer_kib(extent.entries)?;
         let enabled = Enabled::new(&wanted, extent.stacks, buffer)?;
-        let most_events = (tracefs::memory_kib()? / MEMORY_PART * 1024 / pairs::EVENT_BYTES) as usize;
+        let most_events = (memory::kib("MemTotal")? / MEMORY_PART * 1024 / pairs::EVENT_BYTES) as usize;
         let tracing = Self {
             wanted,
             decoder,

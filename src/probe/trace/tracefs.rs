@@ -3,6 +3,7 @@
 use super::decode::{CACHE_ALLOC, KMALLOC, OBJECT_FREE, PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK};
 use super::format::Format;
 use super::wanted::{Source, Wanted};
+use crate::probe::memory;
 use nix::libc::O_NONBLOCK;
 use nix::mount::{MsFlags, mount};
 use std::collections::BTreeMap;
@@ -40,14 +41,45 @@ pub fn traces_objects() -> bool {
 
 /// How much the buffer of each processor is to hold for units on a directory of so many entries.
 pub fn buffer_kib(entries: u64) -> Option<u64> {
-    let most = memory_kib()? / MEMORY_PART / (processors().len().max(1) as u64);
+    let most = memory::kib("MemTotal")? / MEMORY_PART / (processors().len().max(1) as u64);
     Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
 }
 
-/// The memory of this machine.
-pub fn memory_kib() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()
+/// Whether somebody else traces, whose trace must not be spoiled.
+pub fn in_use() -> bool {
+    let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
+    !read("set_event").trim().is_empty() || !["", "nop"].contains(&read("current_tracer").trim())
+}
+
+/// How the kernel's buffer was set before anybody traced; it is set so again when this is dropped.
+pub struct Settings(Vec<(PathBuf, String)>);
+
+impl Settings {
+    /// What is set now.
+    pub fn keep() -> Self {
+        let now = |file: &str| {
+            let path = Path::new(ROOT).join(file);
+            let value = chosen(&fs::read_to_string(&path).ok()?);
+            Some((path, value))
+        };
+        Self(["trace_clock", "buffer_size_kb", "tracing_on"].into_iter().filter_map(now).collect())
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        for (path, value) in &self.0 {
+            // What cannot be set was not changed either.
+            let _ = write(path, value);
+        }
+    }
+}
+
+/// The value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has traced.
+fn chosen(text: &str) -> String {
+    let within =
+        |open: &str, close: char| text.split_once(open)?.1.split_once(close).map(|(value, _)| value.to_owned());
+    within("[", ']').or_else(|| within("(expanded: ", ')')).unwrap_or_else(|| text.trim().to_owned())
 }
 
 /// The buffers of all processors, opened for reading what is there.
@@ -164,6 +196,13 @@ impl Drop for Enabled {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_chosen_is_told_from_what_could_be() {
+        assert_eq!(chosen("local [global] counter uptime\n"), "global");
+        assert_eq!(chosen("7 (expanded: 1408)\n"), "1408");
+        assert_eq!(chosen("1408\n"), "1408");
+    }
 
     #[test]
     fn lost_events_are_noticed() {

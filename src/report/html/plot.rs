@@ -100,7 +100,7 @@ fn points(record: &RunRecord, counter: &str) -> Vec<Point> {
             RoundKind::Control => Mark::Control,
             RoundKind::Proof => Mark::Proof,
             RoundKind::Unmount | RoundKind::Cgroup => Mark::Unmount,
-            RoundKind::Dose | RoundKind::Warmup | RoundKind::Held => Mark::Dose,
+            RoundKind::Dose | RoundKind::Watched | RoundKind::Warmup | RoundKind::Held => Mark::Dose,
         };
         Point { units, kept: read(round).saturating_sub(base), mark }
     };

@@ -79,20 +79,22 @@ fn findings(record: &RunRecord) -> Markup {
     html! {
         @for finding in with_sites {
             h4 { "Who allocated it: " (sentence::amount(finding, &record.unit)) }
-            p class="note" { (also(finding)) }
+            p class="note" { (also(record, finding)) }
             (stack::tree(&finding.call_sites))
         }
     }
 }
 
 /// The other rates of a finding.
-fn also(finding: &Finding) -> String {
+fn also(record: &RunRecord, finding: &Finding) -> String {
     let mut parts = vec![format!("{} per unit", number::bytes(finding.bytes_per_listing))];
     let rates = [("READDIR call", finding.objects_per_rpc), ("entry", finding.objects_per_entry)];
     let rates = rates.iter().filter_map(|(of, rate)| Some((of, (*rate)?.estimate)));
     parts.extend(rates.map(|(of, rate)| format!("{} objects per {of}", number::rate(rate))));
     parts.push(format!("{} objects in the whole run", finding.net_objects));
-    parts.push(if finding.survives_unmount { "survives unmount".into() } else { "freed only by unmount".into() });
+    if record.unmounted() {
+        parts.push(if finding.survives_unmount { "survives unmount".into() } else { "freed only by unmount".into() });
+    }
     parts.join("; ") + "."
 }
 
@@ -155,6 +157,7 @@ fn kind(kind: RoundKind) -> &'static str {
         RoundKind::Proof => "proof",
         RoundKind::Cgroup => "cgroup removed",
         RoundKind::Unmount => "unmounted",
+        RoundKind::Watched => "watched",
     }
 }
 

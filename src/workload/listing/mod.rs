@@ -12,9 +12,10 @@ pub mod walk;
 #[cfg(test)]
 mod tests;
 
+use crate::error::Context;
 use crate::workload::trace;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, PosixFadviseAdvice, open, posix_fadvise};
 use nix::sys::stat::Mode;
 use reading::Reading;
 use serde::{Deserialize, Serialize};
@@ -149,6 +150,13 @@ fn open_directory(dir: &Path) -> Result<OwnedFd, Errno> {
     let opened = open(dir, DIRECTORY, Mode::empty());
     trace::say(|| format!("open({:?}) = {}", dir, trace::result(&opened.as_ref().map(|_| 0))));
     opened
+}
+
+/// Takes the pages of a directory from the page cache, so that the next listing of it is cold; its dentries stay.
+pub fn evict(dir: &Path) -> crate::error::Result<()> {
+    let cannot = || format!("cannot evict the pages of {}", dir.display());
+    let fd = open(dir, DIRECTORY, Mode::empty()).machine(cannot)?;
+    posix_fadvise(&fd, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).machine(cannot)
 }
 
 /// What a call failed with before any entry was seen.

@@ -1,0 +1,153 @@
+//! `dirleak host`: a directory on a live machine and its real NFS mount.
+
+use super::measure::positive;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::host::mount::Mounted;
+use crate::host::place::Budget;
+use crate::host::{self, Request};
+use crate::probe::memory;
+use crate::report::json::Target;
+use crate::report::number;
+use crate::report::record::{ResultFile, RunRecord};
+use crate::run;
+use crate::ui::Ui;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Say whether this machine leaks memory when it lists a directory of one of its NFS mounts.
+///
+/// Lists DIR and a local directory in rounds, drops caches, and reads how many kernel objects stay. Never reads a file, and writes into
+/// DIR only with --scratch. Needs root. Exit status as of run.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A directory on an NFS mount of this machine.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Write the result to this file, as JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    json: Option<PathBuf>,
+    /// Pack the evidence for a bug mail into this file, a .tar.gz; no name of a file in DIR is in it.
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    bundle: Option<PathBuf>,
+    /// Drop caches without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Make so many empty files in a directory of their own in DIR, list that, and remove it.
+    #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    scratch: Option<u64>,
+    /// Drop nothing and list nothing: watch what grows with the READDIR calls of others.
+    #[arg(long, conflicts_with_all = ["scratch", "watch"])]
+    passive: bool,
+    /// Watch until stopped: growth by cache, by READDIR call and by day, and when memory will be gone.
+    #[arg(long, conflicts_with = "scratch")]
+    watch: bool,
+    /// With --watch: keep the last reading in this file (*.prom), for a node exporter's textfile directory.
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    textfile: Option<PathBuf>,
+    /// With --passive and --watch: read this often.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
+    interval: f64,
+    /// Take no longer than this. Without it a measurement takes up to 300 s, --passive 600 s, and --watch goes on until it is stopped.
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    budget: Option<f64>,
+    /// List no more often than this.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100.0, value_parser = positive)]
+    listings_per_second: f64,
+    /// The smallest rate that counts, in objects per listing.
+    #[arg(long, value_name = "RATE", default_value_t = crate::verdict::judge::MIN_RATE, value_parser = positive)]
+    min_rate: f64,
+    /// Seed of the order of the rounds, and of names that are made.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+}
+
+const MEASURING_SECONDS: f64 = 300.0;
+const PASSIVE_SECONDS: f64 = 600.0;
+
+/// Measures or watches, shows, and gives the status of the verdict.
+pub fn run(arguments: &Args) -> Result<Exit> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Error::usage(
+            "dirleak host reads the kernel's memory and drops its caches, for which it must be root; use sudo",
+        ));
+    }
+    let mounted = Mounted::find(&arguments.dir)?;
+    let target = arguments.json.as_deref().map(Target::check).transpose()?;
+    let bundle = arguments.bundle.as_deref().map(|path| Target::check_other(path, "bundle")).transpose()?;
+    if arguments.watch {
+        return watch(arguments, &mounted);
+    }
+    let mount = mounted.mount.clone();
+    let mut file = ResultFile::new();
+    file.results.push(if arguments.passive { passive(arguments, mounted) } else { measure(arguments, mounted) }?);
+    if let Some(target) = target {
+        target.write(&file)?;
+    }
+    let text = if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::of(&file) };
+    // Whoever reads may stop early.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if let Some(bundle) = bundle {
+        host::bundle::write(&bundle, &file, &text, &mount)?;
+    }
+    Ok(super::run::exit(&file.results))
+}
+
+fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
+    let whole = arguments.budget.unwrap_or(MEASURING_SECONDS);
+    consent(arguments, whole)?;
+    let options = run::Options { seed: arguments.seed, min_rate: arguments.min_rate, ..run::Options::default() };
+    let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };
+    let request = Request { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
+    host::run(request)
+}
+
+fn passive(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
+    let whole = Duration::from_secs_f64(arguments.budget.unwrap_or(PASSIVE_SECONDS));
+    host::passive::run(mounted, whole, Duration::from_secs_f64(arguments.interval), arguments.min_rate, &Ui::new())
+}
+
+fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
+    let checked = arguments.textfile.as_deref().map(|path| {
+        if path.extension().is_none_or(|end| end != "prom") {
+            let shown = path.display();
+            return Err(Error::usage(format!("a node exporter reads files that end in .prom, which {shown} does not")));
+        }
+        Target::check_other(path, "file for Prometheus")
+    });
+    let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
+    let interval = Duration::from_secs_f64(arguments.interval);
+    host::watch::run(mounted, interval, end, checked.transpose()?.as_ref())?;
+    Ok(Exit::Clean)
+}
+
+/// Says what dropping caches costs, and asks, unless that was answered already.
+fn consent(arguments: &Args, budget: f64) -> Result<()> {
+    if arguments.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::usage(
+            "dirleak host drops the caches of this machine and asks first, but there is no terminal to ask on; say --yes if that may \
+             be",
+        ));
+    }
+    eprint!("{} Go on? [y/N] ", cost(budget));
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    if answer.trim().eq_ignore_ascii_case("y") || answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    Err(Error::usage("nothing was done, as the answer was not yes"))
+}
+
+/// What dropping caches costs, as far as it can be told.
+fn cost(budget: f64) -> String {
+    let cached = memory::kib("Cached").map_or("all".into(), |kib| number::bytes(kib as f64 * 1024.0));
+    format!(
+        "This drops page cache ({cached} now), dentries and inodes of this machine some 20 to 50 times within {budget:.0} s: whatever runs \
+         here reads from disks and servers again what it had in memory, and is slower meanwhile. No data is lost."
+    )
+}

@@ -1,0 +1,135 @@
+//! The machine itself, as it is: its real NFS mount is listed and its own memory read, by the course and the judge of every other run.
+
+pub mod bundle;
+pub mod mount;
+mod names;
+pub mod passive;
+pub mod place;
+mod prometheus;
+mod scratch;
+pub mod watch;
+mod watched;
+
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::guest::protocol::{Answer, Order};
+use crate::probe::counters::{Counters, SiteSource};
+use crate::probe::rest::{Manner, Rest};
+use crate::probe::trace::Settings;
+use crate::probe::{Sample, memory};
+use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
+use crate::run;
+use crate::run::live::{self, Live};
+use crate::run::obeys::Obeys;
+use crate::stop;
+use crate::ui::Ui;
+use crate::vm::machine::Ended;
+use crate::worker::{Place, Worker};
+use mount::Mounted;
+use place::{Budget, GETDENTS_BUFFER_BYTES, LivePlace};
+use scratch::Scratch;
+use std::collections::BTreeMap;
+
+/// What the kernel of this machine is called where others have the word of a command line.
+pub const SPEC: &str = "host";
+/// How much we stand back behind others who want the processor.
+const NICENESS: libc::c_int = 10;
+
+/// What is to be measured on this machine.
+pub struct Request<'a> {
+    pub mounted: Mounted,
+    /// So many files are made in a scratch directory, and that is listed.
+    pub scratch: Option<u64>,
+    pub budget: Budget,
+    pub options: &'a run::Options,
+    pub ui: &'a Ui,
+}
+
+/// Lists and reads, and gives the record.
+pub fn run(request: Request) -> Result<RunRecord> {
+    let Request { mounted, scratch, budget, options, ui } = request;
+    stand_back();
+    let _settings = Settings::keep();
+    let counters = Counters::open()?;
+    let mut record = begin(&mounted, counters.site_source(), options.seed)?;
+    let task = ui.task(record.scenario.clone());
+    let scratch = scratch.map(|entries| {
+        task.note("making files");
+        Scratch::make(&mounted.dir, entries, options.seed)
+    });
+    let scratch = scratch.transpose()?;
+    task.note("the first listing");
+    let place = LivePlace::new(mounted, scratch, budget)?;
+    let mut here = Here(Worker::new(place, Rest::new(counters, Manner::Gentle)?));
+    record.entries = here.0.place.entries();
+    let ready = here.0.ready(Sample::default(), BTreeMap::new());
+    let live = Live { worker: &mut here, ready, record, options, budget: budget.whole, task: &task };
+    let mut record = live::run(live)?;
+    amend(&mut record, &here.0.place);
+    here.0.place.clear_away()?;
+    task.done(record.verdict.word());
+    Ok(record)
+}
+
+/// What only the place knows of its listings.
+fn amend(record: &mut RunRecord, place: &LivePlace) {
+    if place.changed > 0 {
+        record.complete_listings = record.complete_listings.saturating_sub(place.changed);
+        record.notes.push(format!(
+            "{} listings showed other names than the first one: the directory changed meanwhile",
+            place.changed
+        ));
+    }
+}
+
+/// The record, as far as it is known before anything is measured.
+fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRecord> {
+    let mount = &mounted.mount;
+    let kernel = KernelRecord { spec: SPEC.into(), release: release()?, ..KernelRecord::default() };
+    let mut record = RunRecord::begin(&mounted.dir.display().to_string(), kernel, seed);
+    record.accelerator = NO_ACCELERATOR.into();
+    record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
+    record.setup = Some(Setup {
+        server: mount.source.clone(),
+        nfs_version: mount.option("vers").unwrap_or_default().into(),
+        mount_options: mount.options.clone(),
+        rsize_bytes: mount.option("rsize").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
+        getdents_buffer_bytes: GETDENTS_BUFFER_BYTES as u64,
+        memory_mib: memory::kib("MemTotal").unwrap_or(0) / 1024,
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        stock: site_source != SiteSource::Kept,
+    });
+    Ok(record)
+}
+
+/// `uname -r`.
+fn release() -> Result<String> {
+    let name =
+        nix::sys::utsname::uname().map_err(|e| Error::machine(format!("cannot tell the kernel's release: {e}")))?;
+    Ok(name.release().to_string_lossy().into_owned())
+}
+
+/// Who wants the processor has it first.
+fn stand_back() {
+    // SAFETY: setpriority touches no memory of ours. If it fails we are only less polite.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
+
+/// This machine, which carries out orders.
+struct Here(Worker<LivePlace>);
+
+impl Obeys for Here {
+    fn ask(&mut self, order: &Order, step: &mut dyn FnMut(&str)) -> std::result::Result<Answer, Ended> {
+        stop::check()?;
+        let obeyed = self.0.obey(order, &mut |what, _| {
+            step(what);
+            Ok(())
+        });
+        match obeyed {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(Ended::Error(Error::machine(format!("a bug of dirleak: nobody obeys {order:?} here")))),
+            Err(error) if error.exit() == Exit::CannotJudge => Err(Ended::GaveUp(error.to_string())),
+            Err(error) => Err(Ended::Error(error)),
+        }
+    }
+}

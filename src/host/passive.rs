@@ -1,0 +1,144 @@
+//! A verdict on a machine that is left alone: slab growth against the READDIR calls that others have the mount send.
+
+use super::mount::Mounted;
+use super::watched::{Trend, Watched};
+use crate::error::Result;
+use crate::report::number;
+use crate::report::record::{Bounds, CounterBound, Finding, Rate, Round, RoundKind, RunRecord, Source, Verdict};
+use crate::report::sentence;
+use crate::ui::Ui;
+use crate::verdict::fit::Fit;
+use crate::verdict::follow::LEAST_INTERVALS;
+use crate::verdict::judge::{CONFIDENCE, stays};
+use std::time::{Duration, Instant};
+
+/// What READDIR and READDIRPLUS calls are called where others have listings.
+pub const UNIT: &str = "READDIR call";
+/// Counters whose bounds are kept.
+const KEPT_BOUNDS: usize = 5;
+/// What is true of every such verdict.
+const CONFOUNDED: &str = "nothing was listed and no cache dropped: what grows with READDIR calls may grow with something else that comes \
+                          with them, or still be in use; dirleak host without --passive tells them apart";
+
+/// Watches for `whole`, reading every `interval`.
+pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64, ui: &Ui) -> Result<RunRecord> {
+    let begin = Instant::now();
+    let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
+    let task = ui.task(format!("{}, watched", record.scenario));
+    let mut watched = Watched::begin(mounted.mount.clone())?;
+    while begin.elapsed() < whole {
+        watched.wait_and_read(interval, Some(begin + whole))?;
+        task.progress(begin.elapsed().min(whole).as_secs(), whole.as_secs().max(1));
+    }
+    record.seconds = begin.elapsed().as_secs_f64();
+    fill(&mut record, &watched, min_rate);
+    judge(&mut record, &watched, min_rate);
+    task.done(record.verdict.word());
+    Ok(record)
+}
+
+/// What the record holds whatever the verdict.
+fn fill(record: &mut RunRecord, watched: &Watched, min_rate: f64) {
+    record.unit = UNIT.into();
+    record.listings = watched.readdirs();
+    record.cold_listings = record.listings;
+    record.notes.push(CONFOUNDED.into());
+    record.not_looked_for.push(crate::probe::counters::CALL_SITES.into());
+    let grown = watched.grown();
+    let mut before = None;
+    for reading in watched.readings() {
+        let before_it = before.replace((reading.seconds, reading.readdirs));
+        let (seconds, readdirs) = before_it.unwrap_or((0.0, reading.readdirs));
+        let moved = reading.sample.objects.iter().filter(|(name, _)| grown.get(*name).is_some_and(|n| *n != 0));
+        record.rounds.push(Round {
+            dose: reading.readdirs.saturating_sub(readdirs),
+            samples: moved.map(|(name, n)| (name.clone(), *n)).collect(),
+            kind: if before_it.is_some() { RoundKind::Watched } else { RoundKind::Warmup },
+            seconds: reading.seconds - seconds,
+        });
+    }
+    let mut fits: Vec<(Trend, Fit)> = fits(watched);
+    fits.sort_by(|(_, a), (_, b)| b.high.total_cmp(&a.high));
+    record.bounds = (!fits.is_empty()).then(|| Bounds {
+        confidence: CONFIDENCE,
+        min_rate,
+        counters: fits.len() as u64,
+        highest: fits.iter().take(KEPT_BOUNDS).map(|(trend, fit)| bound(trend, fit)).collect(),
+    });
+}
+
+fn fits(watched: &Watched) -> Vec<(Trend, Fit)> {
+    watched.trends().into_iter().filter_map(|trend| trend.per_readdir.map(|fit| (trend, fit))).collect()
+}
+
+fn bound(trend: &Trend, fit: &Fit) -> CounterBound {
+    let source = Source::of_counter(&trend.name);
+    CounterBound { source, name: trend.name.clone(), objects_per_listing: rate(fit) }
+}
+
+fn rate(fit: &Fit) -> Rate {
+    Rate { estimate: fit.estimate, low: fit.low, high: fit.high }
+}
+
+/// Clean if no counter can grow by what counts; else undecided, with what follows the calls. Never a leak: nobody chose the doses.
+fn judge(record: &mut RunRecord, watched: &Watched, min_rate: f64) {
+    let fits = fits(watched);
+    let mut findings: Vec<Finding> =
+        fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();
+    findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
+    record.findings = findings;
+    record.verdict = Verdict::Undecided;
+    let calls = watched.readdirs();
+    record.reason = if let Some(first) = record.findings.first() {
+        let what = sentence::amount(first, UNIT);
+        let bytes = number::bytes(first.bytes_per_listing);
+        format!("over {calls} READDIR calls {what} followed them, {bytes} each, with a probability of 99 %")
+    } else if fits.is_empty() {
+        format!(
+            "{calls} READDIR calls in {} intervals are too few, or too even, to tell what follows them; watch longer (at least \
+             {LEAST_INTERVALS} intervals, in which others list now more and now less)",
+            watched.readings().len() - 1
+        )
+    } else if let Some((trend, fit)) = fits.iter().find(|(_, fit)| fit.high >= min_rate) {
+        format!(
+            "nothing was seen to follow {calls} READDIR calls, but {} may, by {} to {} per {UNIT}; watch longer",
+            trend.name,
+            number::rate(fit.low),
+            number::upper(fit.high)
+        )
+    } else {
+        record.verdict = Verdict::Clean;
+        sentence::of(record)
+    };
+}
+
+/// Whether a counter grows with the calls, and is still as much larger at the end as that makes it.
+fn follows(trend: &Trend, fit: &Fit, calls: u64) -> bool {
+    fit.low > 0.0 && stays(fit, trend.grown, calls)
+}
+
+fn finding((trend, fit): &(Trend, Fit)) -> Finding {
+    Finding {
+        source: Source::of_counter(&trend.name),
+        name: trend.name.clone(),
+        objects_per_listing: rate(fit),
+        bytes_per_listing: fit.estimate * trend.object_bytes as f64,
+        survives_unmount: true,
+        call_sites: Vec::new(),
+        objects_per_rpc: Some(rate(fit)),
+        objects_per_entry: None,
+        net_objects: trend.grown,
+    }
+}
+
+/// The record as text.
+pub fn text(record: &RunRecord) -> String {
+    let mut text = sentence::of(record) + "\n";
+    for finding in record.findings.iter().skip(1) {
+        text += &format!("  and {}\n", sentence::amount(finding, UNIT));
+    }
+    for note in &record.notes {
+        text += &format!("  note: {note}\n");
+    }
+    text
+}

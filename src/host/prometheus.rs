@@ -1,0 +1,108 @@
+//! Readings in Prometheus' text format, for the textfile directory of a node exporter.
+
+use super::watch::{DAY_SECONDS, bytes_per_day};
+use super::watched::{Trend, Watched};
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// All metrics of the last reading.
+pub fn text(watched: &Watched, trends: &[Trend]) -> String {
+    let mut metrics = Metrics::default();
+    let last = watched.last();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+    metrics.one("last_reading_timestamp_seconds", "gauge", "When the counters were read.", now);
+    metrics.one("watched_seconds", "gauge", "How long growth has been watched.", last.seconds);
+    let mount = [("mount", watched.mount().point.as_str())];
+    metrics.begin("readdir_calls_total", "counter", "READDIR and READDIRPLUS calls of the mount.");
+    metrics.value(&mount, last.readdirs as f64);
+    metrics.one(
+        "unreclaimable_slab_bytes",
+        "gauge",
+        "Slab memory that the kernel cannot give back.",
+        last.unreclaimable_kib as f64 * 1024.0,
+    );
+    let of = |trend: &Trend| last.sample.objects.get(&trend.name).copied().unwrap_or(0) as f64;
+    metrics.each("objects", "Objects in a cache or counter.", trends, |trend| Some(of(trend)));
+    if watched.is_long_enough() {
+        metrics.pace(watched, trends);
+    }
+    for (name, help, bound) in [
+        ("growth_objects_per_readdir", "Growth that follows READDIR calls.", 0),
+        ("growth_objects_per_readdir_low", "Its lower bound.", 1),
+        ("growth_objects_per_readdir_high", "Its upper bound.", 2),
+    ] {
+        metrics.each(name, help, trends, |trend| trend.per_readdir.map(|fit| [fit.estimate, fit.low, fit.high][bound]));
+    }
+    metrics.0
+}
+
+#[derive(Default)]
+struct Metrics(String);
+
+impl Metrics {
+    fn begin(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP dirleak_{name} {help}\n# TYPE dirleak_{name} {kind}");
+        self.0 += &format!("dirleak_{name}");
+    }
+
+    /// The value of the metric that was begun.
+    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+        let labels: Vec<String> = labels.iter().map(|(name, of)| format!("{name}=\"{}\"", escaped(of))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let value = if value == f64::INFINITY { "+Inf".to_owned() } else { value.to_string() };
+        let _ = writeln!(self.0, "{labels} {value}");
+    }
+
+    /// What is foretold of the time watched.
+    fn pace(&mut self, watched: &Watched, trends: &[Trend]) {
+        let left = watched.seconds_left().unwrap_or(f64::INFINITY);
+        self.one("memory_exhausted_in_seconds", "gauge", "When available memory will be used up by it.", left);
+        self.each("growth_objects_per_day", "Growth at the pace of the time watched.", trends, |trend| {
+            Some(trend.per_second * DAY_SECONDS)
+        });
+        self.each("growth_bytes_per_day", "The same in bytes.", trends, |trend| {
+            (trend.object_bytes > 0).then(|| bytes_per_day(trend))
+        });
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.begin(name, kind, help);
+        self.value(&[], value);
+    }
+
+    /// A gauge of each counter that has one.
+    fn each(&mut self, name: &str, help: &str, trends: &[Trend], of: impl Fn(&Trend) -> Option<f64>) {
+        let values = trends.iter().filter_map(|trend| Some((trend.name.as_str(), of(trend)?)));
+        for (number, (counter, value)) in values.enumerate() {
+            match number {
+                0 => self.begin(name, "gauge", help),
+                _ => self.0 += &format!("dirleak_{name}"),
+            }
+            self.value(&[("counter", counter)], value);
+        }
+    }
+}
+
+/// A label's value, as the format wants it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_has_its_help_and_type_once_and_labels_are_escaped() {
+        let mut metrics = Metrics::default();
+        let trend =
+            |name: &str, grown| Trend { name: name.into(), grown, object_bytes: 8, per_second: 0.5, per_readdir: None };
+        metrics.each("objects", "Objects.", &[trend("a\"b\\", 1), trend("c", 2)], |trend| Some(trend.grown as f64));
+        metrics.one("left", "gauge", "Left.", f64::INFINITY);
+        let expected = "# HELP dirleak_objects Objects.\n# TYPE dirleak_objects gauge\n\
+            dirleak_objects{counter=\"a\\\"b\\\\\"} 1\ndirleak_objects{counter=\"c\"} 2\n\
+            # HELP dirleak_left Left.\n# TYPE dirleak_left gauge\ndirleak_left +Inf\n";
+        assert_eq!(metrics.0, expected);
+    }
+}

@@ -1,0 +1,41 @@
+//! Command lines of dirleak carried out in a guest: how `dirleak host` is tried on a machine that one may leak on.
+
+use super::Job;
+use super::conduct::boot;
+use super::stage::{Debugging, Stage};
+use crate::guest::protocol::{Answer, CommandLine, Executed, Order};
+use crate::vm::machine::{Ended, Vm, unexpected};
+
+/// A guest of a scenario, with its server and its mount, in which nothing is measured but by command lines.
+pub struct Machine {
+    vm: Vm,
+    _stage: Stage,
+}
+
+impl Machine {
+    /// Boots it and waits until the stage is set.
+    pub fn start(job: &Job) -> Result<Self, Ended> {
+        let debugging =
+            if job.options.is_stock(job.scenario, job.kernel) { Debugging::Stock } else { Debugging::Sites };
+        let stage = Stage::prepare(job, debugging)?;
+        let mut vm = stage.boot()?;
+        match boot(&mut vm, |_| ())? {
+            Answer::Ready { .. } => Ok(Self { vm, _stage: stage }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Runs them beside each other, while the guest itself lists, if it is to.
+    pub fn execute(&mut self, commands: &[CommandLine], meanwhile: bool) -> Result<Vec<Executed>, Ended> {
+        let order = Order::Execute { commands: commands.to_vec(), meanwhile };
+        match self.vm.ask(&order, |_, _| ())? {
+            Answer::Executed { ended } => Ok(ended),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lets the guest end.
+    pub fn finish(self) -> Result<(), Ended> {
+        self.vm.finish().map(drop)
+    }
+}

@@ -1,0 +1,304 @@
+//! Trials of `dirleak host`: it runs as a process of its own inside a guest, whose knfsd exports what it lists. The guest is the
+//! machine that may leak.
+
+use crate::case::Case;
+use crate::program::{Slots, Trialled};
+use crate::spare_pages;
+use dirleak::cache::Cache;
+use dirleak::guest::protocol::{CommandLine, Executed};
+use dirleak::kernel;
+use dirleak::report::record::{ResultFile, RunRecord, Verdict};
+use dirleak::run::commands::Machine;
+use dirleak::run::{Job, Options};
+use dirleak::scenario::{Made, Scenario, ServerKind, load};
+use dirleak::ui::Ui;
+use dirleak::vm::accelerator;
+use dirleak::vm::machine::Ended;
+use dirleak::workload::tree::Tree;
+use libtest_mimic::Failed;
+use nix::libc::{SIGINT, SIGTERM};
+use std::fs;
+use std::process::Command;
+
+const FIXED: &str = "6.1";
+const LEAKING: &str = "6.1+spare-pages";
+const CALL_SITE: &str = "nfs_readdir_page_array_append";
+const RESULT: &str = "/run/result.json";
+const BUNDLE: &str = "/run/evidence.tar.gz";
+const METRICS: &str = "/run/dirleak.prom";
+/// How far the measured rate may be from the modelled one.
+const RATE_TOLERANCE: f64 = 0.02;
+/// The same where others listed, and who watched saw some of it late.
+const WATCHED_TOLERANCE: f64 = 0.1;
+
+/// A guest is no busy server.
+const MEASURE: [&str; 11] = [
+    "host",
+    "/mnt",
+    "--yes",
+    "--listings-per-second",
+    "10000",
+    "--budget",
+    "400",
+    "--json",
+    RESULT,
+    "--bundle",
+    BUNDLE,
+];
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case::new("host on a stock 6.1 is clean, and refuses what it cannot do", &[FIXED], |_| clean_and_refusals()),
+        Case::new("host on 6.1 with slub_debug is clean", &[FIXED], |_| clean(FIXED, false)),
+        Case::new("host --scratch leaves nothing behind, however it ends", &[FIXED], |_| scratch()),
+        Case::new(
+            "host --passive notices what follows the listings of others, and --watch tells it",
+            &[LEAKING],
+            |_| watched_leak(),
+        ),
+        Case::new("host --passive on 6.1 accuses nothing", &[FIXED], |_| watched_rest()),
+        Case::new("host on a stock 6.1+spare-pages traces the leak to its call site", &[LEAKING], |_| leaks(true)),
+        Case::new("host on 6.1+spare-pages with slub_debug names the leak's call site", &[LEAKING], |_| leaks(false)),
+    ]
+}
+
+/// The files of `quick` behind knfsd, mounted as people mount.
+fn scenario() -> Scenario {
+    let mut scenario = load("quick").expect("it ships");
+    scenario.server = ServerKind::Knfsd;
+    scenario.directory.made = Made::Export;
+    scenario.mount.options = String::new();
+    scenario
+}
+
+/// A guest that runs command lines of the dirleak that was built.
+pub struct Guest {
+    machine: Machine,
+    _slot: Slots,
+}
+
+impl Guest {
+    pub fn start(spec: &str, stock: bool) -> Result<Self, Failed> {
+        let slot = Slots::take(1);
+        let (cache, ui) = (Cache::open()?, Ui::silent());
+        let kernel = kernel::resolve(spec, &kernel::Options::default(), &cache, &ui)?;
+        let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
+        let options = Options { stock, program: env!("CARGO_BIN_EXE_dirleak").into(), ..Options::default() };
+        let scenario = scenario();
+        let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options, cache: &cache, ui: &ui };
+        let machine = Machine::start(&job).map_err(|ended| told(&ended))?;
+        Ok(Self { machine, _slot: slot })
+    }
+
+    /// Runs command lines beside each other; `listing` has another process list meanwhile.
+    pub fn execute(&mut self, commands: &[CommandLine], listing: bool) -> Result<Vec<Executed>, Failed> {
+        self.machine.execute(commands, listing).map_err(|ended| told(&ended))
+    }
+
+    /// Runs one.
+    pub fn run(&mut self, command: CommandLine) -> Result<Executed, Failed> {
+        Ok(self.execute(&[command], false)?.remove(0))
+    }
+
+    pub fn finish(self) -> Trialled {
+        self.machine.finish().map_err(|ended| told(&ended))
+    }
+}
+
+fn told(ended: &Ended) -> Failed {
+    format!("the guest ended early: {ended:?}").into()
+}
+
+/// A command line of root, whose result is wanted.
+pub fn command(words: &[&str]) -> CommandLine {
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    CommandLine {
+        arguments: words,
+        files: [RESULT, BUNDLE, METRICS].map(str::to_owned).into(),
+        ..CommandLine::default()
+    }
+}
+
+/// Fails the trial, showing what the command line said, unless `holds`.
+pub fn must(ended: &Executed, holds: bool, otherwise: impl FnOnce() -> String) -> Trialled {
+    if holds {
+        return Ok(());
+    }
+    let Executed { status, stdout, stderr, .. } = ended;
+    Err(format!("{}\nit ended with {status:?}\n{stderr}{stdout}", otherwise()).into())
+}
+
+/// The only record of a result.
+pub fn record(ended: &Executed) -> Result<RunRecord, Failed> {
+    let bytes = ended.files.get(RESULT);
+    must(ended, bytes.is_some(), || "it wrote no result".into())?;
+    let mut file: ResultFile = serde_json::from_slice(bytes.expect("it is there"))?;
+    must(ended, file.results.len() == 1, || "it wrote no result of one run".into())?;
+    Ok(file.results.remove(0))
+}
+
+fn measured(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(Executed, RunRecord), Failed> {
+    let ended = guest.run(command(&MEASURE))?;
+    let record = record(&ended)?;
+    must(&ended, record.verdict == verdict, || format!("the verdict is not {}", verdict.word()))?;
+    must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
+    must(&ended, ended.stdout.contains(&record.reason), || "the reason is not shown".into())?;
+    let (listings, cold, complete) = (record.listings, record.cold_listings, record.complete_listings);
+    let all = listings > 0 && cold == listings && complete == listings;
+    must(&ended, all, || format!("of {listings} listings {cold} were cold and {complete} complete"))?;
+    let live = record.accelerator == "none" && record.kernel.spec == "host" && record.scenario == "/mnt";
+    must(&ended, live, || "the record is not of a live machine".into())?;
+    Ok((ended, record))
+}
+
+fn clean(spec: &str, stock: bool) -> Trialled {
+    let mut guest = Guest::start(spec, stock)?;
+    measured(&mut guest, 0, Verdict::Clean)?;
+    guest.finish()
+}
+
+fn leaks(stock: bool) -> Trialled {
+    let mut guest = Guest::start(LEAKING, stock)?;
+    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+    let [finding] = record.findings.as_slice() else {
+        return must(&ended, false, || format!("one leak is {} findings", record.findings.len()));
+    };
+    must(&ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
+    let site = finding.call_sites.first();
+    let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95 && !site.stack.is_empty());
+    must(&ended, named, || format!("the call site is {site:?}"))?;
+    let modelled = spare_pages::listing(FIXED, &scenario()).leaked as f64;
+    let rate = finding.objects_per_listing.estimate;
+    let near = (rate - modelled).abs() <= RATE_TOLERANCE * modelled;
+    must(&ended, near, || format!("{rate} names per listing leaked, and {modelled} are to"))?;
+    evidence(&ended)?;
+    must(&ended, !ended.stdout.contains("unmount"), || "it speaks of unmounting, which it never did".into())?;
+    guest.finish()
+}
+
+fn clean_and_refusals() -> Trialled {
+    let mut guest = Guest::start(FIXED, true)?;
+    measured(&mut guest, 0, Verdict::Clean)?;
+    refuses(&mut guest, &["host", "/mnt"], 0, 129, "say --yes if that may be")?;
+    refuses(&mut guest, &["host", "/mnt/no", "--yes"], 0, 129, "there is no directory /mnt/no")?;
+    refuses(&mut guest, &["host", "/init", "--yes"], 0, 129, "/init is no directory")?;
+    refuses(&mut guest, &["host", "/run", "--yes"], 0, 129, "/run is on no NFS mount")?;
+    let textfile = ["host", "/mnt", "--watch", "--textfile", "/run/metrics.txt"];
+    refuses(&mut guest, &textfile, 0, 129, "files that end in .prom, which /run/metrics.txt does not")?;
+    let bundle = ["host", "/mnt", "--yes", "--bundle", "/run/no/bundle"];
+    refuses(&mut guest, &bundle, 0, 128, "cannot write the bundle /run/no/bundle: there is no directory /run/no")?;
+    refuses(&mut guest, &["host", "/mnt", "--yes"], 1000, 129, "it must be root; use sudo")?;
+    let short = [&MEASURE[..5], &["--budget", "0.1", "--json", RESULT]].concat();
+    let ended = guest.run(command(&short))?;
+    must(&ended, ended.status == Some(125), || "a budget that is used up is not undecided".into())?;
+    let record = record(&ended)?;
+    let said = record.verdict == Verdict::Undecided && record.reason.contains("the budget of 0.1 s was used up");
+    must(&ended, said, || "it does not say that the budget was used up".into())?;
+    guest.finish()
+}
+
+/// It ends with `status` and one sentence that contains `expected`.
+pub fn refuses(guest: &mut Guest, words: &[&str], user: u32, status: i32, expected: &str) -> Trialled {
+    let ended = guest.run(CommandLine { user, files: Vec::new(), ..command(words) })?;
+    must(&ended, ended.status == Some(status), || format!("{words:?} does not end with {status}"))?;
+    let one = ended.stderr.trim_end().lines().count() == 1 && ended.stdout.is_empty();
+    must(&ended, one && ended.stderr.contains(expected), || {
+        format!("{words:?} does not say {expected:?} in one sentence")
+    })
+}
+
+/// The bundle unpacks to what it is to hold, and has no name of a file that was listed.
+fn evidence(ended: &Executed) -> Trialled {
+    let bytes = ended.files.get(BUNDLE).map(Vec::as_slice).unwrap_or_default();
+    let dir = tempfile::tempdir()?;
+    fs::write(dir.path().join("it.tar.gz"), bytes)?;
+    let unpacked = Command::new("tar").args(["-xzf", "it.tar.gz"]).current_dir(dir.path()).output()?;
+    must(ended, unpacked.status.success(), || "the bundle cannot be unpacked".into())?;
+    let scenario = scenario();
+    let tree = Tree::new(&scenario.directory, Options::default().seed);
+    let mut name = Vec::new();
+    tree.names().write(0, &mut name);
+    for (file, part) in [
+        ("README", "no name of a file"),
+        ("result.json", "\"verdict\": \"leak\""),
+        ("report.txt", CALL_SITE),
+        ("mountstats", "READDIRPLUS: "),
+        ("slabinfo", "kmalloc-256"),
+        ("meminfo", "SUnreclaim"),
+        ("kernel-version", "Linux version 6.1"),
+        ("kernel-command-line", "console="),
+    ] {
+        let text = fs::read(dir.path().join("dirleak-evidence").join(file)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        must(ended, text.contains(part), || format!("{file} of the bundle has no {part:?}: {text}"))?;
+        let named = text.contains(&*String::from_utf8_lossy(&name));
+        must(ended, !named, || format!("{file} of the bundle has the name of a file"))?;
+    }
+    Ok(())
+}
+
+/// Files are made, listed and removed; and removed, too, when a signal comes while they are listed.
+fn scratch() -> Trialled {
+    let mut guest = Guest::start(FIXED, false)?;
+    let words = [&["host", "/mnt", "--scratch=300"], &MEASURE[2..]].concat();
+    let ended = guest.run(command(&words))?;
+    let made = record(&ended)?;
+    must(&ended, ended.status == Some(0) && made.entries == 300, || {
+        "it did not list 300 files and find it clean".into()
+    })?;
+    must(&ended, made.complete_listings == made.listings, || "not every listing showed what was made".into())?;
+    // So slow that the signal comes in the middle.
+    let slowly = ["host", "/mnt", "--scratch=300", "--yes", "--listings-per-second", "4"];
+    for (signal, status) in [(SIGINT, 130), (SIGTERM, 143)] {
+        let ended = guest.run(CommandLine { signal: Some((4.0, signal)), ..command(&slowly) })?;
+        must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
+        must(&ended, ended.stderr.contains("stopped by SIG"), || "it does not say what stopped it".into())?;
+    }
+    let (ended, left) = measured(&mut guest, 0, Verdict::Clean)?;
+    must(&ended, left.entries == scenario().directory.entries, || format!("there are {} entries", left.entries))?;
+    guest.finish()
+}
+
+/// Process 1 of the guest lists now and then, and both look on.
+fn watch_and_look_on(kernel: &str) -> Result<(Guest, Vec<Executed>), Failed> {
+    let mut guest = Guest::start(kernel, true)?;
+    let passive = ["host", "/mnt", "--passive", "--interval", "1", "--budget", "60", "--json", RESULT];
+    let watch = ["host", "/mnt", "--watch", "--interval", "1", "--budget", "50", "--textfile", METRICS];
+    let ended = guest.execute(&[command(&passive), command(&watch)], true)?;
+    Ok((guest, ended))
+}
+
+fn watched_leak() -> Trialled {
+    let (guest, ended) = watch_and_look_on(LEAKING)?;
+    let [passive, watch] = &ended[..] else { return Err("two command lines have no two ends".into()) };
+    let record = record(passive)?;
+    must(passive, passive.status == Some(125), || "what was only watched is no verdict of a leak".into())?;
+    let grown = record.findings.iter().find(|finding| finding.name == "kmalloc-256");
+    let rate = grown.map(|finding| finding.objects_per_listing);
+    // Over all of the time, which is what intervals of bursts and pauses come to.
+    let overall = grown.map_or(0, |finding| finding.net_objects) as f64 / record.listings as f64;
+    let near = rate.is_some_and(|rate| rate.low > 0.0 && (rate.estimate / overall - 1.0).abs() < WATCHED_TOLERANCE);
+    must(passive, near, || format!("{overall} objects per call leaked, and it says {rate:?}"))?;
+    must(passive, passive.stdout.contains("tells them apart"), || "it does not say what it cannot tell".into())?;
+    must(watch, watch.status == Some(0), || "watching does not end with its budget".into())?;
+    must(watch, watch.stdout.contains("at this pace memory is gone in"), || "it does not say when".into())?;
+    let metrics = watch.files.get(METRICS).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
+    let of = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    let low = of("dirleak_growth_objects_per_readdir_low{counter=\"kmalloc-256\"}");
+    must(watch, low.is_some_and(|low| low > 0.0), || format!("the metrics do not tell it: {metrics}"))?;
+    let left = of("dirleak_memory_exhausted_in_seconds");
+    must(watch, left.is_some_and(|left| left > 0.0 && left.is_finite()), || format!("nor when: {metrics}"))?;
+    guest.finish()
+}
+
+fn watched_rest() -> Trialled {
+    let (guest, ended) = watch_and_look_on(FIXED)?;
+    let record = record(&ended[0])?;
+    must(&ended[0], record.findings.is_empty(), || "it accuses something".into())?;
+    must(&ended[0], record.listings > 0, || "nobody listed".into())?;
+    let told = [(Verdict::Clean, Some(0)), (Verdict::Undecided, Some(125))];
+    must(&ended[0], told.contains(&(record.verdict, ended[0].status)), || {
+        "the status is not that of the verdict".into()
+    })?;
+    guest.finish()
+}

@@ -165,6 +165,16 @@ pub fn output(command: &mut Command) -> Result<Vec<u8>> {
     Err(Error::machine(format!("{name} failed ({}): {}", finished.status, finished.complaint())))
 }
 
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@^=,:+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

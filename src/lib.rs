@@ -25,6 +25,7 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod scenario;
+mod schema;
 pub mod score;
 pub mod search_path;
 pub mod server;

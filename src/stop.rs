@@ -6,6 +6,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(|| Arc::new(AtomicUsize::new(0)));
 
@@ -17,6 +18,21 @@ pub fn install() -> Result<()> {
             .map_err(|e| Error::machine(format!("cannot catch signal {signal}: {e}")))?;
     }
     Ok(())
+}
+
+/// Between two looks while nothing but waiting is done.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Waits until `end`, unless the user asks us to stop.
+pub fn wait_until(end: Instant) -> Result<()> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        check()?;
+        std::thread::sleep(left.min(POLL));
+    }
 }
 
 /// An error with the signal's exit status once one came.

@@ -1,5 +1,6 @@
 //! What the user sees while we work, on standard error: bars on a terminal, plain lines everywhere else.
 
+use crate::child;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::process::Command;
@@ -129,11 +130,7 @@ pub fn started(command: &Command) {
 
 /// As a shell takes it, on one line.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-_./=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''").replace('\n', " "))
+    child::quoted(word).replace('\n', " ")
 }
 
 fn print(text: &str) {

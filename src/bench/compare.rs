@@ -2,7 +2,8 @@
 
 use super::record::{BenchRecord, Comparison, Measured, Ratio, StateComparison, Word};
 use super::statistics::ratio;
-use super::summary::{SECONDS, figures, series, states};
+use super::summary::{SECONDS, figures, series};
+use crate::guest::timed::CacheState;
 
 /// The word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
 pub fn word(ratio: &Ratio, margin: f64) -> Word {
@@ -32,22 +33,35 @@ pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparis
     }
 }
 
-/// Each state in which both were measured.
-pub fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Vec<StateComparison> {
-    let both = states(base).into_iter().filter(|a| states(other).iter().any(|b| b.state == a.state));
-    both.map(|state| {
-        let state = state.state;
-        let names = base.first().map(figures).unwrap_or_default().into_keys();
-        let ratios: std::collections::BTreeMap<String, Ratio> = names
-            .filter_map(|name| {
-                let ratio = ratio(&series(base, state, &name), &series(other, state, &name), seed)?;
-                Some((name, ratio))
-            })
-            .collect();
-        let verdict = ratios.get(SECONDS).map_or(Word::Undecided, |ratio| word(ratio, margin));
-        StateComparison { state, verdict, ratios }
+/// Whether the word of each state is said; this alone is asked after every round.
+pub fn is_decided(base: &[Measured], other: &[Measured], margin: f64) -> bool {
+    in_both(base, other).all(|state| {
+        let seconds = ratio(&series(base, state, SECONDS), &series(other, state, SECONDS), 0);
+        seconds.is_some_and(|ratio| word(&ratio, margin) != Word::Undecided)
     })
-    .collect()
+}
+
+/// The states in which both were measured.
+fn in_both(base: &[Measured], other: &[Measured]) -> impl Iterator<Item = CacheState> {
+    let is_in = |listings: &[Measured], state| listings.iter().any(|measured| measured.listing.state == state);
+    CacheState::ALL.into_iter().filter(move |state| is_in(base, *state) && is_in(other, *state))
+}
+
+/// Each state in which both were measured.
+fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Vec<StateComparison> {
+    in_both(base, other)
+        .map(|state| {
+            let names = base.first().map(figures).unwrap_or_default().into_keys();
+            let ratios: std::collections::BTreeMap<String, Ratio> = names
+                .filter_map(|name| {
+                    let ratio = ratio(&series(base, state, &name), &series(other, state, &name), seed)?;
+                    Some((name, ratio))
+                })
+                .collect();
+            let verdict = ratios.get(SECONDS).map_or(Word::Undecided, |ratio| word(ratio, margin));
+            StateComparison { state, verdict, ratios }
+        })
+        .collect()
 }
 
 /// What the words of all states come to: a kernel that is slower in one of them is slower.
@@ -115,7 +129,7 @@ mod tests {
             margin: 0.05,
             verdict: Word::Same,
             states: vec![StateComparison {
-                state: crate::guest::timed::CacheState::Cold,
+                state: CacheState::Cold,
                 verdict: Word::Same,
                 ratios: [(SECONDS.to_owned(), bounds(low, high))].into(),
             }],

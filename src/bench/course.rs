@@ -1,8 +1,8 @@
 //! The course of a bench: guests of one or two kernels side by side, of which one runs at a time, and listings in the order A B B A.
 
-use super::compare::by_state;
+use super::compare;
 use super::guest::Guest;
-use super::record::{BenchRecord, KernelId, Measured, Word};
+use super::record::{BenchRecord, KernelId, Measured};
 use super::summary;
 use crate::error::{Error, Result};
 use crate::guest::timed::{CacheState, Footprint};
@@ -104,7 +104,7 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
 /// Whether more listings would not change a word.
 fn is_decided(sides: &[Side], effort: &Effort) -> bool {
     let [base, other] = sides else { return true };
-    by_state(&base.listings, &other.listings, effort.margin, 0).iter().all(|state| state.verdict != Word::Undecided)
+    compare::is_decided(&base.listings, &other.listings, effort.margin)
 }
 
 /// A guest runs as long as something is asked of it.

@@ -6,9 +6,9 @@ use crate::guest::protocol::{Answer, Order};
 use crate::guest::timed::{BEGINS, CacheState, Footprint};
 use crate::kernel::Kernel;
 use crate::run::stage::{Debugging, Stage};
-use crate::run::{Job, Options};
+use crate::run::{Job, Options, boot};
 use crate::ui::Task;
-use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
+use crate::vm::machine::{Ended, Vm, unexpected};
 use crate::vm::qemu::Accelerator;
 use std::time::Instant;
 
@@ -42,16 +42,13 @@ impl Guest {
 
     /// Waits until the directory is made and mounted.
     pub fn wait(&mut self, task: &Task) -> Result<()> {
-        let mut answer = self.vm.answer_within(BOOT_LIMIT);
-        loop {
-            match self.heard(answer)? {
-                Answer::Hello { release } => self.release = release,
-                Answer::Step { name, .. } => task.note(&format!("{}: {name}", self.spec)),
-                Answer::Ready { .. } => return Ok(()),
-                other => return Err(self.told(unexpected(&other))),
-            }
-            answer = self.vm.answer();
-        }
+        let (spec, release) = (&self.spec, &mut self.release);
+        let ready = boot(&mut self.vm, |part| match part {
+            Answer::Hello { release: said } => release.clone_from(said),
+            Answer::Step { name, .. } => task.note(&format!("{spec}: {name}")),
+            _ => {}
+        });
+        self.heard(ready).map(drop)
     }
 
     /// Times a listing in each state.

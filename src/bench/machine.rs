@@ -2,10 +2,12 @@
 
 use crate::assets::OURSELVES;
 use crate::error::{Context, Error, Result};
+use crate::kernel::image::sha256;
+use crate::probe::{memory, stat};
 use crate::vm::qemu;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// A machine and what runs guests on it.
@@ -26,15 +28,14 @@ pub struct Machine {
 impl Machine {
     /// This one.
     pub fn this() -> Result<Self> {
-        let read = |path: &str| fs::read_to_string(path).machine(|| format!("cannot read {path}"));
-        let program = fs::read(OURSELVES).machine(|| "cannot read this program's own file".into())?;
+        let processors = fs::read_to_string("/proc/cpuinfo").machine(|| "cannot read /proc/cpuinfo".into())?;
         Ok(Self {
-            processor: field(&read("/proc/cpuinfo")?, "model name").unwrap_or_default(),
+            processor: field(&processors, "model name").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u64),
-            memory_mib: field(&read("/proc/meminfo")?, "MemTotal").map_or(0, |text| kib(&text) / 1024),
-            host_release: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            memory_mib: memory::kib("MemTotal").unwrap_or(0) / 1024,
+            host_release: stat::release()?,
             qemu: qemu_version()?,
-            program_sha256: Sha256::digest(program).iter().map(|byte| format!("{byte:02x}")).collect(),
+            program_sha256: sha256(Path::new(OURSELVES))?,
         })
     }
 }
@@ -43,10 +44,6 @@ impl Machine {
 fn field(text: &str, name: &str) -> Option<String> {
     let value = |line: &str| line.strip_prefix(name)?.trim_start().strip_prefix(':').map(|v| v.trim().to_owned());
     text.lines().find_map(value)
-}
-
-fn kib(text: &str) -> u64 {
-    text.trim_end_matches(" kB").trim().parse().unwrap_or(0)
 }
 
 fn qemu_version() -> Result<String> {
@@ -63,7 +60,7 @@ mod tests {
     #[test]
     fn fields_are_found_by_their_whole_name() {
         let text = "MemTotal2: 1 kB\nMemTotal:       24576000 kB\nmodel name\t: Some CPU\n";
-        assert_eq!(field(text, "MemTotal").map(|text| kib(&text)), Some(24_576_000));
+        assert_eq!(field(text, "MemTotal").as_deref(), Some("24576000 kB"));
         assert_eq!(field(text, "model name").as_deref(), Some("Some CPU"));
         assert_eq!(field(text, "flags"), None);
     }

@@ -65,7 +65,7 @@ fn clock(accelerator: &str) -> String {
 fn of_record(record: &BenchRecord) -> String {
     let setup = &record.setup;
     let mut text = format!("{} on {} ({})\n", record.scenario, record.kernel.spec, record.kernel.release);
-    let server = format!("{:?}", setup.server).to_lowercase();
+    let server = setup.server.name();
     let options = if setup.mount.options.is_empty() { "kernel's default options" } else { &setup.mount.options };
     text += &format!("  {} entries, NFS {} from {server}, {options}\n", record.entries, setup.mount.version);
     let listings = record.states.first().map_or(0, |state| state.listings);

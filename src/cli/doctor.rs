@@ -3,7 +3,7 @@
 use super::{print, verify};
 use crate::cache::Cache;
 use crate::doctor::{Places, Question, examine, text};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::report::json::Target;
 use crate::scenario::load;
@@ -28,7 +28,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let question = Question { kernels: [verify::UNPATCHED, verify::PATCHED], scenarios };
     let checkup = examine(&question, &Places::of_user(), &cache, &Ui::new())?;
     if let Some(target) = target {
-        target.write_bytes(&serde_json::to_vec_pretty(&checkup).machine(|| "cannot write JSON".into())?)?;
+        target.write(&checkup)?;
     }
     print(&text(&checkup))?;
     let missing = checkup.missing();

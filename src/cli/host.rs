@@ -12,7 +12,7 @@ use crate::report::number;
 use crate::report::record::{ResultFile, RunRecord};
 use crate::run;
 use crate::ui::Ui;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -87,11 +87,10 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         target.write(&file)?;
     }
     let text = if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::of(&file) };
-    // Whoever reads may stop early.
-    let _ = std::io::stdout().write_all(text.as_bytes());
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
+    super::print(&text)?;
     Ok(super::run::exit(&file.results))
 }
 

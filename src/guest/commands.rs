@@ -1,6 +1,7 @@
 //! Command lines of dirleak in a guest, each a process of its own, as on a machine where people work.
 
 use super::protocol::{CommandLine, Executed};
+use crate::assets::OURSELVES;
 use crate::error::{Context, Error, Result};
 use crate::workload::progress;
 use nix::sys::signal::{Signal, kill};
@@ -11,8 +12,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the guest is, and every dirleak in it.
-const OURSELVES: &str = "/proc/self/exe";
 /// Between two looks at who still runs.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -37,13 +37,6 @@ pub fn say_on_console() {
     let _ = fs::write("/dev/kmsg", format!("<4>{}\n", console::SAID));
 }
 
-/// `uname -r`.
-pub fn release() -> Result<String> {
-    let text =
-        fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
-    Ok(text.trim().to_owned())
-}
-
 /// The plan that the host put beside us.
 pub fn read_plan() -> Result<Plan> {
     let text = fs::read(super::PLAN).machine(|| format!("cannot read {}", super::PLAN))?;

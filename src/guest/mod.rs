@@ -22,6 +22,7 @@ mod worker;
 use crate::bug;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::probe::stat;
 use crate::workload::trace;
 use link::Link;
 use nix::sys::reboot::{RebootMode, reboot};
@@ -65,7 +66,7 @@ fn serve(link: &mut Link) {
 }
 
 fn obey(link: &mut Link) -> Result<()> {
-    link.send(&Answer::Hello { release: files::release()? })?;
+    link.send(&Answer::Hello { release: stat::release()? })?;
     let plan: Plan = files::read_plan()?;
     if plan.trace {
         trace::begin();

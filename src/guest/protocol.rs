@@ -45,7 +45,8 @@ pub enum Order {
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
-    /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names are to be in the cache.
+    /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names
+    /// are to be in the cache.
     ListPlainly,
     /// Make a listing in each of these states, one after the other, and time it.
     Time { states: Vec<CacheState> },

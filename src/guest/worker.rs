@@ -6,7 +6,7 @@ use super::player::Player;
 use super::protocol::{Answer, Order, Plan, Worked};
 use super::served::Served;
 use super::{commands, files, labels, modules, mount};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::probe::counters::Counters;
 use crate::probe::rest::{Manner, Rest};
 use crate::probe::traces::Site;
@@ -124,7 +124,8 @@ impl Worker {
                 files::say_on_console();
                 Answer::Done
             }
-            _ => Answer::Bye,
+            Order::Finish => Answer::Bye,
+            other => return Err(Error::machine(format!("a bug of dirleak: nobody obeys {other:?} in a guest"))),
         })
     }
 

@@ -16,7 +16,7 @@ use crate::guest::protocol::{Answer, Order};
 use crate::probe::counters::{Counters, SiteSource};
 use crate::probe::rest::{Manner, Rest};
 use crate::probe::trace::Settings;
-use crate::probe::{Sample, memory};
+use crate::probe::{Sample, memory, stat};
 use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
 use crate::run;
 use crate::run::live::{self, Live};
@@ -85,10 +85,9 @@ fn amend(record: &mut RunRecord, place: &LivePlace) {
 /// The record, as far as it is known before anything is measured.
 fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRecord> {
     let mount = &mounted.mount;
-    let kernel = KernelRecord { spec: SPEC.into(), release: release()?, ..KernelRecord::default() };
+    let kernel = KernelRecord { spec: SPEC.into(), release: stat::release()?, ..KernelRecord::default() };
     let mut record = RunRecord::begin(&mounted.dir.display().to_string(), kernel, seed);
     record.accelerator = NO_ACCELERATOR.into();
-    record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
     record.setup = Some(Setup {
         server: mount.source.clone(),
         nfs_version: mount.option("vers").unwrap_or_default().into(),
@@ -100,13 +99,6 @@ fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRec
         stock: site_source != SiteSource::Kept,
     });
     Ok(record)
-}
-
-/// `uname -r`.
-fn release() -> Result<String> {
-    let name =
-        nix::sys::utsname::uname().map_err(|e| Error::machine(format!("cannot tell the kernel's release: {e}")))?;
-    Ok(name.release().to_string_lossy().into_owned())
 }
 
 /// Who wants the processor has it first.

@@ -1,5 +1,6 @@
 //! What a directory showed in one listing, without keeping a name: two listings that differ are told apart.
 
+use crate::workload::listing::is_dot;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -15,7 +16,7 @@ pub struct Names {
 impl Names {
     /// One more name.
     pub fn add(&mut self, name: &[u8]) {
-        if name == b"." || name == b".." {
+        if is_dot(name) {
             return;
         }
         let mut hasher = DefaultHasher::new();
@@ -32,7 +33,7 @@ pub struct Lengths(BTreeMap<u64, u64>);
 impl Lengths {
     /// One more name.
     pub fn add(&mut self, name: &[u8]) {
-        if name != b"." && name != b".." {
+        if !is_dot(name) {
             *self.0.entry(name.len() as u64 + 1).or_default() += 1;
         }
     }

@@ -31,14 +31,15 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
         task.progress(begin.elapsed().min(whole).as_secs(), whole.as_secs().max(1));
     }
     record.seconds = begin.elapsed().as_secs_f64();
-    fill(&mut record, &watched, min_rate);
-    judge(&mut record, &watched, min_rate);
+    let fits = fits(&watched);
+    fill(&mut record, &watched, &fits, min_rate);
+    judge(&mut record, &watched, &fits, min_rate);
     task.done(record.verdict.word());
     Ok(record)
 }
 
 /// What the record holds whatever the verdict.
-fn fill(record: &mut RunRecord, watched: &Watched, min_rate: f64) {
+fn fill(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_rate: f64) {
     record.unit = UNIT.into();
     record.listings = watched.readdirs();
     record.cold_listings = record.listings;
@@ -57,13 +58,13 @@ fn fill(record: &mut RunRecord, watched: &Watched, min_rate: f64) {
             seconds: reading.seconds - seconds,
         });
     }
-    let mut fits: Vec<(Trend, Fit)> = fits(watched);
-    fits.sort_by(|(_, a), (_, b)| b.high.total_cmp(&a.high));
+    let mut highest: Vec<&(Trend, Fit)> = fits.iter().collect();
+    highest.sort_by(|(_, a), (_, b)| b.high.total_cmp(&a.high));
     record.bounds = (!fits.is_empty()).then(|| Bounds {
         confidence: CONFIDENCE,
         min_rate,
         counters: fits.len() as u64,
-        highest: fits.iter().take(KEPT_BOUNDS).map(|(trend, fit)| bound(trend, fit)).collect(),
+        highest: highest.into_iter().take(KEPT_BOUNDS).map(|(trend, fit)| bound(trend, fit)).collect(),
     });
 }
 
@@ -73,16 +74,11 @@ fn fits(watched: &Watched) -> Vec<(Trend, Fit)> {
 
 fn bound(trend: &Trend, fit: &Fit) -> CounterBound {
     let source = Source::of_counter(&trend.name);
-    CounterBound { source, name: trend.name.clone(), objects_per_listing: rate(fit) }
-}
-
-fn rate(fit: &Fit) -> Rate {
-    Rate { estimate: fit.estimate, low: fit.low, high: fit.high }
+    CounterBound { source, name: trend.name.clone(), objects_per_listing: Rate::from(fit) }
 }
 
 /// Clean if no counter can grow by what counts; else undecided, with what follows the calls. Never a leak: nobody chose the doses.
-fn judge(record: &mut RunRecord, watched: &Watched, min_rate: f64) {
-    let fits = fits(watched);
+fn judge(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_rate: f64) {
     let mut findings: Vec<Finding> =
         fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();
     findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
@@ -121,11 +117,11 @@ fn finding((trend, fit): &(Trend, Fit)) -> Finding {
     Finding {
         source: Source::of_counter(&trend.name),
         name: trend.name.clone(),
-        objects_per_listing: rate(fit),
+        objects_per_listing: Rate::from(fit),
         bytes_per_listing: fit.estimate * trend.object_bytes as f64,
         survives_unmount: true,
         call_sites: Vec::new(),
-        objects_per_rpc: Some(rate(fit)),
+        objects_per_rpc: Some(Rate::from(fit)),
         objects_per_entry: None,
         net_objects: trend.grown,
     }

@@ -189,14 +189,8 @@ impl Pace {
 
     /// Waits for the turn of the next listing.
     fn wait(&mut self) -> Result<()> {
-        loop {
-            let left = self.next.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                self.next = Instant::now() + self.apart;
-                return Ok(());
-            }
-            stop::check()?;
-            std::thread::sleep(left.min(Duration::from_millis(200)));
-        }
+        stop::wait_until(self.next)?;
+        self.next = Instant::now() + self.apart;
+        Ok(())
     }
 }

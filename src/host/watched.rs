@@ -8,14 +8,11 @@ use crate::stop;
 use crate::verdict::Growth;
 use crate::verdict::fit::Fit;
 use crate::verdict::follow::{LEAST_INTERVALS, follow, per_second};
-use crate::worker::readdirs;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Readings that are kept; when there are more, every other one goes, and intervals become twice as long.
 const MOST_READINGS: usize = 128;
-/// Between two looks at whether somebody wants us to stop.
-const POLL: Duration = Duration::from_millis(200);
 
 /// One reading.
 #[derive(Clone, Debug)]
@@ -69,11 +66,7 @@ impl Watched {
     /// Waits for `interval`, no longer than to `end`, and reads.
     pub fn wait_and_read(&mut self, interval: Duration, end: Option<Instant>) -> Result<()> {
         let next = Instant::now() + interval;
-        let next = end.map_or(next, |end| next.min(end));
-        while Instant::now() < next {
-            stop::check()?;
-            std::thread::sleep(POLL.min(next.saturating_duration_since(Instant::now())));
-        }
+        stop::wait_until(end.map_or(next, |end| next.min(end)))?;
         self.read()
     }
 
@@ -87,7 +80,7 @@ impl Watched {
         };
         self.readings.push(Reading {
             seconds: self.begin.elapsed().as_secs_f64(),
-            readdirs: readdirs(&rpcs),
+            readdirs: mountstats::readdirs(&rpcs),
             sample: self.counters.read()?,
             unreclaimable_kib: field("SUnreclaim")?,
             available_kib: field("MemAvailable")?,

@@ -26,7 +26,7 @@ pub type Operations = BTreeMap<String, Operation>;
 
 /// The counts of the NFS mount at `mount_point`; empty if there is none.
 pub fn read(mount_point: &Path) -> Result<Rpcs> {
-    Ok(calls(&operations(mount_point)?))
+    Ok(calls(operations(mount_point)?))
 }
 
 /// What the mount at `mount_point` has sent and received; empty if there is none.
@@ -49,8 +49,8 @@ fn text() -> Result<String> {
     fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())
 }
 
-fn calls(operations: &Operations) -> Rpcs {
-    operations.iter().map(|(name, operation)| (name.clone(), operation.calls)).collect()
+fn calls(operations: Operations) -> Rpcs {
+    operations.into_iter().map(|(name, operation)| (name, operation.calls)).collect()
 }
 
 /// What was sent and received between two readings.
@@ -66,6 +66,11 @@ pub fn operations_since(before: &Operations, after: &Operations) -> Operations {
         (name.clone(), grown)
     };
     after.iter().map(grown).filter(|(_, grown)| grown.calls > 0).collect()
+}
+
+/// READDIR and READDIRPLUS calls.
+pub fn readdirs(rpcs: &Rpcs) -> u64 {
+    ["READDIR", "READDIRPLUS"].iter().filter_map(|name| rpcs.get(*name)).sum()
 }
 
 /// What grew between two readings.
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn only_the_mount_asked_for_counts() {
-        let rpcs = calls(&parse(TEXT, "/mnt"));
+        let rpcs = calls(parse(TEXT, "/mnt"));
         assert_eq!(rpcs, [("NULL", 1), ("READDIR", 3), ("READDIRPLUS", 126)].map(|(n, c)| (n.into(), c)).into());
         assert_eq!(parse(TEXT, "/other")["READDIR"].calls, 99);
         assert!(parse(TEXT, "/nowhere").is_empty());
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn differences_leave_out_what_did_not_grow() {
-        let before = calls(&parse(TEXT, "/mnt"));
+        let before = calls(parse(TEXT, "/mnt"));
         let mut after = before.clone();
         after.insert("READDIR".into(), 7);
         assert_eq!(since(&before, &after), [("READDIR".to_owned(), 4)].into());

@@ -1,4 +1,4 @@
-//! What processors have done and how much page cache there is: from `/proc/stat`, `/proc/vmstat` and getrusage(2).
+//! Which kernel runs, what processors have done and how much page cache there is: from `/proc` and getrusage(2).
 
 use crate::error::{Context, Error, Result};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -51,6 +51,13 @@ fn parse_busy(text: &str) -> Option<Busy> {
 pub fn thread_system_seconds() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).machine(|| "cannot tell the time of a thread".into())?;
     Ok(usage.system_time().num_microseconds() as f64 / 1e6)
+}
+
+/// `uname -r`.
+pub fn release() -> Result<String> {
+    let text =
+        fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
+    Ok(text.trim().to_owned())
 }
 
 /// All page cache.

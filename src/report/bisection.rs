@@ -1,12 +1,12 @@
 //! What a bisection found, as a record and as text on a terminal.
 
 use super::record::{RunRecord, Verdict};
-use super::reproduce::quoted;
 use super::table::head_of;
 use super::{number, sentence};
 use crate::bisect::history::Terms;
 use crate::bisect::search::{Judged, State, Step};
 use crate::bisect::{Commit, Confirmation, Found, Revert};
+use crate::child::quoted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -84,7 +84,7 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
             text += &format!("  {}\n", sentence::of(record));
         }
         if branch.proof.outcome != Outcome::Proven {
-            text += &format!("  {}: {}.\n", branch.proof.outcome.in_words(), branch.proof.reason.trim_end_matches('.'));
+            text += &format!("  {}\n", branch.proof.sentence());
         }
     }
     text

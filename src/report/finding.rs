@@ -1,6 +1,7 @@
 //! What grew, by how much, and who allocated it.
 
 use crate::probe::{pages, percpu, vmalloc};
+use crate::verdict::fit::Fit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -65,6 +66,12 @@ pub struct Rate {
     pub low: f64,
     #[serde(serialize_with = "finite")]
     pub high: f64,
+}
+
+impl From<&Fit> for Rate {
+    fn from(fit: &Fit) -> Self {
+        Self { estimate: fit.estimate, low: fit.low, high: fit.high }
+    }
 }
 
 impl Rate {

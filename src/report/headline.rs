@@ -2,7 +2,7 @@
 
 use super::bisection;
 use super::merge::{Chapter, Merged};
-use super::record::{BranchRecord, Outcome, Proof, RunRecord, Verdict};
+use super::record::{BisectionRecord, BranchRecord, Outcome, Proof, RunRecord, Verdict};
 use super::sentence;
 
 /// Whether a reader may put the page away.
@@ -54,12 +54,7 @@ pub fn of(chapter: &Chapter) -> Headline {
 fn of_what_is_there(chapter: &Chapter) -> Headline {
     let file = &chapter.file;
     if let Some(record) = &file.bisection {
-        let tone = match (&record.commit, record.confirmed) {
-            (Some(_), true) => Tone::Good,
-            (Some(_), false) => Tone::Bad,
-            (None, _) => Tone::Open,
-        };
-        return Headline { tone, sentence: capital(&bisection::sentence(record)) };
+        return Headline { tone: of_bisection(record), sentence: capital(&bisection::sentence(record)) };
     }
     if !file.branches.is_empty() {
         return of_branches(&file.branches);
@@ -87,9 +82,18 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
                 proof.patched
             )
         }
-        _ => format!("{word}: {}.", proof.reason.trim_end_matches('.')),
+        _ => proof.sentence(),
     };
     Headline { tone, sentence }
+}
+
+/// What a bisection came to.
+pub fn of_bisection(record: &BisectionRecord) -> Tone {
+    match (&record.commit, record.confirmed) {
+        (Some(_), true) => Tone::Good,
+        (Some(_), false) => Tone::Bad,
+        (None, _) => Tone::Open,
+    }
 }
 
 /// What an outcome means for the fix.

@@ -39,6 +39,13 @@ impl Outcome {
     }
 }
 
+impl Proof {
+    /// "Proven: why."
+    pub fn sentence(&self) -> String {
+        format!("{}: {}.", self.outcome.in_words(), self.reason.trim_end_matches('.'))
+    }
+}
+
 /// The proof that records give, which come in pairs, unpatched first.
 pub fn of(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
     let (outcome, reason) = judge(records, one_is_enough);

@@ -1,6 +1,7 @@
 //! The commands that give a result again: those that gave it, without the files that they wrote.
 
 use super::merge::Chapter;
+use crate::child::quoted;
 
 /// Options whose value is a file that is written.
 const OUTPUTS: [&str; 4] = ["--json", "--trace", "--mail", "--bundle"];
@@ -37,16 +38,6 @@ fn command(words: &[String], seed: Option<u64>) -> String {
         kept.extend(["--seed".to_owned(), seed.to_string()]);
     }
     kept.join(" ")
-}
-
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@^=,:+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

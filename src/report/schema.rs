@@ -1,14 +1,12 @@
 //! The JSON Schema of result files, made from the types of the records, so that whatever reads results can be checked against it.
 
 use super::record::ResultFile;
+use crate::schema;
 use schemars::generate::SchemaSettings;
 
 /// The schema as text, with a line feed at the end. It is of what is written, so that what later versions add is allowed.
 pub fn schema() -> String {
-    let schema = SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<ResultFile>();
-    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
-    text.push('\n');
-    text
+    schema::text(&SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<ResultFile>())
 }
 
 #[cfg(test)]
@@ -24,11 +22,7 @@ mod tests {
 
     #[test]
     fn the_schema_that_ships_is_that_of_the_types() {
-        if std::env::var_os("DIRLEAK_WRITE_SCHEMA").is_some() {
-            std::fs::write(FILE, schema()).unwrap();
-        }
-        let is_new = std::fs::read_to_string(FILE).unwrap() == schema();
-        assert!(is_new, "docs/result.schema.json is old; DIRLEAK_WRITE_SCHEMA=1 writes it when this test runs");
+        crate::schema::must_ship("result.schema.json", &schema());
     }
 
     /// What is wrong with a file, by the schema that ships.

@@ -29,7 +29,7 @@ pub fn of(file: &ResultFile) -> String {
         text += &details(record);
     }
     if let Some(proof) = &file.proof {
-        text += &format!("\n{}: {}.\n", proof.outcome.in_words(), proof.reason.trim_end_matches('.'));
+        text += &format!("\n{}\n", proof.sentence());
     }
     text
 }

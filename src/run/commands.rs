@@ -2,7 +2,7 @@
 
 use super::Job;
 use super::conduct::boot;
-use super::stage::{Debugging, Stage};
+use super::stage::Stage;
 use crate::guest::protocol::{Answer, CommandLine, Executed, Order};
 use crate::vm::machine::{Ended, Vm, unexpected};
 
@@ -15,14 +15,10 @@ pub struct Machine {
 impl Machine {
     /// Boots it and waits until the stage is set.
     pub fn start(job: &Job) -> Result<Self, Ended> {
-        let debugging =
-            if job.options.is_stock(job.scenario, job.kernel) { Debugging::Stock } else { Debugging::Sites };
-        let stage = Stage::prepare(job, debugging)?;
+        let stage = Stage::prepare(job, job.options.debugging(job.scenario, job.kernel))?;
         let mut vm = stage.boot()?;
-        match boot(&mut vm, |_| ())? {
-            Answer::Ready { .. } => Ok(Self { vm, _stage: stage }),
-            other => Err(unexpected(&other)),
-        }
+        boot(&mut vm, |_| ())?;
+        Ok(Self { vm, _stage: stage })
     }
 
     /// Runs them beside each other, while the guest itself lists, if it is to.

@@ -73,13 +73,13 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
 }
 
 /// Waits until the stage is set, and gives the answer that says so; `part` hears of what is done before.
-pub(super) fn boot(vm: &mut Vm, mut part: impl FnMut(&Answer)) -> Step<Answer> {
+pub(crate) fn boot(vm: &mut Vm, mut part: impl FnMut(&Answer)) -> Step<Answer> {
     let mut answer = vm.answer_within(BOOT_LIMIT)?;
     while matches!(answer, Answer::Hello { .. } | Answer::Step { .. }) {
         part(&answer);
         answer = vm.answer()?;
     }
-    Ok(answer)
+    if matches!(answer, Answer::Ready { .. }) { Ok(answer) } else { Err(unexpected(&answer)) }
 }
 
 /// A run while it goes on.

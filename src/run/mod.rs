@@ -19,6 +19,7 @@ pub mod scratch;
 pub mod stage;
 mod warm_up;
 
+pub(crate) use conduct::boot;
 pub use record::Outcome;
 
 use crate::cache::Cache;
@@ -85,6 +86,11 @@ impl Options {
     pub fn is_stock(&self, scenario: &Scenario, kernel: &Kernel) -> bool {
         self.stock || scenario.guest.stock || (kernel.is_package && !self.track)
     }
+
+    /// What a guest of both is booted with.
+    fn debugging(&self, scenario: &Scenario, kernel: &Kernel) -> Debugging {
+        if self.is_stock(scenario, kernel) { Debugging::Stock } else { Debugging::Sites }
+    }
 }
 
 /// One scenario on one kernel, and what it takes to run it.
@@ -128,8 +134,7 @@ fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
     }
-    let debugging = if options.is_stock(scenario, kernel) { Debugging::Stock } else { Debugging::Sites };
-    let stage = match stage::Stage::prepare(job, debugging) {
+    let stage = match stage::Stage::prepare(job, options.debugging(scenario, kernel)) {
         Err(e) if e.exit() == Exit::CannotJudge => {
             return Ok((outcome.ended(Verdict::Unsupported, e.to_string()), false));
         }

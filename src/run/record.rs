@@ -7,15 +7,15 @@ use super::prove::Proof;
 use crate::guest::protocol::{FaultCount, Worked};
 use crate::kernel::Kernel;
 use crate::probe::Sample;
+use crate::probe::mountstats::readdirs;
 use crate::probe::traces::Site;
 use crate::report::record::{
     Bounds, CallSite, Controls, CounterBound, FaultRecord, Finding, KernelRecord, Rate, Round, RoundKind, RunRecord,
     Setup, Source, SourceControl, Timing, Verdict,
 };
 use crate::report::sentence;
-use crate::scenario::{Scenario, ServerKind};
+use crate::scenario::Scenario;
 use crate::verdict::Growth;
-use crate::verdict::fit::Fit;
 use crate::verdict::judge::{CONFIDENCE, Counter, Judgement, Says, stays};
 use crate::vm::console::Complaint;
 use crate::vm::qemu::Accelerator;
@@ -50,8 +50,6 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.accelerator = accelerator.name().into();
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
-    // A call that was never made is a fact, too.
-    record.rpcs = ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into();
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
     record.setup = Some(setup(scenario, stock));
     record
@@ -277,10 +275,10 @@ impl Outcome {
         let kept = |c: &&Counter| stays(&c.fit, net(&c.name), dose) && self.goes_on(&c.name, c.fit.estimate);
         let leaks = self.judgement.iter().flat_map(Judgement::leaks).filter(kept);
         let slab = leaks.map(|counter| {
-            let rate = rate(&counter.fit);
+            let rate = Rate::from(&counter.fit);
             let net = self.net.get(&counter.name).copied().unwrap_or(0);
             let unmounted = self.net_unmounted.get(&counter.name).copied().unwrap_or(0);
-            let rpcs = self.record.readdir_calls() as f64 / self.record.listings.max(1) as f64;
+            let rpcs = readdirs(&self.record.rpcs) as f64 / self.record.listings.max(1) as f64;
             Finding {
                 source: Source::of_counter(&counter.name),
                 name: counter.name.clone(),
@@ -336,30 +334,16 @@ impl Outcome {
                 .map(|c| CounterBound {
                     source: Source::of_counter(&c.name),
                     name: c.name.clone(),
-                    objects_per_listing: rate(&c.fit),
+                    objects_per_listing: Rate::from(&c.fit),
                 })
                 .collect(),
         });
     }
 }
 
-impl RunRecord {
-    /// READDIR and READDIRPLUS calls.
-    fn readdir_calls(&self) -> u64 {
-        ["READDIR", "READDIRPLUS"].iter().filter_map(|name| self.rpcs.get(*name)).sum()
-    }
-}
-
-fn rate(fit: &Fit) -> Rate {
-    Rate { estimate: fit.estimate, low: fit.low, high: fit.high }
-}
-
 fn setup(scenario: &Scenario, stock: bool) -> Setup {
     Setup {
-        server: match scenario.server {
-            ServerKind::Knfsd => "knfsd".into(),
-            ServerKind::Synthetic => "synthetic".into(),
-        },
+        server: scenario.server.name().into(),
         nfs_version: scenario.mount.version.clone(),
         mount_options: scenario.mount.options.clone(),
         rsize_bytes: u64::from(scenario.mount.rsize_bytes),

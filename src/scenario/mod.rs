@@ -72,6 +72,16 @@ pub enum ServerKind {
     Synthetic,
 }
 
+impl ServerKind {
+    /// The word of scenarios and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Knfsd => "knfsd",
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
 /// The file system that knfsd exports.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]

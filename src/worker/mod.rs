@@ -4,7 +4,7 @@ mod place;
 mod round;
 
 pub use place::{Place, Played};
-pub use round::{readdirs, wait_until};
+pub use round::wait_until;
 
 use crate::error::Result;
 use crate::guest::protocol::{Answer, Order, Worked};

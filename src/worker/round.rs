@@ -3,7 +3,7 @@
 use super::{Place, Played, Step, Worker, add};
 use crate::error::Result;
 use crate::guest::protocol::Worked;
-use crate::probe::mountstats::{self, Rpcs};
+use crate::probe::mountstats::{self, Rpcs, readdirs};
 use crate::probe::trace::Tracing;
 use crate::stop;
 use crate::workload::progress;
@@ -88,9 +88,4 @@ pub fn wait_until(end: Instant) -> Result<()> {
 /// How long a round of `slots` units on the NFS mount would take, with a little to spare.
 fn as_if_all_were_nfs(worked: &Worked, slots: u64) -> Duration {
     Duration::from_secs_f64(1.02 * worked.listing_seconds * slots as f64 / worked.listings.max(1) as f64)
-}
-
-/// READDIR and READDIRPLUS calls.
-pub fn readdirs(rpcs: &Rpcs) -> u64 {
-    ["READDIR", "READDIRPLUS"].iter().filter_map(|name| rpcs.get(*name)).sum()
 }

@@ -1,10 +1,11 @@
 //! Several readers of one directory at once, and one that is killed while it reads.
 
 use super::{Listed, Player, Where};
+use crate::assets::OURSELVES;
 use crate::error::Result;
 use crate::scenario::Pass;
 use crate::workload::check::Check;
-use crate::workload::listing::processes::{ITSELF, Readers};
+use crate::workload::listing::processes::Readers;
 use crate::workload::listing::threads::OpenFiles;
 use crate::workload::listing::{Call, Counts, Record, threads};
 use crate::workload::tree::Dir;
@@ -79,7 +80,7 @@ impl Player {
     fn readers(&mut self, buffer_bytes: usize) -> &mut Readers {
         let found = self.readers.iter().position(|(bytes, _)| *bytes == buffer_bytes);
         let place = found.unwrap_or_else(|| {
-            self.readers.push((buffer_bytes, Readers::new(Path::new(ITSELF), buffer_bytes)));
+            self.readers.push((buffer_bytes, Readers::new(Path::new(OURSELVES), buffer_bytes)));
             self.readers.len() - 1
         });
         &mut self.readers[place].1

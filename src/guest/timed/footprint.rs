@@ -68,8 +68,9 @@ impl Worker {
     fn bytes(&self, before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
         let layouts = self.measuring.rest.counters().slabs().layouts();
         let slot = |cache: &str| layouts.get(cache).map_or(0, |layout| layout.slot_bytes as i64);
-        let grown = crate::verdict::growth(before, after).into_iter();
-        grown.map(|(cache, objects)| (slot(&cache) * objects, cache)).map(|(bytes, cache)| (cache, bytes)).collect()
+        let mut grown = crate::verdict::growth(before, after);
+        grown.iter_mut().for_each(|(cache, grown)| *grown *= slot(cache));
+        grown
     }
 }
 

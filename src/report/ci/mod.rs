@@ -3,6 +3,7 @@
 pub mod junit;
 pub mod ktap;
 
+use super::headline::{self, Tone};
 use super::merge::{Chapter, Merged};
 use super::record::{BranchRecord, Outcome, Proof, RunRecord, Verdict};
 use super::{bisection, sentence, text};
@@ -93,8 +94,8 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Suite {
         records.iter().enumerate().map(|(i, record)| of_side(i % 2 == 0, record, proof)).collect();
     tests.push(Test {
         name: "the leak and its fix are proven".into(),
-        ended: ended(proof.outcome),
-        sentence: format!("{}: {}.", proof.outcome.in_words(), proof.reason.trim_end_matches('.')),
+        ended: ended(headline::of_outcome(proof.outcome)),
+        sentence: proof.sentence(),
         details: String::new(),
         seconds: 0.0,
     });
@@ -130,11 +131,12 @@ fn is_clean(verdict: Verdict) -> Ended {
     }
 }
 
-fn ended(outcome: Outcome) -> Ended {
-    match outcome {
-        Outcome::Proven => Ended::Passed,
-        Outcome::NotProven => Ended::Failed,
-        Outcome::Undecided => Ended::Error,
+/// How something ended that is a proof, or a confirmation, or none.
+fn ended(tone: Tone) -> Ended {
+    match tone {
+        Tone::Good => Ended::Passed,
+        Tone::Bad => Ended::Failed,
+        Tone::Open => Ended::Error,
     }
 }
 
@@ -143,8 +145,8 @@ fn of_branch(branch: &BranchRecord, records: &[RunRecord]) -> Test {
     let of = |r: &&RunRecord| [&proof.unpatched, &proof.patched].contains(&&r.kernel.spec);
     Test {
         name: format!("the fix is proven on {}", branch.branch),
-        ended: ended(proof.outcome),
-        sentence: format!("{}: {}.", proof.outcome.in_words(), proof.reason.trim_end_matches('.')),
+        ended: ended(headline::of_outcome(proof.outcome)),
+        sentence: proof.sentence(),
         details: records.iter().filter(of).map(text::details).collect(),
         seconds: records.iter().filter(of).map(|record| record.seconds).sum(),
     }
@@ -152,14 +154,9 @@ fn of_branch(branch: &BranchRecord, records: &[RunRecord]) -> Test {
 
 fn of_bisection(record: &bisection::BisectionRecord) -> Suite {
     let verb = if record.find_fix { "fixed" } else { "brought" };
-    let ended = match (&record.commit, record.confirmed) {
-        (Some(_), true) => Ended::Passed,
-        (Some(_), false) => Ended::Failed,
-        (None, _) => Ended::Error,
-    };
     let test = Test {
         name: format!("the commit that {verb} the leak in {} is found and confirmed", record.scenario),
-        ended,
+        ended: ended(headline::of_bisection(record)),
         sentence: bisection::sentence(record),
         details: bisection::text(record),
         seconds: record.seconds,

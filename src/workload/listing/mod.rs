@@ -68,6 +68,11 @@ pub struct Record<'a> {
     pub stat: Option<Result<Attributes, Errno>>,
 }
 
+/// Whether a name is `.` or `..`, which every directory shows.
+pub fn is_dot(name: &[u8]) -> bool {
+    matches!(name, b"." | b"..")
+}
+
 /// What stat says of an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Attributes {

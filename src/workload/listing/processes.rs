@@ -22,8 +22,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
-/// The program itself, even if its file was replaced.
-pub const ITSELF: &str = "/proc/self/exe";
 /// What a reader is started with; its buffer's size in bytes and the directory follow.
 const WORD: &str = "read-a-directory-for-your-parent";
 
@@ -38,7 +36,7 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Readers whose getdents64 buffers have so many bytes. `program` is dirleak: [`ITSELF`]. None is started yet.
+    /// Readers whose getdents64 buffers have so many bytes. `program` is dirleak: [`crate::assets::OURSELVES`] in a guest. None is started yet.
     pub fn new(program: &Path, buffer_bytes: usize) -> Self {
         Self { program: program.to_owned(), buffer_bytes, waiting: Vec::new() }
     }

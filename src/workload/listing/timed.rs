@@ -4,7 +4,7 @@
 //! Where each entry is to be looked at, a reply's worth of calls of fstatat is on the clock.
 
 use super::getdents::{Buffer, Records};
-use super::{Failed, open_directory};
+use super::{Failed, is_dot, open_directory};
 use crate::error::{Error, Result};
 use crate::workload::progress;
 use nix::errno::Errno;
@@ -106,7 +106,7 @@ fn step(
         timed.time += took;
         looked.map_err(|errno| broken_off("fstatat", errno, timed))?;
     }
-    for record in records.filter(|record| !matches!(record.name, b"." | b"..")) {
+    for record in records.filter(|record| !is_dot(record.name)) {
         timed.entries += 1;
         if course.walk && is_directory(fd, record.name, record.d_type, timed)? {
             ahead.push(dir.join(OsStr::from_bytes(record.name)));

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod child;
 pub mod ci;
 pub mod cli;
+pub mod cluster;
 pub mod columns;
 pub mod doctor;
 pub mod error;

@@ -15,6 +15,8 @@ mod bisect;
 mod blind;
 #[path = "scenarios/case.rs"]
 mod case;
+#[path = "scenarios/cluster.rs"]
+mod cluster;
 #[path = "scenarios/directory.rs"]
 mod directory;
 #[path = "scenarios/host.rs"]
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         score::cases(),
         library::cases(),
         host::cases(),
+        cluster::cases(),
     ];
     for case in cases.into_iter().flatten() {
         let specs = case.needs();

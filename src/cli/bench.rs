@@ -8,6 +8,7 @@ use crate::bench::record::{BenchFile, BenchRecord, SCHEMA, Word};
 use crate::bench::reference::Reference;
 use crate::bench::{compare, fit, growth, guest, plot, text};
 use crate::cache::Cache;
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::guest::timed::CacheState;
@@ -136,6 +137,7 @@ fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
         arguments.overrides.clone()
     };
     let chosen = select(&arguments.scenarios, arguments.set.as_deref(), &["quick"], &overrides)?;
+    cluster::none_of(&chosen, "bench")?;
     chosen.iter().map(|scenario| fit::fit(scenario, overrides.mount_options.as_deref())).collect()
 }
 

@@ -6,6 +6,7 @@ use crate::bisect::history::Terms;
 use crate::bisect::search::{Step, search};
 use crate::bisect::{Confirmation, Found, Kernels, confirm};
 use crate::cache::Cache;
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::kernel::git::Repo;
@@ -104,6 +105,7 @@ impl Args {
     fn scenario(&self) -> Result<Scenario> {
         let words: Vec<String> = self.scenario.iter().cloned().collect();
         let mut all = self.measure.scenarios(&words, &["quick"])?;
+        cluster::none_of(&all, "bisect")?;
         if all.len() != 1 {
             let several = "a bisection follows one scenario; name one instead of a set";
             return Err(Error::usage(several));

@@ -3,6 +3,7 @@
 use super::verify::Args;
 use crate::bisect::Commit;
 use crate::cache::Cache;
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::kernel::build::How;
@@ -43,6 +44,7 @@ struct Work<'a> {
 /// Proves the fix branch by branch, shows a row for each, and gives 0 only if it is proven on all.
 pub fn run(arguments: &Args, tree: &str) -> Result<Exit> {
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
+    cluster::none_of(&scenarios, "verify")?;
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;

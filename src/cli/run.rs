@@ -3,6 +3,7 @@
 use super::measure::Measure;
 use super::sources::Sources;
 use crate::cache::Cache;
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::kernel::{self, Options};
@@ -11,6 +12,7 @@ use crate::scenario::Scenario;
 use crate::shard::{self, Shard};
 use crate::ui::Ui;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 /// Run scenarios on a kernel and say whether it leaks.
@@ -46,22 +48,41 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let cache = Cache::open()?;
     let options = Options { modules: arguments.modules.clone(), ..arguments.sources.options(false) };
     let mut kernels = BTreeMap::new();
-    for (_, number) in &runs {
-        if !kernels.contains_key(number) {
-            kernels.insert(*number, kernel::resolve(&arguments.kernels[*number], &options, &cache, &ui)?);
+    for run in &runs {
+        if let Entry::Vacant(kernel) = kernels.entry(run.kernel) {
+            kernel.insert(kernel::resolve(&arguments.kernels[run.kernel], &options, &cache, &ui)?);
         }
     }
-    let pairs: Vec<_> = runs.iter().map(|(scenario, number)| (*scenario, &kernels[number])).collect();
+    let seed = arguments.measure.seed;
+    let guests: Vec<Vec<Scenario>> = scenarios.iter().map(|scenario| cluster::guests(scenario, seed)).collect();
+    let mut pairs = Vec::new();
+    for run in &runs {
+        pairs.extend(guests[run.scenario].iter().map(|guest| (guest, &kernels[&run.kernel])));
+    }
     let mut file = ResultFile::new();
-    file.shard = arguments.shard.map(|shard| shard.of_runs(scenarios.len() * arguments.kernels.len()));
+    let all = guests.iter().map(Vec::len).sum::<usize>() * arguments.kernels.len();
+    file.shard = arguments.shard.map(|shard| shard.of_runs(all));
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
+    let mut records = file.results.as_slice();
+    for run in &runs {
+        let (of_run, others) = records.split_at(guests[run.scenario].len());
+        let spec = &kernels[&run.kernel].spec;
+        file.clusters.extend(cluster::compare(&scenarios[run.scenario], seed, spec, of_run));
+        records = others;
+    }
     arguments.measure.show(&file, &targets)?;
     Ok(exit(&file.results))
 }
 
+/// One scenario on one kernel, by their numbers.
+struct Run {
+    scenario: usize,
+    kernel: usize,
+}
+
 impl Args {
-    /// What is to be run here: scenarios, each with the number of its kernel.
-    fn runs<'a>(&self, scenarios: &'a [Scenario]) -> Result<Vec<(&'a Scenario, usize)>> {
+    /// What is to be run here.
+    fn runs(&self, scenarios: &[Scenario]) -> Result<Vec<Run>> {
         let mut sorted: Vec<&String> = self.kernels.iter().collect();
         sorted.sort_unstable();
         if let Some(twice) = sorted.windows(2).find(|two| two[0] == two[1]) {
@@ -74,7 +95,8 @@ impl Args {
             Some(shard) => shard::runs_of(shard, scenarios, self.kernels.len())?,
             None => (0..scenarios.len() * self.kernels.len()).collect(),
         };
-        Ok(numbers.into_iter().map(|run| (&scenarios[run % scenarios.len()], run / scenarios.len())).collect())
+        let run = |number: usize| Run { scenario: number % scenarios.len(), kernel: number / scenarios.len() };
+        Ok(numbers.into_iter().map(run).collect())
     }
 }
 

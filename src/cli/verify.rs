@@ -4,6 +4,7 @@ use super::branches::{self, Branches};
 use super::measure::Measure;
 use super::sources::Config;
 use crate::cache::Cache;
+use crate::cluster;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::kernel;
@@ -51,6 +52,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         return branches::run(arguments, tree);
     }
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
+    cluster::none_of(&scenarios, "verify")?;
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;

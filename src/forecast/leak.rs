@@ -1,7 +1,7 @@
 //! How many bytes one listing of a directory of any size loses, from the sizes that were measured.
 
 use crate::error::{Error, Result};
-use crate::report::record::{Rate, RunRecord, Verdict};
+use crate::report::record::{Finding, Rate, RunRecord, Verdict};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -66,19 +66,21 @@ impl Leak {
         if measured.iter().all(|m| m.bytes_per_listing.estimate <= 0.0) {
             return Err(Error::usage(format!("the size of what leaks on {} is not known", first.kernel.spec)));
         }
-        let few = measured.iter().all(|m| m.objects_per_listing < OF_ENTRIES);
-        let grows = match (measured.len(), per) {
-            (_, Some(Per::Listing)) => Grows::PerListing,
-            (_, Some(Per::Entry)) => Grows::PerEntry,
-            (1, None) if few || measured[0].entries == 0 => Grows::PerListing,
-            (1, None) => Grows::PerEntry,
-            (_, None) => Grows::ThroughMeasured,
-        };
-        let findings = leaking.iter().flat_map(|record| &record.findings);
-        let unknown: BTreeSet<String> =
-            findings.filter(|finding| finding.bytes_per_listing <= 0.0).map(|finding| finding.name.clone()).collect();
+        let grows = grows(&measured, per);
         let (kernel, unit) = (first.kernel.spec.clone(), first.unit.clone());
-        Ok(Self { kernel, unit, grows, measured, not_counted: unknown.into_iter().collect() })
+        Ok(Self { kernel, unit, grows, measured, not_counted: not_counted(&leaking) })
+    }
+
+    /// Of records of one kernel and unit that are all meant, in which a clean one loses nothing; `None` if one is not decided, or there is
+    /// none.
+    pub fn through(records: &[RunRecord]) -> Option<Self> {
+        let all: Vec<&RunRecord> = records.iter().collect();
+        let is_decided = |record: &&RunRecord| matches!(record.verdict, Verdict::Leak | Verdict::Clean);
+        let first = all.first().filter(|_| all.iter().all(is_decided))?;
+        let measured = sizes(&all);
+        let grows = grows(&measured, None);
+        let (kernel, unit) = (first.kernel.spec.clone(), first.unit.clone());
+        Some(Self { kernel, unit, grows, measured, not_counted: not_counted(&all) })
     }
 
     /// Never less than nothing.
@@ -144,19 +146,46 @@ fn sizes(records: &[&RunRecord]) -> Vec<Measured> {
             entries,
             objects_per_listing: mean(&|r| r.findings.iter().map(|f| f.objects_per_listing.estimate).sum()),
             bytes_per_listing: Rate {
-                estimate: mean(&|r| bytes(r, |rate| rate.estimate)),
-                low: mean(&|r| bytes(r, |rate| rate.low)),
-                high: mean(&|r| bytes(r, |rate| rate.high)),
+                estimate: mean(&|r| bytes(r).estimate),
+                low: mean(&|r| bytes(r).low),
+                high: mean(&|r| bytes(r).high),
             },
         }
     };
     entries.into_iter().map(of_size).collect()
 }
 
-/// Bytes of all that leaks: a mount that stays keeps what only unmounting frees.
-fn bytes(record: &RunRecord, of: impl Fn(&Rate) -> f64) -> f64 {
+fn grows(measured: &[Measured], per: Option<Per>) -> Grows {
+    let few = measured.iter().all(|m| m.objects_per_listing < OF_ENTRIES);
+    match (measured.len(), per) {
+        (_, Some(Per::Listing)) => Grows::PerListing,
+        (_, Some(Per::Entry)) => Grows::PerEntry,
+        (1, None) if few || measured[0].entries == 0 => Grows::PerListing,
+        (1, None) => Grows::PerEntry,
+        (_, None) => Grows::ThroughMeasured,
+    }
+}
+
+/// Counters that leak objects whose size is not known.
+fn not_counted(records: &[&RunRecord]) -> Vec<String> {
+    let findings = records.iter().flat_map(|record| &record.findings);
+    let unknown: BTreeSet<String> =
+        findings.filter(|finding| finding.bytes_per_listing <= 0.0).map(|finding| finding.name.clone()).collect();
+    unknown.into_iter().collect()
+}
+
+/// Bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
+pub fn bytes(record: &RunRecord) -> Rate {
+    let of = |of: fn(&Rate) -> f64| sum_of_bytes(record, of);
+    Rate { estimate: of(|rate| rate.estimate), low: of(|rate| rate.low), high: of(|rate| rate.high) }
+}
+
+fn sum_of_bytes(record: &RunRecord, of: impl Fn(&Rate) -> f64) -> f64 {
     let findings = record.findings.iter().filter(|finding| finding.objects_per_listing.estimate > 0.0);
-    findings.map(|f| f.bytes_per_listing / f.objects_per_listing.estimate * of(&f.objects_per_listing).max(0.0)).sum()
+    let bytes =
+        |f: &Finding| f.bytes_per_listing / f.objects_per_listing.estimate * of(&f.objects_per_listing).max(0.0);
+    // The sum of nothing is a negative zero.
+    findings.map(bytes).sum::<f64>() + 0.0
 }
 
 #[cfg(test)]

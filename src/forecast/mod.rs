@@ -61,6 +61,11 @@ pub struct Placed {
 
 const NOTHING: Rate = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
 
+/// What the server with this number, counted from 0, is called.
+pub fn server_name(index: usize) -> String {
+    format!("server-{}", index + 1)
+}
+
 /// Places the sites and adds up what their listings lose.
 pub fn forecast(question: &Question, leak: Leak, sites: Vec<Site>) -> Forecast {
     let ring = Ring::new(question.servers, question.virtual_nodes, question.seed);
@@ -83,7 +88,7 @@ pub fn forecast(question: &Question, leak: Leak, sites: Vec<Site>) -> Forecast {
 
 impl Server {
     fn new(index: usize) -> Self {
-        let server = format!("server-{}", index + 1);
+        let server = server_name(index);
         Self { server, sites: 0, entries: 0, listings_per_day: 0.0, bytes_per_day: NOTHING, days: None }
     }
 

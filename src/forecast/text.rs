@@ -2,6 +2,7 @@
 
 use super::leak::{Grows, Leak, Measured};
 use super::{Forecast, Placed, Server};
+use crate::columns::aligned;
 use crate::report::headline::counted;
 use crate::report::number;
 use crate::report::record::Rate;
@@ -75,17 +76,7 @@ fn table(servers: &[Server]) -> String {
             days,
         ]
     }));
-    let widths: Vec<usize> = (0..6).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-    let line = |row: &[String; 6]| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(i, (cell, width))| if i == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") })
-            .collect();
-        format!("  {}\n", cells.join("  "))
-    };
-    rows.iter().map(line).collect()
+    aligned(&rows)
 }
 
 /// `11.2 (10.9 to 11.5)`.

@@ -248,8 +248,7 @@ impl Served {
 
 /// The directories of control rounds beside the synthetic server: of the same shape, but not as huge.
 fn local(directory: &Directory, seed: u64) -> Result<Local> {
-    let entries = directory.entries.min(MOST_LOCAL_ENTRIES);
-    let tree = Tree::new(&Directory { entries, ..directory.clone() }, seed);
+    let tree = Tree::new(&directory.with_at_most(MOST_LOCAL_ENTRIES), seed);
     let root = PathBuf::from(LOCAL);
     files::make_dir(&root)?;
     populate::tree(&root, &tree)?;

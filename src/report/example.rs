@@ -128,6 +128,7 @@ pub fn verify() -> ResultFile {
         results: vec![leak(), clean()],
         branches: Vec::new(),
         bisection: None,
+        clusters: Vec::new(),
         shard: None,
         proof: Some(Proof {
             outcome: Outcome::Proven,
@@ -161,4 +162,29 @@ pub fn branches() -> ResultFile {
     };
     let branches = vec![branch("linux-6.1.y", Applies::Already, proven), branch("linux-5.10.y", Applies::No, open)];
     ResultFile { branches, proof: None, ..file }
+}
+
+/// Two servers, of which the one with the largest site was to lose nine tenths, and did.
+pub fn cluster() -> ClusterRecord {
+    let server = |name: &str, largest: u64, bytes: f64| {
+        let rate = Rate { estimate: bytes, low: 0.9 * bytes, high: 1.1 * bytes };
+        ServerRecord {
+            server: name.into(),
+            scenario: format!("cluster/{name}"),
+            sites: 10,
+            entries: largest + 100,
+            largest_site_entries: largest,
+            listings_per_hour: 20,
+            forecast_bytes_per_hour: Some(rate),
+            measured_bytes_per_hour: Some(rate),
+        }
+    };
+    ClusterRecord {
+        scenario: "cluster".into(),
+        kernel: "6.1+spare-pages".into(),
+        seed: 42,
+        virtual_nodes: 160,
+        sites: 20,
+        servers: vec![server("server-2", 1800, 90.0), server("server-1", 600, 10.0)],
+    }
 }

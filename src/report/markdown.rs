@@ -3,7 +3,7 @@
 use super::merge::{Chapter, Merged};
 use super::record::{BranchRecord, CallSite, Finding, RunRecord, Verdict};
 use super::reproduce;
-use super::{bisection, branches, headline, number, sentence, table};
+use super::{bisection, branches, cluster, headline, number, sentence, table};
 
 /// Call sites of a finding that are shown; the result file has them all.
 const SITES: usize = 3;
@@ -33,6 +33,10 @@ fn of_chapter(chapter: &Chapter) -> String {
     } else {
         if !file.branches.is_empty() {
             text += &format!("\n{}", of_branches(&file.branches, &file.results));
+        }
+        for cluster in &file.clusters {
+            let table = rows_of(&cluster::HEAD, &cluster.cells());
+            text += &format!("\n{}\n\n{table}", plain(&cluster.sentence()));
         }
         text += &format!("\n{}", records(&file.results));
         for record in file.results.iter().filter(|record| tells_more(record)) {

@@ -106,6 +106,7 @@ impl Chapter {
             self.versions.push(source.file.dirleak);
         }
         self.file.results.extend(source.file.results);
+        self.file.clusters.extend(source.file.clusters);
         match &mut self.file.proof {
             Some(p) => *p = proof::of(&self.file.results, p.one_is_enough, &p.unpatched, &p.patched),
             None => self.by_kernel(),

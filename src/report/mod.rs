@@ -4,6 +4,7 @@ mod beside;
 pub mod bisection;
 pub mod branches;
 pub mod ci;
+pub mod cluster;
 pub mod console;
 #[cfg(test)]
 pub(crate) mod example;

@@ -5,6 +5,7 @@
 
 pub use super::bisection::BisectionRecord;
 pub use super::branches::BranchRecord;
+pub use super::cluster::{ClusterRecord, ServerRecord};
 use super::finding::finite;
 pub use super::finding::{CallSite, Finding, Rate, Source};
 pub use super::parts::*;
@@ -40,6 +41,9 @@ pub struct ResultFile {
     /// Only of `bisect`: what was found, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bisection: Option<BisectionRecord>,
+    /// Only of scenarios with a cluster: what each of its servers lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<ClusterRecord>,
     /// Only of `run --shard`: which part of all runs these are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardRecord>,
@@ -57,6 +61,7 @@ impl ResultFile {
             proof: None,
             branches: Vec::new(),
             bisection: None,
+            clusters: Vec::new(),
             shard: None,
         }
     }

@@ -28,6 +28,9 @@ pub fn of(file: &ResultFile) -> String {
         text.push('\n');
         text += &details(record);
     }
+    for cluster in &file.clusters {
+        text += &format!("\n{}", cluster.text());
+    }
     if let Some(proof) = &file.proof {
         text += &format!("\n{}\n", proof.sentence());
     }

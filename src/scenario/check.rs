@@ -1,7 +1,7 @@
 //! What a scenario's values must be, beyond their types.
 
-use super::check_steps as steps;
 use super::{FileSystem, Guest, Mount, Scenario, ServerKind};
+use super::{check_steps as steps, cluster};
 
 const VERSIONS: [&str; 4] = ["3", "4.0", "4.1", "4.2"];
 const MAX_MOUNTS: u32 = 8;
@@ -66,6 +66,9 @@ pub(super) fn check(scenario: &Scenario) -> Check {
         in_range("cgroup.memory_high_mib", high, 1, MAX_MEMORY_MIB)?;
     }
     steps::check(scenario)?;
+    if let Some(of) = &scenario.cluster {
+        cluster::check(of, scenario)?;
+    }
     ascending("rounds.doses", scenario.rounds.doses)?;
     ascending("rounds.scout_doses", scenario.rounds.scout_doses)
 }

@@ -16,12 +16,26 @@ pub(super) fn check(pass: &Pass, scenario: &Scenario) -> Check {
     in_range(KEY, pass.processes, 1, MAX_READERS)?;
     in_range(KEY, pass.signals_every_us, 0, MAX_SIGNALS_EVERY_US)?;
     places(pass)?;
+    directories(pass, scenario)?;
     for (is_asked, what, clash) in exclusions(pass, scenario) {
         if let Some(other) = clash.filter(|_| is_asked) {
             return complain(KEY, format!("a `list` with {what} cannot have {other}"));
         }
     }
     buffer(pass, scenario)
+}
+
+/// Directories that are there.
+fn directories(pass: &Pass, scenario: &Scenario) -> Check {
+    let Which::Directories(numbers) = &pass.of else { return Ok(()) };
+    let last = scenario.directory.shape.directories();
+    match numbers.iter().find(|number| **number as u64 > last) {
+        Some(number) => {
+            complain(KEY, format!("a `list` of directory {number} cannot be: the last has the number {last}"))
+        }
+        None if numbers.is_empty() => complain(KEY, "a `list` of no directory; name some in `of.directories`"),
+        None => Ok(()),
+    }
 }
 
 fn places(pass: &Pass) -> Check {
@@ -43,7 +57,7 @@ fn places(pass: &Pass) -> Check {
 }
 
 /// What goes with few other things: whether it is asked for, what it is called, and what is asked for that it does not go with.
-fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<&'static str>); 5] {
+fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<&'static str>); 6] {
     let asked = [
         (pass.from != Place::Outside, "`from`"),
         (pass.to != Place::Outside, "`to`"),
@@ -63,6 +77,7 @@ fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<
         asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| *name).find(|name| !fine.contains(name))
     };
     let walks = pass.of == Which::All && scenario.directory.shape != Shape::Flat;
+    let several = matches!(pass.of, Which::Directories(_));
     let buffer = "`getdents_buffer_bytes`";
     [
         (
@@ -70,6 +85,7 @@ fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<
             "all directories of a shape",
             first_but(&[buffer, "`stat`", "`by = \"readdir\"`", "`processes`", "`threads`"]),
         ),
+        (several, "`of.directories`", first_but(&[buffer, "`stat`", "`by = \"readdir\"`"])),
         (
             pass.by == By::Readdir,
             "`by = \"readdir\"`",
@@ -116,6 +132,9 @@ mod tests {
             ("processes = 2, middle = [\"evict\"]", "", "a `list` with `processes` cannot have `middle`"),
             ("by = \"readdir\", rewinds = 1", "", "a `list` with `by = \"readdir\"` cannot have `rewinds`"),
             ("killed = true, threads = 2", "", "cannot have `"),
+            ("of = { directories = [1, 4] }", MANY, "a `list` of directory 4 cannot be: the last has the number 3"),
+            ("of = { directories = [] }", MANY, "a `list` of no directory"),
+            ("of = { directories = [1] }, threads = 2", MANY, "a `list` with `of.directories` cannot have `threads`"),
             ("to = 5", MANY, "a `list` with all directories of a shape cannot have `to`"),
             ("mount = 2", "", "must be between 1 and 1"),
             ("threads = 0", "", "must be between 1 and 64"),

@@ -104,6 +104,19 @@ impl Directory {
         Self { entries, names, shape: Shape::Flat, kinds: Kinds::default(), made: Made::Export }
     }
 
+    /// The same with no more entries than this; where sizes are said, each is as much smaller as all are.
+    pub fn with_at_most(&self, most: u64) -> Self {
+        let entries = self.entries.min(most);
+        match &self.shape {
+            Shape::Sizes(sizes) if entries < self.entries => {
+                let smaller = |size: &u64| (u128::from(*size) * u128::from(entries) / u128::from(self.entries)) as u64;
+                let sizes: Vec<u64> = sizes.iter().map(smaller).collect();
+                Self { entries: sizes.iter().sum(), shape: Shape::Sizes(sizes), ..self.clone() }
+            }
+            _ => Self { entries, ..self.clone() },
+        }
+    }
+
     /// The first value that cannot be.
     pub(super) fn check(&self, server: ServerKind) -> Check {
         in_range("directory.entries", self.entries, 0, MAX_ENTRIES)?;
@@ -168,5 +181,22 @@ impl Directory {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smaller_directory_has_the_same_shape() {
+        let sizes = |sizes: &[u64]| {
+            let directory = Directory::flat(sizes.iter().sum(), Names::random(8, 8));
+            Directory { shape: Shape::Sizes(sizes.to_vec()), ..directory }
+        };
+        assert_eq!(sizes(&[700, 0, 300]).with_at_most(100), sizes(&[70, 0, 30]));
+        assert_eq!(sizes(&[700, 0, 300]).with_at_most(1000), sizes(&[700, 0, 300]));
+        let flat = Directory::flat(1000, Names::random(8, 8));
+        assert_eq!(flat.with_at_most(100).entries, 100);
     }
 }

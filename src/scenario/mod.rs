@@ -3,6 +3,7 @@
 mod check;
 mod check_passes;
 mod check_steps;
+mod cluster;
 mod directory;
 mod load;
 mod memory;
@@ -13,6 +14,7 @@ mod schema;
 mod step;
 mod unit;
 
+pub use cluster::{Cluster, PerSite};
 pub use directory::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use load::{load, names, select};
 pub use overrides::Overrides;
@@ -56,6 +58,8 @@ pub struct Scenario {
     pub unit: Unit,
     /// The cgroup that the workload has to itself, if it has one.
     pub cgroup: Option<Cgroup>,
+    /// The servers that share the directories, if there are several.
+    pub cluster: Option<Cluster>,
     /// The machine that does it.
     pub guest: Guest,
     /// How many units the rounds make.

@@ -89,7 +89,7 @@ pub enum By {
 }
 
 /// Which of the directories a pass reads.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Which {
     /// All of them, from the first down.
@@ -99,6 +99,8 @@ pub enum Which {
     First,
     /// One that is drawn by lot, as often as its share of the entries.
     Drawn,
+    /// Those with these numbers, one after the other; directories of a shape are counted from 1, and 0 is the one that is mounted.
+    Directories(Vec<usize>),
 }
 
 /// Steps that are done again and again while a directory is read.

@@ -7,7 +7,7 @@ use crate::workload::check::{Seen, walk_and_check};
 use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::reading::{Reading, Stands};
 use crate::workload::listing::walk::{Visitor, walk};
-use crate::workload::listing::{Call, Failed, Lister, Record, Stat, Way};
+use crate::workload::listing::{Call, Counts, Failed, Lister, Record, Stat, Way};
 use crate::workload::names::scatter;
 use crate::workload::trace;
 use crate::workload::tree::{Dir, Tree};
@@ -26,6 +26,7 @@ impl Player {
     /// One pass, checked if it is of the NFS mount.
     pub(super) fn list(&mut self, pass: &Pass, place: Where, played: &mut Played) -> Result<()> {
         let (result, wrong) = match () {
+            () if matches!(pass.of, Which::Directories(_)) => self.each(pass, place)?,
             () if pass.of == Which::All && self.scenario.directory.shape != Shape::Flat => self.walk(pass, place)?,
             () if pass.processes > 1 || pass.killed => self.by_processes(pass, place)?,
             () if pass.threads > 1 => self.by_threads(pass, place)?,
@@ -66,14 +67,18 @@ impl Player {
 
     /// The directory that a pass reads, and its path.
     pub(super) fn directory(&mut self, pass: &Pass, place: Where) -> (usize, std::path::PathBuf) {
-        let node = match pass.of {
-            Which::All | Which::First => 0,
+        let node = match &pass.of {
+            Which::All | Which::First | Which::Directories(_) => 0,
             Which::Drawn => self.draw(place),
         };
+        (node, self.path(node, pass, place))
+    }
+
+    fn path(&self, node: usize, pass: &Pass, place: Where) -> std::path::PathBuf {
         let root = self.root(place, pass.mount);
         let mut path = Vec::new();
         self.tree_of(place).path(node, &mut path);
-        (node, if path.is_empty() { root } else { root.join(OsStr::from_bytes(&path)) })
+        if path.is_empty() { root } else { root.join(OsStr::from_bytes(&path)) }
     }
 
     /// A directory, as often as its share of the entries.
@@ -98,8 +103,31 @@ impl Player {
         }))
     }
 
+    /// Some directories, one after the other, up to the first that fails.
+    fn each(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
+        let Which::Directories(nodes) = &pass.of else { return self.by_one(pass, place) };
+        let (mut sum, mut first_wrong) = (Counts::default(), None);
+        for node in nodes {
+            let (result, wrong) = self.by_one_of(*node, pass, place)?;
+            first_wrong = first_wrong.or(wrong);
+            match result {
+                Ok(Counts { entries, getdents_calls }) => {
+                    sum.entries += entries;
+                    sum.getdents_calls += getdents_calls;
+                }
+                Err(failed) => return Ok((Err(failed), first_wrong)),
+            }
+        }
+        Ok((Ok(sum), first_wrong))
+    }
+
     fn by_one(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
-        let (node, path) = self.directory(pass, place);
+        let node = self.directory(pass, place).0;
+        self.by_one_of(node, pass, place)
+    }
+
+    fn by_one_of(&mut self, node: usize, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
+        let path = self.path(node, pass, place);
         if place == Where::Nfs {
             self.check.begin(Dir::Node(node));
             if pass.from == Place::Middle {

@@ -7,7 +7,7 @@ use crate::report::console::Logs;
 use crate::report::headline::{self, Tone, of_verdict};
 use crate::report::merge::Chapter;
 use crate::report::record::{BisectionRecord, RunRecord, Verdict};
-use crate::report::{bisection, branches, number, reproduce, table};
+use crate::report::{bisection, branches, cluster, number, reproduce, table};
 use maud::{Markup, PreEscaped, html};
 
 /// Plots of a page; of a set with more scenarios those that are clean have none.
@@ -26,6 +26,11 @@ pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
             @if !file.branches.is_empty() {
                 h3 { "The fix on each branch" }
                 (cells(&branches::HEAD, file.branches.iter().map(|b| (headline::of_outcome(b.proof.outcome), branches::cells(b, &file.results)))))
+            }
+            @for cluster in &file.clusters {
+                h3 { "Servers of " (cluster.scenario) " on " (cluster.kernel) }
+                p { (cluster.sentence()) }
+                (cells(&cluster::HEAD, cluster.cells().into_iter().map(|row| (Tone::Open, row))))
             }
             h3 { "What was run on what" }
             (overview(&file.results))

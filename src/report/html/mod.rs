@@ -104,6 +104,16 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_of_a_cluster_are_shown() {
+        let text = shown(ResultFile { clusters: vec![example::cluster()], ..runs(&[Verdict::Leak]) });
+        for part in
+            ["Servers of cluster on 6.1+spare-pages", "server-2 has the largest site, of 1800 entries", "server-1"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
     fn nothing_is_fetched_and_no_script_is_there() {
         for text in [shown(example::verify()), shown(bisection()), shown(runs(&[Verdict::Crash])), shown(hostile())] {
             let lower = text.to_lowercase();

@@ -1,5 +1,6 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
+mod course;
 mod disturb;
 mod pass;
 mod place;

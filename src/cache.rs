@@ -1,6 +1,7 @@
 //! Where things that are costly to make are kept, how they are put there whole, and who may make them.
 
 use crate::error::{Context, Error, Result};
+use crate::scratch::Scratch;
 use crate::stop;
 use crate::ui::Ui;
 use nix::fcntl::{Flock, FlockArg};
@@ -87,12 +88,7 @@ impl Cache {
 /// Makes the file or directory `target` whole or not at all: `make` writes to a temporary path beside it, which is
 /// then renamed. Whatever is at `target` already is replaced.
 pub fn place<T>(target: &Path, make: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    let parent = target.parent().expect("a path in the cache has a parent");
-    fs::create_dir_all(parent).machine(|| format!("cannot make {}", parent.display()))?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempdir_in(parent)
-        .machine(|| format!("cannot write in {}", parent.display()))?;
+    let scratch = Scratch::within(target.parent().expect("a path in the cache has a parent"))?;
     let fresh = scratch.path().join("it");
     let made = make(&fresh)?;
     if target.is_dir() {

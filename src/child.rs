@@ -1,10 +1,11 @@
-//! How other programs are run: in a process group of their own, which never outlives us however we die.
+//! How other programs are run: in a process group of their own, whose first process never outlives us however we die, and where it starts
+//! others, none of them does.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::{stop, ui};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, PipeWriter, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -17,7 +18,18 @@ pub const POLL: Duration = Duration::from_millis(10);
 pub struct Child {
     inner: std::process::Child,
     name: String,
+    _guard: Option<Guard>,
 }
+
+/// Kills a process group when we die. Dropping it ends it.
+struct Guard {
+    shell: std::process::Child,
+    /// Its standard input, which ends when we do.
+    _alive: PipeWriter,
+}
+
+/// Waits for the end of its standard input.
+const GUARD: &str = "read -r _; kill -KILL -$1";
 
 impl Child {
     /// Starts `command`. The kernel kills it when the *thread* that called this ends, so call it from a thread that
@@ -41,12 +53,23 @@ impl Child {
         }
         ui::started(command);
         match command.spawn() {
-            Ok(inner) => Ok(Self { inner, name }),
+            Ok(inner) => Ok(Self { inner, name, _guard: None }),
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 Err(Error::machine(format!("{name} is not installed; run vm/setup to install what is missing")))
             }
             Err(e) => Err(Error::machine(format!("cannot start {name}: {e}"))),
         }
+    }
+
+    /// Has the whole process group of a program that starts others die with us: the kernel does that only with the program itself.
+    pub fn guarded(mut self) -> Result<Self> {
+        let failed = || format!("cannot watch over {}", self.name);
+        let (end, alive) = std::io::pipe().machine(failed)?;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", GUARD, "sh", &self.inner.id().to_string()]).process_group(0);
+        let shell = shell.stdin(end).stdout(Stdio::null()).stderr(Stdio::null()).spawn().machine(failed)?;
+        self._guard = Some(Guard { shell, _alive: alive });
+        Ok(self)
     }
 
     /// Its exit status if it has ended.
@@ -104,6 +127,14 @@ impl Drop for Child {
         // The group may still have members after its leader has ended.
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.inner.wait();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It waits for our end, which has not come.
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
     }
 }
 

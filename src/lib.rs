@@ -28,6 +28,7 @@ pub mod run;
 pub mod scenario;
 mod schema;
 pub mod score;
+pub mod scratch;
 pub mod search_path;
 pub mod server;
 pub mod shard;

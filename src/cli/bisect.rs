@@ -14,8 +14,8 @@ use crate::kernel::{Builder, Options};
 use crate::report::json::Target;
 use crate::report::record::ResultFile;
 use crate::report::{bisection, mail};
-use crate::run::scratch::Scratch;
 use crate::scenario::Scenario;
+use crate::scratch::Scratch;
 use crate::ui::Ui;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let (good, bad) = (builder.place.commit(&arguments.good)?, builder.place.commit(&arguments.bad)?);
     let terms = if arguments.find_fix { Terms::Fix } else { Terms::Break };
     let ends = if arguments.find_fix { [bad.as_str(), &good] } else { [good.as_str(), &bad] };
-    let scratch = Scratch::new(&cache, &ui)?;
+    let scratch = Scratch::within(&cache.dir("runs")?)?;
     let shallow = builder.place.repo.shallow();
     let repo = Repo::borrowing(scratch.path().join("git"), &builder.place.repo.dir().join("objects"), Some(&shallow))?;
     let mut options = arguments.measure.options();

@@ -7,6 +7,7 @@ use super::tree::Tree;
 use super::{config, image, patch, program, tools};
 use crate::cache::{Cache, Lock};
 use crate::error::{Context, Error, Result};
+use crate::scratch::Scratch;
 use crate::ui::{Task, Ui};
 use std::fs;
 use std::path::PathBuf;
@@ -164,6 +165,9 @@ impl Maker<'_> {
         tick: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         let log = self.tree.beside("log");
+        // A compiler that is killed leaves its temporary files.
+        let temporary = Scratch::within(&self.tree.beside(""))?;
+        command.env("TMPDIR", temporary.path());
         self.tree.begin_writing()?;
         let ended = program::run(command, Stdio::null(), Some(&log), line, tick).map_err(|stopped| {
             if stopped.gently {

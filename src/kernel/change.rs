@@ -3,15 +3,15 @@
 use super::git::{self, Ended};
 use super::snapshot::{Place, Snapshot, short};
 use crate::error::{Context, Error, Result};
+use crate::scratch::Scratch;
 use std::fs;
 use std::path::Path;
-use tempfile::TempDir;
 
 /// A change, as a patch that git reads.
 pub struct Change {
     /// In words: a commit, or the file as the user wrote it.
     pub name: String,
-    dir: TempDir,
+    dir: Scratch,
 }
 
 /// What became of a change.
@@ -45,7 +45,7 @@ impl Change {
     }
 
     fn empty(place: &Place, name: &str) -> Result<Self> {
-        let dir = tempfile::tempdir_in(place.repo.dir()).machine(|| "cannot write in the cache".into())?;
+        let dir = Scratch::within(place.repo.dir())?;
         Ok(Self { name: name.to_owned(), dir })
     }
 
@@ -139,6 +139,7 @@ mod tests {
     use crate::cache::Cache;
     use std::path::PathBuf;
     use std::process::Command;
+    use tempfile::TempDir;
 
     struct Tree {
         dir: TempDir,

@@ -3,6 +3,7 @@
 
 use super::program;
 use crate::error::{Context, Error, Result};
+use crate::scratch::Scratch;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -26,7 +27,7 @@ pub struct Change {
 
 /// Applies `patches` in order to copies of the files of `tree`, which is called `tree_name` in sentences.
 pub fn changes(tree: &Path, tree_name: &str, patches: &[Patch]) -> Result<Vec<Change>> {
-    let scratch = tempfile::tempdir().machine(|| "cannot make a temporary directory".into())?;
+    let scratch = Scratch::within(tree)?;
     let copies = scratch.path().join("copies");
     let mut touched = BTreeSet::new();
     for patch in patches {

@@ -53,7 +53,7 @@ pub fn run(
     let child = Child::spawn(command);
     // The pipe ends when the last writer closes it; `command` holds two.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = child.map_err(early)?;
+    let mut child = child.and_then(Child::guarded).map_err(early)?;
     std::thread::scope(|scope| {
         let words = scope.spawn(|| listen(reader, log, line));
         let waited = child.wait(tick);

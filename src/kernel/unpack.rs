@@ -5,6 +5,7 @@ use super::snapshot::Snapshot;
 use super::source::Package;
 use crate::cache::place;
 use crate::error::{Context, Error, Result};
+use crate::scratch::Scratch;
 use crate::ui::Ui;
 use std::fs::{self, File};
 use std::io::Seek;
@@ -18,10 +19,7 @@ pub const NEEDED_MIB: u64 = 2300;
 pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) -> Result<()> {
     check_space(home, &package.package)?;
     let what = format!("unpacking {} {}", package.package, package.version);
-    let scratch = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempdir_in(home)
-        .machine(|| format!("cannot write in {}", home.display()))?;
+    let scratch = Scratch::within(home)?;
     let mut extract = Command::new("dpkg-deb");
     let nothing = File::open("/dev/null").machine(|| "cannot open /dev/null".into())?;
     tool(extract.arg("-x").arg(&package.deb).arg(scratch.path()), nothing, &what, home, || Ok(()))?;

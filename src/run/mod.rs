@@ -15,7 +15,6 @@ pub mod obeys;
 pub mod pool;
 mod prove;
 mod record;
-pub mod scratch;
 pub mod stage;
 mod warm_up;
 

@@ -1,6 +1,5 @@
 //! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
 
-use super::scratch::Scratch;
 use super::{Job, modules};
 use crate::cache::LOGS;
 use crate::error::{Context, Error, Result};
@@ -9,6 +8,7 @@ use crate::guest::{PLAN, export};
 use crate::kernel::Kernel;
 use crate::probe::page_owner::goes_with_alloc_traces;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
+use crate::scratch::Scratch;
 use crate::search_path::SearchPath;
 use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
@@ -62,7 +62,7 @@ impl Stage {
     /// Packs the initramfs and finds a name for the log.
     pub fn prepare(job: &Job, debugging: Debugging) -> Result<Self> {
         let Job { scenario, kernel, accelerator, options, cache, ui } = *job;
-        let scratch = Scratch::new(cache, ui)?;
+        let scratch = Scratch::within(&cache.dir("runs")?)?;
         let mut archive = Archive::new();
         let modules = modules::add(kernel, scenario, &mut archive)?;
         let plan = Plan { scenario: scenario.clone(), seed: options.seed, trace: options.trace, modules };

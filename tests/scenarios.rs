@@ -28,6 +28,8 @@ mod library;
 mod made;
 #[path = "scenarios/program.rs"]
 mod program;
+#[path = "scenarios/sandbox.rs"]
+mod sandbox;
 #[path = "scenarios/score.rs"]
 mod score;
 #[path = "scenarios/series.rs"]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         library::cases(),
         host::cases(),
         cluster::cases(),
+        sandbox::cases(),
     ];
     for case in cases.into_iter().flatten() {
         let specs = case.needs();

@@ -11,6 +11,7 @@ use crate::scenario;
 use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
+use crate::vm::sandbox::Sandbox;
 use std::fs::File;
 use std::io::ErrorKind;
 
@@ -55,6 +56,38 @@ pub fn kvm(has_qemu: bool, cache: &Cache, ui: &Ui) -> Result<Check> {
             ),
         },
     }
+}
+
+/// What keeps QEMU in its place. Guests run without it, too.
+pub fn sandbox(has_qemu: bool) -> Vec<Check> {
+    if !has_qemu {
+        return Vec::new();
+    }
+    let Sandbox { seccomp, landlock } = Sandbox::of_this_machine();
+    let check = |name, is_there, detail: [&str; 2], mend: &str| match is_there {
+        true => Check::ok(name, Purpose::Guests, detail[0].into()),
+        false => Check::lacking(name, Purpose::Guests, false, detail[1].into(), mend.into()),
+    };
+    vec![
+        check(
+            "QEMU's seccomp sandbox",
+            seccomp,
+            [
+                "QEMU starts no programs and gains no privileges",
+                "this QEMU does not start with -sandbox on; guests run without",
+            ],
+            "install a QEMU that was built with --enable-seccomp",
+        ),
+        check(
+            "Landlock",
+            landlock,
+            [
+                "QEMU writes nothing but its console log",
+                "this kernel does not keep QEMU from writing files of yours; guests run without",
+            ],
+            "run Linux 5.13 or later with landlock in the list of its lsm= parameter",
+        ),
+    ]
 }
 
 /// Memory for the largest guest of a verify, and of the library.

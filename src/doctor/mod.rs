@@ -97,6 +97,7 @@ pub fn examine(question: &Question, places: &Places, cache: &Cache, ui: &Ui) -> 
     checks.extend(programs::guests(&places.path));
     let has_qemu = checks.iter().all(|check| check.state == State::Ok);
     checks.push(machine::kvm(has_qemu, cache, ui)?);
+    checks.extend(machine::sandbox(has_qemu));
     checks.push(machine::memory(&verify)?);
     checks.extend(programs::building(&places.path, &verify)?);
     checks.push(machine::disk(&verify, cache)?);

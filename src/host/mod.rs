@@ -97,6 +97,7 @@ fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRec
         memory_mib: memory::kib("MemTotal").unwrap_or(0) / 1024,
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
         stock: site_source != SiteSource::Kept,
+        sandbox: Vec::new(),
     });
     Ok(record)
 }

@@ -101,6 +101,7 @@ pub fn every_field() -> RunRecord {
         memory_mib: 64,
         cpus: 1,
         stock: true,
+        sandbox: vec!["seccomp".into(), "landlock".into()],
     };
     RunRecord {
         console_log: Some("console.log".into()),

@@ -99,6 +99,10 @@ pub struct Setup {
     /// Whether the kernel was booted without the debugging that says who allocated what.
     #[serde(default)]
     pub stock: bool,
+    /// What kept QEMU from doing more than a guest needs: `seccomp`, its own filter of system calls, and `landlock`, the kernel's
+    /// rules about files.
+    #[serde(default)]
+    pub sandbox: Vec<String>,
 }
 
 /// What the verdict excludes.

@@ -18,7 +18,8 @@ use crate::scenario::Scenario;
 use crate::verdict::Growth;
 use crate::verdict::judge::{CONFIDENCE, Counter, Judgement, Says, stays};
 use crate::vm::console::Complaint;
-use crate::vm::qemu::Accelerator;
+use crate::vm::qemu::{Accelerator, PROGRAM};
+use crate::vm::sandbox::Sandbox;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -51,7 +52,11 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
-    record.setup = Some(setup(scenario, stock));
+    let sandbox = Sandbox::of_this_machine();
+    record.setup = Some(Setup { sandbox: sandbox.words(), ..setup(scenario, stock) });
+    if !sandbox.seccomp {
+        record.notes.push(format!("{PROGRAM} has no seccomp sandbox here and ran without, see dirleak doctor"));
+    }
     record
 }
 
@@ -351,6 +356,7 @@ fn setup(scenario: &Scenario, stock: bool) -> Setup {
         memory_mib: u64::from(scenario.guest.memory_mib),
         cpus: u64::from(scenario.guest.cpus),
         stock,
+        sandbox: Vec::new(),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Whether KVM really runs a guest here. A `/dev/kvm` that opens proves nothing: only a guest that has spoken does.
 
-use super::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine, PROGRAM, arguments};
+use super::qemu::{self, Accelerator, KERNEL_COMMAND_LINE, Machine};
 use crate::cache::{Cache, place};
 use crate::child::Child;
 use crate::error::{Context, Result};
+use crate::scratch::Scratch;
 use crate::stop;
 use crate::ui::Ui;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A kernel that runs on KVM prints within a tenth of this.
@@ -49,7 +50,7 @@ fn remember(memory: &Path, answer: &str) -> Result<()> {
 
 /// Whether the kernel prints anything before `limit`. Without an initramfs it panics soon after, which is fine.
 fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cache) -> Result<bool> {
-    let dir = tempfile::tempdir_in(cache.dir("kvm")?).machine(|| "cannot write in the cache".into())?;
+    let dir = Scratch::within(&cache.dir("kvm")?)?;
     let log = dir.path().join("console");
     let command_line = KERNEL_COMMAND_LINE.replace("quiet", "");
     let machine = Machine {
@@ -61,8 +62,8 @@ fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cach
         accelerator,
         console_log: &log,
     };
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments(&machine)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = qemu::command(&machine)?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut qemu = Child::spawn(&mut command)?;
     let end = Instant::now() + limit;
     while Instant::now() < end {

@@ -9,7 +9,7 @@ use crate::stop;
 use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -71,8 +71,8 @@ impl Vm {
         let errors = machine.console_log.with_extension("qemu");
         let stderr = std::fs::File::create(&errors)
             .map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
-        let mut command = Command::new(qemu::PROGRAM);
-        command.args(qemu::arguments(machine)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        let mut command = qemu::command(machine)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut qemu = Child::spawn(&mut command)?;
         let orders = qemu.inner().stdin.take().expect("stdin is piped");
         let stdout = qemu.inner().stdout.take().expect("stdout is piped");

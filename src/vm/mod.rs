@@ -5,3 +5,4 @@ pub mod console;
 pub mod initramfs;
 pub mod machine;
 pub mod qemu;
+pub mod sandbox;

@@ -108,6 +108,11 @@ impl Running {
         self.child.id()
     }
 
+    /// The processes of its guests.
+    pub fn guests(&self) -> Vec<i32> {
+        guests_of(self.id())
+    }
+
     /// Waits until it has so many guests.
     pub fn wait_for_guests(&mut self, count: usize) -> Result<(), Failed> {
         let begin = Instant::now();

@@ -26,7 +26,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A run that would go on for hours.
-fn endless(first: &[&str]) -> Program {
+pub fn endless(first: &[&str]) -> Program {
     let arguments = [first, &["./endless.toml"]].concat();
     Program::new(&arguments).with_file("endless.toml", &scenario("good", 1 << 20, [100_000, 1_000_000]))
 }

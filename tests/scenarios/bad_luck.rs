@@ -149,7 +149,8 @@ fn offline() -> Trialled {
     seen.must_end_with(0)
 }
 
-fn stub(path: &Path, script: &str) -> std::io::Result<()> {
+/// Puts a program at `path`.
+pub fn stub(path: &Path, script: &str) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, script)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))

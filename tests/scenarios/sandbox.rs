@@ -1,8 +1,9 @@
 //! Trials of what a guest, and a QEMU that a guest has taken over, can reach.
 
+use crate::bad_luck::stub;
 use crate::case::Case;
 use crate::host::{Guest, must};
-use crate::program::Trialled;
+use crate::program::{Program, Trialled};
 use crate::signals::endless;
 use dirleak::guest::protocol::CommandLine;
 use dirleak::vm::sandbox::Sandbox;
@@ -17,6 +18,12 @@ use std::time::Duration;
 const FIXED: &str = "6.1";
 /// Long enough for a guest to boot and be at work.
 const BOOTED: Duration = Duration::from_secs(5);
+/// As a QEMU that was built without seccomp answers (softmmu/vl.c, "-sandbox support is not enabled").
+const WITHOUT_SECCOMP: &str = "#!/bin/sh
+case \" $* \" in *' -sandbox '*) echo '-sandbox support is not enabled in this QEMU binary' >&2; exit 1;; esac
+PATH=${PATH#*:}
+exec qemu-system-x86_64 \"$@\"
+";
 const INTERFACES: &str = "/proc/net/dev";
 const DISKS: &str = "/proc/partitions";
 
@@ -28,6 +35,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("QEMU can write nothing but its console, and has no socket", &[FIXED], |_| qemu(opened)),
         Case::new("QEMU runs in its seccomp sandbox and gains no privileges", &[FIXED], |_| qemu(confined))
             .ignored_because(lacking),
+        Case::new("a QEMU that was built without seccomp runs guests, and the result says so", &[FIXED], |_| {
+            without_seccomp()
+        }),
         Case::new("a guest has no network but its own and no disk", &[FIXED], |_| no_devices()),
     ]
 }
@@ -97,4 +107,21 @@ fn no_devices() -> Trialled {
     let disks = text(DISKS).unwrap_or_default();
     must(&ended, disks.lines().count() <= 2, || format!("it has disks: {disks}"))?;
     guest.finish()
+}
+
+fn without_seccomp() -> Trialled {
+    let program = Program::new(&["run", "--kernel", FIXED, "quick"]);
+    let bin = program.dir.path().join("bin");
+    fs::create_dir(&bin)?;
+    stub(&bin.join("qemu-system-x86_64"), WITHOUT_SECCOMP)?;
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH")?);
+    // The directory goes with this.
+    let mut running = program.with_env("PATH", &path).start();
+    let seen = running.wait()?;
+    seen.must_end_with(0)?;
+    let record = seen.record()?;
+    let fences = record.setup.as_ref().map(|setup| setup.sandbox.clone()).unwrap_or_default();
+    seen.must(!fences.contains(&"seccomp".to_owned()), || format!("it claims {fences:?}"))?;
+    let said = record.notes.iter().any(|note| note.contains("no seccomp sandbox"));
+    seen.must(said, || format!("the notes do not say so: {:?}", record.notes))
 }

@@ -3,6 +3,7 @@
 //! The file is no longer than a page, and the kernel stops before the line that might not fit (list_locations in mm/slub.c).
 //! What it leaves out is known from the number of objects, and told as a site of its own.
 
+use super::number;
 use super::traces::{Site, parse};
 use std::fs;
 use std::path::Path;
@@ -19,11 +20,11 @@ pub fn read(cache: &str) -> Option<Vec<Site>> {
     let dir = Path::new(SYSFS).join(cache);
     let text = fs::read_to_string(dir.join("alloc_calls")).ok()?;
     let objects = fs::read_to_string(dir.join("objects")).ok()?;
-    sites(&text, objects.split_whitespace().next()?.parse().ok()?)
+    sites(&text, objects.split_whitespace().next().and_then(number)?)
 }
 
 /// `None` if the kernel had no memory to find it out.
-fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
+pub(super) fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
     if text.starts_with("Out of memory") {
         return None;
     }

@@ -1,5 +1,6 @@
 //! `/proc/meminfo`: what there is of memory.
 
+use super::number;
 use std::fs;
 
 /// A field in KiB; `None` if the kernel does not tell it.
@@ -7,9 +8,9 @@ pub fn kib(field: &str) -> Option<u64> {
     parse(&fs::read_to_string("/proc/meminfo").ok()?, field)
 }
 
-fn parse(text: &str, field: &str) -> Option<u64> {
+pub(super) fn parse(text: &str, field: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
-    value.trim().strip_suffix(" kB")?.parse().ok()
+    number(value.trim().strip_suffix(" kB")?)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -20,6 +20,14 @@ pub mod vmalloc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// No number of things in a kernel's memory is larger: so many objects of 8 bytes are more than any machine has.
+pub const MOST: i64 = 1 << 40;
+
+/// A number of things, as the kernel writes it.
+fn number(word: &str) -> Option<i64> {
+    word.parse().ok().filter(|number| (-MOST..=MOST).contains(number))
+}
+
 /// Every counter the probe can read, at one moment: objects per slab cache, and under the names of the other sources
 /// pages, vmalloc areas and per-CPU allocations.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! How many RPCs of which kind a mount has sent, how large they were and how long their replies took: from `/proc/self/mountstats`.
 
+use super::number;
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ fn text() -> Result<String> {
     fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())
 }
 
-fn calls(operations: Operations) -> Rpcs {
+pub(super) fn calls(operations: Operations) -> Rpcs {
     operations.into_iter().map(|(name, operation)| (name, operation.calls)).collect()
 }
 
@@ -57,11 +58,12 @@ fn calls(operations: Operations) -> Rpcs {
 pub fn operations_since(before: &Operations, after: &Operations) -> Operations {
     let grown = |(name, now): (&String, &Operation)| {
         let then = before.get(name).copied().unwrap_or_default();
+        // Where the mount is another one by now, its counts began anew.
         let grown = Operation {
-            calls: now.calls - then.calls,
-            sent_bytes: now.sent_bytes - then.sent_bytes,
-            received_bytes: now.received_bytes - then.received_bytes,
-            reply_ms: now.reply_ms - then.reply_ms,
+            calls: now.calls.saturating_sub(then.calls),
+            sent_bytes: now.sent_bytes.saturating_sub(then.sent_bytes),
+            received_bytes: now.received_bytes.saturating_sub(then.received_bytes),
+            reply_ms: now.reply_ms.saturating_sub(then.reply_ms),
         };
         (name.clone(), grown)
     };
@@ -75,7 +77,7 @@ pub fn readdirs(rpcs: &Rpcs) -> u64 {
 
 /// What grew between two readings.
 pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
-    let grown = |(name, n): (&String, &u64)| (name.clone(), n - before.get(name).unwrap_or(&0));
+    let grown = |(name, n): (&String, &u64)| (name.clone(), n.saturating_sub(*before.get(name).unwrap_or(&0)));
     after.iter().map(grown).filter(|(_, n)| *n > 0).collect()
 }
 
@@ -86,13 +88,13 @@ fn of_mount<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a st
     lines.next().into_iter().chain(lines.take_while(|line| !line.starts_with("device ")))
 }
 
-fn parse(text: &str, mount_point: &str) -> Operations {
+pub(super) fn parse(text: &str, mount_point: &str) -> Operations {
     let operations = of_mount(text, mount_point).skip_while(|line| line.trim() != "per-op statistics").skip(1);
     operations
         .filter_map(|line| {
             let (name, counts) = line.trim().split_once(": ")?;
             // Calls, transmissions, time-outs, bytes sent, bytes received, and ms in the queue, until the reply, and in all.
-            let counts: Vec<u64> = counts.split(' ').map_while(|count| count.parse().ok()).collect();
+            let counts: Vec<u64> = counts.split(' ').map_while(|count| number(count)?.try_into().ok()).collect();
             let at = |place: usize| counts.get(place).copied().unwrap_or(0);
             let operation =
                 Operation { calls: *counts.first()?, sent_bytes: at(3), received_bytes: at(4), reply_ms: at(6) };
@@ -102,7 +104,7 @@ fn parse(text: &str, mount_point: &str) -> Operations {
         .collect()
 }
 
-fn parse_options<'a>(text: &'a str, mount_point: &str) -> &'a str {
+pub(super) fn parse_options<'a>(text: &'a str, mount_point: &str) -> &'a str {
     of_mount(text, mount_point).find_map(|line| line.trim().strip_prefix("opts:")).unwrap_or_default().trim()
 }
 
@@ -153,5 +155,13 @@ mod tests {
         assert_eq!(operations_since(&operations, &after), [("READDIRPLUS".to_owned(), grown)].into());
         assert_eq!(parse_options(TEXT, "/mnt"), "rw,vers=3");
         assert_eq!(parse_options(TEXT, "/nowhere"), "");
+    }
+
+    #[test]
+    fn counts_that_began_anew_are_no_growth() {
+        let before = parse(TEXT, "/mnt");
+        let after = parse(&TEXT.replace("126 126 0 4400", "1 1 0 40"), "/mnt");
+        assert!(operations_since(&before, &after).is_empty());
+        assert!(since(&calls(before), &calls(after)).is_empty());
     }
 }

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 const FILE: &str = "/sys/kernel/debug/page_owner";
 /// One read gives one page's record, if it fits.
 const RECORD_BYTES: usize = 16 * 1024;
+/// An address has 64 bits, of which 12 are those of a page's bytes.
+const MOST_FRAMES: u64 = 1 << 52;
 /// Page frames between two records that are looked at in a search.
 const STRIDE: u64 = 16;
 
@@ -83,7 +85,7 @@ pub fn search(function: &str, enough: i64) -> Option<i64> {
 }
 
 /// The same, given how to read the first record at or behind a page frame: its frame, and whether it is one of those.
-fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, bool)>, enough: i64) -> i64 {
+pub(super) fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, bool)>, enough: i64) -> i64 {
     // Frames below `close_to` are looked at one by one.
     let (mut from, mut unseen, mut close_to, mut found) = (0, 0, 0, 0);
     while found < enough {
@@ -104,21 +106,22 @@ fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, bool)>, enough
 }
 
 /// The number of the page frame of a record, which newer kernels write in hexadecimal.
-fn frame_of(record: &str) -> Option<u64> {
+pub(super) fn frame_of(record: &str) -> Option<u64> {
     let number = record.lines().nth(1)?.strip_prefix("PFN ")?.split_whitespace().next()?;
-    match number.strip_prefix("0x") {
+    let frame: Option<u64> = match number.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => number.parse().ok(),
-    }
+    };
+    frame.filter(|frame| *frame < MOST_FRAMES)
 }
 
 /// Pages by the text of their stack, offsets and all.
 #[derive(Default)]
-struct Stacks(HashMap<String, i64, BuildHasherDefault<DefaultHasher>>);
+pub(super) struct Stacks(HashMap<String, i64, BuildHasherDefault<DefaultHasher>>);
 
 impl Stacks {
     /// Adds one record: a line "Page allocated via order `n`, ...", a line "PFN ... Flags 0x...(`names`)", the stack.
-    fn add(&mut self, record: &str) {
+    pub(super) fn add(&mut self, record: &str) {
         let Some((head, rest)) = record.split_once('\n') else { return };
         let Some((place, stack)) = rest.split_once('\n') else { return };
         let order =
@@ -138,7 +141,7 @@ impl Stacks {
         }
     }
 
-    fn sites(self) -> Vec<Site> {
+    pub(super) fn sites(self) -> Vec<Site> {
         let mut sites: Vec<Site> = self.0.into_iter().map(|(stack, objects)| site(&stack, objects)).collect();
         sites.sort_by_key(|site| -site.objects);
         sites
@@ -244,5 +247,11 @@ mod tests {
         assert_eq!(frame_of(&record(0, "node=0", "f")), Some(4711));
         assert_eq!(frame_of(&record(0, "node=0", "f").replace("4711", "0x1267")), Some(4711));
         assert_eq!(frame_of("No record"), None);
+    }
+
+    #[test]
+    fn frames_that_no_memory_has_are_no_frames() {
+        assert_eq!(frame_of("x\nPFN 0xffffffffffffffff type\n"), None);
+        assert_eq!(frame_of("x\nPFN 18446744073709551615 type\n"), None);
     }
 }

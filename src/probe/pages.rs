@@ -5,6 +5,7 @@
 //! that is accounted for by another counter is therefore subtracted page by page (`/proc/zoneinfo`, `/proc/meminfo`),
 //! after `/proc/sys/vm/stat_refresh` has folded what each processor counts for itself (mm/vmstat.c).
 
+use super::number as count;
 use crate::error::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -67,15 +68,15 @@ pub(super) fn read_all(file: &File) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {
+pub(super) fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {
     let (mut managed, mut known) = (None, 0);
     for line in zoneinfo.lines() {
         let mut words = line.split_whitespace();
         let (Some(first), second) = (words.next(), words.next()) else { continue };
-        let number = || second.and_then(|w| w.parse::<i64>().ok());
+        let number = || second.and_then(count);
         match first {
             "managed" => *managed.get_or_insert(0) += number()?,
-            "pages" if second == Some("free") => known += words.next()?.parse::<i64>().ok()?,
+            "pages" if second == Some("free") => known += words.next().and_then(count)?,
             // What is parked for a processor.
             "count:" => known += number()?,
             "nr_kernel_stack" => known += number()? / KIB_PER_PAGE,
@@ -86,7 +87,7 @@ fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {
     for line in meminfo.lines() {
         let Some((name, rest)) = line.split_once(':') else { continue };
         if ["VmallocUsed", "Percpu"].contains(&name) {
-            known += rest.trim().trim_end_matches(" kB").parse::<i64>().ok()? / KIB_PER_PAGE;
+            known += count(rest.trim().trim_end_matches(" kB"))? / KIB_PER_PAGE;
         }
     }
     managed.map(|managed| managed - known)

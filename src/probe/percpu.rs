@@ -1,5 +1,6 @@
 //! Per-CPU memory: allocations from debugfs `percpu_stats` (CONFIG_PERCPU_STATS), else pages from `/proc/meminfo`.
 
+use super::number;
 use super::pages::read_all;
 use crate::error::{Context, Result};
 use std::fs::File;
@@ -39,9 +40,9 @@ impl Percpu {
 }
 
 /// The number of the first line "`key` : `number`".
-fn value(text: &str, key: &str) -> Option<i64> {
+pub(super) fn value(text: &str, key: &str) -> Option<i64> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix(key))?;
-    line.trim().strip_prefix(':')?.split_whitespace().next()?.parse().ok()
+    line.trim().strip_prefix(':')?.split_whitespace().next().and_then(number)
 }
 
 #[cfg(test)]

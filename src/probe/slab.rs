@@ -4,7 +4,7 @@
 //! (Documentation/ABI/testing/sysfs-kernel-slab). `/proc/slabinfo` is not used where sysfs exists: since Linux 6.10
 //! it only estimates caches with more than 10,000 partial slabs (count_partial_free_approx in mm/slub.c).
 
-use super::Sample;
+use super::{Sample, number};
 use crate::error::{Context, Error, Result};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -52,7 +52,9 @@ pub struct Layout {
 pub fn counted_as(cache: &str) -> String {
     let copy = ["kmalloc-rnd-", "kmalloc-part-"].iter().find_map(|prefix| cache.strip_prefix(prefix));
     match copy.and_then(|rest| rest.split_once('-')) {
-        Some((number, size)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("kmalloc-{size}"),
+        Some((number, size)) if number.bytes().all(|b| b.is_ascii_digit()) && !size.contains('-') => {
+            format!("kmalloc-{size}")
+        }
         _ => cache.to_owned(),
     }
 }
@@ -177,9 +179,9 @@ impl Files {
 }
 
 /// The total of "`total` N0=`on node 0` ...".
-fn parse_objects(text: &[u8]) -> Option<i64> {
+pub(super) fn parse_objects(text: &[u8]) -> Option<i64> {
     let digits = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
+    std::str::from_utf8(&text[..digits]).ok().and_then(number)
 }
 
 #[cfg(test)]
@@ -246,5 +248,12 @@ mod tests {
     fn a_kernel_without_slub_debug_is_told() {
         let error = Slabs::open_at(Path::new("/dirleak-no-such-dir")).err().unwrap();
         assert!(error.to_string().contains("CONFIG_SLUB_DEBUG"), "{error}");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_copy_is_counted_as_itself() {
+        assert_eq!(counted_as("kmalloc-rnd-07-64"), "kmalloc-64");
+        assert_eq!(counted_as("kmalloc-rnd-07-rnd-07-64"), "kmalloc-rnd-07-rnd-07-64");
+        assert_eq!(parse_objects(b"9223372036854775807 N0=1"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The plain recipe, as people do it by hand: drop the caches twice, read `/proc/slabinfo`.
 
+use super::number;
 use crate::error::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ pub fn read() -> Result<BTreeMap<String, i64>> {
 pub fn parse(text: &str) -> BTreeMap<String, i64> {
     let line = |line: &str| {
         let mut words = line.split_whitespace();
-        Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+        Some((words.next()?.to_owned(), words.next().and_then(number)?))
     };
     text.lines().skip(2).filter_map(line).collect()
 }

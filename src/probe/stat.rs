@@ -1,5 +1,6 @@
 //! Which kernel runs, what processors have done and how much page cache there is: from `/proc` and getrusage(2).
 
+use super::number;
 use crate::error::{Context, Error, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -37,9 +38,9 @@ pub fn busy() -> Result<Busy> {
 }
 
 /// `cpu user nice system idle iowait irq softirq ...`.
-fn parse_busy(text: &str) -> Option<Busy> {
+pub(super) fn parse_busy(text: &str) -> Option<Busy> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
-    let ticks: Vec<f64> = line.split_whitespace().map_while(|n| n.parse().ok()).collect();
+    let ticks: Vec<f64> = line.split_whitespace().map_while(number).map(|ticks| ticks as f64).collect();
     let [user, nice, system, _, _, irq, softirq] = *ticks.first_chunk()?;
     Some(Busy {
         user_seconds: (user + nice) / TICKS_A_SECOND,
@@ -63,8 +64,13 @@ pub fn release() -> Result<String> {
 /// All page cache.
 pub fn page_cache_bytes() -> Result<i64> {
     let text = fs::read_to_string("/proc/vmstat").machine(|| "cannot read /proc/vmstat".into())?;
-    let pages = text.lines().find_map(|line| line.strip_prefix("nr_file_pages ")?.parse::<i64>().ok());
-    pages.map(|pages| pages * PAGE_BYTES).ok_or_else(|| Error::machine("/proc/vmstat has no nr_file_pages"))
+    parse_page_cache(&text).ok_or_else(|| Error::machine("/proc/vmstat has no nr_file_pages"))
+}
+
+/// `nr_file_pages` of `/proc/vmstat`, in bytes.
+pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
+    let pages = text.lines().find_map(|line| line.strip_prefix("nr_file_pages ").and_then(number))?;
+    Some(pages * PAGE_BYTES)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who allocated the objects of a cache: from debugfs `alloc_traces` (Linux 5.14 and later).
 
-use super::{alloc_calls, slab};
+use super::{alloc_calls, number, slab};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Vec<Site> {
         let words = line.trim();
         let mut parts = words.split_whitespace();
         let (first, second) = (parts.next(), parts.next());
-        match (first.and_then(|w| w.parse().ok()), second) {
+        match (first.and_then(number).filter(|objects| *objects > 0), second) {
             (Some(objects), Some(place)) => {
                 sites.push(Site { function: without_offset(place), stack: Vec::new(), objects });
             }
@@ -143,5 +143,10 @@ mod tests {
         let grown = since(&before, &after);
         assert_eq!(grown.len(), 1);
         assert_eq!((grown[0].objects, grown[0].function.as_str()), (25, "nfs_readdir_page_array_append"));
+    }
+
+    #[test]
+    fn numbers_that_no_kernel_counts_are_no_sites() {
+        assert_eq!(parse("-5 f+0x1/0x2 age=1\n0 f+0x1/0x2 age=1\n9223372036854775807 f+0x1/0x2 age=1\n"), []);
     }
 }

@@ -16,6 +16,8 @@ pub const PERCPU_ALLOC: &str = "percpu/percpu_alloc_percpu";
 pub const PERCPU_FREE: &str = "percpu/percpu_free_percpu";
 pub const STACK: &str = "ftrace/kernel_stack";
 
+/// No architecture hands out more pages at once (CONFIG_ARCH_FORCE_MAX_ORDER).
+const MOST_ORDER: u8 = 13;
 /// Allocations that may wait for their stack at once: one for each level of interrupts.
 const MOST_PENDING: usize = 8;
 
@@ -90,13 +92,15 @@ impl Decoder {
                 events.freed(time, Key::Object(number(pointer)?), 0, cache.and_then(|cache| cache.text(record)));
             }
             Kind::PageAlloc { page, order } => {
-                let order = number(order)? as u8;
+                let order = number(order).and_then(order_of)?;
                 // An allocation that failed has no page.
                 let page = number(page)?;
                 let counter = wanted.of(Source::Pages).filter(|_| page != u64::MAX);
                 self.allocated(counter, events, time, Key::Page(page), 0, order);
             }
-            Kind::PageFree { page, order } => events.freed(time, Key::Page(number(page)?), number(order)? as u8, None),
+            Kind::PageFree { page, order } => {
+                events.freed(time, Key::Page(number(page)?), number(order).and_then(order_of)?, None);
+            }
             Kind::PerCpuAlloc { pointer } => {
                 self.allocated(wanted.of(Source::PerCpu), events, time, Key::PerCpu(number(pointer)?), 0, 0);
             }
@@ -125,6 +129,11 @@ impl Decoder {
         }
         self.pending.push(event);
     }
+}
+
+/// Pages are allocated two to this power at a time.
+fn order_of(number: u64) -> Option<u8> {
+    u8::try_from(number).ok().filter(|order| *order <= MOST_ORDER)
 }
 
 fn kind(name: &str, format: &Format) -> Option<Kind> {

@@ -1,5 +1,6 @@
 //! What an event looks like in the ring buffer: from tracefs `events/*/*/format`.
 
+use super::ring::PAGE_BYTES;
 use std::collections::BTreeMap;
 
 /// The layout of one event.
@@ -74,7 +75,8 @@ fn field(line: &str) -> Option<(String, Field)> {
     let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
     let name = parts.next()?.split_whitespace().next_back()?.split('[').next()?.trim_start_matches('*').to_owned();
     let mut number = |what: &str| parts.find_map(|part| part.strip_prefix(what))?.parse().ok();
-    Some((name, Field { offset: number("offset:")?, size: number("size:")? }))
+    let field = Field { offset: number("offset:")?, size: number("size:")? };
+    (field.offset.max(field.size) <= PAGE_BYTES).then_some((name, field))
 }
 
 #[cfg(test)]
@@ -113,5 +115,13 @@ mod tests {
         assert_eq!(format.flag("__GFP_DMA"), 0);
         let shifts = "{( unsigned long)((( gfp_t)((((1UL))) << (22)))), \"__GFP_ACCOUNT\"}";
         assert_eq!(Format::parse(&text(shifts)).unwrap().flag("__GFP_ACCOUNT"), 1 << 22);
+    }
+
+    #[test]
+    fn a_field_is_within_a_page() {
+        let field =
+            |offset: u64| Format::parse(&format!("ID: 1\nfield:u64 x; offset:{offset}; size:8;\n")).unwrap().field("x");
+        assert_eq!(field(16), Some(Field { offset: 16, size: 8 }));
+        assert_eq!(field(u64::MAX), None);
     }
 }

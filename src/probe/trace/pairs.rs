@@ -29,6 +29,9 @@ enum What {
     Freed { order: u8, cache: u16 },
 }
 
+/// No kernel has so many caches; one more is none that is known.
+const MOST_CACHES: usize = 4096;
+
 /// What an event takes.
 pub const EVENT_BYTES: u64 = size_of::<(u64, Key, What)>() as u64;
 
@@ -77,12 +80,14 @@ impl Events {
     }
 
     fn cache(&mut self, name: &str) -> u16 {
-        let known = self.caches.iter().position(|cache| cache == name);
-        let index = known.unwrap_or_else(|| {
-            self.caches.push(name.to_owned());
-            self.caches.len() - 1
-        });
-        index as u16 + 1
+        if let Some(index) = self.caches.iter().position(|cache| cache == name) {
+            return index as u16 + 1;
+        }
+        if self.caches.len() == MOST_CACHES {
+            return 0;
+        }
+        self.caches.push(name.to_owned());
+        self.caches.len() as u16
     }
 
     /// Allocations without a free, counted; those whose callers allocate from another cache than the counter's, as frees of
@@ -116,7 +121,7 @@ impl Events {
 /// Every page of an order; pages that were allocated together may be freed one by one.
 fn each(key: Key, order: u8, mut f: impl FnMut(Key)) {
     match key {
-        Key::Page(first) => (first..first + (1 << order.min(20))).for_each(|page| f(Key::Page(page))),
+        Key::Page(first) => (first..first.saturating_add(1 << order)).for_each(|page| f(Key::Page(page))),
         other => f(other),
     }
 }
@@ -170,5 +175,13 @@ mod tests {
             events.allocated(3, Key::Object(object), 2, caller, 0);
         }
         assert_eq!(events.alive(&counters()).into_keys().map(|by| by.caller).collect::<Vec<_>>(), [0x100]);
+    }
+
+    #[test]
+    fn pages_at_the_end_of_all_addresses_and_caches_without_number_are_taken() {
+        let mut events = Events::default();
+        events.allocated(1, Key::Page(u64::MAX - 1), 0, 0, 3);
+        (0..5000).for_each(|n| events.freed(2, Key::Object(n), 0, Some(&format!("cache-{n}"))));
+        assert_eq!(events.alive(&["pages".to_owned()]).into_values().sum::<i64>(), 1);
     }
 }

@@ -32,7 +32,7 @@ pub fn records(page: &[u8], mut each: impl FnMut(u64, &[u8])) {
             (PADDING, _) if delta == 0 => return,
             (PADDING, Some(length)) => (at + 4, length as usize),
             (TIME_EXTEND, Some(next)) => {
-                time += long(next);
+                time = time.wrapping_add(long(next));
                 (at + 4, 4)
             }
             (TIME_STAMP, Some(next)) => {
@@ -43,7 +43,8 @@ pub fn records(page: &[u8], mut each: impl FnMut(u64, &[u8])) {
             (0, Some(length)) => (at + 8, (length as usize).saturating_sub(4)),
             (words, _) => (at + 4, words as usize * 4),
         };
-        time += delta;
+        // What is no time is no reason to end.
+        time = time.wrapping_add(delta);
         if kind < PADDING {
             let Some(record) = page.get(data..data + length).filter(|_| data + length <= end) else { return };
             each(time, record);
@@ -106,5 +107,12 @@ mod tests {
         assert_eq!(read(&page(&[4, 1, 2])), []);
         assert_eq!(read(&[1, 2, 3]), []);
         assert_eq!(read(&page(&[])), []);
+    }
+
+    #[test]
+    fn times_that_no_clock_has_end_nothing() {
+        let mut page = page(&[1 | 5 << 5, 7, TIME_EXTEND, u32::MAX, 1, 8]);
+        page[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(read(&page).len(), 2);
     }
 }

@@ -15,6 +15,7 @@ use dirleak::run::Job;
 use dirleak::scenario::{Scenario, load};
 use dirleak::ui::Ui;
 use dirleak::vm::accelerator;
+use dirleak::vm::console::MOST_LOG_BYTES;
 use dirleak::vm::machine::Limits;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use std::time::Duration;
 const KERNEL: &str = "DIRLEAK_BENCH_KERNEL";
 const SCENARIOS: [&str; 2] = ["huge-flat", "many-pages"];
 /// A guest serves a benchmark of many samples.
-const LIMITS: Limits = Limits { whole: Duration::from_secs(3600), silence: Duration::from_secs(120) };
+const LIMITS: Limits =
+    Limits { whole: Duration::from_secs(3600), silence: Duration::from_secs(120), log_bytes: MOST_LOG_BYTES };
 
 fn main() {
     if std::process::id() == 1 {

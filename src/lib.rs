@@ -22,6 +22,7 @@ pub mod forecast;
 pub mod guest;
 pub mod host;
 pub mod kernel;
+mod plain;
 pub mod probe;
 pub mod report;
 pub mod run;

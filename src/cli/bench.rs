@@ -157,6 +157,7 @@ impl<'a> Bench<'a> {
         let limits = Limits {
             whole: Duration::from_secs_f64(arguments.timeout),
             silence: Duration::from_secs_f64(arguments.silence),
+            ..Limits::default()
         };
         let options = guest::options(arguments.seed, limits);
         Ok(Self { arguments, kernels, accelerator, options, cache, ui })

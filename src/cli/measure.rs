@@ -102,6 +102,7 @@ impl Measure {
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),
+                ..Limits::default()
             },
             ..run::Options::default()
         }

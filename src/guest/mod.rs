@@ -65,6 +65,19 @@ fn serve(link: &mut Link) {
     }
 }
 
+/// Calls are told in pieces of about so many bytes.
+const CALLED_BYTES: usize = 1 << 20;
+
+/// A text in pieces, each of some whole lines.
+fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let behind = text.as_bytes().get(bytes..).and_then(|rest| rest.iter().position(|&b| b == b'\n'));
+        let (piece, rest) = text.split_at(behind.map_or(text.len(), |at| bytes + at + 1));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 fn obey(link: &mut Link) -> Result<()> {
     link.send(&Answer::Hello { release: stat::release()? })?;
     let plan: Plan = files::read_plan()?;
@@ -81,10 +94,21 @@ fn obey(link: &mut Link) -> Result<()> {
         pulse::set_working(true);
         let answer = worker.obey(order, link)?;
         pulse::set_working(false);
-        let lines = trace::take();
-        if !lines.is_empty() {
-            link.send(&Answer::Called { lines })?;
+        for lines in pieces(&trace::take(), CALLED_BYTES) {
+            link.send(&Answer::Called { lines: lines.to_owned() })?;
         }
         link.send(&answer)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn calls_are_told_in_pieces_of_whole_lines() {
+        assert_eq!(pieces("one\ntwo\nthree\n", 5).collect::<Vec<_>>(), ["one\ntwo\n", "three\n"]);
+        assert_eq!(pieces("one\ntwo\n", 100).collect::<Vec<_>>(), ["one\ntwo\n"]);
+        assert_eq!(pieces("", 5).count(), 0);
     }
 }

@@ -66,7 +66,7 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
     course.wait_for_late_frees(&baseline, last, options)?;
     course.unmount(&baseline)?;
     let console = vm.finish()?;
-    outcome.complaints = console.unmount_complaints().to_vec();
+    outcome.complaints = console.complaints().clone();
     outcome.record.controls.sources.push(controls::console(console.times_heard()));
     outcome.time("unmount and end", begin);
     Ok(())
@@ -234,6 +234,13 @@ impl<'a> Course<'a> {
 
     pub(super) fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: Option<f64>) -> Step<Worked> {
         match self.ask(&Order::Work { listings, fillers, at_least_seconds })? {
+            Answer::Worked(worked) if worked.listings > listings => {
+                let said = worked.listings;
+                Err(Ended::GaveUp(format!(
+                    "the guest says that it made {said} {}s of {listings}",
+                    self.outcome.record.unit
+                )))
+            }
             Answer::Worked(worked) => {
                 self.outcome.worked(&worked);
                 if worked.listings > 0 {

@@ -7,7 +7,7 @@ use crate::guest::BUSY_CACHES;
 use crate::probe::Sample;
 use crate::probe::traces::{Site, since};
 use crate::report::record::{Finding, Rate, Source};
-use crate::vm::console::Complaint;
+use crate::vm::console::Complaints;
 use std::collections::BTreeMap;
 
 /// Functions that make dentries and inodes for whoever asks; the one that asked is told.
@@ -61,11 +61,11 @@ impl Left {
     }
 
     /// The finding that the kernel's complaints make together, if it complained. `units` were made.
-    pub fn finding(&self, complaints: &[Complaint], units: u64) -> Option<Finding> {
-        let first = complaints.first()?;
+    pub fn finding(&self, complaints: &Complaints, units: u64) -> Option<Finding> {
+        let kind = complaints.kind?;
         let (name, count, sites) = match self.stayed.first() {
             Some((cache, count, sites)) => (cache.clone(), *count, sites.as_slice()),
-            None => (first.kind.to_owned(), complaints.len() as i64, &[][..]),
+            None => (kind.to_owned(), complaints.count as i64, &[][..]),
         };
         let rate = count as f64 / units.max(1) as f64;
         Some(Finding {
@@ -98,8 +98,8 @@ mod tests {
         Sample { objects: [("dentry".to_owned(), dentries), ("nfs_inode_cache".to_owned(), inodes)].into() }
     }
 
-    fn complaint() -> Complaint {
-        Complaint { kind: "Dentry still in use", line: "BUG: Dentry still in use".into() }
+    fn complaint() -> Complaints {
+        Complaints { kind: Some("Dentry still in use"), count: 1, lines: vec!["BUG: Dentry still in use".into()] }
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         let mut left = Left::default();
         left.before_mount(sample(1000, 0), [("dentry".to_owned(), vec![site(1)])].into());
         left.after_unmount(&sample(1150, 150), &[("dentry".to_owned(), vec![site(151)])].into());
-        let finding = left.finding(&[complaint()], 26).unwrap();
+        let finding = left.finding(&complaint(), 26).unwrap();
         assert_eq!((finding.name.as_str(), finding.net_objects), ("dentry", 150));
         assert_eq!(finding.call_sites[0].function, "nfs_prime_dcache");
     }
@@ -120,8 +120,8 @@ mod tests {
         let mut left = Left::default();
         left.before_mount(sample(10, 0), BTreeMap::new());
         left.after_unmount(&sample(10, 0), &BTreeMap::new());
-        assert_eq!(left.finding(&[complaint()], 26).unwrap().name, "Dentry still in use");
+        assert_eq!(left.finding(&complaint(), 26).unwrap().name, "Dentry still in use");
         left.after_unmount(&sample(500, 500), &BTreeMap::new());
-        assert!(left.finding(&[], 26).is_none());
+        assert!(left.finding(&Complaints::default(), 26).is_none());
     }
 }

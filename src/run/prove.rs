@@ -119,7 +119,10 @@ impl Course<'_> {
     fn attribute(&mut self, before: &BTreeMap<String, Vec<Site>>) -> Step<()> {
         let counters: Vec<String> = before.keys().cloned().collect();
         let now = self.sites(&counters)?;
-        self.outcome.sites = now.iter().map(|(name, sites)| (name.clone(), since(&before[name], sites))).collect();
+        self.outcome.sites = now
+            .iter()
+            .map(|(name, sites)| (name.clone(), since(before.get(name).map_or(&[], Vec::as_slice), sites)))
+            .collect();
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::report::sentence;
 use crate::scenario::Scenario;
 use crate::verdict::Growth;
 use crate::verdict::judge::{CONFIDENCE, Counter, Judgement, Says, stays};
-use crate::vm::console::Complaint;
+use crate::vm::console::Complaints;
 use crate::vm::qemu::{Accelerator, PROGRAM};
 use crate::vm::sandbox::Sandbox;
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub net: Growth,
     /// The same, to the reading after unmount.
     pub net_unmounted: Growth,
-    pub complaints: Vec<Complaint>,
+    pub complaints: Complaints,
     /// What a further round showed, if one was made.
     pub proof: Option<Proof>,
     /// What unmounting left behind.
@@ -98,7 +98,7 @@ impl Outcome {
             sites: BTreeMap::new(),
             net: Growth::new(),
             net_unmounted: Growth::new(),
-            complaints: Vec::new(),
+            complaints: Complaints::default(),
             proof: None,
             left: Left::default(),
             readings: Vec::new(),
@@ -327,7 +327,7 @@ impl Outcome {
             let samples = reading.sample.objects.iter().filter(|(name, _)| moved(name));
             round.samples = samples.map(|(name, n)| (name.clone(), *n)).collect();
         }
-        self.record.console_lines.extend(self.complaints.iter().map(|c| c.line.clone()));
+        self.record.console_lines.extend(self.complaints.lines.iter().cloned());
         self.record.bounds = self.judgement.as_ref().map(|judgement| Bounds {
             confidence: CONFIDENCE,
             min_rate: self.min_rate,

@@ -1,5 +1,6 @@
 //! What the guest's console says: whether the kernel is in trouble, and what it complains of at unmount.
 
+use crate::plain;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -36,15 +37,24 @@ pub const TIMES_SAID: i64 = 2;
 
 /// Lines after the first of a trouble that are kept to show it.
 const SHOWN_LINES: usize = 40;
+/// Complaints at unmount that are kept; the others are counted.
+const SHOWN_COMPLAINTS: usize = 1000;
+/// The kernel's own lines have up to 1024 bytes (LOG_LINE_MAX); of longer ones the beginning is looked at.
+const MOST_LINE_BYTES: usize = 4096;
+/// So much is read at a time.
+const READ_BYTES: usize = 64 * 1024;
+/// No log grows larger. A kernel that complains of each of twenty thousand dentries with its stack prints half as much.
+pub const MOST_LOG_BYTES: u64 = 128 << 20;
 
 /// Follows a console log while QEMU writes it.
 pub struct Console {
     path: PathBuf,
     file: Option<File>,
+    /// The beginning of a line whose end is still to come.
     partial: Vec<u8>,
     bytes: u64,
     trouble: Option<Trouble>,
-    unmount: Vec<Complaint>,
+    complaints: Complaints,
     times_heard: i64,
 }
 
@@ -57,13 +67,15 @@ pub struct Trouble {
     pub lines: Vec<String>,
 }
 
-/// Something was still referenced at unmount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    /// What it is called.
-    pub kind: &'static str,
-    /// The line.
-    pub line: String,
+/// What the kernel complained of at unmount: something was still referenced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Complaints {
+    /// What the first of them is called; `None` without any.
+    pub kind: Option<&'static str>,
+    /// How many there were.
+    pub count: u64,
+    /// The lines of the first ones.
+    pub lines: Vec<String>,
 }
 
 impl Console {
@@ -75,7 +87,7 @@ impl Console {
             partial: Vec::new(),
             bytes: 0,
             trouble: None,
-            unmount: Vec::new(),
+            complaints: Complaints::default(),
             times_heard: 0,
         }
     }
@@ -85,14 +97,25 @@ impl Console {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();
         }
-        let Some(file) = &mut self.file else { return };
-        let begin = self.partial.len();
+        let Some(mut file) = self.file.take() else { return };
+        let mut bytes = vec![0; READ_BYTES];
         // A log that cannot be read shows nothing; the deadlines still hold.
-        let _ = file.read_to_end(&mut self.partial);
-        self.bytes += (self.partial.len() - begin) as u64;
-        while let Some(end) = self.partial.iter().position(|&b| b == b'\n') {
-            let line: Vec<u8> = self.partial.drain(..=end).collect();
-            self.line(String::from_utf8_lossy(&line).trim_end());
+        while let Ok(length @ 1..) = file.read(&mut bytes) {
+            self.take(&bytes[..length]);
+        }
+        self.file = Some(file);
+    }
+
+    /// Takes what the guest has printed behind what was taken before.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        for piece in bytes.split_inclusive(|&b| b == b'\n') {
+            let room = MOST_LINE_BYTES.saturating_sub(self.partial.len());
+            self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.partial);
+                self.line(&plain::line(String::from_utf8_lossy(&line).trim_end()));
+            }
         }
     }
 
@@ -106,7 +129,7 @@ impl Console {
         if line.ends_with(SAID) {
             self.times_heard += 1;
         } else if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
-            self.unmount.push(Complaint { kind, line: line.to_owned() });
+            self.complaints.add(kind, line);
         } else if let Some((_, kind)) = TROUBLES.iter().find(|(text, _)| line.contains(text)) {
             self.trouble = Some(Trouble { kind, lines: vec![line.to_owned()] });
         }
@@ -123,8 +146,8 @@ impl Console {
     }
 
     /// All complaints at unmount.
-    pub fn unmount_complaints(&self) -> &[Complaint] {
-        &self.unmount
+    pub fn complaints(&self) -> &Complaints {
+        &self.complaints
     }
 
     /// How often the guest was heard to say what it says around unmount.
@@ -135,6 +158,16 @@ impl Console {
     /// The log.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Complaints {
+    fn add(&mut self, kind: &'static str, line: &str) {
+        self.kind.get_or_insert(kind);
+        self.count += 1;
+        if self.lines.len() < SHOWN_COMPLAINTS {
+            self.lines.push(line.to_owned());
+        }
     }
 }
 
@@ -178,15 +211,17 @@ mod tests {
              BUG nfs_inode_cache (Not tainted): Objects remaining in nfs_inode_cache on __kmem_cache_shutdown()\n",
         );
         assert_eq!(console.trouble(), None);
-        let kinds: Vec<_> = console.unmount_complaints().iter().map(|c| c.kind).collect();
-        assert_eq!(kinds, ["Dentry still in use", "Busy inodes after unmount", "Objects remaining"]);
+        let complaints = console.complaints();
+        assert_eq!((complaints.kind, complaints.count), (Some("Dentry still in use"), 3));
+        assert!(complaints.lines[1].starts_with("VFS: Busy inodes"));
+        assert!(complaints.lines[2].starts_with("BUG nfs_inode_cache"));
     }
 
     #[test]
     fn what_the_guest_says_is_counted_and_is_no_complaint() {
         let (console, _file) = console("dirleak is heard\n[    1.0] dirleak is heard\nno dirleak is heard here\n");
         assert_eq!(console.times_heard(), 2);
-        assert_eq!(console.unmount_complaints(), []);
+        assert_eq!(console.complaints(), &Complaints::default());
     }
 
     #[test]
@@ -196,5 +231,27 @@ mod tests {
         file.write_all(b" syncing: x\n").unwrap();
         console.look();
         assert_eq!(console.trouble().unwrap().kind, "panic");
+    }
+
+    #[test]
+    fn a_guest_that_prints_without_end_takes_no_memory() {
+        let mut console = Console::new(Path::new("/nowhere"));
+        for _ in 0..1000 {
+            console.take(&[b'x'; READ_BYTES]);
+        }
+        assert!(console.partial.capacity() <= 2 * MOST_LINE_BYTES);
+        console.take(b"\n");
+        for _ in 0..5000 {
+            console.take(b"BUG: Dentry 1 still in use (1) [unmount of nfs 0:15]\n");
+        }
+        assert_eq!((console.complaints().count, console.complaints().lines.len()), (5000, SHOWN_COMPLAINTS));
+        assert_eq!(console.bytes(), 1000 * READ_BYTES as u64 + 1 + 5000 * 53);
+    }
+
+    #[test]
+    fn what_the_guest_prints_gives_the_terminal_no_orders() {
+        let (console, _file) = console("Kernel panic - not syncing: \u{1b}[2J\u{9b}x\n\u{1b}]0;title\u{7}\n");
+        assert_eq!(console.trouble().unwrap().lines[0], "Kernel panic - not syncing: \u{fffd}[2J\u{fffd}x");
+        assert_eq!(console.trouble().unwrap().lines[1], "\u{fffd}]0;title\u{fffd}");
     }
 }

@@ -1,22 +1,28 @@
 //! A running guest: asked for answers, watched for trouble, and never left alone.
 
-use super::console::Console;
+use super::console::{Console, MOST_LOG_BYTES};
+use super::link::{Heard, Link};
 use super::qemu::{self, Machine};
 use crate::child::{Child, POLL};
 use crate::error::{Error, Result};
 use crate::guest::protocol::{Answer, Order, Trouble};
-use crate::stop;
+use crate::{plain, stop};
 use nix::sys::signal::Signal;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The guest must say its first word within this.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// How long QEMU may take to end by itself after a panic or the last word.
 const END_LIMIT: Duration = Duration::from_secs(5);
+/// The last lines of a console are in its last bytes.
+const LAST_BYTES: u64 = 64 * 1024;
+/// So much is shown of an answer that does not fit.
+const SHOWN_BYTES: usize = 200;
 
 /// Why a guest ended before it was done.
 #[derive(Clone, Debug)]
@@ -40,14 +46,11 @@ impl From<Error> for Ended {
 /// A running guest. Dropping it kills its QEMU.
 pub struct Vm {
     qemu: Child,
-    orders: ChildStdin,
-    answers: Receiver<String>,
+    link: Link,
     console: Console,
     errors: PathBuf,
     deadline: Instant,
-    silence: Duration,
-    /// The calls that the workload made, a line each, if it was to tell.
-    called: String,
+    limits: Limits,
 }
 
 /// How long a guest may take.
@@ -57,78 +60,88 @@ pub struct Limits {
     pub whole: Duration,
     /// Between two signs of life, which it gives every few seconds while it works.
     pub silence: Duration,
+    /// What it may print on its console.
+    pub log_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { whole: Duration::from_secs(900), silence: Duration::from_secs(60) }
+        Self { whole: Duration::from_secs(900), silence: Duration::from_secs(60), log_bytes: MOST_LOG_BYTES }
     }
 }
 
 impl Vm {
     /// Starts QEMU. The calling thread must live as long as the guest.
     pub fn start(machine: &Machine, limits: Limits) -> Result<Self> {
-        let errors = machine.console_log.with_extension("qemu");
-        let stderr = std::fs::File::create(&errors)
-            .map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
         let mut command = qemu::command(machine)?;
+        Self::of(&mut command, machine.console_log, limits)
+    }
+
+    /// Starts what runs a guest that prints into `console_log`.
+    fn of(command: &mut Command, console_log: &Path, limits: Limits) -> Result<Self> {
+        let errors = console_log.with_extension("qemu");
+        let stderr =
+            File::create(&errors).map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
-        let mut qemu = Child::spawn(&mut command)?;
+        write_no_more_than(command, limits.log_bytes);
+        let mut qemu = Child::spawn(command)?;
         let orders = qemu.inner().stdin.take().expect("stdin is piped");
-        let stdout = qemu.inner().stdout.take().expect("stdout is piped");
-        let console = Console::new(machine.console_log);
+        let answers = qemu.inner().stdout.take().expect("stdout is piped");
         let deadline = Instant::now() + limits.whole;
         Ok(Self {
             qemu,
-            orders,
-            answers: lines_of(stdout),
-            console,
+            link: Link::new(orders, answers),
+            console: Console::new(console_log),
             errors,
             deadline,
-            silence: limits.silence,
-            called: String::new(),
+            limits,
         })
     }
 
     /// Waits for the guest's next answer while it works.
     pub fn answer(&mut self) -> std::result::Result<Answer, Ended> {
-        self.answer_within(self.silence)
+        self.answer_within(self.limits.silence)
     }
 
     /// Waits for the guest's next answer, at most `limit` long.
     pub fn answer_within(&mut self, limit: Duration) -> std::result::Result<Answer, Ended> {
         let mut end = Instant::now() + limit;
         loop {
-            match self.answers.recv_timeout(POLL) {
-                Ok(line) => match self.understand(&line)? {
-                    Answer::Alive => end = Instant::now() + limit,
-                    Answer::Called { lines } => self.called += &lines,
-                    answer => return Ok(answer),
-                },
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
-            }
-            stop::check()?;
-            self.console.look();
-            if self.console.trouble().is_some() {
-                // Let it print the rest of its message.
-                self.qemu.wait_for(Duration::from_millis(500))?;
-                return Err(self.ended());
+            let heard = self.link.hear(POLL).map_err(|why| self.incredible(&why))?;
+            self.watch()?;
+            match heard {
+                Heard::Answer(answer) => return self.unless_trouble(answer),
+                Heard::Sign => end = Instant::now() + limit,
+                Heard::Nothing => {}
+                Heard::End => return Err(self.ended()),
             }
             if Instant::now() > end {
                 return Err(self.too_late(&format!("the guest has been silent for {} s", limit.as_secs())));
             }
-            if Instant::now() > self.deadline {
-                return Err(self.too_late("the run has used up its time"));
-            }
         }
+    }
+
+    /// What ends a guest whatever it answers.
+    fn watch(&mut self) -> std::result::Result<(), Ended> {
+        stop::check()?;
+        self.console.look();
+        if self.console.trouble().is_some() {
+            // Let it print the rest of its message.
+            self.qemu.wait_for(Duration::from_millis(500))?;
+            return Err(self.ended());
+        }
+        if self.floods() {
+            return Err(self.flooded());
+        }
+        if Instant::now() > self.deadline {
+            return Err(self.too_late("the run has used up its time"));
+        }
+        Ok(())
     }
 
     /// Gives an order and waits for its answer; `step` hears the signs of life before it.
     pub fn ask(&mut self, order: &Order, mut step: impl FnMut(&str, f64)) -> std::result::Result<Answer, Ended> {
-        let mut line = serde_json::to_vec(order).expect("an order is JSON");
-        line.push(b'\n');
-        if self.orders.write_all(&line).and_then(|()| self.orders.flush()).is_err() {
+        if !self.link.order(order) {
             return Err(self.ended());
         }
         loop {
@@ -145,7 +158,7 @@ impl Vm {
             Answer::Bye => {
                 self.qemu.wait_for(END_LIMIT)?;
                 self.console.look();
-                if self.console.trouble().is_some() {
+                if self.console.trouble().is_some() || self.floods() {
                     return Err(self.ended());
                 }
                 // Nothing but the console's log is of use after a good end.
@@ -168,7 +181,7 @@ impl Vm {
 
     /// The calls that the workload has told, and forgets them.
     pub fn called(&mut self) -> String {
-        std::mem::take(&mut self.called)
+        self.link.called()
     }
 
     /// The guest's console.
@@ -177,26 +190,43 @@ impl Vm {
         &self.console
     }
 
-    fn understand(&self, line: &str) -> std::result::Result<Answer, Ended> {
-        match serde_json::from_str(line) {
-            Ok(Answer::Trouble { trouble: Trouble::Unsupported, message }) => Err(Ended::Unsupported(message)),
-            Ok(Answer::Trouble { trouble: Trouble::Failed, message }) => {
-                let log = self.console.path().display();
+    fn unless_trouble(&self, answer: Answer) -> std::result::Result<Answer, Ended> {
+        let log = self.console.path().display();
+        match answer {
+            Answer::Trouble { trouble: Trouble::Unsupported, message } => Err(Ended::Unsupported(message)),
+            Answer::Trouble { trouble: Trouble::Failed, message } => {
                 Err(Ended::GaveUp(format!("the guest gave up: {message}; its console is in {log}")))
             }
-            Ok(Answer::Trouble { trouble: Trouble::Bug, message }) => {
-                let log = self.console.path().display();
+            Answer::Trouble { trouble: Trouble::Bug, message } => {
                 Err(Ended::Error(Error::machine(format!("{message}, in {log}"))))
             }
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(Ended::GaveUp(format!("the guest sent something that is no answer: {line:?}"))),
+            answer => Ok(answer),
         }
+    }
+
+    fn incredible(&self, why: &str) -> Ended {
+        let log = self.console.path().display();
+        Ended::GaveUp(format!("the guest sent what no guest says: {why}; its console is in {log}"))
+    }
+
+    fn floods(&self) -> bool {
+        self.console.bytes() >= self.limits.log_bytes
+    }
+
+    fn flooded(&self) -> Ended {
+        let (log, most) = (self.console.path().display(), self.limits.log_bytes >> 10);
+        Ended::GaveUp(format!(
+            "the guest printed more than {most} KiB on its console and was ended; the beginning is in {log}"
+        ))
     }
 
     /// The guest ended without being asked to: what its console says, or what QEMU says.
     fn ended(&mut self) -> Ended {
         let status = self.qemu.wait_for(END_LIMIT).ok().flatten();
         self.console.look();
+        if self.console.trouble().is_none() && self.floods() {
+            return self.flooded();
+        }
         let log = self.console.path().display();
         if let Some(trouble) = self.console.trouble() {
             let first = trouble.lines.first().map_or("", |line| without_time(line));
@@ -230,21 +260,23 @@ impl Vm {
 
 /// An answer that does not fit the order.
 pub fn unexpected(answer: &Answer) -> Ended {
-    Ended::Error(Error::machine(format!("the guest answered something else than it was asked: {answer:?}")))
+    let answer = format!("{answer:?}");
+    let shown = plain::beginning(&answer, SHOWN_BYTES);
+    Ended::GaveUp(format!("the guest answered something else than it was asked: {shown}"))
 }
 
-/// Lines as they come, from a thread of their own, so that waiting for them can have a deadline.
-fn lines_of(from: impl Read + Send + 'static) -> Receiver<String> {
-    let (send, receive) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines() {
-            let Ok(line) = line else { return };
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receive
+/// Keeps whatever the command starts from writing files longer than that. Who tries is not killed by it (RLIMIT_FSIZE in getrlimit(2)),
+/// so that what is noticed is the log.
+fn write_no_more_than(command: &mut Command, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: setrlimit and signal are async-signal-safe and touch no memory of ours but the limit.
+    unsafe {
+        command.pre_exec(move || {
+            let failed = libc::setrlimit(libc::RLIMIT_FSIZE, &limit) != 0
+                || libc::signal(libc::SIGXFSZ, libc::SIG_IGN) == libc::SIG_ERR;
+            if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+        });
+    }
 }
 
 /// A line of the console without the time in front, which it has where the kernel is configured so.
@@ -255,20 +287,20 @@ fn without_time(line: &str) -> &str {
 }
 
 fn last_lines(path: &Path, count: usize) -> Vec<String> {
-    let text = std::fs::read(path).unwrap_or_default();
+    let text = last_bytes(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    let lines: Vec<_> = text.lines().map(|line| plain::line(line).into_owned()).collect();
     lines[lines.len().saturating_sub(count)..].to_vec()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_shown_without_its_time_if_it_has_one() {
-        let line = "Kernel panic - not syncing: [x] y";
-        assert_eq!(without_time(line), line);
-        assert_eq!(without_time(&format!("[    1.234567] {line}")), line);
-    }
+fn last_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let before = file.metadata()?.len().saturating_sub(LAST_BYTES);
+    file.seek(SeekFrom::Start(before))?;
+    let mut bytes = Vec::new();
+    file.take(LAST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,10 @@
 
 pub mod accelerator;
 pub mod console;
+mod credible;
 pub mod initramfs;
+mod lines;
+mod link;
 pub mod machine;
 pub mod qemu;
 pub mod sandbox;

@@ -1,8 +1,15 @@
 //! Trials of what goes wrong in a guest or around it: one sentence, the documented status, nothing left running.
 
 use crate::case::Case;
-use crate::program::{Program, Seen, Trialled};
+use crate::program::{Program, Seen, Slots, Trialled};
+use dirleak::cache::Cache;
+use dirleak::kernel;
 use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::run::{Job, Options};
+use dirleak::scenario::load;
+use dirleak::ui::Ui;
+use dirleak::vm::accelerator;
+use dirleak::vm::machine::Limits;
 use std::path::Path;
 
 const FIXED: &str = "6.1";
@@ -29,6 +36,7 @@ pub fn cases() -> Vec<Case> {
             no_qemu(kernels.image(FIXED)?)
         }),
         Case::new("a file that is no kernel is a usage error", &[], |_| no_kernel()),
+        Case::new("a guest that prints more than it may is ended, and its log is no longer", &[FIXED], |_| flood()),
         Case::new("a kernel in the cache needs no network", &[FIXED], |_| offline()),
     ]);
     cases
@@ -53,6 +61,29 @@ fn misbehaving() -> Vec<Case> {
         Case::new(name, &[MISBEHAVING], move |_| goes_wrong(how, verdict, parts))
     };
     table.map(case).into()
+}
+
+/// A guest that prints all there is to be said of a boot prints more than this.
+fn flood() -> Trialled {
+    const MOST_BYTES: u64 = 4096;
+    let _slot = Slots::take(1);
+    let (cache, ui) = (Cache::open()?, Ui::silent());
+    let kernel = kernel::resolve(FIXED, &kernel::Options::default(), &cache, &ui)?;
+    let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
+    let limits = Limits { log_bytes: MOST_BYTES, ..Limits::default() };
+    let options = Options { limits, program: env!("CARGO_BIN_EXE_dirleak").into(), ..Options::default() };
+    let mut scenario = load("quick")?;
+    scenario.guest.kernel_arguments = "ignore_loglevel".into();
+    let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options, cache: &cache, ui: &ui };
+    let record = dirleak::run::run(&job)?;
+    let log = record.console_log.clone().unwrap_or_default();
+    let bytes = std::fs::metadata(&log)?.len();
+    let said = record.reason.contains("the guest printed more than 4 KiB on its console and was ended")
+        && record.reason.contains(&log);
+    if record.verdict != Verdict::Undecided || !said || bytes != MOST_BYTES {
+        return Err(format!("{:?} with {bytes} bytes in its log: {}", record.verdict, record.reason).into());
+    }
+    Ok(())
 }
 
 fn goes_wrong(how: &str, verdict: Verdict, parts: &[&str]) -> Trialled {

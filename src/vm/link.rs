@@ -1,0 +1,169 @@
+//! The host's end of the link to a guest, whoever holds the other one: orders go out without waiting, answers come in bounded in length
+//! and number, and none that no honest guest gives.
+
+use super::credible::understand;
+use super::lines::{MOST_LINE_BYTES, TooLong, lines_of};
+use crate::guest::protocol::{Answer, Order};
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// Signs of life and steps of a whole run: a guest gives one every two seconds, and one for each listing that is timed.
+const MOST_SIGNS: u32 = 200_000;
+/// Calls that a guest tells in a whole run.
+const MOST_CALLED_BYTES: usize = 256 << 20;
+
+/// Both directions.
+pub struct Link {
+    orders: Sender<Vec<u8>>,
+    answers: Receiver<Result<Vec<u8>, TooLong>>,
+    signs: u32,
+    most_signs: u32,
+    called: String,
+    called_bytes: usize,
+    most_called_bytes: usize,
+}
+
+/// What came within some time.
+#[derive(Debug)]
+pub enum Heard {
+    Answer(Answer),
+    /// A sign of life, or calls that were told.
+    Sign,
+    Nothing,
+    /// Nothing will ever come again.
+    End,
+}
+
+impl Link {
+    /// Over these streams, each with a thread of its own. A guest that takes no orders keeps nobody waiting.
+    pub fn new(mut orders: impl Write + Send + 'static, answers: impl Read + Send + 'static) -> Self {
+        let (send, receive) = channel::<Vec<u8>>();
+        std::thread::spawn(move || {
+            // Who hangs up has no more answers either.
+            receive.iter().try_for_each(|order| orders.write_all(&order).and_then(|()| orders.flush()))
+        });
+        Self {
+            orders: send,
+            answers: lines_of(answers),
+            signs: 0,
+            most_signs: MOST_SIGNS,
+            called: String::new(),
+            called_bytes: 0,
+            most_called_bytes: MOST_CALLED_BYTES,
+        }
+    }
+
+    /// Gives an order; `false` if nobody takes any.
+    pub fn order(&self, order: &Order) -> bool {
+        let mut line = serde_json::to_vec(order).expect("an order is JSON");
+        line.push(b'\n');
+        self.orders.send(line).is_ok()
+    }
+
+    /// Listens for so long; the error says what a guest cannot have meant.
+    pub fn hear(&mut self, time: Duration) -> Result<Heard, String> {
+        let line = match self.answers.recv_timeout(time) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => return Ok(Heard::Nothing),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Heard::End),
+        };
+        let line = line.map_err(|TooLong| format!("a line of more than {} MiB", MOST_LINE_BYTES >> 20))?;
+        match understand(&line)? {
+            Answer::Alive => self.sign().map(|()| Heard::Sign),
+            Answer::Called { lines } => {
+                self.called_bytes += lines.len();
+                if self.called_bytes > self.most_called_bytes {
+                    return Err(format!("calls of more than {} MiB", self.most_called_bytes >> 20));
+                }
+                self.called += &lines;
+                self.sign().map(|()| Heard::Sign)
+            }
+            answer @ (Answer::Step { .. } | Answer::Hello { .. }) => self.sign().map(|()| Heard::Answer(answer)),
+            answer => Ok(Heard::Answer(answer)),
+        }
+    }
+
+    /// The calls that were told, and forgets them.
+    pub fn called(&mut self) -> String {
+        std::mem::take(&mut self.called)
+    }
+
+    fn sign(&mut self) -> Result<(), String> {
+        self.signs += 1;
+        if self.signs > self.most_signs { Err(format!("more than {} signs of life", self.most_signs)) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Cursor, repeat, sink};
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// What is heard until the end or a refusal, which is given.
+    fn refusal(answers: impl Read + Send + 'static) -> Option<String> {
+        let mut link = Link { most_signs: 100, most_called_bytes: 3 << 20, ..Link::new(sink(), answers) };
+        loop {
+            match link.hear(LONG) {
+                Ok(Heard::End) => return None,
+                Ok(Heard::Nothing) => panic!("nothing came"),
+                Ok(_) => {}
+                Err(why) => return Some(why),
+            }
+        }
+    }
+
+    /// A line again and again.
+    struct Flood(Vec<u8>, usize);
+
+    impl Read for Flood {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            for byte in to.iter_mut() {
+                *byte = self.0[self.1 % self.0.len()];
+                self.1 += 1;
+            }
+            Ok(to.len())
+        }
+    }
+
+    #[test]
+    fn answers_are_heard_in_their_order_and_calls_are_kept() {
+        let lines = "{\"answer\":\"alive\"}\n{\"answer\":\"called\",\"lines\":\"one\\n\"}\n{\"answer\":\"done\"}\n";
+        let mut link = Link::new(sink(), Cursor::new(lines));
+        assert!(matches!(link.hear(LONG), Ok(Heard::Sign)));
+        assert!(matches!(link.hear(LONG), Ok(Heard::Sign)));
+        assert!(matches!(link.hear(LONG), Ok(Heard::Answer(Answer::Done))));
+        assert!(matches!(link.hear(LONG), Ok(Heard::End)));
+        assert_eq!((link.called().as_str(), link.called().as_str()), ("one\n", ""));
+    }
+
+    #[test]
+    fn a_flood_of_any_kind_is_refused() {
+        let flood = |line: &str| refusal(Flood(line.as_bytes().to_vec(), 0)).unwrap();
+        assert_eq!(flood("{\"answer\":\"alive\"}\n"), "more than 100 signs of life");
+        assert_eq!(flood("{\"answer\":\"step\",\"name\":\"\",\"seconds\":0}\n"), "more than 100 signs of life");
+        assert_eq!(flood("{\"answer\":\"hello\",\"release\":\"6.1\"}\n"), "more than 100 signs of life");
+        let calls = format!("{{\"answer\":\"called\",\"lines\":\"{}\"}}\n", "x".repeat(1 << 20));
+        assert_eq!(flood(&calls), "calls of more than 3 MiB");
+        assert_eq!(refusal(repeat(b' ')).unwrap(), "a line of more than 8 MiB");
+    }
+
+    #[test]
+    fn an_order_that_nobody_takes_keeps_nobody_waiting() {
+        let (_unread, orders) = std::io::pipe().unwrap();
+        let link = Link::new(orders, std::io::empty());
+        let order = Order::Sites { caches: vec!["x".repeat(1 << 20)] };
+        assert!(link.order(&order) && link.order(&order));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused_and_no_end() {
+        for bytes in [&b"\xff\xfe\n"[..], b"\n", b"[[[[\n", b"{\"answer\":\"bye\"\n", b"null\n"] {
+            let why = refusal(Cursor::new(bytes)).unwrap();
+            assert!(why.starts_with("no answer: "), "{why}");
+        }
+        assert_eq!(refusal(Cursor::new(b"{\"answer\":\"bye\"}")), None, "a line without its end");
+    }
+}

@@ -1,0 +1,117 @@
+use super::*;
+use tempfile::TempDir;
+
+/// A guest that is a shell script, which finds its console's name in `$0`.
+fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("guest.log");
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(&log);
+    (Vm::of(&mut command, &log, limits).unwrap(), dir)
+}
+
+/// Why it ended, which must be said soon.
+fn ended(script: &str, limits: Limits) -> Ended {
+    let (mut vm, _dir) = guest(script, limits);
+    let begin = Instant::now();
+    let ended = vm.ask(&Order::Glance, |_, _| ()).unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(100), "{ended:?} was said late");
+    ended
+}
+
+fn gave_up(script: &str) -> String {
+    match ended(script, Limits::default()) {
+        Ended::GaveUp(sentence) => sentence,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_line_is_shown_without_its_time_if_it_has_one() {
+    let line = "Kernel panic - not syncing: [x] y";
+    assert_eq!(without_time(line), line);
+    assert_eq!(without_time(&format!("[    1.234567] {line}")), line);
+}
+
+#[test]
+fn a_guest_that_does_as_it_is_told_is_heard() {
+    let script = r#"read order; echo '{"answer":"alive"}'; echo '{"answer":"step","name":"x","seconds":1}'; echo '{"answer":"done"}';
+                    read order; echo '{"answer":"bye"}'"#;
+    let (mut vm, _dir) = guest(script, Limits::default());
+    let mut steps = Vec::new();
+    let answer = vm.ask(&Order::Hold, |name, seconds| steps.push((name.to_owned(), seconds)));
+    assert!(matches!(answer, Ok(Answer::Done)), "{answer:?}");
+    assert_eq!(steps, [("x".to_owned(), 1.0)]);
+    assert!(vm.finish().is_ok());
+}
+
+#[test]
+fn a_line_without_end_ends_the_guest() {
+    assert!(
+        gave_up("tr '\\0' x </dev/zero").contains("what no guest says: a line of more than 8 MiB; its console is in ")
+    );
+}
+
+#[test]
+fn wrong_utf_8_is_no_answer_and_no_end() {
+    let said = gave_up(r"printf '\377\376\n'; sleep 60");
+    assert!(said.contains("what no guest says: no answer: \"\u{fffd}\u{fffd}\"; its console is in "), "{said}");
+}
+
+#[test]
+fn a_flood_of_signs_of_life_ends() {
+    assert!(gave_up(r#"yes '{"answer":"alive"}'"#).contains("more than 200000 signs of life"));
+}
+
+#[test]
+fn no_flood_outlasts_the_time_of_the_run() {
+    let steps = r#"while echo '{"answer":"step","name":"x","seconds":1}'; do sleep 0.01; done"#;
+    let limits = Limits { whole: Duration::from_millis(300), ..Limits::default() };
+    match ended(steps, limits) {
+        Ended::Crash { kind, sentence, .. } => {
+            assert_eq!(kind, "hang");
+            assert!(sentence.starts_with("the run has used up its time; its console is in "), "{sentence}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_flood_on_the_console_ends_the_guest_and_fills_no_disk() {
+    let limits = Limits { log_bytes: 3 << 20, ..Limits::default() };
+    let (mut vm, dir) = guest("yes 'a line that means nothing' >$0; sleep 60", limits);
+    let Err(Ended::GaveUp(said)) = vm.answer() else { panic!("it is heard") };
+    let log = dir.path().join("guest.log");
+    let whole = format!(
+        "the guest printed more than 3072 KiB on its console and was ended; the beginning is in {}",
+        log.display()
+    );
+    assert_eq!(said, whole);
+    drop(vm);
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 3 << 20);
+}
+
+#[test]
+fn a_guest_that_takes_no_orders_is_found_silent() {
+    let limits = Limits { silence: Duration::from_millis(100), ..Limits::default() };
+    let (mut vm, _dir) = guest("sleep 60", limits);
+    let order = Order::Sites { caches: vec!["x".repeat(1 << 20)] };
+    let Err(Ended::Crash { kind, .. }) = vm.ask(&order, |_, _| ()) else { panic!("it is heard") };
+    assert_eq!(kind, "hang");
+}
+
+#[test]
+fn an_answer_that_does_not_fit_is_shown_in_short() {
+    let answer = Answer::Slabinfo { objects: (0..1000).map(|n| (format!("cache-{n}"), n)).collect() };
+    let Ended::GaveUp(said) = unexpected(&answer) else { panic!("it is an error") };
+    assert!(said.contains("Slabinfo") && said.len() < 300, "{said}");
+}
+
+#[test]
+fn the_last_lines_of_a_long_log_are_found_at_its_end() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text: String = (0..20_000).map(|n| format!("line {n} \u{1b}[1m\n")).collect();
+    std::fs::write(file.path(), text).unwrap();
+    assert_eq!(last_lines(file.path(), 1), ["line 19999 \u{fffd}[1m"]);
+    assert_eq!(last_lines(Path::new("/nowhere"), 20), [""; 0]);
+}

@@ -2,11 +2,16 @@
 
 use super::record::{ResultFile, SCHEMA};
 use crate::error::{Error, Result};
+use crate::plain;
 use serde::Serialize;
+use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// A longer file is none that was written here: of a thousand rounds it has some megabytes.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A place for a result file that could be written when it was checked.
 #[derive(Debug)]
@@ -110,10 +115,22 @@ fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
 /// Reads a result file; what is none, or is newer than this program, is said in one sentence.
 pub fn read(path: &Path) -> Result<ResultFile> {
     let shown = path.display();
-    let file = File::open(path).map_err(|e| Error::usage(format!("cannot read {shown}: {}", plain(&e))))?;
-    let value: serde_json::Value = serde_json::from_reader(std::io::BufReader::new(file))
-        .map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))?;
-    let schema = value.get("schema").and_then(serde_json::Value::as_u64);
+    let file = File::open(path).map_err(|e| Error::usage(format!("cannot read {shown}: {}", reason(&e))))?;
+    let mut text = Vec::new();
+    let read = file.take(MOST_BYTES + 1).read_to_end(&mut text);
+    read.map_err(|e| Error::usage(format!("cannot read {shown}: {}", reason(&e))))?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(Error::usage(format!("{shown} has more than {} MiB, which no result file has", MOST_BYTES >> 20)));
+    }
+    parse(&shown.to_string(), &text)
+}
+
+/// Understands the text of the result file `shown`.
+pub(crate) fn parse(shown: &str, text: &[u8]) -> Result<ResultFile> {
+    let mut value: Value =
+        serde_json::from_slice(text).map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))?;
+    plainly(&mut value);
+    let schema = value.get("schema").and_then(Value::as_u64);
     match schema {
         Some(schema) if schema == u64::from(SCHEMA) && value.get("results").is_none() => {
             return Err(Error::usage(format!("{shown} is {}, not what run, verify or bisect found", kind(&value))));
@@ -132,8 +149,24 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     serde_json::from_value(value).map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))
 }
 
+/// What was mailed may go to a terminal, which is given no orders.
+fn plainly(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = plain::text(text).into_owned(),
+        Value::Array(values) => values.iter_mut().for_each(plainly),
+        Value::Object(fields) => {
+            *fields = std::mem::take(fields)
+                .into_iter()
+                .map(|(key, value)| (plain::text(&key).into_owned(), value))
+                .collect();
+            fields.values_mut().for_each(plainly);
+        }
+        _ => {}
+    }
+}
+
 /// What a file is that has no results.
-fn kind(value: &serde_json::Value) -> String {
+fn kind(value: &Value) -> String {
     let known = ["dirleak", "schema", "command_line"];
     let keys = value.as_object().into_iter().flat_map(|object| object.keys());
     let own: Vec<&str> = keys.map(String::as_str).filter(|key| !known.contains(key)).collect();
@@ -143,7 +176,7 @@ fn kind(value: &serde_json::Value) -> String {
     }
 }
 
-fn plain(error: &std::io::Error) -> String {
+fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "there is no such file".into(),
         _ => error.to_string(),
@@ -251,5 +284,15 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("there is no such file"));
+    }
+
+    #[test]
+    fn what_was_mailed_gives_the_terminal_no_orders() {
+        let mut file = crate::report::ci::tests::hostile();
+        file.results[0].rpcs = [("\u{1b}[2J".to_owned(), 1)].into();
+        let read = parse("x.json", &serde_json::to_vec(&file).unwrap()).unwrap();
+        let shown = crate::report::text::of(&read);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        assert_eq!(read.results[0].rpcs, [("\u{fffd}[2J".to_owned(), 1)].into());
     }
 }

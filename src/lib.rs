@@ -19,6 +19,8 @@ pub mod doctor;
 pub mod error;
 pub mod exit;
 pub mod forecast;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod guest;
 pub mod host;
 pub mod kernel;

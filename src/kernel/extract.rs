@@ -79,7 +79,7 @@ fn unpacked(bzimage: &[u8], shown: &str) -> Result<std::result::Result<Vec<u8>, 
 }
 
 /// The compressed part, by the header that Documentation/x86/boot.rst describes.
-fn payload(bzimage: &[u8]) -> Option<&[u8]> {
+pub(super) fn payload(bzimage: &[u8]) -> Option<&[u8]> {
     let u32_at = |at: usize| bzimage.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let version = bzimage.get(0x206..0x208).map(|b| u16::from_le_bytes([b[0], b[1]]))?;
     if bzimage.get(0x202..0x206) != Some(b"HdrS") || version < 0x208 {

@@ -26,7 +26,7 @@ pub enum Kind {
 const PVH_NOTE: u64 = 0x12;
 
 /// The first kilobyte tells what a file is; the rest of it is only read when needed.
-const HEAD_BYTES: usize = 0x400;
+pub(super) const HEAD_BYTES: usize = 0x400;
 
 /// Looks at `path`, which exists.
 pub fn kind(path: &Path) -> Result<Kind> {
@@ -39,22 +39,22 @@ pub fn kind(path: &Path) -> Result<Kind> {
     let mut file = File::open(path).map_err(|e| Error::usage(format!("cannot read {shown}: {e}")))?;
     let mut head = Vec::new();
     file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).machine(|| format!("cannot read {shown}"))?;
+    of_file(&head, file).map_err(|why| Error::usage(format!("{shown} {why}")))
+}
+
+/// The same of a file that begins with `head`; the error says what is wrong with it.
+pub(super) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
     if head.starts_with(b"!<arch>\ndebian-binary") || head.starts_with(b"\xed\xab\xee\xdb") {
         return Ok(Kind::Package);
     }
-    let release = if head.starts_with(b"\x7fELF") {
-        file.rewind().machine(|| format!("cannot read {shown}"))?;
-        vmlinux_release(file)
-    } else {
-        bzimage_release(&head, file)
-    };
-    release.map(|release| Kind::Image { release }).map_err(|why| Error::usage(format!("{shown} {why}")))
+    let release = if head.starts_with(b"\x7fELF") { vmlinux_release(file)? } else { bzimage_release(head, file)? };
+    Ok(Kind::Image { release })
 }
 
 /// The release of an uncompressed vmlinux, or why it cannot be booted.
-fn vmlinux_release(file: File) -> std::result::Result<String, String> {
+fn vmlinux_release(file: impl Read + Seek) -> std::result::Result<String, String> {
     let broken = |e: elf::ParseError| format!("is a damaged ELF file: {e}");
-    let mut elf: ElfStream<AnyEndian, File> = ElfStream::open_stream(file).map_err(broken)?;
+    let mut elf: ElfStream<AnyEndian, _> = ElfStream::open_stream(file).map_err(broken)?;
     if elf.ehdr.e_machine != EM_X86_64 {
         return Err("is an ELF file, but not for x86-64".into());
     }
@@ -86,7 +86,7 @@ fn banner(data: &[u8]) -> Option<String> {
 }
 
 /// The release of a bzImage by its boot protocol header, or why it cannot be booted.
-fn bzimage_release(head: &[u8], mut file: File) -> std::result::Result<String, String> {
+fn bzimage_release(head: &[u8], mut file: impl Read + Seek) -> std::result::Result<String, String> {
     let u16_at = |at: usize| head.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
     if u16_at(0x1fe) != 0xaa55 || head.get(0x202..0x206) != Some(b"HdrS") {
         return Err("is no kernel: neither an uncompressed vmlinux nor a bzImage".into());

@@ -7,6 +7,8 @@ pub mod change;
 mod compression;
 mod config;
 mod extract;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod git;
 pub mod image;
 mod modinfo;

@@ -55,7 +55,7 @@ pub fn scan() -> Result<Option<Reported>> {
     Ok(Some(parse(&text)))
 }
 
-fn parse(text: &str) -> Reported {
+pub(super) fn parse(text: &str) -> Reported {
     let mut reported = Reported::default();
     for report in text.split("unreferenced object ").skip(1) {
         reported.objects += 1;

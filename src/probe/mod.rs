@@ -2,6 +2,8 @@
 
 pub mod alloc_calls;
 pub mod counters;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hold;
 pub mod kmemleak;
 pub mod memory;

@@ -40,7 +40,7 @@ impl Vmalloc {
 
 /// The callers of all areas. A line is "`from`-`to` `bytes` `caller`+`offset` pages=..."; what has no caller is no area
 /// that anybody holds: "unpurged vm_area" has been freed, "vm_map_ram" is a pool of the kernel's own.
-fn areas(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn areas(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.split_whitespace().nth(2)?.split_once('+').map(|(function, _)| function))
 }
 

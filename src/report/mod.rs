@@ -9,6 +9,8 @@ pub mod console;
 #[cfg(test)]
 pub(crate) mod example;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod headline;
 pub mod html;
 pub mod json;

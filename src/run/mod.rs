@@ -6,6 +6,8 @@ pub mod compare;
 mod conduct;
 mod controls;
 mod explained;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kmemleak;
 mod left;
 pub mod live;

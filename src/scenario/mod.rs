@@ -5,6 +5,8 @@ mod check_passes;
 mod check_steps;
 mod cluster;
 mod directory;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod load;
 mod memory;
 mod names;

@@ -52,6 +52,8 @@
 pub mod knfsd;
 mod synthetic;
 
+#[cfg(any(test, fuzzing))]
+pub use synthetic::fuzz;
 pub use synthetic::{
     Export, Fault, Garbage, Moment, Nfs3Error, OldVerifiers, On, Procedure, Server, Tally, What, When, fileid_of_entry,
 };

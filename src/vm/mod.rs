@@ -3,6 +3,8 @@
 pub mod accelerator;
 pub mod console;
 mod credible;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod initramfs;
 mod lines;
 mod link;

@@ -6,6 +6,8 @@
 
 mod decode;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod pairs;
 mod ring;
 mod symbols;

@@ -19,7 +19,7 @@ impl Symbols {
     }
 
     /// A line is "`address` `type` `name`", and of a module its name after that.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let symbol = |line: &str| {
             let mut words = line.split_whitespace();
             let address = u64::from_str_radix(words.next()?, 16).ok()?;

@@ -76,7 +76,7 @@ impl Drop for Settings {
 }
 
 /// The value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has traced.
-fn chosen(text: &str) -> String {
+pub(super) fn chosen(text: &str) -> String {
     let within =
         |open: &str, close: char| text.split_once(open)?.1.split_once(close).map(|(value, _)| value.to_owned());
     within("[", ']').or_else(|| within("(expanded: ", ')')).unwrap_or_else(|| text.trim().to_owned())
@@ -95,7 +95,7 @@ pub fn lost() -> bool {
 }
 
 /// A line is "`what`: `count`".
-fn loses(stats: &str) -> bool {
+pub(super) fn loses(stats: &str) -> bool {
     let losses = ["overrun", "commit overrun", "dropped events"];
     let counts = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(what, _)| losses.contains(what));
     stats.is_empty() || counts.into_iter().any(|(_, count)| count != "0")

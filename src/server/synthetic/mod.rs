@@ -9,6 +9,8 @@ mod export;
 mod fault;
 mod fault_check;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handle;
 mod listing;
 mod mount;

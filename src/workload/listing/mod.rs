@@ -1,6 +1,8 @@
 //! Listing a directory in all ways there are: with getdents64 and a buffer of a given size, which on NFS decides how much is
 //! read ahead, or with readdir(3); from any cookie, to any entry, by one reader or several.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod getdents;
 pub mod processes;
 pub mod reading;

@@ -1,0 +1,19 @@
+//! Fuzzing of what reads kernels and modules that a user names.
+
+use super::compression;
+use super::extract::payload;
+use super::image::{HEAD_BYTES, of_file};
+use super::modinfo::Modinfo;
+use std::io::Cursor;
+
+/// A vmlinux, a bzImage or a module.
+pub fn image(data: &[u8]) {
+    let head = &data[..data.len().min(HEAD_BYTES)];
+    let _ = of_file(head, Cursor::new(data));
+    if let Some(payload) = payload(data) {
+        assert!(payload.len() <= data.len());
+        compression::program(payload);
+    }
+    let _ = Modinfo::parse(data);
+    Modinfo::of(data);
+}

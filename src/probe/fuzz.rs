@@ -1,0 +1,72 @@
+//! Fuzzing of what reads the kernel's texts about its memory.
+
+use super::mountstats::{operations_since, readdirs};
+use super::traces::{objects_of, since};
+use super::{
+    alloc_calls, kmemleak, memory, mountstats, page_owner, pages, percpu, slab, slabinfo, stat, traces, vmalloc,
+};
+
+/// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.
+pub fn sites(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let sites = traces::parse(&text);
+    assert!(sites.iter().all(|site| site.objects > 0), "a site has no objects");
+    let all = alloc_calls::sites(&text, 100).unwrap_or_default();
+    assert!(all.len() <= sites.len() + 1, "sites came from nowhere");
+    assert!(objects_of(&sites, "") >= objects_of(&sites, "nfs_readdir"));
+    assert_eq!(since(&sites, &sites), [], "something grew between a reading and itself");
+    let grown = since(&[], &sites);
+    assert!(grown.is_sorted_by_key(|site| -site.objects));
+    let reported = kmemleak::parse(&text);
+    assert!(reported.functions.values().sum::<u64>() <= reported.objects);
+    let areas = vmalloc::areas(&text);
+    assert!(areas.count() <= text.lines().count());
+}
+
+/// Records of `page_owner`, parted by empty lines.
+pub fn page_owner(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut stacks = page_owner::Stacks::default();
+    for record in text.split("\n\n") {
+        let frame = page_owner::frame_of(record);
+        stacks.add(record);
+        let found = page_owner::search_frames(|from| Some((frame?.max(from), true)), 3);
+        assert!(found <= 3 && (found == 0) == frame.is_none());
+    }
+    for site in stacks.sites() {
+        assert!(site.objects > 0);
+        page_owner::who_asked_for_pages(&site.stack);
+    }
+}
+
+/// Numbers: of slab caches, `/proc/slabinfo`, `/proc/meminfo`, `/proc/zoneinfo`, `/proc/vmstat`, `/proc/stat`, `percpu_stats`.
+pub fn counts(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    slab::parse_objects(data);
+    slabinfo::parse(&text);
+    for line in text.lines() {
+        let name = slab::counted_as(line);
+        assert_eq!(slab::counted_as(&name), name, "what a cache is counted under is counted under itself");
+    }
+    memory::parse(&text, "MemTotal");
+    percpu::value(&text, "nr_cur_alloc");
+    percpu::value(&text, "Percpu");
+    stat::parse_busy(&text);
+    stat::parse_page_cache(&text);
+    let (zoneinfo, meminfo) = text.split_once("\n\n\n").unwrap_or((&text, &text));
+    pages::unexplained(zoneinfo, meminfo);
+}
+
+/// `/proc/self/mountstats`, before and after a line of its own.
+pub fn mountstats(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (before, after) = text.split_once("\n\n").unwrap_or((&text, &text));
+    let read = |text: &str| mountstats::parse(text, "/mnt");
+    let (before, after) = (read(before), read(after));
+    let grown = operations_since(&before, &after);
+    assert!(grown.keys().all(|name| after.contains_key(name)));
+    assert!(operations_since(&after, &after).is_empty(), "calls were made between a reading and itself");
+    let (before, after) = (mountstats::calls(before), mountstats::calls(after));
+    assert!(readdirs(&mountstats::since(&before, &after)) <= readdirs(&after));
+    mountstats::parse_options(&text, "/mnt");
+}

@@ -1,0 +1,78 @@
+//! Fuzzing of what is made of a guest's answers: a whole run, with one that lies within what is believed.
+
+use super::Options;
+use super::live::{self, Live};
+use super::obeys::Obeys;
+use crate::guest::protocol::{Answer, Order};
+use crate::report::record::{KernelRecord, ResultFile, RunRecord};
+use crate::report::{json, text};
+use crate::ui::Ui;
+use crate::vm::fuzz::understand;
+use crate::vm::machine::Ended;
+use std::collections::VecDeque;
+use std::mem::discriminant;
+use std::time::Duration;
+
+/// What is answered to what nothing else was prepared for, in the words of the link.
+const HONEST: [&str; 7] = [
+    r#"{"answer":"ready","object_bytes":{"kmalloc-64":64},"name_allocations":[[25,9]],"missing_sources":[],
+        "before_mount":{"objects":{"dentry":9}},"sites_before_mount":{},"site_source":"kept"}"#,
+    r#"{"answer":"worked","listings":2,"cold_listings":2,"complete_listings":2,"refused_mounts":0,"signals":0,"getdents_calls":4,
+        "rpcs":{"READDIR":2},"listing_seconds":0.25,"seconds":0.5,"broken":null,"faults":[]}"#,
+    r#"{"answer":"held","files":9,"eventfds":5,"eventfd_caches":["kmalloc-64"],"pages":5,"pages_owned":null,"filters":4}"#,
+    r#"{"answer":"sample","sample":{"objects":{"kmalloc-64":9,"filp":9,"pages":5}},"settled_seconds":0.5}"#,
+    r#"{"answer":"sites","sites":{"kmalloc-64":[{"function":"nfs_readdir","stack":["f"],"objects":9}]}}"#,
+    r#"{"answer":"traced","sites":null}"#,
+    r#"{"answer":"done"}"#,
+];
+
+/// Answers in the order in which they were prepared, each again and again.
+struct Liar(VecDeque<Answer>);
+
+impl Liar {
+    fn answer(&mut self, honest: &Answer) -> Answer {
+        let fits = |answer: &Answer| discriminant(answer) == discriminant(honest);
+        let Some(place) = self.0.iter().position(fits) else { return honest.clone() };
+        let answer = self.0.remove(place).expect("it is there");
+        self.0.push_back(answer.clone());
+        answer
+    }
+}
+
+impl Obeys for Liar {
+    fn ask(&mut self, order: &Order, _: &mut dyn FnMut(&str)) -> Result<Answer, Ended> {
+        let kind = match order {
+            Order::Work { .. } | Order::ListPlainly => 1,
+            Order::Hold => 2,
+            Order::Glance | Order::Settle => 3,
+            Order::Sites { .. } => 4,
+            Order::Traced | Order::TraceEnd => 5,
+            _ => 6,
+        };
+        Ok(self.answer(&honest(kind)))
+    }
+}
+
+fn honest(kind: usize) -> Answer {
+    thread_local! {
+        static ANSWERS: Vec<Answer> = HONEST.iter().map(|line| understand(line.as_bytes()).expect("it is honest")).collect();
+    }
+    ANSWERS.with(|answers| answers[kind].clone())
+}
+
+/// Lines that a guest prepared. Whatever it says ends in a record, which can be written, read and shown.
+pub fn course(data: &[u8]) {
+    let answers = data.split(|&b| b == b'\n').filter_map(|line| understand(line).ok());
+    let mut liar = Liar(answers.collect());
+    let ready = liar.answer(&honest(0));
+    let record = RunRecord::begin("fuzz", KernelRecord::default(), 42);
+    let (options, task) = (Options::default(), Ui::silent().task("fuzz"));
+    let budget = Duration::from_secs(3600);
+    let live = Live { worker: &mut liar, ready, record, options: &options, budget, task: &task };
+    let Ok(record) = live::run(live) else { return };
+    let file = ResultFile { results: vec![record], ..ResultFile::default() };
+    let written = serde_json::to_vec(&file).expect("a result file is JSON");
+    let read = json::parse("result.json", &written).expect("it was written so");
+    assert_eq!(read.results[0].verdict, file.results[0].verdict);
+    assert!(!text::of(&read).contains('\u{1b}'));
+}

@@ -1,10 +1,11 @@
 //! What the fuzz targets in `fuzz/` call, a function for each: parsers of what somebody else makes, given any bytes. Each lies in the
 //! room of its parsers and panics when one breaks a promise.
 
+pub use crate::bench::fuzz::bench;
 pub use crate::kernel::fuzz::image;
 pub use crate::probe::fuzz::{counts, mountstats, page_owner, sites};
 pub use crate::probe::trace::fuzz::{trace, trace_text};
-pub use crate::report::fuzz::{report, result};
+pub use crate::report::fuzz::{prediction, report, result};
 pub use crate::run::fuzz::course;
 pub use crate::scenario::fuzz::scenario;
 pub use crate::server::fuzz::{fault, rpc};
@@ -22,7 +23,8 @@ mod tests {
     /// Every target with the inputs that its fuzzing begins with, so that an input which broke something once never does again.
     #[test]
     fn every_target_takes_its_seeds() {
-        const TARGETS: [(&str, Target); 16] = [
+        const TARGETS: [(&str, Target); 18] = [
+            ("bench", bench),
             ("console", console),
             ("counts", counts),
             ("course", course),
@@ -32,6 +34,7 @@ mod tests {
             ("link", link),
             ("mountstats", mountstats),
             ("page_owner", page_owner),
+            ("prediction", prediction),
             ("report", report),
             ("result", result),
             ("rpc", rpc),

@@ -8,6 +8,8 @@
 pub mod compare;
 pub mod course;
 pub mod fit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod growth;
 pub mod guest;
 pub mod machine;

@@ -3,9 +3,12 @@
 use crate::bench::machine::Machine;
 use crate::error::{Error, Result};
 use crate::guest::timed::{CacheState, Footprint, TimedListing};
+use crate::report::json;
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 /// The number of the schema; fields are added without a new one.
@@ -35,23 +38,31 @@ pub struct BenchFile {
 impl BenchFile {
     /// Whether a file looks like a result of this kind. One that cannot be read does not.
     pub fn is_in(path: &Path) -> bool {
-        let value = std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        let value = json::text(path).ok().and_then(|text| json::value(&text).ok());
         value.is_some_and(|value| value.get("bench").is_some())
     }
 
     /// Reads a result; what is none is said in one sentence.
     pub fn read(path: &Path) -> Result<Self> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::usage(format!("cannot read {shown}: {e}")))?;
-        let none = |why: String| Error::usage(format!("{shown} is no result of dirleak bench: {why}"));
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| none(e.to_string()))?;
-        match value.get("bench").and_then(serde_json::Value::as_u64) {
-            Some(number) if number == u64::from(SCHEMA) => {}
-            Some(number) => return Err(none(format!("its schema is {number}, and this dirleak reads {SCHEMA}"))),
-            None => return Err(none("it has no field \"bench\"".into())),
-        }
-        serde_json::from_value(value).map_err(|e| none(e.to_string()))
+        let shown = path.display().to_string();
+        let value = json::value(&json::text(path)?).map_err(|e| none(&shown, &e))?;
+        Self::of_value(&shown, value)
     }
+
+    /// Understands what the result file `shown` says.
+    pub(super) fn of_value(shown: &str, value: Value) -> Result<Self> {
+        let wrong = |why: String| none(shown, &why);
+        match value.get("bench").and_then(Value::as_u64) {
+            Some(number) if number == u64::from(SCHEMA) => {}
+            Some(number) => return Err(wrong(format!("its schema is {number}, and this dirleak reads {SCHEMA}"))),
+            None => return Err(wrong("it has no field \"bench\"".into())),
+        }
+        serde_json::from_value(value).map_err(|e| none(shown, &e))
+    }
+}
+
+fn none(shown: &str, why: &impl Display) -> Error {
+    Error::usage(format!("{shown} is no result of dirleak bench: {why}"))
 }
 
 /// One scenario on one kernel.

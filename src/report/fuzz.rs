@@ -4,18 +4,26 @@ use super::console::Logs;
 use super::merge::{Source, merge};
 use super::record::ResultFile;
 use super::{ci, html, json, mail, markdown, text};
+use crate::error::{Error, Result};
+use crate::forecast::leak::{Leak, Per};
+use crate::forecast::{Question, forecast, sites};
+
+/// The file that a text is, as it is read.
+pub fn read(text: &[u8]) -> Result<ResultFile> {
+    json::of_value("result.json", json::value(text).map_err(|e| Error::usage(e.to_string()))?)
+}
 
 /// The text of a result file: what was read is written again as it was.
 pub fn result(data: &[u8]) {
-    let Ok(file) = json::parse("result.json", data) else { return };
+    let Ok(file) = read(data) else { return };
     let written = serde_json::to_vec(&file).expect("a result file is JSON");
-    let again = json::parse("result.json", &written).expect("it was written so");
+    let again = read(&written).expect("it was written so");
     assert_eq!((again.results.len(), again.command_line), (file.results.len(), file.command_line));
 }
 
 /// The text of a result file, shown in all ways.
 pub fn report(data: &[u8]) {
-    let Ok(file) = json::parse("result.json", data) else { return };
+    let Ok(file) = read(data) else { return };
     let shown = text::of(&file) + &text::timings(&file.results);
     assert!(!shown.contains('\u{1b}'), "what was read sends orders to the terminal");
     if let Some(bisection) = &file.bisection {
@@ -31,4 +39,17 @@ pub fn report(data: &[u8]) {
     markdown::of(&merged);
     let page = html::page(&merged, &Logs::default());
     assert!(page.ends_with("</html>") || page.trim_end().ends_with("</html>"));
+}
+
+/// The text of a result file, and what servers would lose by it.
+pub fn prediction(data: &[u8]) {
+    let Ok(file) = read(data) else { return };
+    for per in [None, Some(Per::Entry), Some(Per::Listing)] {
+        let Ok(leak) = Leak::of(&file.results, None, &[], per) else { continue };
+        let question = Question { servers: 3, virtual_nodes: 4, seed: 42, memory_bytes: 1e9 };
+        let made = forecast(&question, leak, sites::zipf(9, 1.2, 100_000, 96.0));
+        assert!(made.servers.len() == 3 && made.sites.len() == 9);
+        assert!(!crate::forecast::text::of(&made).contains('\u{1b}'));
+        serde_json::to_vec(&made).expect("a forecast is JSON");
+    }
 }

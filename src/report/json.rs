@@ -114,6 +114,13 @@ fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
 
 /// Reads a result file; what is none, or is newer than this program, is said in one sentence.
 pub fn read(path: &Path) -> Result<ResultFile> {
+    let shown = path.display().to_string();
+    let value = value(&text(path)?).map_err(|e| none(&shown, &e))?;
+    of_value(&shown, value)
+}
+
+/// The text of a result file of any kind.
+pub fn text(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     let file = File::open(path).map_err(|e| Error::usage(format!("cannot read {shown}: {}", reason(&e))))?;
     let mut text = Vec::new();
@@ -122,14 +129,22 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     if text.len() as u64 > MOST_BYTES {
         return Err(Error::usage(format!("{shown} has more than {} MiB, which no result file has", MOST_BYTES >> 20)));
     }
-    parse(&shown.to_string(), &text)
+    Ok(text)
 }
 
-/// Understands the text of the result file `shown`.
-pub(crate) fn parse(shown: &str, text: &[u8]) -> Result<ResultFile> {
-    let mut value: Value =
-        serde_json::from_slice(text).map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))?;
+/// What such a text says. It may have been mailed, and goes to a terminal, which is given no orders.
+pub fn value(text: &[u8]) -> serde_json::Result<Value> {
+    let mut value = serde_json::from_slice(text)?;
     plainly(&mut value);
+    Ok(value)
+}
+
+fn none(shown: &str, why: &serde_json::Error) -> Error {
+    Error::usage(format!("{shown} is no result file of dirleak: {why}"))
+}
+
+/// Understands what the result file `shown` says.
+pub(crate) fn of_value(shown: &str, value: Value) -> Result<ResultFile> {
     let schema = value.get("schema").and_then(Value::as_u64);
     match schema {
         Some(schema) if schema == u64::from(SCHEMA) && value.get("results").is_none() => {
@@ -146,10 +161,9 @@ pub(crate) fn parse(shown: &str, text: &[u8]) -> Result<ResultFile> {
             return Err(Error::usage(format!("{shown} is no result file of dirleak: it has no field \"schema\"")));
         }
     }
-    serde_json::from_value(value).map_err(|e| Error::usage(format!("{shown} is no result file of dirleak: {e}")))
+    serde_json::from_value(value).map_err(|e| none(shown, &e))
 }
 
-/// What was mailed may go to a terminal, which is given no orders.
 fn plainly(value: &mut Value) {
     match value {
         Value::String(text) => *text = plain::text(text).into_owned(),
@@ -290,7 +304,7 @@ mod tests {
     fn what_was_mailed_gives_the_terminal_no_orders() {
         let mut file = crate::report::ci::tests::hostile();
         file.results[0].rpcs = [("\u{1b}[2J".to_owned(), 1)].into();
-        let read = parse("x.json", &serde_json::to_vec(&file).unwrap()).unwrap();
+        let read = of_value("x", value(&serde_json::to_vec(&file).unwrap()).unwrap()).unwrap();
         let shown = crate::report::text::of(&read);
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
         assert_eq!(read.results[0].rpcs, [("\u{fffd}[2J".to_owned(), 1)].into());

@@ -4,8 +4,9 @@ use super::Options;
 use super::live::{self, Live};
 use super::obeys::Obeys;
 use crate::guest::protocol::{Answer, Order};
+use crate::report::fuzz::read;
 use crate::report::record::{KernelRecord, ResultFile, RunRecord};
-use crate::report::{json, text};
+use crate::report::text;
 use crate::ui::Ui;
 use crate::vm::fuzz::understand;
 use crate::vm::machine::Ended;
@@ -72,7 +73,7 @@ pub fn course(data: &[u8]) {
     let Ok(record) = live::run(live) else { return };
     let file = ResultFile { results: vec![record], ..ResultFile::default() };
     let written = serde_json::to_vec(&file).expect("a result file is JSON");
-    let read = json::parse("result.json", &written).expect("it was written so");
-    assert_eq!(read.results[0].verdict, file.results[0].verdict);
-    assert!(!text::of(&read).contains('\u{1b}'));
+    let again = read(&written).expect("it was written so");
+    assert_eq!(again.results[0].verdict, file.results[0].verdict);
+    assert!(!text::of(&again).contains('\u{1b}'));
 }

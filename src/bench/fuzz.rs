@@ -1,0 +1,13 @@
+//! Fuzzing of what reads and shows results of a bench.
+
+use super::record::BenchFile;
+use super::text;
+use crate::report::json;
+
+/// The text of such a result.
+pub fn bench(data: &[u8]) {
+    let Ok(value) = json::value(data) else { return };
+    let Ok(file) = BenchFile::of_value("bench.json", value) else { return };
+    serde_json::to_vec(&file).expect("a result is JSON");
+    assert!(!text::of(&file).contains('\u{1b}'), "what was read sends orders to the terminal");
+}

@@ -308,21 +308,28 @@ fn results_are_shown_again() {
 }
 
 #[test]
-fn a_bench_is_shown_again_as_text_and_as_nothing_else() {
+fn a_bench_is_shown_again_alone_and_beside_verdicts() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
-    desk.file("bench.json", include_str!("data/report/bench.json"));
-    let answer = desk.dirleak(&["report", "bench.json", "out.json"]);
-    assert_eq!((answer.status, answer.stderr.as_str()), (Some(0), ""));
-    assert!(answer.stdout.contains("names/s") && answer.stdout.contains("some_function"), "{}", answer.stdout);
-    let refused = desk.dirleak(&["report", "bench.json", "--html", "page.html"]);
-    assert_eq!(refused.status, Some(USAGE));
-    assert!(
-        refused.stderr.contains("bench.json is a result of dirleak bench, which is shown as text only"),
-        "{}",
-        refused.stderr
-    );
-    assert!(!desk.path("page.html").exists());
+    desk.file("bench.json", include_str!("data/report/bench-compared.json"));
+    let reports = ["--html", "p.html", "--junit", "j.xml", "--ktap", "k.tap", "--markdown", "m.md"];
+    let text = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
+    for (results, said) in [(&["bench.json"][..], "slower"), (&["bench.json", "out.json", "bench.json"], "2 results")] {
+        let answer = desk.dirleak(&[&["report"][..], results, &reports].concat());
+        assert_eq!(answer.status, Some(0), "{}", answer.stderr);
+        let told = if results.len() > 1 { "bench.json is named twice and counts once\n" } else { "" };
+        assert_eq!(answer.stderr, told);
+        assert!(answer.stdout.contains("names/s"), "{}", answer.stdout);
+        assert_eq!(answer.stdout.contains("some_function"), results.len() > 1, "{}", answer.stdout);
+        assert!(text("p.html").contains("divided by") && text("p.html").contains("<svg"));
+        assert!(text("j.xml").contains("huge-flat, cold: not slower by more than 5 %"), "{}", text("j.xml"));
+        assert!(text("k.tap").contains("not ok 1 huge-flat, cold"), "{}", text("k.tap"));
+        assert!(text("m.md").lines().next().unwrap().contains(said), "{}", text("m.md"));
+    }
+    desk.file("bench.json", "{\"bench\": 1}");
+    let refused = ["report", "out.json", "bench.json", "--html", "new.html"];
+    desk.refuses(&refused, USAGE, "bench.json is no result of dirleak bench: missing field");
+    assert!(!desk.path("new.html").exists());
 }
 
 #[test]

@@ -77,14 +77,18 @@ fn together(words: impl Iterator<Item = Word>) -> Word {
 
 /// Whether `other` is slower than `base` by more than `percent`, in any state; `Undecided` if that cannot be said.
 pub fn is_slower_by(comparison: &Comparison, percent: f64) -> Word {
+    let words: Vec<Word> = comparison.states.iter().map(|state| is_state_slower_by(state, percent)).collect();
+    let worst = [Word::Slower, Word::Undecided].into_iter().find(|word| words.contains(word));
+    worst.unwrap_or(if words.is_empty() { Word::Undecided } else { Word::Same })
+}
+
+/// The same in one state.
+pub fn is_state_slower_by(state: &StateComparison, percent: f64) -> Word {
     let limit = 1.0 + percent / 100.0;
-    let seconds: Vec<Option<&Ratio>> = comparison.states.iter().map(|state| state.ratios.get(SECONDS)).collect();
-    if seconds.iter().flatten().any(|ratio| ratio.low > limit) {
-        Word::Slower
-    } else if seconds.is_empty() || seconds.iter().any(|ratio| ratio.is_none_or(|ratio| ratio.high > limit)) {
-        Word::Undecided
-    } else {
-        Word::Same
+    match state.ratios.get(SECONDS) {
+        Some(ratio) if ratio.low > limit => Word::Slower,
+        Some(ratio) if ratio.high <= limit => Word::Same,
+        _ => Word::Undecided,
     }
 }
 

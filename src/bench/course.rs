@@ -134,7 +134,7 @@ fn as_named(measured: &Measured, spec: &str) -> Result<()> {
 impl Side<'_> {
     fn record(self, job: &Job, wall_seconds: f64) -> Result<BenchRecord> {
         let Kernel { spec, image_sha256, patches, .. } = self.kernel.clone();
-        let release = self.guest.release.clone();
+        let (release, console_log) = (self.guest.release.clone(), self.guest.console_log.clone());
         self.guest.resume()?;
         self.guest.finish()?;
         let setup: &Scenario = job.scenario;
@@ -148,6 +148,7 @@ impl Side<'_> {
             states: summary::states(&self.listings),
             memory: self.footprint,
             listings: self.listings,
+            console_log: Some(console_log),
         })
     }
 }

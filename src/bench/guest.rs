@@ -19,7 +19,8 @@ pub struct Guest {
     /// `uname -r`.
     pub release: String,
     accelerator: Accelerator,
-    console_log: String,
+    /// Where its console goes.
+    pub console_log: String,
     // Its files are gone with it.
     _stage: Stage,
 }

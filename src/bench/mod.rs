@@ -3,10 +3,13 @@
 //!
 //! The way of the data: [`fit`] says whether a scenario can be timed and makes it so; [`guest`] boots it and asks for listings, which
 //! [`course`] interleaves; [`summary`] makes medians of them, [`statistics`] and [`compare`] ratios with bounds and a word. [`growth`] draws
-//! lines through several sizes. [`record`] is what is written, [`text`] and [`plot`] what is shown.
+//! lines through several sizes. [`record`] is what is written; [`figures`] and [`words`] say it, as [`text`] and in reports, and [`plot`] draws it.
 
 pub mod compare;
 pub mod course;
+#[cfg(test)]
+pub(crate) mod example;
+pub mod figures;
 pub mod fit;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -19,3 +22,4 @@ pub mod reference;
 pub mod statistics;
 pub mod summary;
 pub mod text;
+pub mod words;

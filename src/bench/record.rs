@@ -33,24 +33,25 @@ pub struct BenchFile {
     /// With `--grow`.
     #[serde(default)]
     pub growth: Vec<Growth>,
+    /// Percent by which a listing was to be slower at most, with `--fail-if-slower`.
+    #[serde(default)]
+    pub fail_if_slower: Option<f64>,
 }
 
 impl BenchFile {
-    /// Whether a file looks like a result of this kind. One that cannot be read does not.
-    pub fn is_in(path: &Path) -> bool {
-        let value = json::text(path).ok().and_then(|text| json::value(&text).ok());
-        value.is_some_and(|value| value.get("bench").is_some())
+    /// Whether this looks like a result of this kind.
+    pub fn is(value: &Value) -> bool {
+        value.get("bench").is_some()
     }
 
     /// Reads a result; what is none is said in one sentence.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let value = json::value(&json::text(path)?).map_err(|e| none(&shown, &e))?;
-        Self::of_value(&shown, value)
+        Self::of_value(&shown, json::value(&json::text(path)?).map_err(|e| none(&shown, &e))?)
     }
 
     /// Understands what the result file `shown` says.
-    pub(super) fn of_value(shown: &str, value: Value) -> Result<Self> {
+    pub fn of_value(shown: &str, value: Value) -> Result<Self> {
         let wrong = |why: String| none(shown, &why);
         match value.get("bench").and_then(Value::as_u64) {
             Some(number) if number == u64::from(SCHEMA) => {}
@@ -81,6 +82,9 @@ pub struct BenchRecord {
     pub memory: Footprint,
     /// Every listing, in order.
     pub listings: Vec<Measured>,
+    /// Where the guest's console is.
+    #[serde(default)]
+    pub console_log: Option<String>,
 }
 
 /// What was booted.
@@ -153,6 +157,11 @@ pub enum Word {
 }
 
 impl Word {
+    /// What follows "is" or "are".
+    pub fn in_words(self) -> &'static str {
+        if self == Self::Same { "the same" } else { self.name() }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Faster => "faster",

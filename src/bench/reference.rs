@@ -116,9 +116,11 @@ mod tests {
                 states: Vec::new(),
                 memory: Footprint::default(),
                 listings: Vec::new(),
+                console_log: None,
             }],
             comparisons: Vec::new(),
             growth: Vec::new(),
+            fail_if_slower: None,
         }
     }
 

@@ -4,9 +4,10 @@ use super::measure::{not_negative, positive};
 use super::sources::Config;
 use crate::bench::course::{Effort, clocked, measure};
 use crate::bench::machine::Machine;
+use crate::bench::plot::{Look, growth as growth_plot};
 use crate::bench::record::{BenchFile, BenchRecord, SCHEMA, Word};
 use crate::bench::reference::Reference;
-use crate::bench::{compare, fit, growth, guest, plot, text};
+use crate::bench::{compare, fit, growth, guest, text};
 use crate::cache::Cache;
 use crate::cluster;
 use crate::error::{Error, Result};
@@ -123,7 +124,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         json.write(&file)?;
     }
     if let Some(svg) = svg {
-        svg.write_bytes(plot::svg(&file.growth, &file.results)?.as_bytes())?;
+        svg.write_bytes(growth_plot::svg(&growth_plot::lines(&file.growth), &Look::FILE)?.as_bytes())?;
     }
     super::print(&text::of(&file))?;
     measured.map(|()| exit(&file, arguments.fail_if_slower))
@@ -173,6 +174,7 @@ impl<'a> Bench<'a> {
             results: Vec::new(),
             comparisons: Vec::new(),
             growth: Vec::new(),
+            fail_if_slower: self.arguments.fail_if_slower,
         })
     }
 

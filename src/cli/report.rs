@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::report::console::Logs;
 use crate::report::json::{self, Target};
-use crate::report::merge::{Merged, Source, merge};
+use crate::report::merge::{Chapter, Merged, Source, merge};
 use crate::report::{ci, html, markdown, text};
 use std::path::{Path, PathBuf};
 
@@ -37,45 +37,43 @@ pub struct Args {
 /// Reads all files before it writes or prints anything, so that a bad one leaves no half report.
 pub fn run(args: &Args) -> Result<Exit> {
     let outputs = Outputs::check(args)?;
-    let (benches, verdicts): (Vec<&PathBuf>, Vec<_>) = args.results.iter().partition(|path| BenchFile::is_in(path));
-    if let Some(bench) = benches.first().filter(|_| outputs.any()) {
-        return Err(Error::usage(format!(
-            "{} is a result of dirleak bench, which is shown as text only; leave it out, or --html, --junit, --ktap and --markdown",
-            bench.display()
-        )));
-    }
-    let read = |path: &PathBuf| Ok(Source { name: path.display().to_string(), file: json::read(path)? });
-    let merged = merge(verdicts.into_iter().map(read).collect::<Result<Vec<_>>>()?);
-    let measured =
-        benches.into_iter().map(|path| measured(path, args.results.len() > 1)).collect::<Result<String>>()?;
+    let merged = read(&args.results)?;
     outputs.write(&merged)?;
     for note in &merged.notes {
         eprintln!("{note}");
     }
-    super::print(&(shown(&merged, args.timings) + &measured))?;
+    super::print(&shown(&merged, args.timings))?;
     let is_whole = merged.chapters.iter().all(|chapter| chapter.incomplete().is_none());
     Ok(if is_whole { Exit::Clean } else { Exit::CannotJudge })
 }
 
-/// What a bench measured, under the name of its file if there are others.
-fn measured(path: &Path, named: bool) -> Result<String> {
-    let text = bench::text::of(&BenchFile::read(path)?);
-    Ok(if named { format!("{}:\n{text}", path.display()) } else { text })
+/// Each file once: those of benches are of another kind.
+fn read(paths: &[PathBuf]) -> Result<Merged> {
+    let (mut verdicts, mut benches) = (Vec::new(), Vec::new());
+    for path in paths {
+        let (name, value) = (path.display().to_string(), json::read_value(path)?);
+        if BenchFile::is(&value) {
+            benches.push(Source { file: BenchFile::of_value(&name, value)?, name });
+        } else {
+            verdicts.push(Source { file: json::of_value(&name, value)?, name });
+        }
+    }
+    Ok(merge(verdicts, benches))
 }
 
 /// The text, under the names of its files if there are several.
 fn shown(merged: &Merged, timings: bool) -> String {
-    let mut shown = String::new();
-    for chapter in &merged.chapters {
-        if merged.chapters.len() > 1 {
-            shown += &format!("{}{}:\n", if shown.is_empty() { "" } else { "\n" }, chapter.title());
-        }
-        shown += &text::of(&chapter.file);
-        if timings {
-            shown += &format!("\n{}", text::timings(&chapter.file.results));
-        }
+    let times = |chapter: &Chapter| match timings {
+        true => format!("\n{}", text::timings(&chapter.file.results)),
+        false => String::new(),
+    };
+    let chapters = merged.chapters.iter().map(|c| (c.title(), text::of(&c.file) + &times(c)));
+    let benches = merged.benches.iter().map(|b| (b.name.clone(), bench::text::of(&b.file)));
+    let parts: Vec<(String, String)> = chapters.chain(benches).collect();
+    match parts.as_slice() {
+        [(_, text)] => text.clone(),
+        several => several.iter().map(|(name, text)| format!("{name}:\n{text}")).collect::<Vec<_>>().join("\n"),
     }
-    shown
 }
 
 /// The files that were asked for.
@@ -114,10 +112,6 @@ impl Outputs {
         })
     }
 
-    fn any(&self) -> bool {
-        [&self.html, &self.junit, &self.ktap, &self.markdown].into_iter().any(Option::is_some)
-    }
-
     fn write(&self, merged: &Merged) -> Result<()> {
         if let Some(target) = &self.html {
             target.write_bytes(html::page(merged, &logs(merged)).as_bytes())?;
@@ -139,7 +133,8 @@ impl Outputs {
 /// Consoles are in the cache, or came along with a result file.
 fn logs(merged: &Merged) -> Logs {
     let cache = Cache::place().ok().map(|cache| cache.join(cache::LOGS));
-    let files = merged.chapters.iter().flat_map(|chapter| &chapter.names).map(Path::new);
+    let benches = merged.benches.iter().map(|bench| &bench.name);
+    let files = merged.chapters.iter().flat_map(|chapter| &chapter.names).chain(benches).map(Path::new);
     let beside = files.map(|file| match file.parent() {
         Some(dir) if dir != Path::new("") => dir.to_owned(),
         _ => PathBuf::from("."),

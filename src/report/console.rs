@@ -1,7 +1,6 @@
 //! The guests' consoles that records name, as far as they may be shown: of a result file that somebody sent, only the name is
 //! known, and a report must not show whatever file of this machine that is.
 
-use super::record::RunRecord;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -32,9 +31,9 @@ impl Logs {
         Self { dirs: dirs.into_iter().filter_map(|dir| dir.canonicalize().ok()).collect() }
     }
 
-    /// The console of a run.
-    pub fn of(&self, record: &RunRecord) -> Console {
-        let Some(named) = &record.console_log else {
+    /// The console that a record names.
+    pub fn of(&self, console_log: Option<&str>) -> Console {
+        let Some(named) = console_log else {
             return Console::Missing("The result names no console log.".into());
         };
         match self.find(Path::new(named)) {
@@ -78,12 +77,10 @@ fn read(path: &Path) -> std::io::Result<Console> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
     use std::fs;
 
     fn shown(logs: &Logs, named: &Path) -> Option<String> {
-        let record = RunRecord { console_log: Some(named.display().to_string()), ..example::leak() };
-        match logs.of(&record) {
+        match logs.of(named.to_str()) {
             Console::Text { text, .. } => Some(text),
             Console::Missing(why) => {
                 assert!(why.contains("is not here"), "{why}");
@@ -115,8 +112,7 @@ mod tests {
         ] {
             assert_eq!(shown(&known, &hidden), None, "{}", hidden.display());
         }
-        let none = RunRecord { console_log: None, ..example::leak() };
-        assert_eq!(known.of(&none), Console::Missing("The result names no console log.".into()));
+        assert_eq!(known.of(None), Console::Missing("The result names no console log.".into()));
     }
 
     #[test]
@@ -124,8 +120,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("flood.log");
         fs::write(&path, "x".repeat(SHOWN_BYTES as usize) + "the end\n").unwrap();
-        let record = RunRecord { console_log: Some(path.display().to_string()), ..example::leak() };
-        let Console::Text { text, left_out } = Logs::within([dir.path().to_owned()]).of(&record) else { panic!() };
+        let Console::Text { text, left_out } = Logs::within([dir.path().to_owned()]).of(path.to_str()) else {
+            panic!()
+        };
         assert!(text.ends_with("the end\n") && text.len() as u64 == SHOWN_BYTES);
         assert_eq!(left_out, 8);
     }

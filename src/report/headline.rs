@@ -4,15 +4,17 @@ use super::bisection;
 use super::merge::{Chapter, Merged};
 use super::record::{BisectionRecord, BranchRecord, Outcome, Proof, RunRecord, Verdict};
 use super::sentence;
+use crate::bench::record::{BenchFile, Word};
+use crate::bench::words;
 
 /// Whether a reader may put the page away.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Tone {
-    /// Clean, proven, found and confirmed.
+    /// Clean, proven, found and confirmed, not slower.
     Good,
     /// It could not be judged.
     Open,
-    /// A leak, a listing that is wrong, a fix that is none.
+    /// A leak, a listing that is wrong or slower, a fix that is none.
     Bad,
 }
 
@@ -23,9 +25,10 @@ pub struct Headline {
     pub sentence: String,
 }
 
-/// Of everything: that of the only chapter, or how many came to what.
+/// Of everything: that of the only chapter or bench, or how many came to what.
 pub fn of_all(merged: &Merged) -> Headline {
-    let each: Vec<Headline> = merged.chapters.iter().map(of).collect();
+    let benches = merged.benches.iter().map(|bench| of_bench(&bench.file));
+    let each: Vec<Headline> = merged.chapters.iter().map(of).chain(benches).collect();
     match each.as_slice() {
         [one] => one.clone(),
         several => {
@@ -37,6 +40,26 @@ pub fn of_all(merged: &Merged) -> Headline {
             let sentence = format!("{} results: {}.", several.len(), counts.join(", "));
             Headline { tone, sentence }
         }
+    }
+}
+
+/// Of a bench: good unless something is slower.
+pub fn of_bench(file: &BenchFile) -> Headline {
+    let (word, sentence) = words::sentence(file);
+    let tone = match word {
+        Some(word) => of_word(word),
+        None if file.results.is_empty() => Tone::Open,
+        None => Tone::Good,
+    };
+    Headline { tone, sentence }
+}
+
+/// What a comparison of times means for the kernel that was compared.
+pub fn of_word(word: Word) -> Tone {
+    match word {
+        Word::Faster | Word::Same => Tone::Good,
+        Word::Undecided => Tone::Open,
+        Word::Slower => Tone::Bad,
     }
 }
 

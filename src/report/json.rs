@@ -114,9 +114,12 @@ fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
 
 /// Reads a result file; what is none, or is newer than this program, is said in one sentence.
 pub fn read(path: &Path) -> Result<ResultFile> {
-    let shown = path.display().to_string();
-    let value = value(&text(path)?).map_err(|e| none(&shown, &e))?;
-    of_value(&shown, value)
+    of_value(&path.display().to_string(), read_value(path)?)
+}
+
+/// What a file says, whatever of dirleak it is.
+pub fn read_value(path: &Path) -> Result<Value> {
+    value(&text(path)?).map_err(|e| none(&path.display().to_string(), &e))
 }
 
 /// The text of a result file of any kind.
@@ -144,7 +147,7 @@ fn none(shown: &str, why: &serde_json::Error) -> Error {
 }
 
 /// Understands what the result file `shown` says.
-pub(crate) fn of_value(shown: &str, value: Value) -> Result<ResultFile> {
+pub fn of_value(shown: &str, value: Value) -> Result<ResultFile> {
     let schema = value.get("schema").and_then(Value::as_u64);
     match schema {
         Some(schema) if schema == u64::from(SCHEMA) && value.get("results").is_none() => {

@@ -3,13 +3,13 @@
 use super::proof;
 use super::record::{ResultFile, ShardRecord};
 use super::shards;
-use std::collections::HashSet;
+use crate::bench::record::BenchFile;
 
 /// A result file and where it was read.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct Source<File = ResultFile> {
     pub name: String,
-    pub file: ResultFile,
+    pub file: File,
 }
 
 /// Results that mean something together: of all runs, of one comparison of two kernels, of one bisection.
@@ -31,29 +31,18 @@ pub struct Chapter {
 #[derive(Clone, Debug)]
 pub struct Merged {
     pub chapters: Vec<Chapter>,
+    /// Each stands alone.
+    pub benches: Vec<Source<BenchFile>>,
     /// What is to be known of the files themselves, in sentences.
     pub notes: Vec<String>,
 }
 
 /// Puts files together, in the order in which their chapters first come.
-pub fn merge(sources: Vec<Source>) -> Merged {
-    let mut merged = Merged { chapters: Vec::new(), notes: Vec::new() };
-    let mut seen: Vec<Source> = Vec::new();
+pub fn merge(sources: Vec<Source>, benches: Vec<Source<BenchFile>>) -> Merged {
+    let mut notes = Vec::new();
+    let (sources, benches) = (once(sources, &mut notes), once(benches, &mut notes));
+    let mut merged = Merged { chapters: Vec::new(), benches, notes };
     for source in sources {
-        match seen.iter().find(|other| other.file == source.file) {
-            Some(other) if other.name == source.name => {
-                merged.notes.push(format!("{} is named twice and counts once", source.name));
-            }
-            Some(other) => {
-                merged.notes.push(format!("{} is the same as {} and counts once", source.name, other.name));
-            }
-            None => seen.push(source),
-        }
-    }
-    // A file that is named a thousand times is one fact.
-    let mut known = HashSet::new();
-    merged.notes.retain(|note| known.insert(note.clone()));
-    for source in seen {
         match merged.chapters.iter_mut().find(|chapter| chapter.takes(&source.file)) {
             Some(chapter) => chapter.add(source),
             None => merged.chapters.push(Chapter::new(source)),
@@ -62,6 +51,26 @@ pub fn merge(sources: Vec<Source>) -> Merged {
     let incomplete = |chapter: &Chapter| chapter.incomplete().map(|why| format!("{}: {why}", chapter.title()));
     merged.notes.extend(merged.chapters.iter().filter_map(incomplete).collect::<Vec<_>>());
     merged
+}
+
+/// Each file once; which ones are there twice is noted.
+fn once<File: PartialEq>(sources: Vec<Source<File>>, notes: &mut Vec<String>) -> Vec<Source<File>> {
+    let mut seen: Vec<Source<File>> = Vec::new();
+    for source in sources {
+        let note = match seen.iter().find(|other| other.file == source.file) {
+            Some(other) if other.name == source.name => format!("{} is named twice and counts once", source.name),
+            Some(other) => format!("{} is the same as {} and counts once", source.name, other.name),
+            None => {
+                seen.push(source);
+                continue;
+            }
+        };
+        // A file that is named a thousand times is one fact.
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    seen
 }
 
 impl Chapter {
@@ -127,10 +136,15 @@ impl Chapter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Merged, ResultFile, ShardRecord, Source};
+    use crate::bench::example as bench;
     use crate::report::bisection;
     use crate::report::example;
     use crate::report::record::{Outcome, RunRecord, Verdict};
+
+    fn merge(sources: Vec<Source>) -> Merged {
+        super::merge(sources, Vec::new())
+    }
 
     fn source(name: &str, file: ResultFile) -> Source {
         Source { name: name.into(), file }
@@ -215,5 +229,13 @@ mod tests {
         assert_eq!(merged.chapters[0].file.results.len(), 1);
         let told = ["a.json is named twice and counts once", "copy.json is the same as a.json and counts once"];
         assert_eq!(merged.notes, told);
+    }
+
+    #[test]
+    fn a_bench_that_is_there_twice_counts_once() {
+        let bench = |name: &str| Source { name: name.into(), file: bench::file() };
+        let merged = super::merge(vec![run("a.json", &[example::leak()])], vec![bench("b.json"), bench("c.json")]);
+        assert_eq!((merged.chapters.len(), merged.benches.len()), (1, 1));
+        assert_eq!(merged.notes, ["c.json is the same as b.json and counts once"]);
     }
 }

@@ -1,10 +1,11 @@
 //! The commands that give a result again: those that gave it, without the files that they wrote.
 
 use super::merge::Chapter;
+use crate::bench::record::BenchFile;
 use crate::child::quoted;
 
 /// Options whose value is a file that is written.
-const OUTPUTS: [&str; 4] = ["--json", "--trace", "--mail", "--bundle"];
+const OUTPUTS: [&str; 5] = ["--json", "--trace", "--mail", "--bundle", "--plot"];
 
 /// Those of a bisection show the commit and its parent; else there is one for each file, for a shell.
 pub fn commands(chapter: &Chapter) -> Vec<String> {
@@ -20,6 +21,11 @@ pub fn commands(chapter: &Chapter) -> Vec<String> {
         }
     }
     commands
+}
+
+/// That of a bench.
+pub fn of_bench(file: &BenchFile) -> String {
+    command(&file.command_line, file.results.first().map(|record| record.seed))
 }
 
 /// The seed is said, as a later dirleak may have another one by default.
@@ -52,5 +58,12 @@ mod tests {
             "dirleak run -o 'a b' quick --seed 7"
         );
         assert_eq!(of(&["dirleak", "run", "--seed", "3", "it's"]), "dirleak run --seed 3 'it'\\''s'");
+    }
+
+    #[test]
+    fn of_a_bench_the_plot_is_left_out() {
+        let mut file = crate::bench::example::file();
+        file.command_line.extend(["--grow", "--plot", "growth.svg"].map(String::from));
+        assert_eq!(of_bench(&file), "dirleak bench huge-flat --grow --seed 42");
     }
 }

@@ -33,10 +33,13 @@
       if (!inside) say(text, 'out of its picture');
       if (parseFloat(text.getAttribute('font-size')) * scale < 9) say(text, 'too small');
     }
+    const boxes = texts.map(text => text.getBoundingClientRect());
     for (let i = 1; i < texts.length; i++) {
-      const [a, b] = [texts[i - 1], texts[i]].map(text => text.getBoundingClientRect());
-      const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top + 4 || b.bottom <= a.top + 4;
-      if (!apart) say(texts[i], `lies on "${texts[i - 1].textContent.trim()}"`);
+      for (let j = 0; j < i; j++) {
+        const [a, b] = [boxes[j], boxes[i]];
+        const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top + 4 || b.bottom <= a.top + 4;
+        if (!apart) say(texts[i], `lies on "${texts[j].textContent.trim()}"`);
+      }
     }
   }
   // Empty.

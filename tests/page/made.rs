@@ -9,8 +9,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Results in tests/data/report: a comparison, runs of which some went wrong, and a bisection. `all` is of all of them.
-pub const NAMES: [&str; 4] = ["verify", "run", "bisect", "all"];
+/// Results in tests/data/report: a comparison, runs of which some went wrong, a bisection; times of one kernel, of two, and of directories
+/// of several sizes.
+const FILES: [&str; 6] = ["verify", "run", "bisect", "bench", "bench-compared", "bench-growth"];
+
+/// Pages, the results that they are of, and how many pictures they have at least.
+pub const PAGES: [(&str, &[&str], u64); 8] = [
+    ("verify", &["verify"], 1),
+    ("run", &["run"], 1),
+    ("bisect", &["bisect"], 1),
+    ("bench", &["bench"], 0),
+    ("bench-compared", &["bench-compared"], 1),
+    ("bench-growth", &["bench-growth"], 1),
+    ("benches", &["bench", "bench-compared", "bench-growth"], 2),
+    ("all", &FILES, 5),
+];
 
 /// What must never become an element.
 pub const MARKUP: &str = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'>";
@@ -22,9 +35,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Of a result that ships, with a console beside it.
-    pub fn of(name: &str) -> Result<Self, Failed> {
-        let files: &[&str] = if name == "all" { &NAMES[..3] } else { &[name] };
+    /// Of results that ship, with a console beside them.
+    pub fn of(name: &str, files: &[&str]) -> Result<Self, Failed> {
         Self::make(name, files, |text| text)
     }
 
@@ -32,9 +44,11 @@ impl Page {
     pub fn hostile() -> Result<Self, Failed> {
         let markup = json!(MARKUP).to_string();
         let inside = markup.trim_matches('"').to_owned();
-        Self::make("hostile", &["verify"], move |text| {
+        let names = ["6.1+spare-pages", "6.1+slow-readdir", "million", "huge-flat", "quick", "AMD EPYC", "linear"];
+        Self::make("hostile", &["verify", "bench-compared", "bench-growth"], move |text| {
             let text = text.replace("nfs_readdir_page_array_append", &inside).replace("kmalloc-256", &inside);
-            text.replace("\"6.1+spare-pages\"", &markup).replace("\"listing\"", &markup).replace("\"quick\"", &markup)
+            let text = text.replace("\"unit\":\"listing\"", &format!("\"unit\":{markup}"));
+            names.iter().fold(text, |text, name| text.replace(&format!("\"{name}\""), &markup))
         })
     }
 

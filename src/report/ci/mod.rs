@@ -1,5 +1,6 @@
 //! Results as lists of tests, which CI jobs show: what each record counts as, and the formats.
 
+mod bench;
 pub mod junit;
 pub mod ktap;
 
@@ -37,9 +38,10 @@ pub enum Ended {
     Skipped,
 }
 
-/// The tests of all chapters.
+/// The tests of all chapters and benches.
 pub fn suites(merged: &Merged) -> Vec<Suite> {
-    let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(of_chapter).collect();
+    let benches = merged.benches.iter().flat_map(|bench| bench::suites(&bench.file));
+    let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(of_chapter).chain(benches).collect();
     suites.iter_mut().for_each(Suite::tell_apart);
     suites
 }
@@ -198,7 +200,7 @@ pub mod tests {
 
     pub fn merged(files: Vec<ResultFile>) -> Merged {
         let named = |(i, file)| Source { name: format!("{i}.json"), file };
-        merge(files.into_iter().enumerate().map(named).collect())
+        merge(files.into_iter().enumerate().map(named).collect(), Vec::new())
     }
 
     pub fn runs(verdicts: &[Verdict]) -> ResultFile {

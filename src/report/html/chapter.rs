@@ -1,5 +1,6 @@
 //! A chapter on the page: the verdict, the picture, the table of what was run on what, the command, and each run.
 
+use super::cards::cells;
 use super::draw::{NARROW, WIDE, svg};
 use super::plot::{Plot, plots};
 use super::record;
@@ -95,33 +96,6 @@ fn overview(records: &[RunRecord]) -> Markup {
         (of_verdict(record.verdict), row)
     };
     cells(&head, records.iter().map(row))
-}
-
-/// A table that becomes a list of cards where there is no room for it. A row may have a tone.
-fn cells<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = (Tone, [String; N])>) -> Markup {
-    html! {
-        table class="cards" {
-            thead { tr { @for cell in head { th { (cell) } } } }
-            tbody {
-                @for (tone, row) in rows {
-                    tr class=(super::class(tone)) {
-                        @for (name, cell) in head.iter().zip(&row) {
-                            td class=(extent(cell)) data-label=(name) { span { (cell) } }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What is short stays on one line, and what says nothing need not be on a card.
-fn extent(cell: &str) -> &'static str {
-    match cell.chars().count() {
-        _ if cell == "-" => "none",
-        0..=16 => "short",
-        _ => "long",
-    }
 }
 
 fn bisected(found: &BisectionRecord) -> Markup {

@@ -6,10 +6,10 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// What the style sheet knows the lines and texts by.
-const INK: RGBColor = RGBColor(1, 1, 1);
-const GRID: RGBColor = RGBColor(2, 2, 2);
+pub const INK: RGBColor = RGBColor(1, 1, 1);
+pub const GRID: RGBColor = RGBColor(2, 2, 2);
 /// The same of the series, `--series-1` and so on.
-fn series_color(index: usize) -> RGBColor {
+pub fn series_color(index: usize) -> RGBColor {
     RGBColor(16 + index as u8, 16, 16)
 }
 
@@ -26,7 +26,8 @@ pub struct Size {
 pub const WIDE: Size = Size { width: 860, height: 380, ticks: 9 };
 pub const NARROW: Size = Size { width: 360, height: 300, ticks: 4 };
 
-const TEXT: f64 = 17.0;
+/// Pixels of a letter's height.
+pub const TEXT: f64 = 17.0;
 /// More than any machine holds; what a file says beyond it is drawn there.
 const LARGEST: f64 = 1e15;
 

@@ -1,5 +1,7 @@
 //! Results as one page that needs nothing but itself: no network, no script; light and dark, on a phone, in print.
 
+mod bench;
+mod cards;
 mod chapter;
 mod draw;
 mod plot;
@@ -19,7 +21,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 /// The page. Whatever is from a result or a log is text in it: the templates escape all that they are given.
 pub fn page(merged: &Merged, logs: &Logs) -> String {
     let headline = headline::of_all(merged);
-    let is_only = merged.chapters.len() == 1;
+    let is_only = merged.chapters.len() + merged.benches.len() == 1;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -32,8 +34,11 @@ pub fn page(merged: &Merged, logs: &Logs) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                header { p class="note" { "dirleak: kernel memory kept by listing NFS directories" } h1 { (verdict(&headline)) } }
-                main { @for chapter in &merged.chapters { (chapter::section(chapter, logs, is_only)) } }
+                header { p class="note" { (about(merged)) } h1 { (verdict(&headline)) } }
+                main {
+                    @for chapter in &merged.chapters { (chapter::section(chapter, logs, is_only)) }
+                    @for bench in &merged.benches { (bench::section(bench, logs, is_only)) }
+                }
                 footer { (footer(merged)) }
             }
         }
@@ -42,9 +47,20 @@ pub fn page(merged: &Merged, logs: &Logs) -> String {
     page.into_string().chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
+/// What the page is about.
+fn about(merged: &Merged) -> &'static str {
+    match (merged.chapters.is_empty(), merged.benches.is_empty()) {
+        (true, false) => "dirleak: what listing NFS directories costs",
+        (false, false) => "dirleak: kernel memory kept by listing NFS directories, and what listing them costs",
+        _ => "dirleak: kernel memory kept by listing NFS directories",
+    }
+}
+
 fn footer(merged: &Merged) -> Markup {
-    let versions: BTreeSet<&str> = merged.chapters.iter().flat_map(|c| &c.versions).map(String::as_str).collect();
-    let names = merged.chapters.iter().flat_map(|chapter| &chapter.names);
+    let benches = || merged.benches.iter();
+    let versions = merged.chapters.iter().flat_map(|c| &c.versions).chain(benches().map(|bench| &bench.file.dirleak));
+    let versions: BTreeSet<&str> = versions.map(String::as_str).collect();
+    let names = merged.chapters.iter().flat_map(|chapter| &chapter.names).chain(benches().map(|bench| &bench.name));
     html! {
         p { "Measured by dirleak " (versions.into_iter().collect::<Vec<_>>().join(", ")) ". Made from:" }
         ul { @for name in names { li { code { (name) } } } }

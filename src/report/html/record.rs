@@ -29,7 +29,7 @@ pub fn section(record: &RunRecord, logs: &Logs) -> Markup {
                 }
                 (rounds(record))
                 (timings(record))
-                (console(&logs.of(record)))
+                (console(&logs.of(record.console_log.as_deref())))
             }
         }
     }
@@ -62,15 +62,15 @@ fn facts(record: &RunRecord) -> Markup {
     }
 }
 
-fn processors(number: u64) -> String {
+pub(super) fn processors(number: u64) -> String {
     counted(number as usize, "processor", "processors")
 }
 
-fn or_unknown(text: &str) -> &str {
+pub(super) fn or_unknown(text: &str) -> &str {
     if text.is_empty() { "unknown" } else { text }
 }
 
-fn fact(name: &str, value: &str) -> Markup {
+pub(super) fn fact(name: &str, value: &str) -> Markup {
     html! { dt { (name) } dd { (value) } }
 }
 
@@ -187,7 +187,7 @@ fn timings(record: &RunRecord) -> Markup {
     }
 }
 
-fn console(console: &Console) -> Markup {
+pub(super) fn console(console: &Console) -> Markup {
     html! {
         @match console {
             Console::Missing(why) => p class="note" { (why) },

@@ -1,5 +1,8 @@
 //! Results as Markdown, for a mail or a merge request: readable as it is, and rendered as tables.
 
+mod bench;
+
+use super::headline::Headline;
 use super::merge::{Chapter, Merged};
 use super::record::{BranchRecord, CallSite, Finding, RunRecord, Verdict};
 use super::reproduce;
@@ -13,12 +16,14 @@ const CONSOLE_LINES: usize = 12;
 /// Everything, the verdict first.
 pub fn of(merged: &Merged) -> String {
     let mut text = format!("# dirleak: {}\n", plain(&headline::of_all(merged).sentence));
-    for chapter in &merged.chapters {
-        if merged.chapters.len() > 1 {
-            text += &format!("\n## {}\n", plain(&headline::of(chapter).sentence));
+    let mut part = |headline: Headline, body: String| {
+        if merged.chapters.len() + merged.benches.len() > 1 {
+            text += &format!("\n## {}\n", plain(&headline.sentence));
         }
-        text += &of_chapter(chapter);
-    }
+        text += &body;
+    };
+    merged.chapters.iter().for_each(|chapter| part(headline::of(chapter), of_chapter(chapter)));
+    merged.benches.iter().for_each(|bench| part(headline::of_bench(&bench.file), bench::of(&bench.file)));
     for note in &merged.notes {
         text += &format!("\nNote: {}.\n", plain(note));
     }
@@ -64,11 +69,11 @@ fn records(records: &[RunRecord]) -> String {
 }
 
 /// A table; what is in a cell stays in it.
-fn rows_of<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> String {
+fn rows_of(head: &[&str], rows: &[impl AsRef<[String]>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(head.iter().map(|cell| (*cell).to_owned()).collect());
-    text += &line(vec!["---".to_owned(); N]);
-    text + &rows.iter().map(|row| line(row.iter().map(|cell| plain(cell)).collect())).collect::<String>()
+    text += &line(vec!["---".to_owned(); head.len()]);
+    text + &rows.iter().map(|row| line(row.as_ref().iter().map(|cell| plain(cell)).collect())).collect::<String>()
 }
 
 /// A clean record is told by its row.

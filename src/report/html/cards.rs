@@ -1,0 +1,36 @@
+//! A table that becomes a list of cards where there is no room for it.
+
+use crate::report::headline::Tone;
+use maud::{Markup, html};
+
+/// A row may have a tone.
+pub fn cells<Row: AsRef<[String]>>(
+    head: &[impl AsRef<str>],
+    rows: impl Iterator<Item = (impl Into<Option<Tone>>, Row)>,
+) -> Markup {
+    html! {
+        table class="cards" {
+            thead { tr { @for cell in head { th { (cell.as_ref()) } } } }
+            tbody { @for (tone, row) in rows { (line(head, tone.into(), row.as_ref())) } }
+        }
+    }
+}
+
+fn line(head: &[impl AsRef<str>], tone: Option<Tone>, row: &[String]) -> Markup {
+    html! {
+        tr class=[tone.map(super::class)] {
+            @for (name, cell) in head.iter().zip(row) {
+                td class=(extent(cell)) data-label=(name.as_ref()) { span { (cell) } }
+            }
+        }
+    }
+}
+
+/// What is short stays on one line, and what says nothing need not be on a card.
+fn extent(cell: &str) -> &'static str {
+    match cell.chars().count() {
+        _ if cell == "-" => "none",
+        0..=16 => "short",
+        _ => "long",
+    }
+}

@@ -278,6 +278,7 @@ fn shards_and_kernels_that_cannot_be_are_told_before_anything_is_built() {
     run(&["--shard", "3/2"], "'3/2' for '--shard <K/N>': not like 2/5");
     run(&["--shard", "0/2"], "shards are counted from 1");
     run(&["--shard", "2/2", "quick"], "--shard 2/2: all runs are 1, and no shard may be empty");
+    desk.refuses(&["verify", "--shard", "2/3"], USAGE, "--shard 2/3: all runs are 2, and no shard may be empty");
     run(&["--kernel", "6.1", "quick"], "--kernel 6.1 is named twice");
     run(&["--kernel", "5.10", "--modules", "no-programs", "quick"], "--modules belongs to one kernel");
 }

@@ -10,6 +10,8 @@ use crate::exit::Exit;
 use crate::kernel;
 use crate::report::proof;
 use crate::report::record::{Outcome, ResultFile};
+use crate::scenario::Scenario;
+use crate::shard::{self, Shard};
 use crate::ui::Ui;
 use std::path::PathBuf;
 
@@ -42,6 +44,10 @@ pub struct Args {
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     pub(super) scenarios: Vec<String>,
+    /// Take only part K of N of the scenarios, each on both kernels: the same on every machine. dirleak report puts the results
+    /// together and says whether they are a proof.
+    #[arg(long, value_name = "K/N", conflicts_with = "tree")]
+    shard: Option<Shard>,
     #[command(flatten)]
     pub(super) measure: Measure,
 }
@@ -51,8 +57,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(tree) = &arguments.branches.tree {
         return branches::run(arguments, tree);
     }
-    let scenarios = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
-    cluster::none_of(&scenarios, "verify")?;
+    let all = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
+    cluster::none_of(&all, "verify")?;
+    let scenarios = arguments.part(&all)?;
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
@@ -62,11 +69,13 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     };
     let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;
     let patched = resolve(&arguments.patched, &arguments.patched_modules)?;
-    let pairs: Vec<_> = scenarios.iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
+    let pairs: Vec<_> = scenarios.into_iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
+    file.shard = arguments.shard.map(|shard| shard.of_runs(2 * all.len()));
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();
-    let proof = proof::of(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
+    let of = if arguments.shard.is_some() { proof::of_part } else { proof::of };
+    let proof = of(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
     let outcome = proof.outcome;
     file.proof = Some(proof);
     arguments.measure.show(&file, &targets)?;
@@ -75,4 +84,14 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         Outcome::NotProven => Exit::Leak,
         Outcome::Undecided => Exit::CannotJudge,
     })
+}
+
+impl Args {
+    /// The scenarios that are run here. Both kernels of one stay together, as a pair is what proves something.
+    fn part<'a>(&self, all: &'a [Scenario]) -> Result<Vec<&'a Scenario>> {
+        match self.shard {
+            Some(shard) => Ok(shard::runs_of(shard, all, 1)?.into_iter().map(|place| &all[place]).collect()),
+            None => Ok(all.iter().collect()),
+        }
+    }
 }

@@ -48,6 +48,7 @@ pub fn merge(sources: Vec<Source>, benches: Vec<Source<BenchFile>>) -> Merged {
             None => merged.chapters.push(Chapter::new(source)),
         }
     }
+    merged.chapters.iter_mut().for_each(Chapter::doubt_what_is_incomplete);
     let incomplete = |chapter: &Chapter| chapter.incomplete().map(|why| format!("{}: {why}", chapter.title()));
     merged.notes.extend(merged.chapters.iter().filter_map(incomplete).collect::<Vec<_>>());
     merged
@@ -84,6 +85,13 @@ impl Chapter {
     /// Why this is not all that was to be run, in a sentence without its full stop; `None` if it is.
     pub fn incomplete(&self) -> Option<String> {
         shards::incomplete(&self.shards, self.file.results.len())
+    }
+
+    fn doubt_what_is_incomplete(&mut self) {
+        if self.incomplete().is_some() {
+            let records = &self.file.results;
+            self.file.proof = self.file.proof.take().map(|proof| proof.of_incomplete(records));
+        }
     }
 
     /// Its files, the first of them by name.
@@ -202,6 +210,19 @@ mod tests {
         let part = merge(vec![shard(2, "quick"), alone]);
         assert_eq!(part.chapters.len(), 2);
         assert!(part.notes[0].starts_with("2.json: shard 1 of 2 is missing"), "{:?}", part.notes);
+    }
+
+    #[test]
+    fn shards_of_a_comparison_are_a_proof_when_all_are_there() {
+        let shard = |number: u32, scenario: &str| {
+            let mut file = example::verify();
+            file.results = vec![of(scenario, example::leak()), of(scenario, example::clean())];
+            file.shard = Some(ShardRecord { number, of: 2, runs: 4 });
+            source(&format!("{number}.json"), file)
+        };
+        let outcome = |sources| merge(sources).chapters[0].file.proof.clone().unwrap().outcome;
+        assert_eq!(outcome(vec![shard(2, "quick"), shard(1, "huge-flat")]), Outcome::Proven);
+        assert_eq!(outcome(vec![shard(2, "quick")]), Outcome::Undecided);
     }
 
     #[test]

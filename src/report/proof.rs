@@ -52,11 +52,36 @@ pub fn of(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: 
     Proof { outcome, reason, unpatched: unpatched.to_owned(), patched: patched.to_owned(), one_is_enough }
 }
 
+/// The same of some of the pairs: that none of them leaks unpatched is no disproof where one of all is enough.
+pub fn of_part(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
+    let proof = of(records, one_is_enough, unpatched, patched);
+    let disproved = records.chunks_exact(2).any(|pair| disproves(pair[1].verdict));
+    if proof.outcome == Outcome::NotProven && one_is_enough && !disproved {
+        let reason = "no scenario of this part leaks on the unpatched kernel; another part may show it".into();
+        return Proof { outcome: Outcome::Undecided, reason, ..proof };
+    }
+    proof
+}
+
+impl Proof {
+    /// What it is worth where parts are missing: what is disproved stays so, and nothing is proven.
+    pub fn of_incomplete(self, records: &[RunRecord]) -> Self {
+        let known = of_part(records, self.one_is_enough, &self.unpatched, &self.patched);
+        match known.outcome {
+            Outcome::Proven => Self {
+                outcome: Outcome::Undecided,
+                reason: "not all scenarios that belong to it are there".into(),
+                ..known
+            },
+            _ => known,
+        }
+    }
+}
+
 /// Records come in pairs, unpatched first. Every scenario must leak unpatched (of a set: one), and every one must be
 /// clean and complete patched.
 pub fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
     let pairs: Vec<_> = records.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect();
-    let disproves = |v| matches!(v, Verdict::Leak | Verdict::Crash | Verdict::Broken);
     if let Some((_, bad)) = pairs.iter().find(|(_, patched)| disproves(patched.verdict)) {
         return (Outcome::NotProven, format!("the patched kernel {}", does(bad)));
     }
@@ -81,6 +106,11 @@ pub fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
     (Outcome::Proven, format!("the unpatched kernel leaks in {both}, and the patched one is clean in all"))
 }
 
+/// What the patched kernel must not come to.
+fn disproves(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Leak | Verdict::Crash | Verdict::Broken)
+}
+
 fn does(record: &RunRecord) -> String {
     let (verdict, scenario) = (record.verdict, &record.scenario);
     match verdict {
@@ -99,13 +129,16 @@ mod tests {
     use Verdict::*;
 
     fn outcome(pairs: &[(Verdict, Verdict)], set: bool) -> Outcome {
+        judge(&records(pairs), set).0
+    }
+
+    fn records(pairs: &[(Verdict, Verdict)]) -> Vec<RunRecord> {
         let record = |verdict| {
             let mut record = RunRecord::begin("x", KernelRecord::default(), 1);
             record.verdict = verdict;
             record
         };
-        let records: Vec<_> = pairs.iter().flat_map(|(u, p)| [record(*u), record(*p)]).collect();
-        judge(&records, set).0
+        pairs.iter().flat_map(|(u, p)| [record(*u), record(*p)]).collect()
     }
 
     #[test]
@@ -131,5 +164,25 @@ mod tests {
             assert_eq!(outcome(&[(verdict, Clean)], false), Outcome::Undecided);
             assert_eq!(outcome(&[(verdict, Clean), (Leak, Clean)], false), Outcome::Undecided);
         }
+    }
+
+    #[test]
+    fn a_part_is_judged_by_what_other_parts_cannot_change() {
+        let of = |pairs: &[(Verdict, Verdict)], set| of_part(&records(pairs), set, "a", "b").outcome;
+        assert_eq!(of(&[(Leak, Clean)], true), Outcome::Proven);
+        assert_eq!(of(&[(Clean, Clean)], true), Outcome::Undecided, "another part may show the leak");
+        assert_eq!(of(&[(Clean, Clean)], false), Outcome::NotProven, "each scenario is to leak");
+        assert_eq!(of(&[(Clean, Leak)], true), Outcome::NotProven);
+    }
+
+    #[test]
+    fn nothing_is_proven_while_parts_are_missing() {
+        let of = |pairs: &[(Verdict, Verdict)], set| {
+            let records = records(pairs);
+            super::of(&records, set, "a", "b").of_incomplete(&records).outcome
+        };
+        assert_eq!(of(&[(Leak, Clean)], false), Outcome::Undecided);
+        assert_eq!(of(&[(Clean, Clean)], true), Outcome::Undecided);
+        assert_eq!(of(&[(Leak, Leak)], false), Outcome::NotProven, "what is disproved stays so");
     }
 }

@@ -5,6 +5,8 @@ mod bisect;
 mod branches;
 mod ci;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod forecast;
 mod host;
 mod kernel;

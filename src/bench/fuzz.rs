@@ -2,7 +2,9 @@
 
 use super::record::BenchFile;
 use super::text;
+use crate::report::fuzz::shown;
 use crate::report::json;
+use crate::report::merge::{Source, merge};
 
 /// The text of such a result.
 pub fn bench(data: &[u8]) {
@@ -10,4 +12,5 @@ pub fn bench(data: &[u8]) {
     let Ok(file) = BenchFile::of_value("bench.json", value) else { return };
     serde_json::to_vec(&file).expect("a result is JSON");
     assert!(!text::of(&file).contains('\u{1b}'), "what was read sends orders to the terminal");
+    shown(&merge(Vec::new(), vec![Source { name: "bench.json".to_owned(), file }]));
 }

@@ -74,7 +74,7 @@ impl Left {
             objects_per_listing: Rate { estimate: rate, low: rate, high: rate },
             bytes_per_listing: 0.0,
             survives_unmount: true,
-            call_sites: super::record::call_sites(sites),
+            call_sites: super::judged::call_sites(sites),
             objects_per_rpc: None,
             objects_per_entry: None,
             net_objects: count,

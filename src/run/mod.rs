@@ -8,6 +8,7 @@ mod controls;
 mod explained;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod judged;
 mod kmemleak;
 mod left;
 pub mod live;

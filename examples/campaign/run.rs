@@ -150,9 +150,18 @@ fn exit_status(signal: Signal) -> Option<i32> {
 
 /// A patch that was never built before.
 fn change(number: usize) -> String {
-    let first = "// SPDX-License-Identifier: GPL-2.0-only";
     let id = std::process::id();
-    format!("--- a/fs/nfs/dir.c\n+++ b/fs/nfs/dir.c\n@@ -1,1 +1,2 @@\n {first}\n+/* {id} {number} */\n")
+    let lines = [
+        "--- a/fs/nfs/dir.c",
+        "+++ b/fs/nfs/dir.c",
+        "@@ -1,3 +1,4 @@",
+        " // SPDX-License-Identifier: GPL-2.0-only",
+        &format!("+/* {id} {number} */"),
+        " /*",
+        "  *  linux/fs/nfs/dir.c",
+        "",
+    ];
+    lines.join("\n")
 }
 
 impl Ended {

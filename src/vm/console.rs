@@ -43,8 +43,8 @@ const SHOWN_COMPLAINTS: usize = 1000;
 const MOST_LINE_BYTES: usize = 4096;
 /// So much is read at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// No log grows larger. A kernel that complains of each of twenty thousand dentries with its stack prints half as much.
-pub const MOST_LOG_BYTES: u64 = 128 << 20;
+/// What a log may grow to. A kernel that complains of each of twenty thousand dentries at unmount with its stack prints so much.
+pub const MOST_LOG_BYTES: u64 = 64 << 20;
 
 /// Follows a console log while QEMU writes it.
 pub struct Console {
@@ -92,15 +92,18 @@ impl Console {
         }
     }
 
-    /// Reads what is new.
+    /// Reads what is new, but no more than a log may have: a guest may print faster than we read.
     pub fn look(&mut self) {
         if self.file.is_none() {
             self.file = File::open(&self.path).ok();
         }
         let Some(mut file) = self.file.take() else { return };
         let mut bytes = vec![0; READ_BYTES];
+        let end = self.bytes + MOST_LOG_BYTES;
         // A log that cannot be read shows nothing; the deadlines still hold.
-        while let Ok(length @ 1..) = file.read(&mut bytes) {
+        while self.bytes < end
+            && let Ok(length @ 1..) = file.read(&mut bytes)
+        {
             self.take(&bytes[..length]);
         }
         self.file = Some(file);

@@ -10,7 +10,6 @@ use crate::{plain, stop};
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -83,7 +82,6 @@ impl Vm {
         let stderr =
             File::create(&errors).map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
-        write_no_more_than(command, limits.log_bytes);
         let mut qemu = Child::spawn(command)?;
         let orders = qemu.inner().stdin.take().expect("stdin is piped");
         let answers = qemu.inner().stdout.take().expect("stdout is piped");
@@ -263,20 +261,6 @@ pub fn unexpected(answer: &Answer) -> Ended {
     let answer = format!("{answer:?}");
     let shown = plain::beginning(&answer, SHOWN_BYTES);
     Ended::GaveUp(format!("the guest answered something else than it was asked: {shown}"))
-}
-
-/// Keeps whatever the command starts from writing files longer than that. Who tries is not killed by it (RLIMIT_FSIZE in getrlimit(2)),
-/// so that what is noticed is the log.
-fn write_no_more_than(command: &mut Command, bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: setrlimit and signal are async-signal-safe and touch no memory of ours but the limit.
-    unsafe {
-        command.pre_exec(move || {
-            let failed = libc::setrlimit(libc::RLIMIT_FSIZE, &limit) != 0
-                || libc::signal(libc::SIGXFSZ, libc::SIG_IGN) == libc::SIG_ERR;
-            if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
-        });
-    }
 }
 
 /// A line of the console without the time in front, which it has where the kernel is configured so.

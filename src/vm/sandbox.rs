@@ -1,5 +1,6 @@
 //! What QEMU may do on this machine, should a guest take it over: nothing that a guest does not need.
 
+use super::console::MOST_LOG_BYTES;
 use super::qemu::PROGRAM;
 use crate::child::Child;
 use crate::error::{Context, Result};
@@ -20,8 +21,6 @@ const SECCOMP: [&str; 2] = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny
 /// What Landlock is asked to forbid: writing anywhere (version 1), TCP (4), ioctls of devices (5), and signals to others and their abstract
 /// sockets (6). A kernel forbids what it knows of it.
 const LANDLOCK: ABI = ABI::V6;
-/// What a console log may grow to. What the guest prints beyond that is lost.
-const MOST_BYTES: libc::rlim_t = 16 << 20;
 /// What else than its console QEMU may open for writing.
 const DEVICES: [&str; 2] = ["/dev/kvm", "/dev/null"];
 
@@ -56,7 +55,7 @@ impl Sandbox {
         is_whole && self.confine(&mut command, None).and_then(|()| Child::spawn(&mut command)).is_ok_and(ends_well)
     }
 
-    /// Has QEMU, which is still to be started, write nowhere but into `console`, which must exist, and no more than [`MOST_BYTES`].
+    /// Has QEMU, which is still to be started, write nowhere but into `console`, which must exist, and no more than [`MOST_LOG_BYTES`].
     pub fn confine(self, qemu: &mut Command, console: Option<&Path>) -> Result<()> {
         // SAFETY: what is called between fork and exec is two system calls that touch no memory of ours.
         unsafe { qemu.pre_exec(limit_files) };
@@ -98,9 +97,9 @@ fn rules(console: Option<&Path>) -> std::result::Result<Option<OwnedFd>, Ruleset
     Ok(rules.into())
 }
 
-/// No file that the calling process and the program that it becomes write gets larger than [`MOST_BYTES`].
+/// No file that the calling process and the program that it becomes write gets larger than [`MOST_LOG_BYTES`].
 fn limit_files() -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: MOST_BYTES, rlim_max: MOST_BYTES };
+    let limit = libc::rlimit { rlim_cur: MOST_LOG_BYTES, rlim_max: MOST_LOG_BYTES };
     // SAFETY: setrlimit reads the limit, and ignoring a signal installs no handler. The signal would end QEMU; ignored, its writes fail.
     let refused = unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN) == libc::SIG_ERR || libc::setrlimit(libc::RLIMIT_FSIZE, &limit) != 0
@@ -165,7 +164,7 @@ mod tests {
         Sandbox { seccomp: false, landlock: false }.confine(&mut shell, Some(&console)).unwrap();
         let finished = child::finish(&mut shell, Stdio::null()).unwrap();
         assert_eq!(&finished.output[..], b"still here\n");
-        assert_eq!(fs::metadata(&console).unwrap().len(), MOST_BYTES);
+        assert_eq!(fs::metadata(&console).unwrap().len(), MOST_LOG_BYTES);
     }
 
     #[test]

@@ -4,10 +4,7 @@ use super::getdents::Records;
 
 /// What a call of getdents64 put into its buffer.
 pub fn dirents(data: &[u8]) {
-    let mut bytes = 0;
-    for record in Records(data) {
-        bytes += record.name.len();
-        assert!(!record.name.contains(&0), "a name goes on behind its end");
-    }
+    // Where a name ends is looked for in a record's last bytes only, so that one of a kernel that lies may hold a NUL.
+    let bytes: usize = Records(data).map(|record| record.name.len()).sum();
     assert!(bytes <= data.len(), "names overlap");
 }

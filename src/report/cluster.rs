@@ -41,8 +41,7 @@ pub struct ServerRecord {
 }
 
 /// The heads of [`cells`].
-pub const HEAD: [&str; 8] =
-    ["server", "sites", "entries", "largest", "forecast/h", "measured/h", "share", "measured/forecast"];
+pub const HEAD: [&str; 8] = ["server", "sites", "entries", "largest", "forecast/h", "measured/h", "share", "ratio"];
 
 impl ServerRecord {
     /// Whether anything was asked of it.
@@ -63,6 +62,16 @@ impl ClusterRecord {
     /// What all servers together should lose; `None` if that was not forecast.
     fn forecast(&self) -> Option<f64> {
         self.servers.iter().map(|server| server.forecast_bytes_per_hour.map(|rate| rate.estimate)).sum()
+    }
+
+    /// Whether a record of this name is of one of its guests.
+    pub fn has(&self, scenario: &str) -> bool {
+        scenario.strip_prefix(&self.scenario).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Whether a record of this name is of a directory that was listed alone.
+    pub fn lists_alone(&self, scenario: &str) -> bool {
+        self.has(scenario) && self.servers.iter().all(|server| server.scenario != scenario)
     }
 
     /// A row for each server.
@@ -151,7 +160,6 @@ impl ClusterRecord {
     /// The table and the sentence.
     pub fn text(&self) -> String {
         let mut rows = vec![HEAD.map(String::from)];
-        rows[0][7] = "ratio".into();
         rows.extend(self.cells());
         format!("{}\n{}\n", columns::aligned(&rows), self.sentence())
     }

@@ -82,9 +82,12 @@ fn of_what_is_there(chapter: &Chapter) -> Headline {
     if !file.branches.is_empty() {
         return of_branches(&file.branches);
     }
-    match &file.proof {
-        Some(proof) => of_proof(proof, &file.results),
-        None => of_runs(&file.results),
+    match (&file.proof, file.clusters.as_slice()) {
+        (Some(proof), _) => of_proof(proof, &file.results),
+        (None, [cluster]) if file.results.iter().all(|record| cluster.has(&record.scenario)) => {
+            Headline { sentence: cluster.sentence(), ..of_runs(&file.results) }
+        }
+        (None, _) => of_runs(&file.results),
     }
 }
 
@@ -217,6 +220,17 @@ mod tests {
         let proof = file.proof.as_mut().unwrap();
         (proof.outcome, proof.reason) = (Outcome::NotProven, "the patched kernel leaks in quick".into());
         assert_eq!(of_all(&merged(vec![file])).sentence, "Not proven: the patched kernel leaks in quick.");
+    }
+
+    #[test]
+    fn a_cluster_that_is_all_there_is_speaks_for_its_guests() {
+        let mut file = runs(&[Verdict::Leak]);
+        file.results[0].scenario = "cluster/server-2".into();
+        file.clusters = vec![example::cluster()];
+        let headline = of_all(&merged(vec![file.clone()]));
+        assert_eq!((headline.tone, headline.sentence), (Tone::Bad, example::cluster().sentence()));
+        file.results[0].scenario = "clusters".into();
+        assert!(of_all(&merged(vec![file])).sentence.starts_with("6.1+spare-pages leaks"), "there is another run");
     }
 
     #[test]

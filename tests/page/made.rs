@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Results in tests/data/report: a comparison, runs of which some went wrong, a bisection; times of one kernel, of two, and of directories
-/// of several sizes.
-const FILES: [&str; 6] = ["verify", "run", "bisect", "bench", "bench-compared", "bench-growth"];
+/// Results in tests/data/report: a comparison, runs of which some went wrong, a bisection, a cluster of servers; times of one kernel, of two,
+/// and of directories of several sizes.
+const FILES: [&str; 7] = ["verify", "run", "bisect", "cluster", "bench", "bench-compared", "bench-growth"];
 
 /// Pages, the results that they are of, and how many pictures they have at least.
-pub const PAGES: [(&str, &[&str], u64); 8] = [
+pub const PAGES: [(&str, &[&str], u64); 9] = [
     ("verify", &["verify"], 1),
     ("run", &["run"], 1),
     ("bisect", &["bisect"], 1),
+    ("cluster", &["cluster"], 4),
     ("bench", &["bench"], 0),
     ("bench-compared", &["bench-compared"], 1),
     ("bench-growth", &["bench-growth"], 1),

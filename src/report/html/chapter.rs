@@ -7,7 +7,7 @@ use super::record;
 use crate::report::console::Logs;
 use crate::report::headline::{self, Tone, of_verdict};
 use crate::report::merge::Chapter;
-use crate::report::record::{BisectionRecord, RunRecord, Verdict};
+use crate::report::record::{BisectionRecord, RunRecord, ServerRecord, Verdict};
 use crate::report::{bisection, branches, cluster, number, reproduce, table};
 use maud::{Markup, PreEscaped, html};
 
@@ -22,16 +22,17 @@ pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
                 h2 { (super::verdict(&headline::of(chapter))) }
                 p class="note" { (chapter.title()) }
             }
+            @for cluster in &file.clusters {
+                h3 { "Servers of " (cluster.scenario) " on " (cluster.kernel) }
+                @if headline::of(chapter).sentence != cluster.sentence() { p { (cluster.sentence()) } }
+                (cells(&cluster::HEAD, cluster.servers.iter().map(tone_of_server).zip(cluster.cells())))
+                p class="note" { "Lost in an hour, and what was forecast; the ratio is what was measured divided by that." }
+            }
             (pictures(&pictured(chapter)))
             @if let Some(found) = &file.bisection { (bisected(found)) }
             @if !file.branches.is_empty() {
                 h3 { "The fix on each branch" }
                 (cells(&branches::HEAD, file.branches.iter().map(|b| (headline::of_outcome(b.proof.outcome), branches::cells(b, &file.results)))))
-            }
-            @for cluster in &file.clusters {
-                h3 { "Servers of " (cluster.scenario) " on " (cluster.kernel) }
-                p { (cluster.sentence()) }
-                (cells(&cluster::HEAD, cluster.cells().into_iter().map(|row| (Tone::Open, row))))
             }
             h3 { "What was run on what" }
             (overview(&file.results))
@@ -43,6 +44,14 @@ pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
     }
 }
 
+fn tone_of_server(server: &ServerRecord) -> Tone {
+    match server.measured_bytes_per_hour {
+        Some(lost) if lost.estimate > 0.0 => Tone::Bad,
+        Some(_) => Tone::Good,
+        None => Tone::Open,
+    }
+}
+
 /// The records whose rounds are drawn: of a bisection those of its confirmation, which come last; of a large set those that are
 /// not clean.
 fn pictured(chapter: &Chapter) -> Vec<Plot> {
@@ -51,7 +60,9 @@ fn pictured(chapter: &Chapter) -> Vec<Plot> {
         let confirmed = records.len().saturating_sub((found.guests_of_confirmation as usize).max(2));
         return plots(&records[confirmed..]);
     }
-    let all = plots(records);
+    // What was listed alone is in the table of the servers, as their forecast.
+    let is_alone = |plot: &Plot| chapter.file.clusters.iter().any(|cluster| cluster.lists_alone(&plot.scenario));
+    let all: Vec<Plot> = plots(records).into_iter().filter(|plot| !is_alone(plot)).collect();
     if all.len() <= MOST_PLOTS {
         return all;
     }

@@ -121,7 +121,11 @@ mod tests {
 
     #[test]
     fn the_servers_of_a_cluster_are_shown() {
-        let text = shown(ResultFile { clusters: vec![example::cluster()], ..runs(&[Verdict::Leak]) });
+        let leak = plot::tests::with_rounds().remove(0);
+        let of = |scenario: &str| RunRecord { scenario: scenario.into(), ..leak.clone() };
+        let results = vec![of("cluster/server-2"), of("cluster/1800")];
+        let text = shown(ResultFile { clusters: vec![example::cluster()], results, ..runs(&[]) });
+        assert!(text.contains("objects kept in cluster/server-2") && !text.contains("objects kept in cluster/1800"));
         for part in
             ["Servers of cluster on 6.1+spare-pages", "server-2 has the largest site, of 1800 entries", "server-1"]
         {

@@ -17,7 +17,7 @@ pub type Trialled = Result<(), Failed>;
 /// A guest keeps a processor busy, and the trials are to run on a machine that has two.
 const GUESTS: usize = 2;
 /// Nothing that is tried takes nearly this long; whatever does will never end.
-const PATIENCE: Duration = Duration::from_secs(1200);
+const PATIENCE: Duration = Duration::from_secs(2400);
 /// A QEMU that was killed is gone at once; the machine may be busy.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);

@@ -57,10 +57,13 @@ impl<'a> Iterator for Records<'a> {
             return None;
         }
         let length = usize::from(u16::from_ne_bytes([bytes[16], bytes[17]]));
+        if length <= NAME_OFFSET {
+            return None;
+        }
         let (record, rest) = bytes.split_at_checked(length)?;
         self.0 = rest;
         let word = |at: usize| record.get(at..at + 8)?.try_into().ok();
-        let end = length.checked_sub(8)?;
+        let end = length - 8;
         let name = record.get(NAME_OFFSET..end + first_nul(u64::from_le_bytes(word(end)?), end)?)?;
         Some(Record {
             name,
@@ -82,4 +85,26 @@ fn first_nul(last: u64, start: usize) -> Option<usize> {
     // The lowest byte that is 0 has its highest bit set here; those above it may have, too.
     let nuls = last.wrapping_sub(u64::from_ne_bytes([1; 8])) & !last & u64::from_ne_bytes([0x80; 8]);
     (nuls != 0).then(|| nuls.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record that says that it is so long, of the name `a`.
+    fn record(length: u16) -> Vec<u8> {
+        let mut bytes = vec![1; 16];
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend([8, b'a', 0, 0, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn a_record_that_has_no_room_for_a_name_ends_the_listing() {
+        let names = |length| Records(&record(length)).map(|record| record.name.to_vec()).collect::<Vec<_>>();
+        assert_eq!(names(24), [b"a"]);
+        for length in (0..20).chain([25, u16::MAX]) {
+            assert_eq!(names(length), Vec::<Vec<u8>>::new(), "{length}");
+        }
+    }
 }

@@ -62,25 +62,31 @@ impl Leak {
         let Some(first) = leaking.first() else { return Err(no_leak(records)) };
         one(&leaking, "kernels leak", "--kernel", |r| &r.kernel.spec)?;
         one(&leaking, "units are repeated", "--scenario", |r| &r.unit)?;
-        let measured = sizes(&leaking);
-        if measured.iter().all(|m| m.bytes_per_listing.estimate <= 0.0) {
+        let leak = Self::made(first, &leaking, per);
+        if leak.measured.iter().all(|m| m.bytes_per_listing.estimate <= 0.0) {
             return Err(Error::usage(format!("the size of what leaks on {} is not known", first.kernel.spec)));
         }
-        let grows = grows(&measured, per);
-        let (kernel, unit) = (first.kernel.spec.clone(), first.unit.clone());
-        Ok(Self { kernel, unit, grows, measured, not_counted: not_counted(&leaking) })
+        Ok(leak)
     }
 
     /// Of records of one kernel and unit that are all meant, in which a clean one loses nothing; `None` if one is not decided, or there is
     /// none.
-    pub fn through(records: &[RunRecord]) -> Option<Self> {
-        let all: Vec<&RunRecord> = records.iter().collect();
+    pub fn through(records: &[&RunRecord]) -> Option<Self> {
         let is_decided = |record: &&RunRecord| matches!(record.verdict, Verdict::Leak | Verdict::Clean);
-        let first = all.first().filter(|_| all.iter().all(is_decided))?;
-        let measured = sizes(&all);
-        let grows = grows(&measured, None);
-        let (kernel, unit) = (first.kernel.spec.clone(), first.unit.clone());
-        Some(Self { kernel, unit, grows, measured, not_counted: not_counted(&all) })
+        let first = records.first().filter(|_| records.iter().all(is_decided))?;
+        Some(Self::made(first, records, None))
+    }
+
+    /// From all of `records`, of which `first` is one.
+    fn made(first: &RunRecord, records: &[&RunRecord], per: Option<Per>) -> Self {
+        let measured = sizes(records);
+        Self {
+            kernel: first.kernel.spec.clone(),
+            unit: first.unit.clone(),
+            grows: grows(&measured, per),
+            measured,
+            not_counted: not_counted(records),
+        }
     }
 
     /// Never less than nothing.

@@ -1,10 +1,9 @@
 //! Growth as a picture: logarithms of both, in which a power of the number of entries is a straight line.
 
-use super::{Drawn, Look};
+use super::{Area, Drawn, Look};
 use crate::bench::record::Growth;
 use crate::bench::summary::SECONDS;
-use crate::error::{Context, Result};
-use plotters::coord::Shift;
+use crate::error::Result;
 use plotters::coord::combinators::LogCoord;
 use plotters::prelude::*;
 use std::ops::Range;
@@ -12,7 +11,6 @@ use std::ops::Range;
 /// More than any listing takes, and less; what a file says beyond it is drawn there.
 const LIMITS: (f64, f64) = (1e-9, 1e12);
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, LogCoord<f64>>>;
 
 /// What is drawn: the time of a listing against the entries of its directory, a line for each kernel and state.
@@ -22,11 +20,7 @@ pub fn lines(growths: &[Growth]) -> Vec<&Growth> {
 
 /// The picture as SVG.
 pub fn svg(lines: &[&Growth], look: &Look) -> Result<String> {
-    let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, look.size).into_drawing_area();
-    draw(lines, look, &area).machine(|| "cannot draw the growth".into())?;
-    drop(area);
-    Ok(text)
+    super::svg("growth", look, |area| draw(lines, look, area))
 }
 
 /// Those that have logarithms.

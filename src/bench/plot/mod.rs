@@ -3,10 +3,24 @@
 pub mod growth;
 pub mod ratios;
 
+use crate::error::{Context, Result};
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
 /// What a picture may fail by.
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// What a picture is drawn on.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A picture of `what` as SVG.
+fn svg(what: &str, look: &Look, draw: impl FnOnce(&Area) -> Drawn) -> Result<String> {
+    let mut text = String::new();
+    let area = SVGBackend::with_string(&mut text, look.size).into_drawing_area();
+    draw(&area).machine(|| format!("cannot draw the {what}"))?;
+    drop(area);
+    Ok(text)
+}
 
 /// Size and colours of a picture.
 #[derive(Clone, Copy)]

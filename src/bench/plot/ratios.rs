@@ -1,10 +1,9 @@
 //! Ratios of times as a picture: a point and its interval for each state, and how far from 1 is still called the same.
 
-use super::{Drawn, Look};
+use super::{Area, Drawn, Look};
 use crate::bench::record::{Comparison, Ratio, StateComparison};
 use crate::bench::summary::SECONDS;
-use crate::error::{Context, Result};
-use plotters::coord::Shift;
+use crate::error::Result;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -14,7 +13,6 @@ const LARGEST: f64 = 1e9;
 /// Half the height of the bars at the ends of an interval, where a row is 1.
 const BAR: f64 = 0.12;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The states that are drawn, with their ratios.
@@ -30,11 +28,7 @@ pub fn rows(comparison: &Comparison) -> Vec<(&StateComparison, Ratio)> {
 
 /// The picture as SVG.
 pub fn svg(comparison: &Comparison, look: &Look) -> Result<String> {
-    let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, look.size).into_drawing_area();
-    draw(comparison, look, &area).machine(|| "cannot draw the ratios".into())?;
-    drop(area);
-    Ok(text)
+    super::svg("ratios", look, |area| draw(comparison, look, area))
 }
 
 fn draw(comparison: &Comparison, look: &Look, area: &Area) -> Drawn {

@@ -18,13 +18,13 @@ use std::time::Duration;
 impl Player {
     /// One pass, checked if it is of the NFS mount.
     pub(super) fn list(&mut self, pass: &Pass, place: Where, played: &mut Played) -> Result<()> {
-        let (result, wrong) = match () {
-            () if matches!(pass.of, Which::Directories(_)) => self.each(pass, place)?,
-            () if pass.of == Which::All && self.scenario.directory.shape != Shape::Flat => self.walk(pass, place)?,
-            () if pass.processes > 1 || pass.killed => self.by_processes(pass, place)?,
-            () if pass.threads > 1 => self.by_threads(pass, place)?,
-            () if pass.signals_every_us > 0 => self.interrupted(pass, place, played)?,
-            () => self.by_one(pass, place)?,
+        let (result, wrong) = match &pass.of {
+            Which::Directories(nodes) => self.each(nodes, pass, place)?,
+            Which::All if self.scenario.directory.shape != Shape::Flat => self.walk(pass, place)?,
+            _ if pass.processes > 1 || pass.killed => self.by_processes(pass, place)?,
+            _ if pass.threads > 1 => self.by_threads(pass, place)?,
+            _ if pass.signals_every_us > 0 => self.interrupted(pass, place, played)?,
+            _ => self.by_one(pass, place)?,
         };
         if place == Where::Local {
             return match (result, pass.fails) {
@@ -60,11 +60,13 @@ impl Player {
 
     /// The directory that a pass reads, and its path.
     pub(super) fn directory(&mut self, pass: &Pass, place: Where) -> (usize, std::path::PathBuf) {
-        let node = match &pass.of {
-            Which::All | Which::First | Which::Directories(_) => 0,
-            Which::Drawn => self.draw(place),
-        };
+        let node = self.node(pass, place);
         (node, self.path(node, pass, place))
+    }
+
+    /// The number of the directory that a pass of one reads.
+    fn node(&mut self, pass: &Pass, place: Where) -> usize {
+        if pass.of == Which::Drawn { self.draw(place) } else { 0 }
     }
 
     fn path(&self, node: usize, pass: &Pass, place: Where) -> std::path::PathBuf {
@@ -97,8 +99,7 @@ impl Player {
     }
 
     /// Some directories, one after the other, up to the first that fails.
-    fn each(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
-        let Which::Directories(nodes) = &pass.of else { return self.by_one(pass, place) };
+    fn each(&mut self, nodes: &[usize], pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
         let (mut sum, mut first_wrong) = (Counts::default(), None);
         for node in nodes {
             let (result, wrong) = self.by_one_of(*node, pass, place)?;
@@ -115,7 +116,7 @@ impl Player {
     }
 
     fn by_one(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
-        let node = self.directory(pass, place).0;
+        let node = self.node(pass, place);
         self.by_one_of(node, pass, place)
     }
 

@@ -7,13 +7,13 @@
 use criterion::{Criterion, SamplingMode, Throughput};
 use dirleak::bench::guest::{Guest, options};
 use dirleak::bench::{course, fit};
-use dirleak::cache::Cache;
 use dirleak::error::Result;
 use dirleak::guest::timed::CacheState;
 use dirleak::kernel::{self, Kernel};
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
 use dirleak::run::Job;
 use dirleak::scenario::{Scenario, load};
-use dirleak::ui::Ui;
 use dirleak::vm::accelerator;
 use dirleak::vm::console::MOST_LOG_BYTES;
 use dirleak::vm::machine::Limits;

@@ -2,6 +2,7 @@
 //! as many counters as a kernel has, of which as many move. `cargo test --test memory -- --nocapture` tells the figures.
 
 use dirleak::guest::protocol::{Answer, Order, Worked};
+use dirleak::os::progress::Ui;
 use dirleak::probe::Sample;
 use dirleak::probe::counters::SiteSource;
 use dirleak::probe::hold::Held;
@@ -9,7 +10,6 @@ use dirleak::report::record::{KernelRecord, ResultFile, RunRecord};
 use dirleak::run::Options;
 use dirleak::run::live::{self, Live};
 use dirleak::run::obeys::Obeys;
-use dirleak::ui::Ui;
 use dirleak::vm::machine::Ended;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};

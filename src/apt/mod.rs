@@ -7,9 +7,9 @@ mod run;
 mod setup;
 mod sources;
 
-use crate::cache::{Cache, place};
 use crate::error::{Context, Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::{Cache, place};
+use crate::os::progress::Ui;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,8 +2,8 @@
 
 use super::run::ask_machine;
 use super::sources::{Entry, FORMAT, Sources};
-use crate::cache::place;
 use crate::error::{Context, Error, Result};
+use crate::os::cache::place;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

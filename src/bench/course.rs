@@ -1,15 +1,14 @@
 //! The course of a bench: guests of one or two kernels side by side, of which one runs at a time, and listings in the order A B B A.
 
-use super::compare;
 use super::guest::Guest;
 use super::record::{BenchRecord, KernelId, Measured};
-use super::summary;
+use super::{compare, summary};
 use crate::error::{Error, Result};
 use crate::guest::timed::{CacheState, Footprint};
 use crate::kernel::Kernel;
+use crate::os::progress::Task;
 use crate::run::Job;
 use crate::scenario::Scenario;
-use crate::ui::Task;
 use crate::vm::qemu::Accelerator;
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 
 use super::record::{BenchRecord, Ratio, StateComparison, StateRecord};
 use super::summary::{RPCS, SECONDS, WALL_SECONDS, series};
-use crate::report::number;
+use crate::text::number;
 
 /// How a figure is written.
 pub type Format = fn(f64) -> String;

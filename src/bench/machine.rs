@@ -1,8 +1,8 @@
 //! What a measurement belongs to: the machine, QEMU, and this very program, which is in the guest.
 
-use crate::assets::OURSELVES;
 use crate::error::{Context, Error, Result};
 use crate::kernel::image::sha256;
+use crate::os::assets::OURSELVES;
 use crate::probe::{memory, stat};
 use crate::vm::qemu;
 use serde::{Deserialize, Serialize};

@@ -84,7 +84,7 @@ fn difference<'a>(
 mod tests {
     use super::super::record::{KernelId, SCHEMA};
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
     use crate::guest::timed::Footprint;
     use crate::scenario::load;
 

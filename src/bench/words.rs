@@ -4,7 +4,7 @@ use super::figures::{self, Format, count, time};
 use super::growth::MEMORY;
 use super::record::{BenchFile, BenchRecord, Comparison, Growth, Ratio, Word};
 use super::summary::{RPCS, SECONDS};
-use crate::report::number;
+use crate::text::number;
 
 /// Of the whole file, in one sentence, and the word for it; `None` where nothing was compared.
 pub fn sentence(file: &BenchFile) -> (Option<Word>, String) {

@@ -15,7 +15,7 @@ pub use judge::Kernels;
 
 use crate::error::Result;
 use crate::kernel::git::Repo;
-use crate::kernel::snapshot::short;
+use crate::text::truncate::short;
 use schemars::JsonSchema;
 use search::Step;
 use serde::{Deserialize, Serialize};

@@ -208,7 +208,7 @@ mod tests {
         for (change, terms, part) in [(0, Terms::Break, "the good end"), (0, Terms::Fix, "the broken end")] {
             let (found, asked) = made.search(terms, &made.id(change), &[]);
             let error = found.err().unwrap();
-            assert_eq!(error.exit(), crate::exit::Exit::CannotJudge);
+            assert_eq!(error.exit(), crate::error::Exit::CannotJudge);
             assert!(error.to_string().contains(part), "{error}");
             assert_eq!(asked, 1);
         }

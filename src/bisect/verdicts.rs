@@ -1,8 +1,8 @@
 //! What is known of kernels from earlier: verdicts by image, scenario and options, and builds that failed.
 
-use crate::cache::{Cache, place};
 use crate::error::{Context, Result};
 use crate::kernel::image::hex;
+use crate::os::cache::{Cache, place};
 use crate::report::record::RunRecord;
 use crate::run::Options;
 use crate::scenario::Scenario;
@@ -32,7 +32,7 @@ pub enum Built {
 impl Verdicts {
     /// Verdicts on `scenario` as they are reached with `options`.
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
-        let program = crate::kernel::image::sha256(Path::new(crate::assets::OURSELVES))?;
+        let program = crate::kernel::image::sha256(Path::new(crate::os::assets::OURSELVES))?;
         let Options { min_rate, settle, strict, kmemleak, stock, every_counter, .. } = options;
         let setting =
             format!("{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter}");

@@ -1,6 +1,7 @@
 //! The workflow files that have dirleak run in somebody's CI.
 
-use crate::{columns, doctor};
+use crate::doctor;
+use crate::text::layout;
 use std::path::Path;
 
 /// Debian with a Rust toolchain; `dirleak` is built and run in it.
@@ -108,7 +109,7 @@ impl Program {
             return "vm/setup".into();
         }
         let install = "apt-get -q install -y --no-install-recommends ";
-        let lines = columns::list(install, "  ", doctor::packages().into_iter(), " ", columns::WIDTH);
+        let lines = layout::list(install, "  ", doctor::packages().into_iter(), " ", layout::WIDTH);
         format!("apt-get -q update\n{}", lines.trim_end().replace('\n', " \\\n"))
     }
 }

@@ -2,19 +2,18 @@
 
 use super::verify::Args;
 use crate::bisect::Commit;
-use crate::cache::Cache;
 use crate::cluster;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
 use crate::kernel::build::How;
 use crate::kernel::change::{Applied, Change};
 use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use crate::report::branches::{Applies, BranchRecord};
 use crate::report::proof;
 use crate::report::record::{Outcome, Proof, ResultFile, RunRecord};
 use crate::scenario::Scenario;
-use crate::ui::Ui;
 use std::path::Path;
 
 /// A fix and the branches that it is to be proven on.

@@ -2,11 +2,10 @@
 
 use super::print;
 use crate::ci::{Plan, Program, System};
-use crate::error::{Context, Error, Result};
-use crate::exit::Exit;
+use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::catalog::Catalog;
 use crate::kernel::spec;
-use crate::report::json::Target;
+use crate::os::output_file::Target;
 use crate::scenario::{Overrides, select};
 use std::path::{Path, PathBuf};
 

@@ -1,13 +1,12 @@
 //! `dirleak doctor`: what this machine lacks, and what mends it.
 
 use super::{print, verify};
-use crate::cache::Cache;
 use crate::doctor::{Places, Question, examine, text};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::report::json::Target;
+use crate::error::{Error, Exit, Result};
+use crate::os::cache::Cache;
+use crate::os::output_file::Target;
+use crate::os::progress::Ui;
 use crate::scenario::load;
-use crate::ui::Ui;
 use std::path::PathBuf;
 
 /// Look whether this machine has all that is needed, and say what mends it.

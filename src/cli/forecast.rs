@@ -1,11 +1,11 @@
 //! `dirleak forecast`: what a leak that was measured does to a fleet of servers.
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
 use crate::forecast::leak::{Leak, Per};
 use crate::forecast::sites::{self, Site};
 use crate::forecast::{Forecast, Question, forecast, text};
-use crate::report::json::{self, Target};
+use crate::os::output_file::Target;
+use crate::report::json;
 use crate::report::record::{RunRecord, SCHEMA};
 use serde::Serialize;
 use std::path::PathBuf;

@@ -1,17 +1,16 @@
 //! `dirleak host`: a directory on a live machine and its real NFS mount.
 
 use super::measure::positive;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
 use crate::host::place::Budget;
 use crate::host::{self, Request};
+use crate::os::output_file::Target;
+use crate::os::progress::Ui;
 use crate::probe::memory;
-use crate::report::json::Target;
-use crate::report::number;
 use crate::report::record::{ResultFile, RunRecord};
 use crate::run;
-use crate::ui::Ui;
+use crate::text::number;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

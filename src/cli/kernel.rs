@@ -2,14 +2,13 @@
 
 use super::sources::Sources;
 use super::{print, print_exactly};
-use crate::cache::Cache;
-use crate::columns;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
 use crate::kernel::catalog::Catalog;
 use crate::kernel::{self, source, store};
-use crate::report::table::head_of;
-use crate::ui::Ui;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::text::layout;
+use crate::text::truncate::head_of;
 use std::path::Path;
 
 /// List, build and remove kernels.
@@ -59,7 +58,7 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
         text += &format!("{}: {} of Debian {} ({version})\n", series.name, series.package, series.suite);
         let patches = series.patches();
         if !patches.is_empty() {
-            text += &columns::list("  patches: ", "    ", patches.iter().map(String::as_str), ", ", columns::WIDTH);
+            text += &layout::list("  patches: ", "    ", patches.iter().map(String::as_str), ", ", layout::WIDTH);
         }
     }
     let ready = store::all(cache);

@@ -1,8 +1,7 @@
 //! `dirleak man` and `dirleak completions`: made from the definitions of the arguments, so that they never say anything else.
 
 use super::{Arguments, print, print_exactly};
-use crate::error::{Context, Result};
-use crate::exit::Exit;
+use crate::error::{Context, Exit, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::path::{Path, PathBuf};

@@ -1,15 +1,15 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
-use crate::cache::Cache;
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::report::json::Target;
+use crate::os::cache::Cache;
+use crate::os::output_file::Target;
+use crate::os::progress::{Task, Ui};
 use crate::report::record::{ResultFile, RunRecord};
 use crate::run;
 use crate::run::pool::{guests, side_by_side};
 use crate::scenario::{Overrides, Scenario, select};
 use crate::shard::estimate;
-use crate::ui::{Task, Ui};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use std::path::PathBuf;

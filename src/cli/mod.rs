@@ -19,9 +19,9 @@ mod score;
 mod sources;
 mod verify;
 
-use crate::error::{Context, Error, Result};
-use crate::exit::Exit;
-use crate::{bug, columns, stop, ui};
+use crate::error::{Context, Error, Exit, Result};
+use crate::os::{panic_hook, progress, signals};
+use crate::text::layout;
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::io::Write;
@@ -53,11 +53,11 @@ struct Telling {
 }
 
 impl Telling {
-    fn level(&self) -> ui::Level {
+    fn level(&self) -> progress::Level {
         match (self.quiet, self.verbose) {
-            (true, _) => ui::Level::Quiet,
-            (_, true) => ui::Level::Verbose,
-            _ => ui::Level::Normal,
+            (true, _) => progress::Level::Quiet,
+            (_, true) => progress::Level::Verbose,
+            _ => progress::Level::Normal,
         }
     }
 }
@@ -85,10 +85,10 @@ pub fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(refusal) => return refused(&refusal),
     };
-    ui::tell(arguments.telling.level());
-    bug::announce();
+    progress::tell(arguments.telling.level());
+    panic_hook::announce();
     // A panic is a bug of ours, and git must not take its status for a bad commit. Unwinding ends all children.
-    let obeyed = catch_unwind(|| stop::install().and_then(|()| obey(&arguments.command)));
+    let obeyed = catch_unwind(|| signals::install().and_then(|()| obey(&arguments.command)));
     match obeyed {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => told(&error),
@@ -116,8 +116,8 @@ fn obey(command: &Command) -> Result<Exit> {
 
 /// Text for people on standard output, its lines as long as a terminal is wide.
 fn print(text: &str) -> Result<()> {
-    match columns::of_output() {
-        Some(width) => print_exactly(&columns::wrapped(text, width)),
+    match layout::of_output() {
+        Some(width) => print_exactly(&layout::wrapped(text, width)),
         None => print_exactly(text),
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::bench;
 use crate::bench::record::BenchFile;
-use crate::cache::{self, Cache};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
+use crate::os::cache::{self, Cache};
+use crate::os::output_file::Target;
 use crate::report::console::Logs;
-use crate::report::json::{self, Target};
 use crate::report::merge::{Chapter, Merged, Source, merge};
-use crate::report::{ci, html, markdown, text};
+use crate::report::{ci, html, json, markdown, text};
 use std::path::{Path, PathBuf};
 
 /// Show results that were written with --json: as text, and as files for people and for CI.

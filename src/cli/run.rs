@@ -2,15 +2,14 @@
 
 use super::measure::Measure;
 use super::sources::Sources;
-use crate::cache::Cache;
 use crate::cluster;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
 use crate::kernel::{self, Options};
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use crate::report::record::{ResultFile, RunRecord, Verdict};
 use crate::scenario::Scenario;
 use crate::shard::{self, Shard};
-use crate::ui::Ui;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! `dirleak score`: how often the checker is right.
 
-use crate::cache::Cache;
-use crate::error::{Context, Error, Result};
-use crate::exit::Exit;
+use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::{self, Kernel};
-use crate::report::json::Target;
+use crate::os::cache::Cache;
+use crate::os::output_file::Target;
+use crate::os::progress::Ui;
 use crate::run::compare::compare;
 use crate::run::pool::{guests, side_by_side};
 use crate::run::{self, Job};
@@ -13,7 +13,6 @@ use crate::score::catches::Catch;
 use crate::score::clean::{self, CleanRun};
 use crate::score::header::Header;
 use crate::score::{Row, Score, patches, table};
-use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
 use std::path::PathBuf;

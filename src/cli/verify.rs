@@ -3,16 +3,14 @@
 use super::branches::{self, Branches};
 use super::measure::Measure;
 use super::sources::Config;
-use crate::cache::Cache;
-use crate::cluster;
-use crate::error::Result;
-use crate::exit::Exit;
-use crate::kernel;
+use crate::error::{Exit, Result};
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use crate::report::proof;
 use crate::report::record::{Outcome, ResultFile};
 use crate::scenario::Scenario;
 use crate::shard::{self, Shard};
-use crate::ui::Ui;
+use crate::{cluster, kernel};
 use std::path::PathBuf;
 
 /// The kernel that leaks, if no other is named.

@@ -1,10 +1,10 @@
 //! What a verify would do on this machine, from what is in the cache: bytes to fetch, disk, minutes.
 
 use super::Question;
-use crate::cache::Cache;
 use crate::error::Result;
 use crate::kernel::catalog::Catalog;
 use crate::kernel::{self, Options, source, tree};
+use crate::os::cache::Cache;
 use crate::run::pool::{QEMU_MIB, guests};
 use crate::scenario::{Scenario, ServerKind};
 use crate::server::knfsd;

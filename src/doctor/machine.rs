@@ -2,13 +2,13 @@
 
 use super::{Check, Course, Purpose, State};
 use crate::apt::Apt;
-use crate::cache::Cache;
 use crate::error::{Context, Result};
 use crate::kernel::store;
 use crate::kernel::unpack::NEEDED_MIB;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use crate::run::pool::{QEMU_MIB, available_memory_mib};
 use crate::scenario;
-use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
 use crate::vm::sandbox::Sandbox;

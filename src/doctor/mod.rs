@@ -9,12 +9,12 @@ pub use course::Course;
 pub use programs::of_setup as packages;
 pub use text::of as text;
 
-use crate::cache::Cache;
 use crate::error::Result;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::os::search_path::SearchPath;
 use crate::run::stage::MKFS_PLACES;
 use crate::scenario::Scenario;
-use crate::search_path::SearchPath;
-use crate::ui::Ui;
 use serde::Serialize;
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use super::{Check, Course, Places, Purpose, State};
 use crate::apt;
 use crate::error::Result;
 use crate::kernel::tools::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};
-use crate::search_path::SearchPath;
+use crate::os::search_path::SearchPath;
 use crate::vm::qemu;
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use super::programs::install;
 use super::{Check, Checkup, Course, Purpose, State, has_apt};
-use crate::columns::{WIDTH, list};
-use crate::report::table::head_of;
+use crate::text::layout::{WIDTH, list};
+use crate::text::truncate::head_of;
 
 /// Where what is told of a state begins.
 const INDENT: &str = "            ";

@@ -2,11 +2,11 @@
 
 use super::leak::{Grows, Leak, Measured};
 use super::{Forecast, Placed, Server};
-use crate::columns::aligned;
-use crate::report::headline::counted;
-use crate::report::number;
 use crate::report::record::Rate;
-use crate::report::table::head_of;
+use crate::text::layout::aligned;
+use crate::text::number;
+use crate::text::plural::counted;
+use crate::text::truncate::head_of;
 
 /// Servers that are shown; the file of --json has them all.
 const SHOWN: usize = 20;

@@ -1,8 +1,8 @@
 //! Command lines of dirleak in a guest, each a process of its own, as on a machine where people work.
 
 use super::protocol::{CommandLine, Executed};
-use crate::assets::OURSELVES;
 use crate::error::{Context, Error, Result};
+use crate::os::assets::OURSELVES;
 use crate::workload::progress;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

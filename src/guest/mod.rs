@@ -19,9 +19,8 @@ mod served;
 pub mod timed;
 mod worker;
 
-use crate::bug;
-use crate::error::Result;
-use crate::exit::Exit;
+use crate::error::{Exit, Result};
+use crate::os::panic_hook;
 use crate::probe::stat;
 use crate::workload::trace;
 use link::Link;
@@ -37,7 +36,7 @@ pub const PLAN: &str = "/plan.json";
 
 /// Runs as process 1 and ends with the machine.
 pub fn main() -> ! {
-    bug::announce();
+    panic_hook::announce();
     // There is no link yet; the console is all we have.
     match files::mount_all().and_then(|()| Link::open()) {
         // Process 1 must not end, or the kernel panics, which would be blamed on the kernel.

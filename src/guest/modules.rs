@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_module_that_cannot_be_loaded_is_named() {
         let error = failed("nfsd", Errno::ENOEXEC);
-        assert_eq!(error.exit(), crate::exit::Exit::CannotJudge);
+        assert_eq!(error.exit(), crate::error::Exit::CannotJudge);
         assert!(error.to_string().starts_with("cannot load the kernel module nfsd: ENOEXEC"), "{error}");
         assert!(error.to_string().ends_with("is it a module of another kernel?"), "{error}");
     }

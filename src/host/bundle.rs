@@ -4,7 +4,7 @@
 
 use super::mount::Mount;
 use crate::error::{Context, Result};
-use crate::report::json::Target;
+use crate::os::output_file::Target;
 use crate::report::record::ResultFile;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -10,9 +10,10 @@ mod scratch;
 pub mod watch;
 mod watched;
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
 use crate::guest::protocol::{Answer, Order};
+use crate::os::progress::Ui;
+use crate::os::signals;
 use crate::probe::counters::{Counters, SiteSource};
 use crate::probe::rest::{Manner, Rest};
 use crate::probe::trace::Settings;
@@ -21,8 +22,6 @@ use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
 use crate::run;
 use crate::run::live::{self, Live};
 use crate::run::obeys::Obeys;
-use crate::stop;
-use crate::ui::Ui;
 use crate::vm::machine::Ended;
 use crate::worker::{Place, Worker};
 use mount::Mounted;
@@ -113,7 +112,7 @@ struct Here(Worker<LivePlace>);
 
 impl Obeys for Here {
     fn ask(&mut self, order: &Order, step: &mut dyn FnMut(&str)) -> std::result::Result<Answer, Ended> {
-        stop::check()?;
+        signals::check()?;
         let obeyed = self.0.obey(order, &mut |what, _| {
             step(what);
             Ok(())

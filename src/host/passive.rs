@@ -3,10 +3,10 @@
 use super::mount::Mounted;
 use super::watched::{Trend, Watched};
 use crate::error::Result;
-use crate::report::number;
+use crate::os::progress::Ui;
 use crate::report::record::{Bounds, CounterBound, Finding, Rate, Round, RoundKind, RunRecord, Source, Verdict};
 use crate::report::sentence;
-use crate::ui::Ui;
+use crate::text::number;
 use crate::verdict::fit::Fit;
 use crate::verdict::follow::LEAST_INTERVALS;
 use crate::verdict::judge::{CONFIDENCE, stays};

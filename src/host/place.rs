@@ -5,9 +5,9 @@ use super::names::{Lengths, Names};
 use super::scratch::Scratch;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::MOST_LISTED_PLAINLY;
+use crate::os::signals;
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Directory, Names as Naming};
-use crate::stop;
 use crate::worker::{Place, Played};
 use crate::workload::listing::{Failed, Lister, Way, evict};
 use crate::workload::populate;
@@ -89,7 +89,7 @@ impl LivePlace {
 
     /// The time is not used up, and nobody wants us to stop.
     fn may_go_on(&mut self) -> Result<()> {
-        stop::check()?;
+        signals::check()?;
         let (end, whole) = self.deadline;
         if Instant::now() > end {
             let seconds = whole.as_secs_f64();
@@ -189,7 +189,7 @@ impl Pace {
 
     /// Waits for the turn of the next listing.
     fn wait(&mut self) -> Result<()> {
-        stop::wait_until(self.next)?;
+        signals::wait_until(self.next)?;
         self.next = Instant::now() + self.apart;
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use super::names::Names;
 use crate::error::{Error, Result};
+use crate::os::signals;
 use crate::scenario::{Directory, Names as Naming};
-use crate::stop;
 use crate::workload::populate;
 use crate::workload::tree::Tree;
 use std::path::Path;
@@ -40,7 +40,7 @@ impl Scratch {
             names.add(&name);
         }
         populate::tree(dir.path(), &tree)?;
-        stop::check()?;
+        signals::check()?;
         Ok(Self { dir, names })
     }
 

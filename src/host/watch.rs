@@ -4,8 +4,8 @@ use super::mount::Mounted;
 use super::prometheus;
 use super::watched::{Trend, Watched};
 use crate::error::Result;
-use crate::report::json::Target;
-use crate::report::number;
+use crate::os::output_file::Target;
+use crate::text::number;
 use std::io::Write;
 use std::time::{Duration, Instant};
 

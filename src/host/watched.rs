@@ -2,9 +2,9 @@
 
 use super::mount::Mount;
 use crate::error::{Error, Result};
+use crate::os::signals;
 use crate::probe::counters::Counters;
 use crate::probe::{Sample, memory, mountstats, slab};
-use crate::stop;
 use crate::verdict::Growth;
 use crate::verdict::fit::Fit;
 use crate::verdict::follow::{LEAST_INTERVALS, follow, per_second};
@@ -66,7 +66,7 @@ impl Watched {
     /// Waits for `interval`, no longer than to `end`, and reads.
     pub fn wait_and_read(&mut self, interval: Duration, end: Option<Instant>) -> Result<()> {
         let next = Instant::now() + interval;
-        stop::wait_until(end.map_or(next, |end| next.min(end)))?;
+        signals::wait_until(end.map_or(next, |end| next.min(end)))?;
         self.read()
     }
 

@@ -8,9 +8,9 @@ use super::source::Source;
 use super::spec::{self, PatchRef};
 use super::store::{self, Ingredients};
 use super::{Effort, Kernel, Options, ingredients, kernel};
-use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

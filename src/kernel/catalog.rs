@@ -1,8 +1,8 @@
 //! Which kernels are known by name: `vm/kernels.toml` and the patches beside it.
 
 use super::config::{self, Version};
-use crate::assets;
 use crate::error::{Error, Result};
+use crate::os::assets;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -134,14 +134,14 @@ mod tests {
     #[test]
     fn a_mistake_in_the_catalog_is_a_sentence_with_its_place() {
         let error = Catalog::parse("[series.\"6.1\"]\npackage = 5\n").unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
         assert!(error.to_string().contains("line 2"), "{error}");
     }
 
     #[test]
     fn an_unknown_patch_is_named_with_the_way_out() {
         let error = patch("6.1", "no-such").unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
         assert!(error.to_string().starts_with("no patch 'no-such' for 6.1; known: "), "{error}");
     }
 }

@@ -1,9 +1,10 @@
 //! A change to sources, a commit or a patch file, put onto other sources or taken out of them by git's three-way merge.
 
 use super::git::{self, Ended};
-use super::snapshot::{Place, Snapshot, short};
+use super::snapshot::{Place, Snapshot};
 use crate::error::{Context, Error, Result};
-use crate::scratch::Scratch;
+use crate::os::temp_dir::Scratch;
+use crate::text::truncate::short;
 use std::fs;
 use std::path::Path;
 
@@ -136,7 +137,7 @@ fn complaint(ended: &Ended) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Cache;
+    use crate::os::cache::Cache;
     use std::path::PathBuf;
     use std::process::Command;
     use tempfile::TempDir;

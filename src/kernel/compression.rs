@@ -1,8 +1,8 @@
 //! Knows how kernels and modules are compressed, by their first bytes, and the programs that undo it.
 
 use super::tools;
-use crate::child;
 use crate::error::{Context, Error, Result};
+use crate::os::process;
 use std::io::{Seek, Write};
 use std::process::Command;
 
@@ -30,7 +30,7 @@ pub fn decompress(data: &[u8], program: &str, what: &str) -> Result<Vec<u8>> {
     // A file and not a pipe, which somebody would have to fill meanwhile.
     let mut input = tempfile::tempfile().machine(failed)?;
     input.write_all(data).and_then(|()| input.rewind()).machine(failed)?;
-    let finished = child::finish(Command::new(program).arg("-dc"), input.into())?;
+    let finished = process::finish(Command::new(program).arg("-dc"), input.into())?;
     if finished.status.success() {
         return Ok(finished.output);
     }
@@ -40,12 +40,12 @@ pub fn decompress(data: &[u8], program: &str, what: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
 
     fn compressed(command: &str, data: &[u8]) -> Vec<u8> {
         let mut input = tempfile::tempfile().unwrap();
         input.write_all(data).and_then(|()| input.rewind()).unwrap();
-        child::finish(Command::new("sh").args(["-c", command]), input.into()).unwrap().output
+        process::finish(Command::new("sh").args(["-c", command]), input.into()).unwrap().output
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use super::compression::{self, GZIP};
 use super::image::{self, Kind};
-use crate::cache::{Cache, place};
-use crate::error::{Context, Result};
-use crate::exit::Exit;
-use crate::ui::Ui;
+use crate::error::{Context, Exit, Result};
+use crate::os::cache::{Cache, place};
+use crate::os::progress::Ui;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +95,7 @@ pub(super) fn payload(bzimage: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child;
+    use crate::os::process;
     use std::io::{Seek, Write};
     use std::process::Command;
 
@@ -117,7 +116,7 @@ mod tests {
     fn packed(program: &str) -> Vec<u8> {
         let mut input = tempfile::tempfile().unwrap();
         input.write_all(b"kernel").and_then(|()| input.rewind()).unwrap();
-        child::finish(Command::new(program).arg("-c"), input.into()).unwrap().output
+        process::finish(Command::new(program).arg("-c"), input.into()).unwrap().output
     }
 
     #[test]

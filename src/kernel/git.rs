@@ -1,8 +1,8 @@
 //! How git is asked: the user's repository without a write to it, and a repository of our own that borrows its objects.
 
-use crate::cache::place;
-use crate::child::Child;
 use crate::error::{Context, Error, Result};
+use crate::os::cache::place;
+use crate::os::process::Child;
 use std::fs;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};

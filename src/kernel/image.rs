@@ -119,7 +119,7 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
     use std::fs;
 
     fn look_at(content: &[u8]) -> Result<Kind> {

@@ -27,9 +27,9 @@ pub mod unpack;
 
 pub use builder::Builder;
 
-use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use build::How;
 use catalog::{Catalog, Series};
 pub use config::Version;

@@ -127,7 +127,7 @@ impl Order<'_> {
     fn try_add(&mut self, name: &str) -> Result<()> {
         let (chosen, under_way) = (self.chosen.len(), self.under_way.len());
         match self.add(name, false) {
-            Err(e) if e.exit() == crate::exit::Exit::CannotJudge => {
+            Err(e) if e.exit() == crate::error::Exit::CannotJudge => {
                 self.chosen.truncate(chosen);
                 self.under_way.truncate(under_way);
                 Ok(())
@@ -211,7 +211,7 @@ pub fn file_with_section(name: &str, data: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
 
     /// A directory with modules `name depends softdep`, and a list of what is built in.
     fn directory(modules: &[(&str, &str, &str)], built_in: Option<&str>) -> tempfile::TempDir {

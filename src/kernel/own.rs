@@ -2,9 +2,9 @@
 
 use super::image::{self, Kind};
 use super::{Effort, Kernel, extract, modules, package};
-use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

@@ -2,10 +2,10 @@
 
 use super::image::{self, Kind};
 use super::program;
-use crate::cache::{Cache, place};
-use crate::child::{self, Child};
 use crate::error::{Context, Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::{Cache, place};
+use crate::os::process::{self, Child};
+use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{Read, Seek};
@@ -100,7 +100,7 @@ fn extract(path: &Path, into: &Path) -> Result<()> {
         return extract_debian(path, unpacker.args(["-f", "-"]), into);
     }
     unpacker.arg("-f").arg(path);
-    let finished = child::finish(&mut unpacker, Stdio::null())?;
+    let finished = process::finish(&mut unpacker, Stdio::null())?;
     let ended = finished.status.success().then_some(()).ok_or_else(|| finished.first_complaint());
     ended.map_err(|why| failed(path, &why, into))
 }
@@ -116,7 +116,7 @@ fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path) -> Result<()
     // It holds the pipe open, which then would never end.
     drop(command);
     let mut reading = reading?;
-    let finished = child::finish(unpacker, reader.into())?;
+    let finished = process::finish(unpacker, reader.into())?;
     if !finished.status.success() && finished.first_complaint().contains("No space left") {
         return Err(failed(path, &finished.first_complaint(), into));
     }
@@ -168,7 +168,7 @@ fn describe(path: &Path, home: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
 
     /// A Debian package that holds these files.
     fn package(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
@@ -184,7 +184,7 @@ mod tests {
             fs::write(root.join(name), content).unwrap();
         }
         let deb = dir.join("x.deb");
-        child::output(Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).arg(&root).arg(&deb)).unwrap();
+        process::output(Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).arg(&root).arg(&deb)).unwrap();
         deb
     }
 

@@ -3,7 +3,7 @@
 
 use super::program;
 use crate::error::{Context, Error, Result};
-use crate::scratch::Scratch;
+use crate::os::temp_dir::Scratch;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -143,7 +143,7 @@ fn first_failure(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
 
     fn tree() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! How the programs that build a kernel are run: what they print is read line by line and kept in a log, what went
 //! wrong is picked out of it, and they are asked to end before they are made to.
 
-use crate::child::Child;
 use crate::error::{Context, Error, Result};
+use crate::os::process::Child;
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::path::Path;

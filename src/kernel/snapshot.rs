@@ -3,9 +3,10 @@
 use super::config::Version;
 use super::git::{self, Repo, Theirs};
 use super::image;
-use crate::cache::Cache;
 use crate::error::{Context, Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::text::truncate::short;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -225,11 +226,6 @@ fn is_kconfig(line: &str) -> bool {
     name.starts_with("Kconfig") || path.starts_with("scripts/kconfig/")
 }
 
-/// As much of an id as people quote.
-pub fn short(id: &str) -> &str {
-    &id[..id.len().min(12)]
-}
-
 fn version(repo: &Repo, tree: &str, described: &str) -> Result<Version> {
     let no_kernel = |what: &str| Error::kernel(format!("{described} is no source tree of a kernel: {what}"));
     let makefile = repo.file(tree, "Makefile")?.ok_or_else(|| no_kernel("it has no Makefile"))?;
@@ -400,6 +396,6 @@ mod tests {
         setting.commit();
         let error = setting.place().at("v6.1").unwrap_err();
         assert!(error.to_string().ends_with("has no revision 'v6.1'"), "{error}");
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
     }
 }

@@ -182,7 +182,7 @@ mod tests {
 
     fn refused(word: &str) -> String {
         let error = parse(word, &[], None, &HERE).unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
         error.to_string()
     }
 

@@ -1,8 +1,8 @@
 //! The programs that a kernel is built or unpacked with: whether they are there, and which compiler it is.
 
-use crate::child;
 use crate::error::{Error, Result};
-use crate::search_path::SearchPath;
+use crate::os::process;
+use crate::os::search_path::SearchPath;
 use std::process::Command;
 
 /// What patching and building call.
@@ -51,7 +51,7 @@ pub fn compiler() -> Result<String> {
     let first_line = |program: &str| -> Result<String> {
         let mut words = program.split_whitespace();
         let mut command = Command::new(words.next().unwrap_or("gcc"));
-        let text = child::output(command.args(words).arg("--version").env("LC_ALL", "C"))?;
+        let text = process::output(command.args(words).arg("--version").env("LC_ALL", "C"))?;
         Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
     };
     Ok(format!("{}, {}", first_line(chosen_compiler().as_deref().unwrap_or("gcc"))?, first_line("ld")?))

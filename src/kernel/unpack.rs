@@ -3,10 +3,10 @@
 use super::program;
 use super::snapshot::Snapshot;
 use super::source::Package;
-use crate::cache::place;
 use crate::error::{Context, Error, Result};
-use crate::scratch::Scratch;
-use crate::ui::Ui;
+use crate::os::cache::place;
+use crate::os::progress::Ui;
+use crate::os::temp_dir::Scratch;
 use std::fs::{self, File};
 use std::io::Seek;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What else was seen of the same run, beside dirleak's own findings: the account of the workload's cgroup, and kmemleak.
 
-use super::number;
 use super::record::{CgroupRecord, KmemleakRecord, RunRecord};
+use crate::text::number;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 

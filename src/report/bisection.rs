@@ -1,12 +1,13 @@
 //! What a bisection found, as a record and as text on a terminal.
 
 use super::record::{RunRecord, Verdict};
-use super::table::head_of;
-use super::{number, sentence};
+use super::sentence;
 use crate::bisect::history::Terms;
 use crate::bisect::search::{Judged, State, Step};
 use crate::bisect::{Commit, Confirmation, Found, Revert};
-use crate::child::quoted;
+use crate::text::number;
+use crate::text::quote::quoted;
+use crate::text::truncate::head_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +195,7 @@ fn line(step: &StepRecord) -> String {
 }
 
 fn short(id: &str) -> &str {
-    crate::kernel::snapshot::short(id)
+    crate::text::truncate::short(id)
 }
 
 /// The answer in one sentence.

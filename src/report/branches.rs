@@ -1,8 +1,9 @@
 //! What became of a fix on each of several branches, as a record and as a table.
 
 use super::record::{Outcome, Proof, RunRecord, Verdict};
-use super::{number, sentence, table};
+use super::sentence;
 use crate::bisect::Commit;
+use crate::text::number;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +105,7 @@ pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
         None => "-",
     };
     let outcome = branch.proof.outcome.in_words().to_lowercase();
-    let name = table::head_of(&branch.branch, 16);
+    let name = crate::text::truncate::head_of(&branch.branch, 16);
     [name, applies.into(), of(&branch.proof.unpatched), of(&branch.proof.patched), listing.into(), outcome]
 }
 

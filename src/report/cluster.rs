@@ -1,8 +1,7 @@
 //! A cluster: what each of its servers lost, and what was forecast for it.
 
-use super::number;
 use super::record::Rate;
-use crate::columns;
+use crate::text::{layout, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -161,7 +160,7 @@ impl ClusterRecord {
     pub fn text(&self) -> String {
         let mut rows = vec![HEAD.map(String::from)];
         rows.extend(self.cells());
-        format!("{}\n{}\n", columns::aligned(&rows), self.sentence())
+        format!("{}\n{}\n", layout::aligned(&rows), self.sentence())
     }
 }
 

@@ -41,7 +41,7 @@ impl Logs {
                 .unwrap_or_else(|e| Console::Missing(format!("The console log {named} cannot be read: {e}."))),
             None => Console::Missing(format!(
                 "The console log {named} is not here: it is neither in the cache's {} nor beside the result file.",
-                crate::cache::LOGS
+                crate::os::cache::LOGS
             )),
         }
     }

@@ -1,11 +1,11 @@
 //! What a chapter comes to, in one sentence, and whether that is good news.
 
-use super::bisection;
 use super::merge::{Chapter, Merged};
 use super::record::{BisectionRecord, BranchRecord, Outcome, Proof, RunRecord, Verdict};
-use super::sentence;
+use super::{bisection, sentence};
 use crate::bench::record::{BenchFile, Word};
 use crate::bench::words;
+use crate::text::plural::counted;
 
 /// Whether a reader may put the page away.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -184,10 +184,6 @@ pub fn counts(records: &[RunRecord]) -> String {
         })
         .collect();
     format!("Of {} {}", counted(records.len(), "run", "runs"), parts.join(", "))
-}
-
-pub fn counted(number: usize, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 /// A sentence begins with a capital letter, unless it begins with the name of a kernel or a commit.

@@ -17,7 +17,6 @@ pub mod json;
 pub mod mail;
 pub mod markdown;
 pub mod merge;
-pub(crate) mod number;
 mod parts;
 pub mod proof;
 pub mod record;

@@ -2,7 +2,7 @@
 
 use super::merge::Chapter;
 use crate::bench::record::BenchFile;
-use crate::child::quoted;
+use crate::text::quote::quoted;
 
 /// Options whose value is a file that is written.
 const OUTPUTS: [&str; 5] = ["--json", "--trace", "--mail", "--bundle", "--plot"];

@@ -1,12 +1,12 @@
 //! The JSON Schema of result files, made from the types of the records, so that whatever reads results can be checked against it.
 
 use super::record::ResultFile;
-use crate::schema;
+use crate::text::json_schema;
 use schemars::generate::SchemaSettings;
 
 /// The schema as text, with a line feed at the end. It is of what is written, so that what later versions add is allowed.
 pub fn schema() -> String {
-    schema::text(&SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<ResultFile>())
+    json_schema::text(&SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<ResultFile>())
 }
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn the_schema_that_ships_is_that_of_the_types() {
-        crate::schema::must_ship("result.schema.json", &schema());
+        crate::text::json_schema::must_ship("result.schema.json", &schema());
     }
 
     /// What is wrong with a file, by the schema that ships.

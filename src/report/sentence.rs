@@ -1,7 +1,7 @@
 //! A verdict in one sentence, with its numbers and their bounds.
 
-use super::number;
 use super::record::{Finding, RunRecord, Source, Verdict};
+use crate::text::number;
 
 /// The sentence of one run. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
 /// a cause outside them, which `record.reason` says.

@@ -1,7 +1,9 @@
 //! Tables that fit a terminal of 80 columns: scenarios below each other, or two kernels side by side.
 
 use super::record::{Finding, RunRecord, Verdict};
-use super::{number, sentence};
+use super::sentence;
+use crate::text::number;
+use crate::text::truncate::{head_of, length, tail};
 
 /// Columns of a terminal that nobody has widened.
 pub const WIDTH: usize = 80;
@@ -152,28 +154,6 @@ fn columns(lines: &[[String; 3]]) -> String {
         text.push('\n');
     }
     text
-}
-
-fn length(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// At most `room` characters, the beginning kept.
-pub fn head_of(text: &str, room: usize) -> String {
-    if length(text) <= room {
-        return text.into();
-    }
-    let kept: String = text.chars().take(room.saturating_sub(3)).collect();
-    kept + "..."
-}
-
-/// At most `room` characters, the end kept: of a path the file's name says most.
-fn tail(text: &str, room: usize) -> String {
-    if length(text) <= room {
-        return text.into();
-    }
-    let kept: String = text.chars().skip(length(text) - room.saturating_sub(3)).collect();
-    "...".to_owned() + &kept
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
 use super::record::{CallSite, ResultFile, RunRecord, SourceControl, Verdict};
-use super::{beside, bisection, branches, number, sentence, table};
+use super::{beside, bisection, branches, sentence, table};
+use crate::text::number;
 
 /// Frames of a stack that are shown; the result file has them all.
 const FRAMES: usize = 5;

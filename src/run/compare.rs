@@ -63,7 +63,7 @@ fn conduct(stage: &Stage, units: u64) -> std::result::Result<Compared, Ended> {
 }
 
 fn ask(vm: &mut Vm, order: &Order) -> std::result::Result<Answer, Ended> {
-    crate::stop::check()?;
+    crate::os::signals::check()?;
     vm.ask(order, |_, _| ())
 }
 

@@ -7,12 +7,12 @@ use super::stage::Stage;
 use super::{Options, Until, controls, names_control};
 use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
+use crate::os::progress::Task;
 use crate::probe::Sample;
 use crate::probe::counters::SiteSource;
 use crate::probe::traces::Site;
 use crate::report::record::RoundKind;
 use crate::scenario::Rounds;
-use crate::ui::Task;
 use crate::verdict::doses::Doses;
 use crate::verdict::judge::{Phase, Says, judge};
 use crate::verdict::{Block, Growth, growth};
@@ -198,8 +198,8 @@ impl<'a> Course<'a> {
         if self.outcome.grows() {
             while rested.elapsed() < options.settle {
                 self.task.note("waiting for late frees");
-                std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::child::POLL * 50));
-                crate::stop::check()?;
+                std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::os::process::POLL * 50));
+                crate::os::signals::check()?;
                 last = self.glance()?;
                 self.outcome.waited();
             }

@@ -24,13 +24,12 @@ mod warm_up;
 pub(crate) use conduct::boot;
 pub use record::Outcome;
 
-use crate::cache::Cache;
-use crate::error::Result;
-use crate::exit::Exit;
+use crate::error::{Exit, Result};
 use crate::kernel::Kernel;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
 use crate::report::record::{RunRecord, Verdict};
 use crate::scenario::Scenario;
-use crate::ui::Ui;
 use crate::vm::machine::{Ended, Limits};
 use crate::vm::qemu::Accelerator;
 use stage::Debugging;
@@ -77,7 +76,7 @@ impl Default for Options {
             every_counter: false,
             trace: false,
             limits: Limits::default(),
-            program: crate::assets::OURSELVES.into(),
+            program: crate::os::assets::OURSELVES.into(),
         }
     }
 }

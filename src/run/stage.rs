@@ -1,15 +1,15 @@
 //! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
 
 use super::{Job, modules};
-use crate::cache::LOGS;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::Plan;
 use crate::guest::{PLAN, export};
 use crate::kernel::Kernel;
+use crate::os::cache::LOGS;
+use crate::os::search_path::SearchPath;
+use crate::os::temp_dir::Scratch;
 use crate::probe::page_owner::goes_with_alloc_traces;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
-use crate::scratch::Scratch;
-use crate::search_path::SearchPath;
 use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};

@@ -225,7 +225,7 @@ mod tests {
         ];
         for (old, new, expected) in table {
             let error = with(old, new).unwrap_err();
-            assert_eq!(error.exit(), crate::exit::Exit::Usage);
+            assert_eq!(error.exit(), crate::error::Exit::Usage);
             assert!(error.to_string().contains(expected), "{old} -> {new}: {error}");
             assert!(!error.to_string().contains('\n'), "{error}");
         }

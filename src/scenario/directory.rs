@@ -1,11 +1,11 @@
 //! The directories of a scenario: their shape, what their entries are called, and what they are.
 
+use super::ServerKind;
 use super::check::{Check, complain, in_range};
-use super::{ServerKind, names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use names::{Alphabet, Lengths, Names};
+pub use super::names::{Alphabet, Lengths, Names};
 
 /// More than any NFS server is known to serve in one directory.
 const MAX_ENTRIES: u64 = 100_000_000;

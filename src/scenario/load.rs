@@ -1,8 +1,8 @@
 //! Finding scenarios by name, path or set, and reading their TOML with line and column in every complaint.
 
 use super::{Overrides, Scenario, check};
-use crate::assets;
 use crate::error::{Error, Result};
+use crate::os::assets;
 use std::ops::Range;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};

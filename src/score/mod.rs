@@ -6,8 +6,8 @@ pub mod clean;
 pub mod header;
 pub mod table;
 
-use crate::assets;
 use crate::error::{Error, Result};
+use crate::os::assets;
 use crate::report::record::{Finding, RunRecord, Verdict};
 use crate::run::compare::Compared;
 use catches::Catch;

@@ -1,8 +1,8 @@
 //! The score as tables in Markdown.
 
 use super::{Row, Score, catches, clean, recipe_accuses, recipe_sees};
-use crate::report::number;
 use crate::report::record::Source;
+use crate::text::number;
 use std::fmt::Write;
 
 /// What the columns mean, above the table.

@@ -1,12 +1,12 @@
 //! Whether KVM really runs a guest here. A `/dev/kvm` that opens proves nothing: only a guest that has spoken does.
 
 use super::qemu::{self, Accelerator, KERNEL_COMMAND_LINE, Machine};
-use crate::cache::{Cache, place};
-use crate::child::Child;
 use crate::error::{Context, Result};
-use crate::scratch::Scratch;
-use crate::stop;
-use crate::ui::Ui;
+use crate::os::cache::{Cache, place};
+use crate::os::process::Child;
+use crate::os::progress::Ui;
+use crate::os::signals;
+use crate::os::temp_dir::Scratch;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -67,7 +67,7 @@ fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cach
     let mut qemu = Child::spawn(&mut command)?;
     let end = Instant::now() + limit;
     while Instant::now() < end {
-        stop::check()?;
+        signals::check()?;
         if fs::metadata(&log).is_ok_and(|m| m.len() > 0) {
             return Ok(true);
         }

@@ -1,6 +1,6 @@
 //! What the guest's console says: whether the kernel is in trouble, and what it complains of at unmount.
 
-use crate::plain;
+use crate::text::sanitize;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ impl Console {
             self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.partial);
-                self.line(&plain::line(String::from_utf8_lossy(&line).trim_end()));
+                self.line(&sanitize::line(String::from_utf8_lossy(&line).trim_end()));
             }
         }
     }

@@ -2,9 +2,9 @@
 //! guest meets.
 
 use crate::guest::protocol::{Answer, Worked};
-use crate::plain;
 use crate::probe::traces::Site;
 use crate::probe::{MOST, Sample};
+use crate::text::sanitize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -28,7 +28,10 @@ const SENTENCES: [&str; 2] = ["message", "broken"];
 /// What a line says, or what is wrong with it.
 pub fn understand(line: &[u8]) -> Result<Answer, String> {
     let shown = || {
-        format!("{:?}", plain::beginning(&String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]), SHOWN_BYTES))
+        format!(
+            "{:?}",
+            sanitize::beginning(&String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]), SHOWN_BYTES)
+        )
     };
     let mut value: Value = serde_json::from_slice(line).map_err(|_| format!("no answer: {}", shown()))?;
     check_value("", &mut value)?;
@@ -46,11 +49,11 @@ fn check_value(key: &str, value: &mut Value) -> Result<(), String> {
             _ => Err(format!("the number {number}")),
         },
         Value::String(text) if TEXTS.contains(&key) => {
-            *text = plain::text(text).into_owned();
+            *text = sanitize::text(text).into_owned();
             Ok(())
         }
         Value::String(text) if SENTENCES.contains(&key) => {
-            *text = plain::text(plain::beginning(text, MOST_SENTENCE_BYTES)).into_owned();
+            *text = sanitize::text(sanitize::beginning(text, MOST_SENTENCE_BYTES)).into_owned();
             Ok(())
         }
         Value::String(text) => check_name(text),
@@ -64,8 +67,8 @@ fn check_value(key: &str, value: &mut Value) -> Result<(), String> {
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    let shown = plain::beginning(name, SHOWN_BYTES);
-    if plain::is_line(name, MOST_NAME_BYTES) { Ok(()) } else { Err(format!("the name {shown:?}")) }
+    let shown = sanitize::beginning(name, SHOWN_BYTES);
+    if sanitize::is_line(name, MOST_NAME_BYTES) { Ok(()) } else { Err(format!("the name {shown:?}")) }
 }
 
 /// What holds of each kind of answer.

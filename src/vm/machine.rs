@@ -3,10 +3,11 @@
 use super::console::{Console, MOST_LOG_BYTES};
 use super::link::{Heard, Link};
 use super::qemu::{self, Machine};
-use crate::child::{Child, POLL};
 use crate::error::{Error, Result};
 use crate::guest::protocol::{Answer, Order, Trouble};
-use crate::{plain, stop};
+use crate::os::process::{Child, POLL};
+use crate::os::signals;
+use crate::text::sanitize;
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -121,7 +122,7 @@ impl Vm {
 
     /// What ends a guest whatever it answers.
     fn watch(&mut self) -> std::result::Result<(), Ended> {
-        stop::check()?;
+        signals::check()?;
         self.console.look();
         if self.console.trouble().is_some() {
             // Let it print the rest of its message.
@@ -259,7 +260,7 @@ impl Vm {
 /// An answer that does not fit the order.
 pub fn unexpected(answer: &Answer) -> Ended {
     let answer = format!("{answer:?}");
-    let shown = plain::beginning(&answer, SHOWN_BYTES);
+    let shown = sanitize::beginning(&answer, SHOWN_BYTES);
     Ended::GaveUp(format!("the guest answered something else than it was asked: {shown}"))
 }
 
@@ -273,7 +274,7 @@ fn without_time(line: &str) -> &str {
 fn last_lines(path: &Path, count: usize) -> Vec<String> {
     let text = last_bytes(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().map(|line| plain::line(line).into_owned()).collect();
+    let lines: Vec<_> = text.lines().map(|line| sanitize::line(line).into_owned()).collect();
     lines[lines.len().saturating_sub(count)..].to_vec()
 }
 

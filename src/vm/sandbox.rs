@@ -2,8 +2,8 @@
 
 use super::console::MOST_LOG_BYTES;
 use super::qemu::PROGRAM;
-use crate::child::Child;
 use crate::error::{Context, Result};
+use crate::os::process::Child;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     Scope,
@@ -120,11 +120,11 @@ fn obey(rules: &OwnedFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child;
+    use crate::os::process;
     use std::fs;
 
     /// What a shell in the sandbox says, and what it wrote to the console.
-    fn told(script: &str) -> Option<(child::Finished, String)> {
+    fn told(script: &str) -> Option<(process::Finished, String)> {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
         fs::write(&console, "").unwrap();
@@ -133,7 +133,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(dir.path());
         sandbox.confine(&mut shell, Some(&console)).unwrap();
-        let finished = child::finish(&mut shell, Stdio::null()).unwrap();
+        let finished = process::finish(&mut shell, Stdio::null()).unwrap();
         assert!(!dir.path().join("other").exists(), "it wrote beside its console");
         Some((finished, fs::read_to_string(&console).unwrap()))
     }
@@ -162,7 +162,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", "yes >console; echo still here"]).current_dir(dir.path());
         Sandbox { seccomp: false, landlock: false }.confine(&mut shell, Some(&console)).unwrap();
-        let finished = child::finish(&mut shell, Stdio::null()).unwrap();
+        let finished = process::finish(&mut shell, Stdio::null()).unwrap();
         assert_eq!(&finished.output[..], b"still here\n");
         assert_eq!(fs::metadata(&console).unwrap().len(), MOST_LOG_BYTES);
     }

@@ -3,9 +3,9 @@
 use super::{Place, Played, Step, Worker, add};
 use crate::error::Result;
 use crate::guest::protocol::Worked;
+use crate::os::signals;
 use crate::probe::mountstats::{self, Rpcs, readdirs};
 use crate::probe::trace::Tracing;
-use crate::stop;
 use crate::workload::progress;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ pub fn wait_until(end: Instant) -> Result<()> {
         if left.is_zero() {
             return Ok(());
         }
-        stop::check()?;
+        signals::check()?;
         std::thread::sleep(left.min(BEAT));
         progress::made();
     }

@@ -3,9 +3,9 @@
 
 #![allow(dead_code, reason = "each of its users makes histories of other deeds")]
 
-use dirleak::cache::Cache;
 use dirleak::kernel::catalog::Catalog;
 use dirleak::kernel::source;
+use dirleak::os::cache::Cache;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};

@@ -2,12 +2,12 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Slots, Trialled};
-use dirleak::cache::Cache;
 use dirleak::kernel;
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
 use dirleak::report::record::{RunRecord, Verdict};
 use dirleak::run::{Job, Options};
 use dirleak::scenario::load;
-use dirleak::ui::Ui;
 use dirleak::vm::accelerator;
 use dirleak::vm::machine::Limits;
 use std::path::Path;

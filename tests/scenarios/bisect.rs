@@ -4,7 +4,7 @@
 use crate::case::Case;
 use crate::made::{Deed, Made, base};
 use crate::program::{Program, Trialled};
-use dirleak::cache::Cache;
+use dirleak::os::cache::Cache;
 use dirleak::report::branches::Applies;
 use dirleak::report::record::Outcome;
 use std::path::{Path, PathBuf};

@@ -4,14 +4,14 @@
 use crate::case::Case;
 use crate::program::{Slots, Trialled};
 use crate::spare_pages;
-use dirleak::cache::Cache;
 use dirleak::guest::protocol::{CommandLine, Executed};
 use dirleak::kernel;
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
 use dirleak::report::record::{ResultFile, RunRecord, Verdict};
 use dirleak::run::commands::Machine;
 use dirleak::run::{Job, Options};
 use dirleak::scenario::{Made, Scenario, ServerKind, load};
-use dirleak::ui::Ui;
 use dirleak::vm::accelerator;
 use dirleak::vm::machine::Ended;
 use dirleak::workload::tree::Tree;

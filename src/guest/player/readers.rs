@@ -1,13 +1,13 @@
 //! Several readers of one directory at once, and one that is killed while it reads.
 
 use super::{Listed, Player, Where};
-use crate::assets::OURSELVES;
 use crate::error::Result;
+use crate::os::assets::OURSELVES;
 use crate::scenario::Pass;
 use crate::workload::check::Check;
 use crate::workload::listing::processes::Readers;
-use crate::workload::listing::threads::OpenFiles;
-use crate::workload::listing::{Call, Counts, Record, threads};
+use crate::workload::listing::threads::{self, OpenFiles};
+use crate::workload::listing::{Call, Counts, Record};
 use crate::workload::tree::Dir;
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -8,7 +8,8 @@ use crate::report::console::Logs;
 use crate::report::headline::{self, Tone, of_verdict};
 use crate::report::merge::Chapter;
 use crate::report::record::{BisectionRecord, RunRecord, ServerRecord, Verdict};
-use crate::report::{bisection, branches, cluster, number, reproduce, table};
+use crate::report::{bisection, branches, cluster, reproduce, table};
+use crate::text::number;
 use maud::{Markup, PreEscaped, html};
 
 /// Plots of a page; of a set with more scenarios those that are clean have none.
@@ -125,7 +126,7 @@ fn bisected(found: &BisectionRecord) -> Markup {
         h3 { "The way there" }
         (cells(&["commit", "subject", "verdict", "what was seen", "time"], found.steps.iter().map(|step| {
             let tone = match step.state.as_str() { "leak" => Tone::Bad, "clean" => Tone::Good, _ => Tone::Open };
-            let id = crate::kernel::snapshot::short(&step.commit.id).to_owned();
+            let id = crate::text::truncate::short(&step.commit.id).to_owned();
             let what = if step.what.is_empty() { "-".to_owned() } else { step.what.clone() };
             (tone, [id, step.commit.subject.clone(), step.state.clone(), what, number::seconds(step.seconds)])
         })))

@@ -1,7 +1,7 @@
 //! What the picture shows: objects kept against units made, every round a point, with the rate and its bounds as a line and a fan.
 
-use crate::report::number;
 use crate::report::record::{Rate, Round, RoundKind, RunRecord};
+use crate::text::number;
 use std::collections::BTreeMap;
 
 /// More series than this cannot be told apart.

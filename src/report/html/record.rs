@@ -2,9 +2,11 @@
 
 use super::stack;
 use crate::report::console::{Console, Logs};
-use crate::report::headline::{Tone, counted, of_verdict};
+use crate::report::headline::{Tone, of_verdict};
 use crate::report::record::{Finding, Round, RoundKind, RunRecord};
-use crate::report::{beside, number, sentence, text};
+use crate::report::{beside, sentence, text};
+use crate::text::number;
+use crate::text::plural::counted;
 use maud::{Markup, html};
 
 /// Counters that the table of rounds has; the result file has them all.

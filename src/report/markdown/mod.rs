@@ -2,11 +2,11 @@
 
 mod bench;
 
-use super::headline::Headline;
+use super::headline::{self, Headline};
 use super::merge::{Chapter, Merged};
 use super::record::{BranchRecord, CallSite, Finding, RunRecord, Verdict};
-use super::reproduce;
-use super::{bisection, branches, cluster, headline, number, sentence, table};
+use super::{bisection, branches, cluster, reproduce, sentence, table};
+use crate::text::number;
 
 /// Call sites of a finding that are shown; the result file has them all.
 const SITES: usize = 3;

@@ -1,10 +1,10 @@
 //! Knows which packages knfsd's programs come in, and keeps them unpacked in the cache; nothing is installed.
 
 use crate::apt::{Apt, Package};
-use crate::cache::{Cache, place};
-use crate::child;
 use crate::error::{Context, Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::{Cache, place};
+use crate::os::process;
+use crate::os::progress::Ui;
 use crate::vm::initramfs::{Archive, Libraries};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,7 +184,7 @@ fn fetch(apt: &Apt, new: &Path, ui: &Ui) -> Result<()> {
 fn unpack(apt: &Apt, packages: &[String], debs: &Path, root: &Path, ui: &Ui) -> Result<()> {
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     for deb in apt.download(&names, debs, ui)? {
-        child::output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(root))?;
+        process::output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(root))?;
     }
     Ok(())
 }

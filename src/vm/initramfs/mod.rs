@@ -5,8 +5,8 @@ mod libraries;
 
 pub use libraries::Libraries;
 
-use crate::cache::place;
 use crate::error::{Context, Error, Result};
+use crate::os::cache::place;
 use cpio::newc::{Builder, ModeFileType, trailer};
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -11,7 +11,8 @@ use crate::guest::timed::CacheState;
 use crate::report::console::Logs;
 use crate::report::headline::{self, Tone};
 use crate::report::merge::Source;
-use crate::report::{number, reproduce};
+use crate::report::reproduce;
+use crate::text::number;
 use maud::{Markup, html};
 
 pub fn section(bench: &Source<BenchFile>, logs: &Logs, is_only: bool) -> Markup {

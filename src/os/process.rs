@@ -1,8 +1,8 @@
 //! How other programs are run: in a process group of their own, whose first process never outlives us however we die, and where it starts
 //! others, none of them does.
 
+use super::{progress, signals};
 use crate::error::{Context, Error, Result};
-use crate::{stop, ui};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, PipeWriter, Read};
@@ -51,7 +51,7 @@ impl Child {
                 Ok(())
             });
         }
-        ui::started(command);
+        progress::started(command);
         match command.spawn() {
             Ok(inner) => Ok(Self { inner, name, _guard: None }),
             Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -84,7 +84,7 @@ impl Child {
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
             }
-            stop::check()?;
+            signals::check()?;
             tick()?;
             std::thread::sleep(pause);
             pause = (pause * 2).min(POLL);
@@ -196,16 +196,6 @@ pub fn output(command: &mut Command) -> Result<Vec<u8>> {
     Err(Error::machine(format!("{name} failed ({}): {}", finished.status, finished.complaint())))
 }
 
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./@^=,:+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +203,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named_with_the_way_out() {
         let error = output(&mut Command::new("dirleak-no-such-program")).unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Machine);
+        assert_eq!(error.exit(), crate::error::Exit::Machine);
         assert!(error.to_string().contains("dirleak-no-such-program is not installed"), "{error}");
     }
 

@@ -1,6 +1,6 @@
 //! How numbers are written for people: as many digits as mean something, with their units.
 
-use super::record::Rate;
+use crate::report::record::Rate;
 
 /// Digits after the point that a number of this size deserves.
 fn decimals(size: f64) -> usize {

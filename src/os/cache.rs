@@ -1,9 +1,9 @@
 //! Where things that are costly to make are kept, how they are put there whole, and who may make them.
 
+use super::progress::Ui;
+use super::signals;
+use super::temp_dir::Scratch;
 use crate::error::{Context, Error, Result};
-use crate::scratch::Scratch;
-use crate::stop;
-use crate::ui::Ui;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ impl Cache {
                 ui.line(&format!("waiting for another dirleak that is making {name}"));
                 said = true;
             }
-            stop::check()?;
+            signals::check()?;
             std::thread::sleep(Duration::from_millis(100));
         }
     }

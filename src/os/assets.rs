@@ -85,7 +85,7 @@ mod tests {
         assert!(read_in(None, "vm/kernels.toml").unwrap().contains("[series."));
         assert!(list_in(None, "vm").contains(&"vm/base.config".to_owned()));
         assert_eq!(read_in(None, "vm/no-such-file"), None);
-        assert_eq!(read_in(None, "src/assets.rs"), None);
+        assert_eq!(read_in(None, "src/os/assets.rs"), None);
     }
 
     #[test]

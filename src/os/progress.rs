@@ -1,6 +1,5 @@
 //! What the user sees while we work, on standard error: bars on a terminal, plain lines everywhere else.
 
-use crate::child;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::process::Command;
@@ -130,7 +129,7 @@ pub fn started(command: &Command) {
 
 /// As a shell takes it, on one line.
 fn quoted(word: &str) -> String {
-    child::quoted(word).replace('\n', " ")
+    crate::text::quote::quoted(word).replace('\n', " ")
 }
 
 fn print(text: &str) {

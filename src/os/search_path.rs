@@ -1,6 +1,6 @@
 //! Where this machine's programs and headers are.
 
-use crate::child;
+use super::process;
 use crate::error::Result;
 use nix::unistd::{AccessFlags, access};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ impl SearchPath {
         let Some(gcc) = self.find("gcc") else { return Ok(false) };
         let mut command = Command::new(gcc);
         command.args(["-E", "-x", "c", "-include", name, "/dev/null"]);
-        let mut child = child::Child::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?;
+        let mut child =
+            process::Child::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))?;
         Ok(child.wait(|| Ok(()))?.success())
     }
 }

@@ -73,7 +73,7 @@ fn judging(criterion: &mut Criterion) {
     let (blocks, net) = blocks();
     let total_dose = blocks.iter().map(|block| block.dose).sum();
     criterion.bench_function("judge 120 counters", |bencher| {
-        bencher.iter(|| judge(Phase::Full, black_box(&blocks), &net, total_dose, MIN_RATE).says());
+        bencher.iter(|| judge(Phase::Full, black_box(&blocks), &net, total_dose, MIN_RATE).verdict());
     });
 }
 

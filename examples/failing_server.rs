@@ -76,7 +76,7 @@ fn run() -> Result<()> {
     std::io::stdin().read_line(&mut String::new()).machine(|| "cannot wait for Enter".into())?;
     for tally in server.export().faults() {
         let fault = serde_json::to_string(&tally.fault).expect("a fault is JSON");
-        println!("happened {} times: {fault}", tally.fired);
+        println!("happened {} times: {fault}", tally.happened);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 mod made;
 
 use clap::Parser;
-use made::{Deed, Made, base, draw};
+use made::{Deed, GitHistory, base, draw};
 use std::path::{Path, PathBuf};
 
 /// Make a git tree with a leak and its fix at places drawn by lot.
@@ -59,7 +59,8 @@ fn main() {
     base(&arguments.dir, &arguments.series);
     let name = format!("made-{}", arguments.seed);
     let patches = Path::new("vm/patches").join(&arguments.series);
-    let make = |deeds: &[Deed]| Made::new(&arguments.dir, &name, deeds, arguments.seed, arguments.merges, &patches);
+    let make =
+        |deeds: &[Deed]| GitHistory::new(&arguments.dir, &name, deeds, arguments.seed, arguments.merges, &patches);
     if !arguments.deeds.is_empty() {
         for (number, (id, deed)) in make(&arguments.deeds).ids.iter().zip(&arguments.deeds).enumerate() {
             println!("{name}-{number} {id} {deed:?}");

@@ -74,10 +74,11 @@ impl<'a> Run<'a> {
         };
         let seconds = self.begin.elapsed().as_secs_f64();
         let (left_seconds, still_there) = self.left.wait_for_processes();
-        let of = |kill: &Kill| status.signal() == Some(kill.signal as i32) || status.code() == exit_status(kill.signal);
+        let is_cause =
+            |kill: &Kill| status.signal() == Some(kill.signal as i32) || status.code() == exit_status(kill.signal);
         let mut ended = Ended {
             status,
-            kill: kill_it.filter(of),
+            kill: kill_it.filter(is_cause),
             seconds,
             end_seconds: killed_at.map_or(0.0, |at| at.elapsed().as_secs_f64() - left_seconds),
             left_seconds,
@@ -135,7 +136,7 @@ fn wrong(record: &RunRecord) -> Option<String> {
     let right = if leaks { Verdict::Leak } else { Verdict::Clean };
     let sites = record.findings.iter().flat_map(|finding| &finding.call_sites);
     let is_right = record.verdict == right && (!leaks || sites.map(|site| &site.function).any(|f| f == CALL_SITE));
-    let (scenario, spec, word) = (&record.scenario, &record.kernel.spec, record.verdict.word());
+    let (scenario, spec, word) = (&record.scenario, &record.kernel.spec, record.verdict.as_str());
     (!is_right).then(|| format!("{scenario} on {spec} is called {word}: {}", record.reason))
 }
 

@@ -64,9 +64,9 @@ pub fn measure(jobs: &[Job], effort: &Effort, task: &Task) -> Result<Vec<BenchRe
     for (kernel, mut guest) in guests {
         task.note(&format!("{}: one listing to check", kernel.spec));
         let checked = Instant::now();
-        let footprint = awake(&mut guest, Guest::footprint)?;
+        let footprint = while_resumed(&mut guest, Guest::footprint)?;
         if checked.elapsed() * effort.states.len() as u32 <= effort.budget / WARM_UP_PART {
-            awake(&mut guest, |guest| guest.time(&effort.states))?;
+            while_resumed(&mut guest, |guest| guest.time(&effort.states))?;
         }
         sides.push(Side { kernel, guest, footprint, listings: Vec::new() });
     }
@@ -87,8 +87,8 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
             let side = if (done / of_each).is_multiple_of(2) { *place } else { sides.len() - 1 - place };
             let side = &mut sides[side];
             task.note(&format!("{}: listing {}", side.kernel.spec, side.listings.len() + 1));
-            let listings = awake(&mut side.guest, |guest| guest.time(&effort.states))?;
-            listings.iter().try_for_each(|measured| as_named(measured, &side.kernel.spec))?;
+            let listings = while_resumed(&mut side.guest, |guest| guest.time(&effort.states))?;
+            listings.iter().try_for_each(|measured| check_listing(measured, &side.kernel.spec))?;
             side.listings.extend(listings);
         }
         done += of_each;
@@ -107,7 +107,7 @@ fn is_decided(sides: &[Side], effort: &Effort) -> bool {
 }
 
 /// A guest runs as long as something is asked of it.
-fn awake<T>(guest: &mut Guest, ask: impl FnOnce(&mut Guest) -> Result<T>) -> Result<T> {
+fn while_resumed<T>(guest: &mut Guest, ask: impl FnOnce(&mut Guest) -> Result<T>) -> Result<T> {
     guest.resume()?;
     let answer = ask(guest)?;
     guest.pause()?;
@@ -115,7 +115,7 @@ fn awake<T>(guest: &mut Guest, ask: impl FnOnce(&mut Guest) -> Result<T>) -> Res
 }
 
 /// A listing that was not what it is called would be a figure of something else.
-fn as_named(measured: &Measured, spec: &str) -> Result<()> {
+fn check_listing(measured: &Measured, spec: &str) -> Result<()> {
     let listing = &measured.listing;
     let calls = |name: &str| listing.operations.get(name).map_or(0, |operation| operation.calls);
     let wrong = match listing.state {
@@ -124,7 +124,7 @@ fn as_named(measured: &Measured, spec: &str) -> Result<()> {
         _ if listing.entries == 0 => "showed no entry",
         _ => return Ok(()),
     };
-    let state = listing.state.name();
+    let state = listing.state.as_str();
     Err(Error::kernel(format!(
         "{spec}: a listing in the state \"{state}\" {wrong}, so that it is none; choose others with --states"
     )))

@@ -17,14 +17,14 @@ pub fn file() -> BenchFile {
         machine: Machine::default(),
         accelerator: "tcg-icount".into(),
         results: vec![record()],
-        comparisons: vec![comparison(Word::Slower)],
+        comparisons: vec![comparison(BenchVerdict::Slower)],
         growth: vec![growth(SECONDS, Some(CacheState::Changing)), growth(MEMORY, None)],
         fail_if_slower: None,
     }
 }
 
 /// Of two kernels, compared so often, to these words.
-pub fn compared(words: &[Word]) -> BenchFile {
+pub fn compared(words: &[BenchVerdict]) -> BenchFile {
     BenchFile { comparisons: words.iter().copied().map(comparison).collect(), growth: Vec::new(), ..file() }
 }
 
@@ -44,7 +44,7 @@ fn record() -> BenchRecord {
     }
 }
 
-fn comparison(verdict: Word) -> Comparison {
+fn comparison(verdict: BenchVerdict) -> Comparison {
     let ratio = Ratio { estimate: 1.1, low: 1.09, high: 1.11 };
     let ratios: BTreeMap<String, Ratio> = ROWS.iter().map(|(name, ..)| ((*name).to_owned(), ratio)).collect();
     let states = CacheState::ALL.map(|state| StateComparison { state, verdict, ratios: ratios.clone() });

@@ -1,7 +1,7 @@
 //! Which scenarios can be timed, and what is changed in them before they are.
 
 use crate::error::{Error, Result};
-use crate::scenario::{Pass, Place, Scenario, Step};
+use crate::scenario::{Pass, Position, Scenario, Step};
 
 /// What a leak scenario mounts with so that every listing is cold. With it nothing is ever warm, so that it is replaced.
 const NEVER_GOOD: &str = "actimeo=0";
@@ -13,7 +13,7 @@ const LEAST_MEMORY_MIB: u64 = 512;
 
 /// The scenario as it is timed: with one processor, attributes that are good for a while unless the user said otherwise, and memory for its
 /// directory. One that does something else than read a directory is refused.
-pub fn fit(scenario: &Scenario, users_options: Option<&str>) -> Result<Scenario> {
+pub fn make_eligible(scenario: &Scenario, users_options: Option<&str>) -> Result<Scenario> {
     if let Some(what) = what_else(scenario) {
         let name = &scenario.name;
         return Err(Error::usage(format!(
@@ -56,11 +56,11 @@ fn of_pass(pass: &Pass) -> Option<&'static str> {
     let asked = [
         (pass.threads > 1, "`threads`"),
         (pass.processes > 1 || pass.killed, "`processes`"),
-        (pass.from != Place::Outside || pass.to != Place::Outside, "a `list` of a part of the directory"),
+        (pass.from != Position::Outside || pass.to != Position::Outside, "a `list` of a part of the directory"),
         (pass.seeks > 0 || pass.rewinds > 0, "a `list` that goes back"),
         (!pass.middle.is_empty(), "steps in the `middle` of a `list`"),
         (pass.signals_every_us > 0, "signals that interrupt it"),
-        (pass.lied_to || pass.fails.is_some(), "a `list` that goes wrong"),
+        (pass.server_lies || pass.expected_error.is_some(), "a `list` that goes wrong"),
     ];
     asked.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, what)| what)
 }
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn a_leak_scenario_gets_attributes_that_are_good_for_a_while() {
         let scenario = load("huge-flat").unwrap();
-        let fitted = fit(&scenario, None).unwrap();
+        let fitted = make_eligible(&scenario, None).unwrap();
         assert_eq!(fitted.mount.options, "rdirplus,actimeo=10");
-        assert_eq!(fit(&scenario, Some("actimeo=0")).unwrap().mount.options, scenario.mount.options);
+        assert_eq!(make_eligible(&scenario, Some("actimeo=0")).unwrap().mount.options, scenario.mount.options);
         assert_eq!(fitted.guest.cpus, 1);
     }
 
@@ -84,7 +84,7 @@ mod tests {
         let mut scenario = load("huge-flat").unwrap();
         scenario.directory.entries = 3_000_000;
         assert!(scenario.memory_shortfall().is_some());
-        assert_eq!(fit(&scenario, None).unwrap().memory_shortfall(), None);
+        assert_eq!(make_eligible(&scenario, None).unwrap().memory_shortfall(), None);
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
             ("server-error", "no part of a listing"),
             ("cgroup", "`cgroup`"),
         ] {
-            let error = fit(&load(name).unwrap(), None).unwrap_err().to_string();
+            let error = make_eligible(&load(name).unwrap(), None).unwrap_err().to_string();
             assert!(error.contains(expected), "{name}: {error}");
         }
     }

@@ -77,7 +77,7 @@ fn called(exponent: &Ratio, last_step: f64) -> &'static str {
 mod tests {
     use super::*;
 
-    fn of(f: impl Fn(f64) -> f64) -> (Ratio, f64, &'static str) {
+    fn fitted(f: impl Fn(f64) -> f64) -> (Ratio, f64, &'static str) {
         let points: Vec<(u64, f64)> = SIZES.iter().map(|n| (*n, f(*n as f64))).collect();
         let (ratio, last) = exponent(&points).unwrap();
         (ratio, last, called(&ratio, last))
@@ -92,7 +92,7 @@ mod tests {
             (1.5, "more than linear"),
             (2.0, "quadratic"),
         ] {
-            let (ratio, last, called) = of(|n| 3e-6 * n.powf(power));
+            let (ratio, last, called) = fitted(|n| 3e-6 * n.powf(power));
             assert!((ratio.estimate - power).abs() < 1e-9 && (ratio.high - ratio.low) < 1e-6, "{ratio:?}");
             assert!((last - power).abs() < 1e-9);
             assert_eq!(called, name);
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn what_becomes_quadratic_is_called_so() {
-        let (ratio, last, called) = of(|n| 1e-6 * n + 1e-10 * n * n);
+        let (ratio, last, called) = fitted(|n| 1e-6 * n + 1e-10 * n * n);
         assert!(ratio.estimate < 1.75 && last > 1.9, "{ratio:?} {last}");
         assert_eq!(called, "quadratic");
     }
 
     #[test]
     fn what_is_always_there_does_not_hide_that_the_rest_is_linear() {
-        let (ratio, _, called) = of(|n| 0.01 + 1e-6 * n);
+        let (ratio, _, called) = fitted(|n| 0.01 + 1e-6 * n);
         assert!(ratio.low < 1.0 && ratio.estimate < 0.75, "{ratio:?}");
         assert_eq!(called, "linear");
     }

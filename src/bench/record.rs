@@ -123,7 +123,7 @@ pub struct Comparison {
     pub other: String,
     /// How far apart two times may be and still be called the same.
     pub margin: f64,
-    pub verdict: Word,
+    pub verdict: BenchVerdict,
     pub states: Vec<StateComparison>,
 }
 
@@ -132,7 +132,7 @@ pub struct Comparison {
 pub struct StateComparison {
     pub state: CacheState,
     /// Of the time of a listing.
-    pub verdict: Word,
+    pub verdict: BenchVerdict,
     /// `other` divided by `base`, by name of what was measured.
     pub ratios: BTreeMap<String, Ratio>,
 }
@@ -148,7 +148,7 @@ pub struct Ratio {
 /// What a comparison comes to.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Word {
+pub enum BenchVerdict {
     Faster,
     Slower,
     Same,
@@ -156,13 +156,13 @@ pub enum Word {
     Undecided,
 }
 
-impl Word {
+impl BenchVerdict {
     /// What follows "is" or "are".
-    pub fn in_words(self) -> &'static str {
-        if self == Self::Same { "the same" } else { self.name() }
+    pub fn as_predicate(self) -> &'static str {
+        if self == Self::Same { "the same" } else { self.as_str() }
     }
 
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Faster => "faster",
             Self::Slower => "slower",

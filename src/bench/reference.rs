@@ -9,12 +9,12 @@ use crate::vm::qemu::Accelerator;
 use std::path::Path;
 
 /// A file that was read.
-pub struct Reference {
+pub struct Baseline {
     shown: String,
     file: BenchFile,
 }
 
-impl Reference {
+impl Baseline {
     /// Reads the result of a bench; what is none is said in one sentence.
     pub fn read(path: &Path) -> Result<Self> {
         let file = BenchFile::read(path)?;
@@ -26,7 +26,7 @@ impl Reference {
         let refuse = |what: String| {
             Err(Error::usage(format!("{} cannot be compared with: {what}; measure the reference anew", self.shown)))
         };
-        let (then, now) = (self.file.accelerator.as_str(), accelerator.name());
+        let (then, now) = (self.file.accelerator.as_str(), accelerator.as_str());
         if then != now {
             return refuse(format!("its accelerator is {then}, and now it is {now}"));
         }
@@ -124,10 +124,10 @@ mod tests {
         }
     }
 
-    fn read(text: &str) -> Result<Reference> {
+    fn read(text: &str) -> Result<Baseline> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Reference::read(file.path())
+        Baseline::read(file.path())
     }
 
     #[test]
@@ -178,6 +178,6 @@ mod tests {
             let error = read(text).err().unwrap();
             assert!(error.exit() == Exit::Usage && error.to_string().contains(expected), "{error}");
         }
-        assert!(Reference::read(Path::new("/nowhere.json")).is_err());
+        assert!(Baseline::read(Path::new("/nowhere.json")).is_err());
     }
 }

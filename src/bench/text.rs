@@ -9,7 +9,7 @@ const NAME: usize = 27;
 const CELL: usize = 12;
 
 /// The whole text of a file.
-pub fn of(file: &BenchFile) -> String {
+pub fn render(file: &BenchFile) -> String {
     let mut text = figures::clock(&file.accelerator) + "\n";
     for record in &file.results {
         text += &format!("\n{}", of_record(record));
@@ -27,7 +27,7 @@ pub fn of(file: &BenchFile) -> String {
 pub fn of_record(record: &BenchRecord) -> String {
     let mut text = format!("{} on {} ({})\n", record.scenario, record.kernel.spec, record.kernel.release);
     text += &format!("  {}\n  {}\n", words::listed(record), words::effort(record));
-    let heads = record.states.iter().map(|state| format!("{:>CELL$}", state.state.name()));
+    let heads = record.states.iter().map(|state| format!("{:>CELL$}", state.state.as_str()));
     text += &format!("  {:NAME$}{}\n", "", heads.collect::<String>());
     for (name, called, format) in figures::rows(record) {
         let cells = record.states.iter().map(|state| format!("{:>CELL$}", format(figures::median(state, name))));
@@ -41,17 +41,17 @@ pub fn of_comparison(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let mut text = format!(
         "{scenario}: {other} against {base}: {}\n  times, {other} divided by {base}, with 95 % intervals; the margin is {:.0} %\n",
-        verdict.name(),
+        verdict.as_str(),
         margin * 100.0,
     );
     for state in &comparison.states {
         let shown = |name: &str| state.ratios.get(name).map_or("-".into(), figures::ratio);
-        let (word, seconds, wall) = (state.verdict.name(), shown(SECONDS), shown(WALL_SECONDS));
-        text += &format!("  {:9} {word:10} {seconds:24} wall {wall}\n", state.state.name());
+        let (word, seconds, wall) = (state.verdict.as_str(), shown(SECONDS), shown(WALL_SECONDS));
+        text += &format!("  {:9} {word:10} {seconds:24} wall {wall}\n", state.state.as_str());
     }
     for state in &comparison.states {
         for difference in figures::differences(state) {
-            text += &format!("  {:9} {difference}\n", state.state.name());
+            text += &format!("  {:9} {difference}\n", state.state.as_str());
         }
     }
     text
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn everything_fits_a_terminal() {
-        let text = of(&example::file());
+        let text = render(&example::file());
         for line in text.lines() {
             assert!(line.chars().count() <= crate::report::table::WIDTH, "{} columns: {line}", line.chars().count());
         }
@@ -88,7 +88,7 @@ mod tests {
         let mut file = example::file();
         file.comparisons.clear();
         file.results[0].states.iter_mut().for_each(|state| state.medians.clear());
-        let text = of(&file);
+        let text = render(&file);
         assert!(text.contains("READDIRPLUS") && !text.contains("LOOKUP"), "{text}");
     }
 }

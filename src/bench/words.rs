@@ -2,12 +2,12 @@
 
 use super::figures::{self, Format, count, time};
 use super::growth::MEMORY;
-use super::record::{BenchFile, BenchRecord, Comparison, Growth, Ratio, Word};
+use super::record::{BenchFile, BenchRecord, BenchVerdict, Comparison, Growth, Ratio};
 use super::summary::{RPCS, SECONDS};
 use crate::text::number;
 
 /// Of the whole file, in one sentence, and the word for it; `None` where nothing was compared.
-pub fn sentence(file: &BenchFile) -> (Option<Word>, String) {
+pub fn sentence(file: &BenchFile) -> (Option<BenchVerdict>, String) {
     if let Some(worst) = file.comparisons.iter().max_by_key(|comparison| badness(comparison.verdict)) {
         let more = match file.comparisons.len() {
             1 => String::new(),
@@ -27,24 +27,24 @@ pub fn sentence(file: &BenchFile) -> (Option<Word>, String) {
 }
 
 /// Of several the worst is told.
-fn badness(word: Word) -> u8 {
+fn badness(word: BenchVerdict) -> u8 {
     match word {
-        Word::Slower => 3,
-        Word::Undecided => 2,
-        Word::Faster => 1,
-        Word::Same => 0,
+        BenchVerdict::Slower => 3,
+        BenchVerdict::Undecided => 2,
+        BenchVerdict::Faster => 1,
+        BenchVerdict::Same => 0,
     }
 }
 
 /// `1 is slower, 2 are the same`.
 fn counts(comparisons: &[Comparison]) -> String {
     let count = |word| comparisons.iter().filter(|comparison| comparison.verdict == word).count();
-    let part = |word: Word| match (count(word), word.in_words()) {
+    let part = |word: BenchVerdict| match (count(word), word.as_predicate()) {
         (0, _) => None,
         (1, words) => Some(format!("1 is {words}")),
         (n, words) => Some(format!("{n} are {words}")),
     };
-    let all = [Word::Slower, Word::Undecided, Word::Faster, Word::Same];
+    let all = [BenchVerdict::Slower, BenchVerdict::Undecided, BenchVerdict::Faster, BenchVerdict::Same];
     all.into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
 }
 
@@ -53,28 +53,28 @@ fn compared(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let ratios = comparison.states.iter().filter_map(|state| {
         let ratio = figures::ratio(state.ratios.get(SECONDS)?);
-        Some(format!("{} {ratio}", state.state.name()))
+        Some(format!("{} {ratio}", state.state.as_str()))
     });
     let ratios = ratios.collect::<Vec<_>>().join(", ");
     let percent = margin * 100.0;
     match verdict {
-        Word::Same => format!(
+        BenchVerdict::Same => format!(
             "Listing {scenario} takes the same on {other} as on {base}, within {percent:.0} %: {ratios} times as long"
         ),
-        Word::Undecided => {
+        BenchVerdict::Undecided => {
             format!(
                 "It is undecided whether listing {scenario} takes longer on {other} than on {base}: {ratios} times as long"
             )
         }
-        Word::Slower | Word::Faster => {
-            format!("Listing {scenario} is {} on {other} than on {base}: {ratios} times as long", verdict.name())
+        BenchVerdict::Slower | BenchVerdict::Faster => {
+            format!("Listing {scenario} is {} on {other} than on {base}: {ratios} times as long", verdict.as_str())
         }
     }
 }
 
 /// `How the time of a listing of million on 6.1 (cold) grows with the entries: linear, ...`.
 fn grows(growth: &Growth) -> String {
-    let state = growth.state.map_or(String::new(), |state| format!(" ({})", state.name()));
+    let state = growth.state.map_or(String::new(), |state| format!(" ({})", state.as_str()));
     let Growth { scenario, kernel, called, .. } = growth;
     format!(
         "How the time of a listing of {scenario} on {kernel}{state} grows with the entries: {called}, {}",
@@ -85,14 +85,14 @@ fn grows(growth: &Growth) -> String {
 /// `A listing of huge-flat (100000 entries) on 6.1 takes 199.04 ms cold, 30.51 ms warm`.
 pub fn took(record: &BenchRecord) -> String {
     let times =
-        record.states.iter().map(|state| format!("{} {}", time(figures::median(state, SECONDS)), state.state.name()));
+        record.states.iter().map(|state| format!("{} {}", time(figures::median(state, SECONDS)), state.state.as_str()));
     let times = times.collect::<Vec<_>>().join(", ");
     format!("A listing of {} ({} entries) on {} takes {times}", record.scenario, record.entries, record.kernel.spec)
 }
 
 /// `100000 entries, NFS 4.2 from knfsd, kernel's default options`.
 pub fn listed(record: &BenchRecord) -> String {
-    let (server, mount) = (record.setup.server.name(), &record.setup.mount);
+    let (server, mount) = (record.setup.server.as_str(), &record.setup.mount);
     let options = if mount.options.is_empty() { "kernel's default options" } else { &mount.options };
     format!("{} entries, NFS {} from {server}, {options}", record.entries, mount.version)
 }
@@ -124,7 +124,7 @@ pub fn memory(record: &BenchRecord) -> Vec<String> {
 
 /// `time, cold`.
 pub fn what_grows(growth: &Growth) -> String {
-    let state = growth.state.map_or(String::new(), |state| format!(", {}", state.name()));
+    let state = growth.state.map_or(String::new(), |state| format!(", {}", state.as_str()));
     format!("{}{state}", of_what(growth).0)
 }
 
@@ -156,15 +156,20 @@ mod tests {
 
     #[test]
     fn the_worst_comparison_is_told_and_all_are_counted() {
-        let mut file = example::compared(&[Word::Same]);
-        assert_eq!(sentence(&file).0, Some(Word::Same));
+        let mut file = example::compared(&[BenchVerdict::Same]);
+        assert_eq!(sentence(&file).0, Some(BenchVerdict::Same));
         let same =
             "Listing huge-flat takes the same on 6.1+slow-readdir as on 6.1, within 5 %: cold 1.100 (1.090 to 1.110), ";
         assert!(sentence(&file).1.starts_with(same), "{}", sentence(&file).1);
-        file = example::compared(&[Word::Faster, Word::Slower, Word::Undecided, Word::Faster]);
+        file = example::compared(&[
+            BenchVerdict::Faster,
+            BenchVerdict::Slower,
+            BenchVerdict::Undecided,
+            BenchVerdict::Faster,
+        ]);
         let (word, text) = sentence(&file);
         let slower = "Of 4 comparisons 1 is slower, 1 is undecided, 2 are faster. Listing huge-flat is slower on 6.1+slow-readdir than";
-        assert!(word == Some(Word::Slower) && text.starts_with(slower), "{text}");
+        assert!(word == Some(BenchVerdict::Slower) && text.starts_with(slower), "{text}");
     }
 
     #[test]

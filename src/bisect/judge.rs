@@ -3,10 +3,10 @@
 use super::Commit;
 use super::ahead::Ahead;
 use super::history::{Mark, Terms};
-use super::search::{Judge, Judged, State, Step, mark};
+use super::search::{State, Step, TestCommit, TestResult, mark};
 use super::verdicts::{Built, Verdicts};
 use crate::error::{Error, Exit, Result};
-use crate::kernel::build::How;
+use crate::kernel::build::BuildOptions;
 use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
 use crate::os::cache::Cache;
@@ -22,10 +22,10 @@ use std::time::Instant;
 const TRIES: u64 = 3;
 
 /// Is told each step, and about how many are left.
-pub type OnStep<'a> = Box<dyn Fn(&Step, u64) + Sync + 'a>;
+pub type Progress<'a> = Box<dyn Fn(&Step, u64) + Sync + 'a>;
 
 /// Judges kernels built from one tree by one scenario.
-pub struct Kernels<'a> {
+pub struct KernelTester<'a> {
     pub builder: Builder<'a>,
     pub scenario: &'a Scenario,
     pub options: Options,
@@ -37,17 +37,17 @@ pub struct Kernels<'a> {
     pub cache: &'a Cache,
     pub ui: &'a Ui,
     /// Hears of each step.
-    pub on_step: OnStep<'a>,
+    pub on_step: Progress<'a>,
 }
 
-impl Judge for Kernels<'_> {
+impl TestCommit for KernelTester<'_> {
     fn commit(&self, id: &str) -> Result<Commit> {
-        Commit::of(&self.builder.place.repo, id)
+        Commit::from_repo(&self.builder.place.repo, id)
     }
 
-    fn judge(&mut self, commit: &Commit, guess: &[String]) -> Result<Judged> {
+    fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult> {
         let snapshot = self.builder.place.of_commit(&commit.id)?;
-        self.judge_snapshot(&snapshot, self.options.seed, guess)
+        self.test_snapshot(&snapshot, self.options.seed, guess)
     }
 
     fn step(&mut self, step: &Step, left: u64) {
@@ -55,11 +55,11 @@ impl Judge for Kernels<'_> {
     }
 }
 
-impl Kernels<'_> {
+impl KernelTester<'_> {
     /// Judges sources by guests whose seeds begin with `seed`.
-    pub fn judge_snapshot(&self, snapshot: &Snapshot, seed: u64, guess: &[String]) -> Result<Judged> {
+    pub fn test_snapshot(&self, snapshot: &Snapshot, seed: u64, guess: &[String]) -> Result<TestResult> {
         let begin = Instant::now();
-        let mut judged = Judged::default();
+        let mut judged = TestResult::default();
         let verdicts = Verdicts::open(self.scenario, &self.options, self.cache)?;
         for number in 0..TRIES {
             // Far from what other searches draw.
@@ -114,7 +114,7 @@ impl Kernels<'_> {
         if let Some(record) = known {
             return Ok(named(record));
         }
-        let kernel = self.kernel(snapshot, verdicts, &How::default(), self.ui)?;
+        let kernel = self.kernel(snapshot, verdicts, &BuildOptions::default(), self.ui)?;
         // Another commit may have made the same image.
         if let Some(record) = verdicts.find(&kernel.image_sha256, seed) {
             return Ok(named(record));
@@ -126,7 +126,7 @@ impl Kernels<'_> {
     }
 
     /// The kernel of `snapshot`; that it cannot be built is remembered, unless the machine is to blame.
-    fn kernel(&self, snapshot: &Snapshot, verdicts: &Verdicts, how: &How, ui: &Ui) -> Result<Kernel> {
+    fn kernel(&self, snapshot: &Snapshot, verdicts: &Verdicts, how: &BuildOptions, ui: &Ui) -> Result<Kernel> {
         let key = self.builder.key(snapshot)?;
         let built = self.builder.build(snapshot, how, ui);
         match &built {
@@ -164,7 +164,7 @@ impl Kernels<'_> {
 
     /// What goes wrong here goes wrong again when it is asked for, and is told then.
     fn build_ahead(&self, id: &str, go_on: &(dyn Fn() -> Result<()> + Sync), verdicts: &Verdicts) {
-        let how = How { go_on, ..How::default() };
+        let how = BuildOptions { go_on, ..BuildOptions::default() };
         let _ =
             self.builder.place.of_commit(id).and_then(|snapshot| self.kernel(&snapshot, verdicts, &how, &Ui::silent()));
     }
@@ -184,7 +184,7 @@ pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
                 State::Unknown(format!("something leaks, but it is not known whether {function} allocated it"))
             }
         }
-        (verdict, _) => State::Unknown(format!("{}: {}", verdict.word(), record.reason)),
+        (verdict, _) => State::Unknown(format!("{}: {}", verdict.as_str(), record.reason)),
     }
 }
 

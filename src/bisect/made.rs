@@ -1,7 +1,7 @@
 //! For tests: histories that are made up, and a judge who knows the answer.
 
 use super::history::Terms;
-use super::search::{Judge, Judged, State, search};
+use super::search::{State, TestCommit, TestResult, search};
 use super::{Commit, Found};
 use crate::error::Result;
 use crate::kernel::git::Repo;
@@ -10,14 +10,14 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A git tree with a made-up history of small files.
-pub struct Made {
+pub struct TestHistory {
     dir: TempDir,
     /// Commits in the order in which they were made; merges last of what they join.
     ids: Vec<String>,
     sessions: std::cell::Cell<u32>,
 }
 
-impl Made {
+impl TestHistory {
     /// Commits one after the other.
     pub fn straight(commits: usize) -> Self {
         Self::new(commits, usize::MAX)
@@ -76,19 +76,19 @@ impl Made {
 }
 
 struct Knowing<'a> {
-    made: &'a Made,
+    made: &'a TestHistory,
     terms: Terms,
     change: &'a str,
     broken: &'a [String],
     asked: BTreeMap<String, u32>,
 }
 
-impl Judge for Knowing<'_> {
+impl TestCommit for Knowing<'_> {
     fn commit(&self, id: &str) -> Result<Commit> {
         Ok(Commit { id: id.into(), subject: "made up".into() })
     }
 
-    fn judge(&mut self, commit: &Commit, _guess: &[String]) -> Result<Judged> {
+    fn test(&mut self, commit: &Commit, _guess: &[String]) -> Result<TestResult> {
         *self.asked.entry(commit.id.clone()).or_default() += 1;
         let changed = self.made.has(&commit.id, self.change);
         let state = match (self.broken.contains(&commit.id), changed == (self.terms == Terms::Break)) {
@@ -96,7 +96,7 @@ impl Judge for Knowing<'_> {
             (_, true) => State::Leaks,
             (_, false) => State::Clean,
         };
-        Ok(Judged { state, ..Judged::default() })
+        Ok(TestResult { state, ..TestResult::default() })
     }
 
     fn step(&mut self, _step: &super::search::Step, _left: u64) {}

@@ -11,7 +11,7 @@ pub mod search;
 mod verdicts;
 
 pub use confirm::{Confirmation, Revert, confirm};
-pub use judge::Kernels;
+pub use judge::KernelTester;
 
 use crate::error::Result;
 use crate::kernel::git::Repo;
@@ -19,6 +19,7 @@ use crate::text::truncate::short;
 use schemars::JsonSchema;
 use search::Step;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A commit by its id and the first line of its message.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
@@ -29,14 +30,16 @@ pub struct Commit {
 
 impl Commit {
     /// The commit of `repo` by its id.
-    pub fn of(repo: &Repo, id: &str) -> Result<Self> {
+    pub fn from_repo(repo: &Repo, id: &str) -> Result<Self> {
         let subject = repo.text(&["log", "-1", "--format=%s", id])?;
         Ok(Self { id: id.to_owned(), subject: subject.trim().to_owned() })
     }
+}
 
-    /// `0123456789ab ("NFS: ...")`, as kernel people quote it.
-    pub fn in_words(&self) -> String {
-        format!("{} (\"{}\")", short(&self.id), self.subject)
+/// `0123456789ab ("NFS: ...")`, as kernel people quote it.
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (\"{}\")", short(&self.id), self.subject)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Result};
 use crate::kernel::image::hex;
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::report::record::RunRecord;
 use crate::run::Options;
 use crate::scenario::Scenario;
@@ -71,7 +71,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec(value).machine(|| "cannot write a verdict".into())?;
-    place(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))
+    install_atomically(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl System {
         }
     }
 
-    fn name(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
@@ -82,7 +82,7 @@ impl System {
 impl Plan {
     /// The command line that writes the same again.
     fn command(&self, system: System) -> String {
-        let mut words = format!("dirleak ci init {} --force --shards {}", system.name(), self.shards);
+        let mut words = format!("dirleak ci init {} --force --shards {}", system.as_str(), self.shards);
         for (option, values) in [("--kernel", &self.kernels), ("--set", &self.sets)] {
             values.iter().for_each(|value| words += &format!(" {option} {value}"));
         }

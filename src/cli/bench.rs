@@ -5,15 +5,15 @@ use super::sources::Config;
 use crate::bench::course::{Effort, clocked, measure};
 use crate::bench::machine::Machine;
 use crate::bench::plot::{Look, growth as growth_plot};
-use crate::bench::record::{BenchFile, BenchRecord, SCHEMA, Word};
-use crate::bench::reference::Reference;
+use crate::bench::record::{BenchFile, BenchRecord, BenchVerdict, SCHEMA};
+use crate::bench::reference::Baseline;
 use crate::bench::{compare, fit, growth, guest, text};
 use crate::cluster;
 use crate::error::{Error, Exit, Result};
 use crate::guest::timed::CacheState;
 use crate::kernel::{self, Kernel};
 use crate::os::cache::Cache;
-use crate::os::output_file::Target;
+use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::run::{self, Job};
 use crate::scenario::{Overrides, Scenario, select};
@@ -105,9 +105,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         return Err(Error::usage("--fail-if-slower needs something to compare with: name it with --vs or --reference"));
     }
     let scenarios = scenarios(arguments)?;
-    let [json, svg] = [&arguments.json, &arguments.plot].map(|path| path.as_deref().map(Target::check).transpose());
+    let [json, svg] = [&arguments.json, &arguments.plot].map(|path| path.as_deref().map(OutputFile::check).transpose());
     let (json, svg) = (json?, svg?);
-    let reference = arguments.reference.as_deref().map(Reference::read).transpose()?;
+    let reference = arguments.reference.as_deref().map(Baseline::read).transpose()?;
     let bench = Bench::new(arguments)?;
     let mut file = bench.file()?;
     if let Some(reference) = &reference {
@@ -125,7 +125,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(svg) = svg {
         svg.write_bytes(growth_plot::svg(&growth_plot::lines(&file.growth), &Look::FILE)?.as_bytes())?;
     }
-    super::print(&text::of(&file))?;
+    super::print(&text::render(&file))?;
     measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 
@@ -138,7 +138,7 @@ fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
     };
     let chosen = select(&arguments.scenarios, arguments.set.as_deref(), &["quick"], &overrides)?;
     cluster::none_of(&chosen, "bench")?;
-    chosen.iter().map(|scenario| fit::fit(scenario, overrides.mount_options.as_deref())).collect()
+    chosen.iter().map(|scenario| fit::make_eligible(scenario, overrides.mount_options.as_deref())).collect()
 }
 
 impl<'a> Bench<'a> {
@@ -169,7 +169,7 @@ impl<'a> Bench<'a> {
             dirleak: env!("CARGO_PKG_VERSION").into(),
             command_line: std::env::args().collect(),
             machine: Machine::this()?,
-            accelerator: self.accelerator.name().into(),
+            accelerator: self.accelerator.as_str().into(),
             results: Vec::new(),
             comparisons: Vec::new(),
             growth: Vec::new(),
@@ -178,7 +178,7 @@ impl<'a> Bench<'a> {
     }
 
     /// One scenario, with everything that is to be said of it.
-    fn measure(&self, scenario: &Scenario, reference: Option<&Reference>, file: &mut BenchFile) -> Result<()> {
+    fn measure(&self, scenario: &Scenario, reference: Option<&Baseline>, file: &mut BenchFile) -> Result<()> {
         if self.arguments.grow {
             return self.grow(scenario, file);
         }
@@ -199,7 +199,7 @@ impl<'a> Bench<'a> {
         for entries in growth::SIZES.into_iter().filter(|entries| *entries <= most) {
             let mut sized = scenario.clone();
             Overrides { entries: Some(entries), mount_options: None }.apply(&mut sized)?;
-            records.extend(self.records(&fit::fit(&sized, Some("actimeo"))?)?);
+            records.extend(self.records(&fit::make_eligible(&sized, Some("actimeo"))?)?);
         }
         file.growth.extend(growth::growths(&records));
         file.results.extend(records);
@@ -239,10 +239,10 @@ impl<'a> Bench<'a> {
 
 fn exit(file: &BenchFile, percent: Option<f64>) -> Exit {
     let Some(percent) = percent else { return Exit::Clean };
-    let words: Vec<Word> = file.comparisons.iter().map(|c| compare::is_slower_by(c, percent)).collect();
-    if words.contains(&Word::Slower) {
+    let words: Vec<BenchVerdict> = file.comparisons.iter().map(|c| compare::is_slower_by(c, percent)).collect();
+    if words.contains(&BenchVerdict::Slower) {
         Exit::Leak
-    } else if words.contains(&Word::Undecided) {
+    } else if words.contains(&BenchVerdict::Undecided) {
         Exit::CannotJudge
     } else {
         Exit::Clean

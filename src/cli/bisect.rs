@@ -4,13 +4,13 @@ use super::measure::{Measure, Targets};
 use super::sources::Config;
 use crate::bisect::history::Terms;
 use crate::bisect::search::{Step, search};
-use crate::bisect::{Confirmation, Found, Kernels, confirm};
+use crate::bisect::{Confirmation, Found, KernelTester, confirm};
 use crate::cluster;
 use crate::error::{Error, Exit, Result};
 use crate::kernel::git::Repo;
 use crate::kernel::{Builder, Options};
 use crate::os::cache::Cache;
-use crate::os::output_file::Target;
+use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
 use crate::report::record::ResultFile;
@@ -67,7 +67,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         ));
     }
     let targets = arguments.measure.targets()?;
-    let mail = arguments.mail.as_deref().map(Target::check).transpose()?;
+    let mail = arguments.mail.as_deref().map(OutputFile::check).transpose()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
     let options = Options { patches: arguments.patches.clone(), ..arguments.config.options() };
@@ -81,7 +81,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let mut options = arguments.measure.options();
     options.every_counter = arguments.call_site.is_some();
     let progress = Progress { ui: ui.clone(), begin: Instant::now(), seconds: Default::default() };
-    let mut kernels = Kernels {
+    let mut kernels = KernelTester {
         builder,
         scenario: &scenario,
         options,
@@ -127,16 +127,16 @@ impl Args {
         &self,
         found: &Found,
         confirmation: Option<&Confirmation>,
-        kernels: &Kernels,
+        kernels: &KernelTester,
         took: Duration,
         targets: &Targets,
-        mail_file: Option<&Target>,
+        mail_file: Option<&OutputFile>,
     ) -> Result<Exit> {
         let message = match &found.commit {
             Some(commit) => kernels.builder.place.repo.text(&["log", "-1", "--format=%B", &commit.id])?,
             None => String::new(),
         };
-        let question = bisection::Question {
+        let question = bisection::BisectConfig {
             tree: &self.tree,
             terms: kernels.terms,
             scenario: &kernels.scenario.name,
@@ -148,7 +148,7 @@ impl Args {
         let record = bisection::record(&question, found, confirmation);
         let text = bisection::text(&record);
         if let Some(file) = mail_file {
-            file.write_bytes(mail::of(&record).as_bytes())?;
+            file.write_bytes(mail::render(&record).as_bytes())?;
         }
         let mut file = ResultFile::new();
         file.results = bisection::runs(found, confirmation);

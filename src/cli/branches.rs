@@ -4,7 +4,7 @@ use super::verify::Args;
 use crate::bisect::Commit;
 use crate::cluster;
 use crate::error::{Error, Exit, Result};
-use crate::kernel::build::How;
+use crate::kernel::build::BuildOptions;
 use crate::kernel::change::{Applied, Change};
 use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
@@ -96,7 +96,7 @@ impl Work<'_> {
         let pairs: Vec<_> = self.scenarios.iter().flat_map(|s| [(s, unpatched), (s, patched)]).collect();
         let results = self.arguments.measure.run(&pairs, self.cache, self.ui)?;
         let one_is_enough = self.arguments.measure.set.is_some();
-        record.proof = proof::of(&results, one_is_enough, &unpatched.spec, &patched.spec);
+        record.proof = proof::from_records(&results, one_is_enough, &unpatched.spec, &patched.spec);
         record.fill(&results, one_is_enough);
         Ok((record, results))
     }
@@ -105,7 +105,7 @@ impl Work<'_> {
     fn unjudged(&self, branch: &str, commit: &str) -> Result<BranchRecord> {
         Ok(BranchRecord {
             branch: branch.to_owned(),
-            commit: Commit::of(&self.builder.place.repo, commit)?,
+            commit: Commit::from_repo(&self.builder.place.repo, commit)?,
             applies: Applies::Yes,
             leaked_before: None,
             clean_after: None,
@@ -129,7 +129,7 @@ impl Work<'_> {
             record.proof.reason = why;
             Ok(None)
         };
-        match fix.put_onto(place, commit)? {
+        match fix.apply_to(place, commit)? {
             Applied::Sources(patched) => Ok(Some((as_it_is, patched))),
             Applied::Stopped(why) => {
                 record.applies = Applies::No;
@@ -137,7 +137,7 @@ impl Work<'_> {
             }
             Applied::Nothing => {
                 record.applies = Applies::Already;
-                match fix.take_out_of(place, commit)? {
+                match fix.revert_from(place, commit)? {
                     Applied::Sources(unpatched) => Ok(Some((unpatched, as_it_is))),
                     Applied::Nothing => stopped(format!("{} changes nothing", fix.name)),
                     Applied::Stopped(why) => stopped(format!(
@@ -150,6 +150,6 @@ impl Work<'_> {
     }
 
     fn build(&self, snapshot: &Snapshot) -> Result<Kernel> {
-        self.builder.build(snapshot, &How::default(), self.ui)
+        self.builder.build(snapshot, &BuildOptions::default(), self.ui)
     }
 }

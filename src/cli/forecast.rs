@@ -3,8 +3,8 @@
 use crate::error::{Error, Exit, Result};
 use crate::forecast::leak::{Leak, Per};
 use crate::forecast::sites::{self, Site};
-use crate::forecast::{Forecast, Question, forecast, text};
-use crate::os::output_file::Target;
+use crate::forecast::{Forecast, ForecastInput, forecast, text};
+use crate::os::output_file::OutputFile;
 use crate::report::json;
 use crate::report::record::{RunRecord, SCHEMA};
 use serde::Serialize;
@@ -70,7 +70,7 @@ fn exponent(text: &str) -> std::result::Result<f64, String> {
 
 /// What is written, which is no result of a measurement and says so by its field.
 #[derive(Serialize)]
-struct File<'a> {
+struct ForecastFile<'a> {
     schema: u32,
     dirleak: &'static str,
     command_line: Vec<String>,
@@ -79,9 +79,9 @@ struct File<'a> {
 
 /// Reads, reckons, writes and shows.
 pub fn run(args: &Args) -> Result<Exit> {
-    let target = args.json.as_deref().map(Target::check).transpose()?;
+    let target = args.json.as_deref().map(OutputFile::check).transpose()?;
     let leak = args.leak()?;
-    let question = Question {
+    let question = ForecastInput {
         servers: args.servers as usize,
         virtual_nodes: args.virtual_nodes as usize,
         seed: args.seed,
@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write_bytes(&as_json(&made)?)?;
     }
-    super::print(&text::of(&made)).map(|()| Exit::Clean)
+    super::print(&text::render(&made)).map(|()| Exit::Clean)
 }
 
 impl Args {
@@ -105,7 +105,7 @@ impl Args {
         let files = self.results.iter().map(|path| json::read(path)).collect::<Result<Vec<_>>>()?;
         let records: Vec<RunRecord> = files.into_iter().flat_map(|file| file.results).collect();
         let names: Vec<String> = self.results.iter().map(|path| path.display().to_string()).collect();
-        Leak::of(&records, self.kernel.as_deref(), &self.scenario, self.per)
+        Leak::from_records(&records, self.kernel.as_deref(), &self.scenario, self.per)
             .map_err(|e| Error::new(e.exit(), format!("cannot forecast from {}: {e}", names.join(", "))))
     }
 
@@ -122,7 +122,7 @@ impl Args {
 
 fn as_json(made: &Forecast) -> Result<Vec<u8>> {
     let command_line = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    let file = File { schema: SCHEMA, dirleak: env!("CARGO_PKG_VERSION"), command_line, forecast: made };
+    let file = ForecastFile { schema: SCHEMA, dirleak: env!("CARGO_PKG_VERSION"), command_line, forecast: made };
     let mut text = serde_json::to_vec_pretty(&file)
         .map_err(|e| Error::machine(format!("a bug of dirleak: the forecast cannot be written as JSON: {e}")))?;
     text.push(b'\n');

@@ -4,8 +4,8 @@ use super::measure::positive;
 use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
 use crate::host::place::Budget;
-use crate::host::{self, Request};
-use crate::os::output_file::Target;
+use crate::host::{self, HostJob};
+use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::probe::memory;
 use crate::report::record::{ResultFile, RunRecord};
@@ -74,8 +74,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         ));
     }
     let mounted = Mounted::find(&arguments.dir)?;
-    let target = arguments.json.as_deref().map(Target::check).transpose()?;
-    let bundle = arguments.bundle.as_deref().map(|path| Target::check_other(path, "bundle")).transpose()?;
+    let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
+    let bundle = arguments.bundle.as_deref().map(|path| OutputFile::check_other(path, "bundle")).transpose()?;
     if arguments.watch {
         return watch(arguments, &mounted);
     }
@@ -85,7 +85,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write(&file)?;
     }
-    let text = if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::of(&file) };
+    let text =
+        if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::render(&file) };
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
@@ -98,7 +99,7 @@ fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
     consent(arguments, whole)?;
     let options = run::Options { seed: arguments.seed, min_rate: arguments.min_rate, ..run::Options::default() };
     let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };
-    let request = Request { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
+    let request = HostJob { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
     host::run(request)
 }
 
@@ -113,7 +114,7 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
             let shown = path.display();
             return Err(Error::usage(format!("a node exporter reads files that end in .prom, which {shown} does not")));
         }
-        Target::check_other(path, "file for Prometheus")
+        OutputFile::check_other(path, "file for Prometheus")
     });
     let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let interval = Duration::from_secs_f64(arguments.interval);

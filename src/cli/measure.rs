@@ -3,11 +3,11 @@
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::os::cache::Cache;
-use crate::os::output_file::Target;
+use crate::os::output_file::OutputFile;
 use crate::os::progress::{Task, Ui};
 use crate::report::record::{ResultFile, RunRecord};
 use crate::run;
-use crate::run::pool::{guests, side_by_side};
+use crate::run::pool::{guests, run_parallel};
 use crate::scenario::{Overrides, Scenario, select};
 use crate::shard::estimate;
 use crate::vm::accelerator;
@@ -83,7 +83,7 @@ impl Measure {
 
     /// Where the result is to be written, checked before anything is built or booted.
     pub fn targets(&self) -> Result<Targets> {
-        let check = |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
+        let check = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::check).transpose();
         Ok(Targets { json: check(&self.json)?, trace: check(&self.trace)? })
     }
 
@@ -115,7 +115,7 @@ impl Measure {
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
         let options = self.options();
         let whole = Whole::begin(pairs, ui);
-        let ended = side_by_side(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
+        let ended = run_parallel(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
             let record = run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
             whole.ended(scenario);
             Ok(record)
@@ -134,7 +134,7 @@ impl Measure {
         let ended = results.len();
         let file = ResultFile { results, ..ResultFile::new() };
         // The error that ended the run is told anyway, and is the one to mend.
-        if Target::check(name.as_ref()).and_then(|target| target.write(&file)).is_ok() {
+        if OutputFile::check(name.as_ref()).and_then(|target| target.write(&file)).is_ok() {
             ui.warn(&format!("{ended} of {all} runs had ended; their records are in {}", name.display()));
         }
     }
@@ -142,7 +142,7 @@ impl Measure {
     /// Writes the files that were asked for, and the text to standard output.
     pub fn show(&self, file: &ResultFile, targets: &Targets) -> Result<()> {
         targets.write(file)?;
-        let mut text = crate::report::text::of(file);
+        let mut text = crate::report::text::render(file);
         if self.timings {
             text += &format!("\n{}", crate::report::text::timings(&file.results));
         }
@@ -178,8 +178,8 @@ impl Whole {
 
 /// The files that a command writes.
 pub struct Targets {
-    json: Option<Target>,
-    trace: Option<Target>,
+    json: Option<OutputFile>,
+    trace: Option<OutputFile>,
 }
 
 impl Targets {
@@ -189,8 +189,9 @@ impl Targets {
             json.write(file)?;
         }
         if let Some(trace) = &self.trace {
-            let of = |r: &RunRecord| format!("# {} on {}, seed {}\n{}", r.scenario, r.kernel.spec, r.seed, r.called);
-            trace.write_bytes(file.results.iter().map(of).collect::<String>().as_bytes())?;
+            let calls_of =
+                |r: &RunRecord| format!("# {} on {}, seed {}\n{}", r.scenario, r.kernel.spec, r.seed, r.called);
+            trace.write_bytes(file.results.iter().map(calls_of).collect::<String>().as_bytes())?;
         }
         Ok(())
     }

@@ -85,18 +85,18 @@ pub fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(refusal) => return refused(&refusal),
     };
-    progress::tell(arguments.telling.level());
-    panic_hook::announce();
+    progress::set_level(arguments.telling.level());
+    panic_hook::install();
     // A panic is a bug of ours, and git must not take its status for a bad commit. Unwinding ends all children.
-    let obeyed = catch_unwind(|| signals::install().and_then(|()| obey(&arguments.command)));
+    let obeyed = catch_unwind(|| signals::install().and_then(|()| dispatch(&arguments.command)));
     match obeyed {
         Ok(Ok(exit)) => exit,
-        Ok(Err(error)) => told(&error),
+        Ok(Err(error)) => report_error(&error),
         Err(_) => Exit::Machine,
     }
 }
 
-fn obey(command: &Command) -> Result<Exit> {
+fn dispatch(command: &Command) -> Result<Exit> {
     match command {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Run(arguments) => run::run(arguments),
@@ -116,7 +116,7 @@ fn obey(command: &Command) -> Result<Exit> {
 
 /// Text for people on standard output, its lines as long as a terminal is wide.
 fn print(text: &str) -> Result<()> {
-    match layout::of_output() {
+    match layout::terminal_width() {
         Some(width) => print_exactly(&layout::wrapped(text, width)),
         None => print_exactly(text),
     }
@@ -130,7 +130,7 @@ fn print_exactly(text: &str) -> Result<()> {
     }
 }
 
-fn told(error: &Error) -> Exit {
+fn report_error(error: &Error) -> Exit {
     eprintln!("dirleak: {error}");
     error.exit()
 }
@@ -144,5 +144,5 @@ fn refused(refusal: &clap::Error) -> Exit {
         return Exit::Clean;
     }
     let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    told(&Error::usage(refusal::sentence(refusal, &typed)))
+    report_error(&Error::usage(refusal::sentence(refusal, &typed)))
 }

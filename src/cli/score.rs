@@ -3,10 +3,10 @@
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::{self, Kernel};
 use crate::os::cache::Cache;
-use crate::os::output_file::Target;
+use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::run::compare::compare;
-use crate::run::pool::{guests, side_by_side};
+use crate::run::pool::{guests, run_parallel};
 use crate::run::{self, Job};
 use crate::scenario::{Scenario, load};
 use crate::score::catches::Catch;
@@ -79,7 +79,7 @@ enum Tried {
 pub fn run(arguments: &Args) -> Result<Exit> {
     let headers = if arguments.no_patches { Vec::new() } else { chosen(arguments)? };
     let [json, markdown] =
-        [&arguments.json, &arguments.markdown].map(|path| path.as_deref().map(Target::check).transpose());
+        [&arguments.json, &arguments.markdown].map(|path| path.as_deref().map(OutputFile::check).transpose());
     let (json, markdown) = (json?, markdown?);
     let ui = Ui::new();
     let cache = Cache::open()?;
@@ -94,7 +94,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     };
     let trials = trials(arguments, headers, &stock, &cache, &ui)?;
     let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
-    for tried in side_by_side(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
+    for tried in run_parallel(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
         match tried {
             Tried::Patch(row) => score.rows.push(*row),
             Tried::Also(catch) => score.catches.push(catch),

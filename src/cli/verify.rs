@@ -72,8 +72,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     file.shard = arguments.shard.map(|shard| shard.of_runs(2 * all.len()));
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();
-    let of = if arguments.shard.is_some() { proof::of_part } else { proof::of };
-    let proof = of(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
+    let prove = if arguments.shard.is_some() { proof::from_part } else { proof::from_records };
+    let proof = prove(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
     let outcome = proof.outcome;
     file.proof = Some(proof);
     arguments.measure.show(&file, &targets)?;

@@ -9,12 +9,13 @@ use crate::scenario::Scenario;
 
 /// Of the records of all guests of a cluster on one kernel; `None` of a scenario that is no cluster.
 pub fn compare(scenario: &Scenario, seed: u64, kernel: &str, records: &[RunRecord]) -> Option<ClusterRecord> {
-    let shared = Shared::of(scenario, seed)?;
+    let shared = Shared::from_scenario(scenario, seed)?;
     let alone: Vec<&RunRecord> =
         records.iter().filter(|record| record.scenario == name_of_size(scenario, record.entries)).collect();
-    let forecast = Leak::through(&alone).map(|leak| forecast(&shared.question(), leak, shared.sites.clone()));
-    let mut servers: Vec<ServerRecord> =
-        (0..shared.question().servers).map(|server| of_server(&shared, server, records, forecast.as_ref())).collect();
+    let forecast = Leak::through(&alone).map(|leak| forecast(&shared.forecast_input(), leak, shared.sites.clone()));
+    let mut servers: Vec<ServerRecord> = (0..shared.forecast_input().servers)
+        .map(|server| of_server(&shared, server, records, forecast.as_ref()))
+        .collect();
     let lost = |server: &ServerRecord| server.measured_bytes_per_hour.map_or(-1.0, |rate| rate.estimate);
     servers.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
     Some(ClusterRecord {
@@ -37,7 +38,7 @@ fn of_server(shared: &Shared, server: usize, records: &[RunRecord], forecast: Op
         sites: own.len() as u64,
         entries: own.iter().map(|site| site.entries).sum(),
         largest_site_entries: own.iter().map(|site| site.entries).max().unwrap_or(0),
-        listings_per_hour: ranks.iter().map(|rank| u64::from(shared.cluster.listings_per_hour.of(*rank))).sum(),
+        listings_per_hour: ranks.iter().map(|rank| u64::from(shared.cluster.listings_per_hour.for_rank(*rank))).sum(),
         forecast_bytes_per_hour: forecast.and_then(|of| of.bytes_per_day.per(HOURS_PER_DAY)),
         measured_bytes_per_hour: records.iter().find(|record| record.scenario == scenario).and_then(measured),
         server: name,

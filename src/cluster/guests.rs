@@ -2,7 +2,7 @@
 
 use super::{Shared, name_of_server, name_of_size};
 use crate::forecast::server_name;
-use crate::scenario::{Directory, Pass, Scenario, Shape, Step, Unit, Which};
+use crate::scenario::{DirSelector, Directory, Pass, Scenario, Shape, Step, Unit};
 use std::collections::BTreeSet;
 
 /// How many sizes are listed alone, beside the smallest.
@@ -10,9 +10,9 @@ const LARGEST: usize = 10;
 
 /// Scenarios of one guest each.
 pub fn guests(scenario: &Scenario, seed: u64) -> Vec<Scenario> {
-    let Some(shared) = Shared::of(scenario, seed) else { return vec![scenario.clone()] };
+    let Some(shared) = Shared::from_scenario(scenario, seed) else { return vec![scenario.clone()] };
     let alone = sizes(&shared).into_iter().map(|entries| alone(scenario, entries));
-    let servers = (0..shared.question().servers).filter_map(|server| with_its_sites(&shared, server));
+    let servers = (0..shared.forecast_input().servers).filter_map(|server| with_its_sites(&shared, server));
     alone.chain(servers).collect()
 }
 
@@ -40,7 +40,7 @@ fn with_its_sites(shared: &Shared, server: usize) -> Option<Scenario> {
     let Shared { scenario, cluster, sites, .. } = shared;
     let ranks = shared.ranks_of(server);
     let sizes: Vec<u64> = ranks.iter().map(|rank| sites[*rank].entries).collect();
-    let per_hour: Vec<u32> = ranks.iter().map(|rank| cluster.listings_per_hour.of(*rank)).collect();
+    let per_hour: Vec<u32> = ranks.iter().map(|rank| cluster.listings_per_hour.for_rank(*rank)).collect();
     let steps = hour(&per_hour);
     (!steps.is_empty()).then(|| Scenario {
         name: name_of_server(scenario, &server_name(server)),
@@ -57,7 +57,7 @@ fn hour(per_hour: &[u32]) -> Vec<Step> {
     let pass = |time: u32| {
         // Number 0 is the directory that holds the sites.
         let numbers = (1..).zip(per_hour).filter(|(_, listings)| **listings > time).map(|(number, _)| number);
-        Step::List(Pass { of: Which::Directories(numbers.collect()), ..Pass::default() })
+        Step::List(Pass { of: DirSelector::Directories(numbers.collect()), ..Pass::default() })
     };
     (0..most).flat_map(|time| [Step::Touch, pass(time)]).collect()
 }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn an_hour_lists_each_site_as_often_as_is_said() {
         let numbers = |step: &Step| match step {
-            Step::List(Pass { of: Which::Directories(numbers), .. }) => numbers.clone(),
+            Step::List(Pass { of: DirSelector::Directories(numbers), .. }) => numbers.clone(),
             _ => Vec::new(),
         };
         let listed: Vec<Vec<usize>> = hour(&[3, 0, 1]).iter().map(numbers).collect();

@@ -8,7 +8,7 @@ pub use compare::compare;
 pub use guests::guests;
 
 use crate::error::{Error, Result};
-use crate::forecast::Question;
+use crate::forecast::ForecastInput;
 use crate::forecast::ring::Ring;
 use crate::forecast::sites::Site;
 use crate::scenario::{self, Scenario};
@@ -30,7 +30,7 @@ struct Shared<'a> {
 
 impl<'a> Shared<'a> {
     /// `None` of a scenario that is no cluster. The seed says which site has which server.
-    fn of(scenario: &'a Scenario, seed: u64) -> Option<Self> {
+    fn from_scenario(scenario: &'a Scenario, seed: u64) -> Option<Self> {
         let cluster = scenario.cluster.as_ref()?;
         let tree = Tree::new(&scenario.directory, seed);
         let mut sizes: Vec<u64> = tree.nodes()[1..].iter().map(|node| node.entries()).collect();
@@ -38,7 +38,7 @@ impl<'a> Shared<'a> {
         let site = |(rank, entries): (usize, u64)| Site {
             site: format!("site-{}", rank + 1),
             entries,
-            listings_per_day: f64::from(cluster.listings_per_hour.of(rank)) * HOURS_PER_DAY,
+            listings_per_day: f64::from(cluster.listings_per_hour.for_rank(rank)) * HOURS_PER_DAY,
         };
         let sites: Vec<Site> = sizes.into_iter().enumerate().map(site).collect();
         let ring = Ring::new(cluster.servers as usize, cluster.virtual_nodes as usize, seed);
@@ -52,8 +52,8 @@ impl<'a> Shared<'a> {
     }
 
     /// What is asked of the forecast: the memory of a server is that of its guest.
-    fn question(&self) -> Question {
-        Question {
+    fn forecast_input(&self) -> ForecastInput {
+        ForecastInput {
             servers: self.cluster.servers as usize,
             virtual_nodes: self.cluster.virtual_nodes as usize,
             seed: self.seed,
@@ -90,13 +90,13 @@ mod tests {
     #[test]
     fn every_site_has_one_server_and_the_largest_comes_first() {
         let scenario = scenario::load("cluster").unwrap();
-        let shared = Shared::of(&scenario, 42).unwrap();
+        let shared = Shared::from_scenario(&scenario, 42).unwrap();
         assert_eq!(shared.sites.iter().map(|site| site.entries).sum::<u64>(), scenario.directory.entries);
         assert!(shared.sites.is_sorted_by(|a, b| a.entries >= b.entries));
         let mut ranks: Vec<usize> = (0..4).flat_map(|server| shared.ranks_of(server)).collect();
         ranks.sort_unstable();
         assert_eq!(ranks, (0..40).collect::<Vec<_>>());
-        assert!(Shared::of(&scenario::load("quick").unwrap(), 42).is_none());
+        assert!(Shared::from_scenario(&scenario::load("quick").unwrap(), 42).is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a verify would do on this machine, from what is in the cache: bytes to fetch, disk, minutes.
 
-use super::Question;
+use super::CheckRequest;
 use crate::error::Result;
 use crate::kernel::catalog::Catalog;
 use crate::kernel::{self, Options, source, tree};
@@ -29,8 +29,8 @@ const FETCH_BYTES_PER_SECOND: f64 = 5e6;
 
 /// What a verify would do.
 #[derive(Clone, Debug, Serialize)]
-pub struct Course {
-    pub kernels: Vec<KernelCourse>,
+pub struct CostEstimate {
+    pub kernels: Vec<KernelCost>,
     pub scenarios: Vec<String>,
     pub download_bytes: u64,
     pub disk_bytes: u64,
@@ -42,7 +42,7 @@ pub struct Course {
 
 /// What one kernel takes.
 #[derive(Clone, Debug, Serialize)]
-pub struct KernelCourse {
+pub struct KernelCost {
     pub spec: String,
     pub step: Step,
 }
@@ -59,14 +59,14 @@ pub enum Step {
     FetchAndBuild,
 }
 
-impl Course {
+impl CostEstimate {
     /// From what is in the cache. Nothing is asked of the network.
-    pub fn of(question: &Question, cache: &Cache) -> Result<Self> {
-        let mut kernels: Vec<KernelCourse> = Vec::new();
+    pub fn from_cache(question: &CheckRequest, cache: &Cache) -> Result<Self> {
+        let mut kernels: Vec<KernelCost> = Vec::new();
         for spec in question.kernels {
             // The first that is built leaves a tree for the others.
             let has_tree = kernels.iter().any(|kernel| kernel.step != Step::Ready);
-            kernels.push(KernelCourse { spec: spec.to_owned(), step: step(spec, has_tree, cache)? });
+            kernels.push(KernelCost { spec: spec.to_owned(), step: step(spec, has_tree, cache)? });
         }
         let scenarios = &question.scenarios;
         let download_bytes = download(&kernels, scenarios, cache);
@@ -118,7 +118,7 @@ impl Step {
     }
 
     /// In words.
-    pub fn words(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Patch => "is built from the other's objects",
@@ -145,7 +145,7 @@ fn step(spec: &str, has_tree: bool, cache: &Cache) -> Result<Step> {
     })
 }
 
-fn download(kernels: &[KernelCourse], scenarios: &[Scenario], cache: &Cache) -> u64 {
+fn download(kernels: &[KernelCost], scenarios: &[Scenario], cache: &Cache) -> u64 {
     let fetches_source = kernels.iter().any(|kernel| kernel.step == Step::FetchAndBuild);
     let lacks_knfsd = scenarios.iter().any(|s| s.server == ServerKind::Knfsd) && knfsd::cached(cache).is_none();
     let source = if fetches_source { INDEX_BYTES + SOURCE_BYTES } else { 0 };
@@ -166,7 +166,7 @@ fn processors() -> f64 {
 }
 
 #[cfg(test)]
-impl Course {
+impl CostEstimate {
     /// One that builds its kernels, or not, and fetches something, or not.
     pub fn example(builds: bool, fetches: bool) -> Self {
         let step = match (builds, fetches) {
@@ -175,7 +175,7 @@ impl Course {
             (false, _) => Step::Ready,
         };
         Self {
-            kernels: ["6.1+spare-pages", "6.1"].map(|spec| KernelCourse { spec: spec.into(), step }).to_vec(),
+            kernels: ["6.1+spare-pages", "6.1"].map(|spec| KernelCost { spec: spec.into(), step }).to_vec(),
             scenarios: vec!["huge-flat".into(), "quick".into()],
             download_bytes: if fetches { 160_000_000 } else { 0 },
             disk_bytes: if builds { 2_000_000_000 } else { 0 },
@@ -190,23 +190,23 @@ mod tests {
     use super::*;
     use crate::scenario::load;
 
-    fn of(names: &[&str], cache: &Cache) -> Course {
+    fn estimate(names: &[&str], cache: &Cache) -> CostEstimate {
         let scenarios = names.iter().map(|name| load(name).unwrap()).collect();
-        Course::of(&Question { kernels: ["6.1+spare-pages", "6.1"], scenarios }, cache).unwrap()
+        CostEstimate::from_cache(&CheckRequest { kernels: ["6.1+spare-pages", "6.1"], scenarios }, cache).unwrap()
     }
 
     #[test]
     fn an_empty_cache_is_filled_once() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().to_owned()).unwrap();
-        let course = of(&["huge-flat", "quick"], &cache);
+        let course = estimate(&["huge-flat", "quick"], &cache);
         assert_eq!(course.kernels[0].step, Step::FetchAndBuild);
         assert_eq!(course.kernels[1].step, Step::Patch, "the second is made from the first one's tree");
         assert!(course.fetches() && course.builds() && course.unpacks());
         assert_eq!(course.download_bytes, INDEX_BYTES + SOURCE_BYTES + INDEX_BYTES + NFS_UTILS_BYTES);
         assert!(course.disk_bytes > TREE_BYTES && course.seconds > UNPACK_SECONDS);
         assert_eq!(course.largest_guest_mib, 1024 + QEMU_MIB);
-        let small = of(&["quick"], &cache);
+        let small = estimate(&["quick"], &cache);
         assert_eq!(small.download_bytes, INDEX_BYTES + SOURCE_BYTES, "no knfsd, no nfs-utils");
         assert!(small.seconds < course.seconds && small.largest_guest_mib < course.largest_guest_mib);
     }
@@ -219,10 +219,10 @@ mod tests {
         std::fs::write(home.join("x.deb"), "").unwrap();
         let current = r#"{"package": "linux-source-6.1", "version": "6.1.1-1", "file": "x.deb"}"#;
         std::fs::write(home.join("current.json"), current).unwrap();
-        let course = of(&["quick"], &cache);
+        let course = estimate(&["quick"], &cache);
         assert_eq!((course.kernels[0].step, course.download_bytes), (Step::Build, 0));
         let tree = cache.dir("build/6.1/tree").unwrap();
         std::fs::write(tree.join("vmlinux"), "").unwrap();
-        assert_eq!(of(&["quick"], &cache).kernels[0].step, Step::Patch);
+        assert_eq!(estimate(&["quick"], &cache).kernels[0].step, Step::Patch);
     }
 }

@@ -5,9 +5,9 @@ mod machine;
 mod programs;
 mod text;
 
-pub use course::Course;
+pub use course::CostEstimate;
 pub use programs::of_setup as packages;
-pub use text::of as text;
+pub use text::render as text;
 
 use crate::error::Result;
 use crate::os::cache::Cache;
@@ -66,11 +66,11 @@ pub struct Checkup {
     pub dirleak: &'static str,
     pub checks: Vec<Check>,
     /// What a verify without arguments would do.
-    pub verify: Course,
+    pub verify: CostEstimate,
 }
 
 /// What a verify without arguments does.
-pub struct Question<'a> {
+pub struct CheckRequest<'a> {
     pub kernels: [&'a str; 2],
     pub scenarios: Vec<Scenario>,
 }
@@ -86,13 +86,13 @@ pub struct Places {
 impl Places {
     /// Those that the other commands look in.
     pub fn of_user() -> Self {
-        Self { path: SearchPath::of_user(), mkfs: SearchPath::of(&MKFS_PLACES.map(Path::new)) }
+        Self { path: SearchPath::from_env(), mkfs: SearchPath::new(&MKFS_PLACES.map(Path::new)) }
     }
 }
 
 /// Looks at everything. Nothing is fetched or built; one guest is booted where KVM was not tried yet since this machine booted.
-pub fn examine(question: &Question, places: &Places, cache: &Cache, ui: &Ui) -> Result<Checkup> {
-    let verify = Course::of(question, cache)?;
+pub fn examine(question: &CheckRequest, places: &Places, cache: &Cache, ui: &Ui) -> Result<Checkup> {
+    let verify = CostEstimate::from_cache(question, cache)?;
     let mut checks = vec![machine::architecture()];
     checks.extend(programs::guests(&places.path));
     let has_qemu = checks.iter().all(|check| check.state == State::Ok);

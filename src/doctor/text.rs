@@ -1,7 +1,7 @@
 //! The checkup as text of 80 columns.
 
 use super::programs::install;
-use super::{Check, Checkup, Course, Purpose, State, has_apt};
+use super::{Check, Checkup, CostEstimate, Purpose, State, has_apt};
 use crate::text::layout::{WIDTH, list};
 use crate::text::truncate::head_of;
 
@@ -18,7 +18,7 @@ const PURPOSES: [(Purpose, &str); 6] = [
 ];
 
 /// What there is, what is missing, and what a verify would take.
-pub fn of(checkup: &Checkup) -> String {
+pub fn render(checkup: &Checkup) -> String {
     let has_apt = has_apt(&checkup.checks);
     let mut text = String::new();
     for (purpose, title) in PURPOSES {
@@ -69,10 +69,10 @@ fn mend(command: &str) -> String {
     list(&first, &" ".repeat(first.len()), command.split_whitespace(), " ", WIDTH)
 }
 
-fn verify(course: &Course) -> String {
+fn verify(course: &CostEstimate) -> String {
     let mut text = "dirleak verify would take\n".to_owned();
     for kernel in &course.kernels {
-        text += &format!("  kernel      {}: {}\n", head_of(&kernel.spec, 30), kernel.step.words());
+        text += &format!("  kernel      {}: {}\n", head_of(&kernel.spec, 30), kernel.step.as_str());
     }
     text += &format!("  download    {} MB\n", course.download_bytes.div_ceil(1_000_000));
     text += &format!("  disk        {} MB\n", course.disk_bytes.div_ceil(1_000_000));
@@ -111,8 +111,8 @@ mod tests {
         checks.push(program("make", State::Ok));
         checks.push(lacking("too small".into()));
         checks.push(Check::ok("memory", Purpose::Guests, "enough ".repeat(30)));
-        let verify = Course::example(true, true);
-        let text = of(&Checkup { schema: 1, dirleak: "0", checks, verify });
+        let verify = CostEstimate::example(true, true);
+        let text = render(&Checkup { schema: 1, dirleak: "0", checks, verify });
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
             assert!(!line.chars().any(char::is_control), "{line:?}");

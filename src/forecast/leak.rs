@@ -12,7 +12,7 @@ pub struct Leak {
     pub kernel: String,
     /// What loses so much: a listing, unless the scenario repeats something else.
     pub unit: String,
-    pub grows: Grows,
+    pub grows: GrowthModel,
     /// Smallest directory first.
     pub measured: Vec<Measured>,
     /// Counters that leak objects whose size is not known, which are not counted.
@@ -32,7 +32,7 @@ pub struct Measured {
 /// What sizes that were not measured lose.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Grows {
+pub enum GrowthModel {
     /// Several sizes were measured: straight lines through them, the outer ones drawn on.
     ThroughMeasured,
     /// One was: as much more as there are more entries.
@@ -53,7 +53,12 @@ const OF_ENTRIES: f64 = 2.0;
 
 impl Leak {
     /// Of the records that leak on one kernel, in all scenarios or in those that are named.
-    pub fn of(records: &[RunRecord], kernel: Option<&str>, scenarios: &[String], per: Option<Per>) -> Result<Self> {
+    pub fn from_records(
+        records: &[RunRecord],
+        kernel: Option<&str>,
+        scenarios: &[String],
+        per: Option<Per>,
+    ) -> Result<Self> {
         let wanted = |r: &&RunRecord| {
             let in_scenario = scenarios.is_empty() || scenarios.contains(&r.scenario);
             r.verdict == Verdict::Leak && in_scenario && kernel.is_none_or(|spec| spec == r.kernel.spec)
@@ -93,12 +98,12 @@ impl Leak {
     pub fn bytes_per_listing(&self, entries: u64) -> Rate {
         let largest = self.measured.last().expect("something was measured");
         match self.grows {
-            Grows::PerListing => largest.bytes_per_listing,
-            Grows::PerEntry => {
+            GrowthModel::PerListing => largest.bytes_per_listing,
+            GrowthModel::PerEntry => {
                 let factor = entries as f64 / (largest.entries.max(1)) as f64;
                 each(largest.bytes_per_listing, largest.bytes_per_listing, |bytes, _| bytes * factor)
             }
-            Grows::ThroughMeasured => {
+            GrowthModel::ThroughMeasured => {
                 let above = self.measured.iter().position(|m| m.entries >= entries).unwrap_or(self.measured.len());
                 let right = above.clamp(1, self.measured.len() - 1);
                 let [a, b] = [&self.measured[right - 1], &self.measured[right]];
@@ -161,14 +166,14 @@ fn sizes(records: &[&RunRecord]) -> Vec<Measured> {
     entries.into_iter().map(of_size).collect()
 }
 
-fn grows(measured: &[Measured], per: Option<Per>) -> Grows {
+fn grows(measured: &[Measured], per: Option<Per>) -> GrowthModel {
     let few = measured.iter().all(|m| m.objects_per_listing < OF_ENTRIES);
     match (measured.len(), per) {
-        (_, Some(Per::Listing)) => Grows::PerListing,
-        (_, Some(Per::Entry)) => Grows::PerEntry,
-        (1, None) if few || measured[0].entries == 0 => Grows::PerListing,
-        (1, None) => Grows::PerEntry,
-        (_, None) => Grows::ThroughMeasured,
+        (_, Some(Per::Listing)) => GrowthModel::PerListing,
+        (_, Some(Per::Entry)) => GrowthModel::PerEntry,
+        (1, None) if few || measured[0].entries == 0 => GrowthModel::PerListing,
+        (1, None) => GrowthModel::PerEntry,
+        (_, None) => GrowthModel::ThroughMeasured,
     }
 }
 
@@ -182,8 +187,8 @@ fn not_counted(records: &[&RunRecord]) -> Vec<String> {
 
 /// Bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
 pub fn bytes(record: &RunRecord) -> Rate {
-    let of = |of: fn(&Rate) -> f64| sum_of_bytes(record, of);
-    Rate { estimate: of(|rate| rate.estimate), low: of(|rate| rate.low), high: of(|rate| rate.high) }
+    let sum = |sum: fn(&Rate) -> f64| sum_of_bytes(record, sum);
+    Rate { estimate: sum(|rate| rate.estimate), low: sum(|rate| rate.low), high: sum(|rate| rate.high) }
 }
 
 fn sum_of_bytes(record: &RunRecord, of: impl Fn(&Rate) -> f64) -> f64 {
@@ -215,8 +220,8 @@ mod tests {
     fn several_sizes_are_joined_by_lines() {
         let records =
             [leaks("large", 10_000, 5000.0, 32.0), leaks("small", 100, 50.0, 32.0), leaks("mid", 1000, 50.0, 32.0)];
-        let leak = Leak::of(&records, None, &[], None).unwrap();
-        assert_eq!(leak.grows, Grows::ThroughMeasured);
+        let leak = Leak::from_records(&records, None, &[], None).unwrap();
+        assert_eq!(leak.grows, GrowthModel::ThroughMeasured);
         for (entries, expected) in [
             (0, 1600.0),
             (100, 1600.0),
@@ -230,24 +235,26 @@ mod tests {
         }
         let rate = leak.bytes_per_listing(10_000);
         assert!((rate.low - 144_000.0).abs() < 1e-6 && (rate.high - 176_000.0).abs() < 1e-6);
-        let steep = Leak::of(&[leaks("a", 100, 0.5, 8.0), leaks("b", 200, 500.0, 8.0)], None, &[], None).unwrap();
+        let steep =
+            Leak::from_records(&[leaks("a", 100, 0.5, 8.0), leaks("b", 200, 500.0, 8.0)], None, &[], None).unwrap();
         assert_eq!(at(&steep, 1), 0.0, "less than nothing cannot leak");
     }
 
     #[test]
     fn one_size_grows_with_the_entries_unless_few_objects_leak() {
-        let names = Leak::of(&[leaks("quick", 150, 25.0, 256.0)], None, &[], None).unwrap();
-        assert_eq!((names.grows, at(&names, 300)), (Grows::PerEntry, 12_800.0));
-        let opens = Leak::of(&[leaks("quick", 150, 1.0, 64.0)], None, &[], None).unwrap();
-        assert_eq!((opens.grows, at(&opens, 300)), (Grows::PerListing, 64.0));
-        let said = Leak::of(&[leaks("quick", 150, 1.0, 64.0)], None, &[], Some(Per::Entry)).unwrap();
-        assert_eq!((said.grows, at(&said, 300)), (Grows::PerEntry, 128.0));
+        let names = Leak::from_records(&[leaks("quick", 150, 25.0, 256.0)], None, &[], None).unwrap();
+        assert_eq!((names.grows, at(&names, 300)), (GrowthModel::PerEntry, 12_800.0));
+        let opens = Leak::from_records(&[leaks("quick", 150, 1.0, 64.0)], None, &[], None).unwrap();
+        assert_eq!((opens.grows, at(&opens, 300)), (GrowthModel::PerListing, 64.0));
+        let said = Leak::from_records(&[leaks("quick", 150, 1.0, 64.0)], None, &[], Some(Per::Entry)).unwrap();
+        assert_eq!((said.grows, at(&said, 300)), (GrowthModel::PerEntry, 128.0));
     }
 
     #[test]
     fn what_cannot_be_forecast_is_told() {
-        let refused =
-            |records: &[RunRecord], kernel: Option<&str>| Leak::of(records, kernel, &[], None).unwrap_err().to_string();
+        let refused = |records: &[RunRecord], kernel: Option<&str>| {
+            Leak::from_records(records, kernel, &[], None).unwrap_err().to_string()
+        };
         assert!(refused(&[example::clean()], None).contains("there is no leak in it"));
         let mut other = leaks("quick", 150, 25.0, 256.0);
         other.kernel.spec = "6.12".into();
@@ -255,7 +262,7 @@ mod tests {
         assert!(refused(&both, None).contains("2 kernels leak in it (6.1+spare-pages, 6.12); choose with --kernel"));
         assert!(refused(&both, Some("5.10")).contains("there are 6.1+spare-pages in quick, 6.12 in quick"));
         assert!(refused(&[leaks("quick", 150, 3.0, 0.0)], None).contains("the size of what leaks"));
-        assert_eq!(Leak::of(&both, Some("6.12"), &[], None).unwrap().kernel, "6.12");
+        assert_eq!(Leak::from_records(&both, Some("6.12"), &[], None).unwrap().kernel, "6.12");
     }
 
     #[test]
@@ -264,6 +271,6 @@ mod tests {
         let mut second = record.findings[0].clone();
         (second.name, second.bytes_per_listing) = ("vmalloc".into(), 0.0);
         record.findings.push(second);
-        assert_eq!(Leak::of(&[record], None, &[], None).unwrap().not_counted, ["vmalloc"]);
+        assert_eq!(Leak::from_records(&[record], None, &[], None).unwrap().not_counted, ["vmalloc"]);
     }
 }

@@ -13,7 +13,7 @@ use sites::Site;
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct ForecastInput {
     pub servers: usize,
     /// Points that each server has on the ring.
     pub virtual_nodes: usize,
@@ -32,7 +32,7 @@ pub struct Forecast {
     /// The one that dies first comes first.
     pub servers: Vec<Server>,
     /// In the order in which they were given.
-    pub sites: Vec<Placed>,
+    pub sites: Vec<PlacedSite>,
     /// Why one server dies first, in one sentence.
     pub why: String,
 }
@@ -52,7 +52,7 @@ pub struct Server {
 
 /// A site and the server that has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Placed {
+pub struct PlacedSite {
     #[serde(flatten)]
     pub site: Site,
     pub server: String,
@@ -67,22 +67,22 @@ pub fn server_name(index: usize) -> String {
 }
 
 /// Places the sites and adds up what their listings lose.
-pub fn forecast(question: &Question, leak: Leak, sites: Vec<Site>) -> Forecast {
+pub fn forecast(question: &ForecastInput, leak: Leak, sites: Vec<Site>) -> Forecast {
     let ring = Ring::new(question.servers, question.virtual_nodes, question.seed);
     let mut servers: Vec<Server> = (0..question.servers).map(Server::new).collect();
-    let placed: Vec<Placed> = sites
+    let placed: Vec<PlacedSite> = sites
         .into_iter()
         .map(|site| {
             let server = &mut servers[ring.server_of(&site.site)];
             let bytes_per_day = scaled(leak.bytes_per_listing(site.entries), site.listings_per_day);
             server.add(&site, bytes_per_day);
-            Placed { server: server.server.clone(), site, bytes_per_day }
+            PlacedSite { server: server.server.clone(), site, bytes_per_day }
         })
         .collect();
     servers.iter_mut().for_each(|server| server.days = days(question.memory_bytes, server.bytes_per_day));
     servers.sort_by(|a, b| b.bytes_per_day.estimate.total_cmp(&a.bytes_per_day.estimate));
     let why = text::why(&servers, &placed);
-    let Question { seed, virtual_nodes, memory_bytes, .. } = *question;
+    let ForecastInput { seed, virtual_nodes, memory_bytes, .. } = *question;
     Forecast { seed, virtual_nodes, memory_bytes, leak, servers, sites: placed, why }
 }
 
@@ -116,15 +116,15 @@ mod tests {
     use super::*;
     use crate::report::example;
 
-    fn question(servers: usize) -> Question {
-        Question { servers, virtual_nodes: 160, seed: 42, memory_bytes: 64.0 * 1024.0 * 1024.0 * 1024.0 }
+    fn question(servers: usize) -> ForecastInput {
+        ForecastInput { servers, virtual_nodes: 160, seed: 42, memory_bytes: 64.0 * 1024.0 * 1024.0 * 1024.0 }
     }
 
     fn leak() -> Leak {
-        Leak::of(&[example::leak()], None, &[], None).unwrap()
+        Leak::from_records(&[example::leak()], None, &[], None).unwrap()
     }
 
-    fn of(servers: usize, sites: Vec<Site>) -> Forecast {
+    fn forecast_for(servers: usize, sites: Vec<Site>) -> Forecast {
         forecast(&question(servers), leak(), sites)
     }
 
@@ -132,7 +132,7 @@ mod tests {
     fn what_a_server_loses_is_what_its_sites_lose() {
         // 150 entries lose 6400 bytes, 25.0 objects (24.8 to 25.2).
         let site = Site { site: "a".into(), entries: 1500, listings_per_day: 10.0 };
-        let forecast = of(1, vec![site]);
+        let forecast = forecast_for(1, vec![site]);
         let server = &forecast.servers[0];
         assert!((server.bytes_per_day.estimate - 640_000.0).abs() < 1e-6, "{server:?}");
         let days = server.days.unwrap();
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn nothing_is_lost_on_the_way_from_sites_to_servers() {
         let sites = sites::zipf(500, 1.2, 100_000, 24.0);
-        let all = |sites: &[Placed]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
-        let forecast = of(20, sites);
+        let all = |sites: &[PlacedSite]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
+        let forecast = forecast_for(20, sites);
         let servers: f64 = forecast.servers.iter().map(|server| server.bytes_per_day.estimate).sum();
         assert!((servers / all(&forecast.sites) - 1.0).abs() < 1e-9);
         assert_eq!(forecast.servers.iter().map(|server| server.sites).sum::<usize>(), 500);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_server_with_the_huge_site_dies_first_and_the_sentence_says_so() {
-        let forecast = of(20, sites::zipf(500, 1.2, 1_000_000, 24.0));
+        let forecast = forecast_for(20, sites::zipf(500, 1.2, 1_000_000, 24.0));
         let first = &forecast.servers[0];
         let huge = &forecast.sites[0];
         assert_eq!(huge.server, first.server);
@@ -164,17 +164,17 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_answer_and_another_one_another() {
-        let of = |seed| {
+        let json_for_seed = |seed| {
             let sites = sites::zipf(300, 1.0, 10_000, 24.0);
-            serde_json::to_string(&forecast(&Question { seed, ..question(10) }, leak(), sites)).unwrap()
+            serde_json::to_string(&forecast(&ForecastInput { seed, ..question(10) }, leak(), sites)).unwrap()
         };
-        assert_eq!(of(1), of(1));
-        assert_ne!(of(1), of(2));
+        assert_eq!(json_for_seed(1), json_for_seed(1));
+        assert_ne!(json_for_seed(1), json_for_seed(2));
     }
 
     #[test]
     fn a_server_without_sites_lives_for_ever() {
-        let forecast = of(3, vec![Site { site: "a".into(), entries: 10, listings_per_day: 1.0 }]);
+        let forecast = forecast_for(3, vec![Site { site: "a".into(), entries: 10, listings_per_day: 1.0 }]);
         assert_eq!(forecast.servers[2].days, None);
         assert!(serde_json::to_string(&forecast).is_ok());
     }

@@ -1,7 +1,7 @@
 //! A forecast as text on a terminal, and why one server dies first.
 
-use super::leak::{Grows, Leak, Measured};
-use super::{Forecast, Placed, Server};
+use super::leak::{GrowthModel, Leak, Measured};
+use super::{Forecast, PlacedSite, Server};
 use crate::report::record::Rate;
 use crate::text::layout::aligned;
 use crate::text::number;
@@ -12,7 +12,7 @@ use crate::text::truncate::head_of;
 const SHOWN: usize = 20;
 
 /// What was measured, a row per server, and why.
-pub fn of(forecast: &Forecast) -> String {
+pub fn render(forecast: &Forecast) -> String {
     let Forecast { leak, servers, .. } = forecast;
     let mut text = measured(leak) + &beyond(forecast);
     text += &format!("\n{} of memory a server, {} sites\n", number::bytes(forecast.memory_bytes), forecast.sites.len());
@@ -35,9 +35,9 @@ fn measured(leak: &Leak) -> String {
         );
     }
     text += match leak.grows {
-        Grows::ThroughMeasured => "  and of other sizes what lies on the straight line through the nearest two\n",
-        Grows::PerEntry => "  and of other sizes in proportion to their entries (--per listing: as much)\n",
-        Grows::PerListing => "  and of other sizes as much (--per entry: in proportion to their entries)\n",
+        GrowthModel::ThroughMeasured => "  and of other sizes what lies on the straight line through the nearest two\n",
+        GrowthModel::PerEntry => "  and of other sizes in proportion to their entries (--per listing: as much)\n",
+        GrowthModel::PerListing => "  and of other sizes as much (--per entry: in proportion to their entries)\n",
     };
     for counter in &leak.not_counted {
         text += &format!("  not counted: {counter}, of which the size is not known\n");
@@ -48,10 +48,10 @@ fn measured(leak: &Leak) -> String {
 /// What was not measured but drawn on from smaller directories, and how much hangs on it.
 fn beyond(forecast: &Forecast) -> String {
     let largest = forecast.leak.measured.iter().map(|m| m.entries).max().unwrap_or(0);
-    let lost = |sites: &[&Placed]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
-    let larger: Vec<&Placed> = forecast.sites.iter().filter(|placed| placed.site.entries > largest).collect();
+    let lost = |sites: &[&PlacedSite]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
+    let larger: Vec<&PlacedSite> = forecast.sites.iter().filter(|placed| placed.site.entries > largest).collect();
     let all = lost(&forecast.sites.iter().collect::<Vec<_>>());
-    if larger.is_empty() || all <= 0.0 || forecast.leak.grows == Grows::PerListing {
+    if larger.is_empty() || all <= 0.0 || forecast.leak.grows == GrowthModel::PerListing {
         return String::new();
     }
     let share = number::share(lost(&larger) / all);
@@ -85,7 +85,7 @@ fn range(days: &Rate) -> String {
 }
 
 /// The sentence. Servers come in the order of what they lose, most first.
-pub fn why(servers: &[Server], sites: &[Placed]) -> String {
+pub fn why(servers: &[Server], sites: &[PlacedSite]) -> String {
     let Some((first, Some(days))) = servers.first().map(|server| (server, server.days)) else {
         return "No server loses anything that could be told from nothing.".into();
     };
@@ -94,7 +94,7 @@ pub fn why(servers: &[Server], sites: &[Placed]) -> String {
     let largest = own.max_by(|a, b| a.bytes_per_day.estimate.total_cmp(&b.bytes_per_day.estimate));
     let share = largest.map_or(0.0, |site| site.bytes_per_day.estimate / lost);
     let because = match largest {
-        Some(Placed { site, .. }) if share >= 0.5 => format!(
+        Some(PlacedSite { site, .. }) if share >= 0.5 => format!(
             "the ring gave it {}, whose {} entries make {} of what it loses",
             head_of(&site.site, 60),
             site.entries,
@@ -121,19 +121,20 @@ pub fn why(servers: &[Server], sites: &[Placed]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forecast;
     use super::super::sites::{Site, zipf};
-    use super::super::{Question, forecast};
     use super::*;
+    use crate::forecast::ForecastInput;
     use crate::report::example;
 
     fn made(servers: usize, sites: Vec<Site>) -> Forecast {
-        let question = Question { servers, virtual_nodes: 160, seed: 42, memory_bytes: 1e10 };
-        forecast(&question, Leak::of(&[example::leak()], None, &[], None).unwrap(), sites)
+        let question = ForecastInput { servers, virtual_nodes: 160, seed: 42, memory_bytes: 1e10 };
+        forecast(&question, Leak::from_records(&[example::leak()], None, &[], None).unwrap(), sites)
     }
 
     #[test]
     fn the_table_fits_and_names_what_it_leaves_out() {
-        let text = of(&made(50, zipf(5000, 1.0, 100_000_000, 1_000.0)));
+        let text = render(&made(50, zipf(5000, 1.0, 100_000_000, 1_000.0)));
         assert!(
             text.starts_with("6.1+spare-pages loses, per listing,\n  6.2 KiB (6.2 KiB to 6.3 KiB) of 150 entries,"),
             "{text}"
@@ -146,11 +147,11 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_told() {
-        let text = of(&made(5, zipf(10, 1.0, 1500, 10.0)));
+        let text = render(&made(5, zipf(10, 1.0, 1500, 10.0)));
         // All are larger than 150 entries but the last, which is as large.
         let sentence = "  9 sites are larger than 150 entries and make 97 % of all that is lost;";
         assert!(text.contains(sentence), "{text}");
-        assert!(!of(&made(5, zipf(10, 1.0, 150, 10.0))).contains("larger than"));
+        assert!(!render(&made(5, zipf(10, 1.0, 150, 10.0))).contains("larger than"));
     }
 
     #[test]

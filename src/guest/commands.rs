@@ -1,6 +1,6 @@
 //! Command lines of dirleak in a guest, each a process of its own, as on a machine where people work.
 
-use super::protocol::{CommandLine, Executed};
+use super::protocol::{CommandLine, CommandOutput};
 use crate::error::{Context, Error, Result};
 use crate::os::assets::OURSELVES;
 use crate::workload::progress;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(50);
 
 /// Runs all of them at once to their end; `meanwhile` is done again and again, and hears how many still run.
-pub fn execute(commands: &[CommandLine], mut meanwhile: impl FnMut(usize) -> Result<()>) -> Result<Vec<Executed>> {
+pub fn execute(commands: &[CommandLine], mut meanwhile: impl FnMut(usize) -> Result<()>) -> Result<Vec<CommandOutput>> {
     let mut running: Vec<Running> =
         commands.iter().enumerate().map(|(number, command)| Running::start(number, command)).collect::<Result<_>>()?;
     loop {
@@ -74,12 +74,12 @@ impl<'c> Running<'c> {
         }
     }
 
-    fn ended(&self) -> Result<Executed> {
+    fn ended(&self) -> Result<CommandOutput> {
         let read = |path: &PathBuf| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
         let [stdout, stderr] = [&self.said[0], &self.said[1]].map(read);
         let cannot = || "cannot read what a command line said".to_owned();
         let file = |path: &String| Some((path.clone(), fs::read(path).ok()?));
-        Ok(Executed {
+        Ok(CommandOutput {
             status: self.status.and_then(|status| status.code()),
             stdout: stdout.machine(cannot)?,
             stderr: stderr.machine(cannot)?,

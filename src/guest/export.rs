@@ -32,7 +32,7 @@ pub fn make(scenario: &Scenario) -> Result<()> {
         return Ok(());
     }
     files::require_file_system(
-        kind.name(),
+        kind.as_str(),
         "its option; kernels that dirleak builds get ext4 with --config vm/file-systems.config",
     )?;
     let entries = scenario.directory.entries + scenario.directory.shape.directories();
@@ -40,8 +40,8 @@ pub fn make(scenario: &Scenario) -> Result<()> {
     image.set_len(SMALLEST_BYTES + entries * BYTES_AN_ENTRY).machine(cannot)?;
     make_file_system(kind, entries)?;
     attach(&image)?;
-    mount(Some(DEVICE), TARGET, Some(kind.name()), MsFlags::empty(), None::<&str>)
-        .map_err(|e| Error::kernel(format!("cannot mount {} on {TARGET}: {e}", kind.name())))?;
+    mount(Some(DEVICE), TARGET, Some(kind.as_str()), MsFlags::empty(), None::<&str>)
+        .map_err(|e| Error::kernel(format!("cannot mount {} on {TARGET}: {e}", kind.as_str())))?;
     // mkfs.ext4 makes it, and nobody asked for it.
     match std::fs::remove_dir(Path::new(TARGET).join("lost+found")) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).machine(cannot),

@@ -39,7 +39,7 @@ pub fn load_policy() -> Result<()> {
 
 /// Fails unless the first entry has the label of the server's file on the mount, too. SELinux gives the client's files
 /// another if none comes with them, so this one can only have come over the wire.
-pub fn prove(export: &Path, tree: &Tree) -> Result<()> {
+pub fn check_labels(export: &Path, tree: &Tree) -> Result<()> {
     let node = tree.node_of(0).min(tree.nodes().len() - 1);
     let mut name = Vec::new();
     tree.path(node, &mut name);

@@ -1,6 +1,6 @@
 //! The guest's end of the second serial port.
 
-use super::protocol::{Answer, Order};
+use super::protocol::{Request, Response};
 use super::pulse;
 use crate::error::{Context, Error, Result};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
@@ -12,16 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 const DEVICE: &str = "/dev/ttyS1";
 
 /// Lines of JSON in both directions.
-pub struct Link {
+pub struct SerialLink {
     orders: BufReader<File>,
-    answers: Answers,
+    answers: ResponseSender,
 }
 
 /// What is said, by the work and by the signs of life beside it.
 #[derive(Clone)]
-pub struct Answers(Arc<Mutex<File>>);
+pub struct ResponseSender(Arc<Mutex<File>>);
 
-impl Link {
+impl SerialLink {
     /// Opens the port and takes away what a terminal does to the bytes.
     pub fn open() -> Result<Self> {
         let failed = || format!("cannot open {DEVICE}; does the kernel have CONFIG_SERIAL_8250?");
@@ -29,23 +29,23 @@ impl Link {
         let mut settings = tcgetattr(&file).machine(failed)?;
         cfmakeraw(&mut settings);
         tcsetattr(&file, SetArg::TCSANOW, &settings).machine(failed)?;
-        let answers = Answers(Arc::new(Mutex::new(file.try_clone().machine(failed)?)));
-        pulse::beat_while_work_goes_on(answers.clone()).machine(|| "cannot start a thread".into())?;
+        let answers = ResponseSender(Arc::new(Mutex::new(file.try_clone().machine(failed)?)));
+        pulse::start(answers.clone()).machine(|| "cannot start a thread".into())?;
         Ok(Self { orders: BufReader::new(file), answers })
     }
 
     /// Says something.
-    pub fn send(&mut self, answer: &Answer) -> Result<()> {
+    pub fn send(&mut self, answer: &Response) -> Result<()> {
         self.answers.send(answer)
     }
 
     /// A sign of life.
     pub fn step(&mut self, name: &str, seconds: f64) -> Result<()> {
-        self.send(&Answer::Step { name: name.to_owned(), seconds })
+        self.send(&Response::Step { name: name.to_owned(), seconds })
     }
 
     /// The next order.
-    pub fn receive(&mut self) -> Result<Order> {
+    pub fn receive(&mut self) -> Result<Request> {
         let mut line = String::new();
         let length = self.orders.read_line(&mut line).machine(|| format!("cannot read from {DEVICE}"))?;
         if length == 0 {
@@ -55,9 +55,9 @@ impl Link {
     }
 }
 
-impl Answers {
+impl ResponseSender {
     /// Says something.
-    pub fn send(&self, answer: &Answer) -> Result<()> {
+    pub fn send(&self, answer: &Response) -> Result<()> {
         let mut line = serde_json::to_vec(answer).machine(|| "cannot write an answer".into())?;
         line.push(b'\n');
         let mut port = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,11 +23,11 @@ use crate::error::{Exit, Result};
 use crate::os::panic_hook;
 use crate::probe::stat;
 use crate::workload::trace;
-use link::Link;
+use link::SerialLink;
 use nix::sys::reboot::{RebootMode, reboot};
-use protocol::{Answer, Order, Plan, Trouble};
+use protocol::{AgentFailure, Plan, Request, Response};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use worker::Worker;
+use worker::GuestAgent;
 
 pub use worker::BUSY_CACHES;
 
@@ -36,14 +36,14 @@ pub const PLAN: &str = "/plan.json";
 
 /// Runs as process 1 and ends with the machine.
 pub fn main() -> ! {
-    panic_hook::announce();
+    panic_hook::install();
     // There is no link yet; the console is all we have.
-    match files::mount_all().and_then(|()| Link::open()) {
+    match files::mount_all().and_then(|()| SerialLink::open()) {
         // Process 1 must not end, or the kernel panics, which would be blamed on the kernel.
         Ok(mut link) => {
             if catch_unwind(AssertUnwindSafe(|| serve(&mut link))).is_err() {
                 let message = "a bug of dirleak in the guest, which its console tells".to_owned();
-                let _ = link.send(&Answer::Trouble { trouble: Trouble::Bug, message });
+                let _ = link.send(&Response::Trouble { trouble: AgentFailure::Bug, message });
             }
         }
         Err(error) => eprintln!("dirleak: {error}"),
@@ -53,14 +53,14 @@ pub fn main() -> ! {
 }
 
 /// Obeys until the host has enough; what goes wrong is told as the answer.
-fn serve(link: &mut Link) {
-    if let Err(error) = obey(link) {
+fn serve(link: &mut SerialLink) {
+    if let Err(error) = handle_requests(link) {
         let trouble = match error.exit() {
-            Exit::CannotJudge => Trouble::Unsupported,
-            _ => Trouble::Failed,
+            Exit::CannotJudge => AgentFailure::Unsupported,
+            _ => AgentFailure::Failed,
         };
         // If the link itself failed nobody hears this, and the host's deadline ends the run.
-        let _ = link.send(&Answer::Trouble { trouble, message: error.to_string() });
+        let _ = link.send(&Response::Trouble { trouble, message: error.to_string() });
     }
 }
 
@@ -77,24 +77,24 @@ fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
     })
 }
 
-fn obey(link: &mut Link) -> Result<()> {
-    link.send(&Answer::Hello { release: stat::release()? })?;
+fn handle_requests(link: &mut SerialLink) -> Result<()> {
+    link.send(&Response::Hello { release: stat::release()? })?;
     let plan: Plan = files::read_plan()?;
     if plan.trace {
         trace::begin();
     }
-    let mut worker = Worker::set_up(&plan, link)?;
+    let mut worker = GuestAgent::set_up(&plan, link)?;
     link.send(&worker.ready())?;
     loop {
         let order = link.receive()?;
-        if matches!(order, Order::Finish) {
-            return link.send(&Answer::Bye);
+        if matches!(order, Request::Finish) {
+            return link.send(&Response::Bye);
         }
         pulse::set_working(true);
-        let answer = worker.obey(order, link)?;
+        let answer = worker.handle(order, link)?;
         pulse::set_working(false);
         for lines in pieces(&trace::take(), CALLED_BYTES) {
-            link.send(&Answer::Called { lines: lines.to_owned() })?;
+            link.send(&Response::Called { lines: lines.to_owned() })?;
         }
         link.send(&answer)?;
     }

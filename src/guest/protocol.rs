@@ -3,12 +3,12 @@
 use super::timed::{CacheState, Footprint, TimedListing};
 use crate::probe::Sample;
 use crate::probe::counters::SiteSource;
-use crate::probe::hold::Held;
-use crate::probe::kmemleak::Reported;
+use crate::probe::hold::ControlAllocs;
+use crate::probe::kmemleak::KmemleakReport;
 use crate::probe::mountstats::Rpcs;
 use crate::probe::traces::Site;
 use crate::scenario::Scenario;
-use crate::server::Fault;
+use crate::server::FaultCount;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct ModuleFile {
 /// What the host asks for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
-pub enum Order {
+pub enum Request {
     /// Make units: `listings` of the NFS mount and `fillers` of the local directory, mixed evenly, then wait until
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
@@ -88,7 +88,7 @@ pub enum Order {
 /// What the guest says.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
-pub enum Answer {
+pub enum Response {
     /// Process 1 runs.
     Hello { release: String },
     /// Work goes on.
@@ -113,15 +113,15 @@ pub enum Answer {
         site_source: SiteSource,
     },
     /// What is charged to the workload's cgroup.
-    Charged(Charged),
+    Charged(CgroupUsage),
     /// A round is over.
-    Worked(Worked),
+    Worked(RoundStats),
     /// A listing that was timed.
     Timed(TimedListing),
     /// What a cold listing leaves in the caches.
     Footprint(Footprint),
     /// The controls are held.
-    Held(Held),
+    Held(ControlAllocs),
     /// It is done.
     Done,
     /// Counters.
@@ -137,11 +137,11 @@ pub enum Answer {
     /// Active objects by cache.
     Slabinfo { objects: BTreeMap<String, i64> },
     /// What kmemleak reports; `None` if the kernel has none.
-    Kmemleak { reported: Option<Reported> },
+    Kmemleak { reported: Option<KmemleakReport> },
     /// How the command lines ended, in their order.
-    Executed { ended: Vec<Executed> },
+    Executed { ended: Vec<CommandOutput> },
     /// The guest cannot go on.
-    Trouble { trouble: Trouble, message: String },
+    Trouble { trouble: AgentFailure, message: String },
     /// The last word.
     Bye,
 }
@@ -161,7 +161,7 @@ pub struct CommandLine {
 
 /// How a command line ended.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Executed {
+pub struct CommandOutput {
     /// `None` if a signal ended it.
     pub status: Option<i32>,
     pub stdout: String,
@@ -172,7 +172,7 @@ pub struct Executed {
 
 /// What a round did.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Worked {
+pub struct RoundStats {
     /// Units made on the NFS mount.
     pub listings: u64,
     /// Those of them that sent READDIR or READDIRPLUS.
@@ -197,17 +197,9 @@ pub struct Worked {
     pub faults: Vec<FaultCount>,
 }
 
-/// How often a fault was armed, and how many replies it has hit.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct FaultCount {
-    pub fault: Fault,
-    pub armed: u64,
-    pub happened: u64,
-}
-
 /// What is charged to a cgroup, in bytes (memory.current and memory.stat).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Charged {
+pub struct CgroupUsage {
     /// All of it.
     pub bytes: u64,
     /// The most that it ever was, where the kernel tells.
@@ -223,7 +215,7 @@ pub struct Charged {
 /// Why the guest cannot go on.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Trouble {
+pub enum AgentFailure {
     /// The kernel lacks something.
     Unsupported,
     /// Something that should have worked did not.

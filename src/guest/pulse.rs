@@ -1,7 +1,7 @@
 //! The signs of life that a guest gives while its workload gets on, and what it is stuck in when it does not.
 
-use super::link::Answers;
-use super::protocol::Answer;
+use super::link::ResponseSender;
+use super::protocol::Response;
 use crate::workload::progress;
 use std::fs;
 use std::io::{Error, Result};
@@ -22,7 +22,7 @@ pub fn set_working(working: bool) {
 
 /// A single listing may take longer than the host waits for a word, and so does an idle control round. A thread that
 /// said "alive" come what may would hide a listing that hangs, so it speaks only when something was done.
-pub fn beat_while_work_goes_on(answers: Answers) -> Result<()> {
+pub fn start(answers: ResponseSender) -> Result<()> {
     let mut before = progress::pieces();
     let mut still = 0;
     let beat = move || loop {
@@ -30,13 +30,13 @@ pub fn beat_while_work_goes_on(answers: Answers) -> Result<()> {
         let pieces = progress::pieces();
         if pieces != before {
             (before, still) = (pieces, 0);
-            if answers.send(&Answer::Alive).is_err() {
+            if answers.send(&Response::Alive).is_err() {
                 return;
             }
         } else if WORKING.load(Ordering::Relaxed) {
             still += 1;
             if still == STUCK_BEATS {
-                tell_where_threads_are();
+                dump_stacks();
             }
         }
     };
@@ -44,7 +44,7 @@ pub fn beat_while_work_goes_on(answers: Answers) -> Result<()> {
 }
 
 /// Prints for each thread what it does in the kernel, and what the mounts have sent so far, on the console.
-fn tell_where_threads_are() {
+fn dump_stacks() {
     eprintln!("dirleak: no progress for {} s", (BEAT * STUCK_BEATS).as_secs());
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     for thread in threads.map(|entry| entry.path()) {

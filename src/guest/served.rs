@@ -1,13 +1,12 @@
 //! The server of a guest: started, populated, mounted, changed, stopped and started again.
 
 use super::player::Local;
-use super::protocol::FaultCount;
 use super::{come_and_go, export, files, labels, mount};
 use crate::error::{Context, Error, Result};
 use crate::scenario::{Directory, Made, Scenario, ServerKind};
-use crate::server::{Export, Fault, Nfs3Error, On, Server, Tally, What, fileid_of_entry, knfsd};
+use crate::server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry, knfsd};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
-use crate::workload::listing::{Lister, Way};
+use crate::workload::listing::{Lister, ReadMethod};
 use crate::workload::populate;
 use crate::workload::tree::Tree;
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
@@ -32,7 +31,7 @@ const LISTED_BYTES: usize = 256 << 10;
 const TICK_LIMIT: Duration = Duration::from_secs(1);
 
 /// A server that runs.
-pub enum Served {
+pub enum RunningServer {
     /// In a thread of ours.
     Synthetic(Arc<Server>),
     /// In the kernel, with real files.
@@ -40,12 +39,12 @@ pub enum Served {
 }
 
 /// A server that was stopped.
-pub enum Stopped {
+pub enum StoppedServer {
     Synthetic(Arc<Server>),
     Knfsd { version: String },
 }
 
-impl Stopped {
+impl StoppedServer {
     /// Serves again what it served before.
     pub fn start_again(self) -> Result<()> {
         match self {
@@ -55,7 +54,7 @@ impl Stopped {
     }
 }
 
-impl Served {
+impl RunningServer {
     /// Starts the scenario's server and makes the directories, if they are made on the export; `step` hears of each part that
     /// is done. Also gives the local directories of control rounds.
     pub fn start(
@@ -94,7 +93,7 @@ impl Served {
         match self {
             Self::Synthetic(_) => Ok(Inodes::Formula(fileid_of_entry)),
             Self::Knfsd { .. } => {
-                Inodes::listed(&mut Lister::new(Way::getdents(LISTED_BYTES)), Path::new(EXPORT), tree)
+                Inodes::listed(&mut Lister::new(ReadMethod::getdents(LISTED_BYTES)), Path::new(EXPORT), tree)
             }
         }
     }
@@ -138,20 +137,19 @@ impl Served {
     }
 
     /// Fails unless labels of the server's files come over the mount.
-    pub fn prove_labels(&self, tree: &Tree) -> Result<()> {
-        labels::prove(Path::new(EXPORT), tree)
+    pub fn check_labels(&self, tree: &Tree) -> Result<()> {
+        labels::check_labels(Path::new(EXPORT), tree)
     }
 
     /// The faults that were armed, each with how often it was armed and how often it happened.
     pub fn faults(&self) -> Vec<FaultCount> {
         let Self::Synthetic(server) = self else { return Vec::new() };
-        let count = |tally: Tally| FaultCount { fault: tally.fault, armed: tally.armed, happened: tally.fired };
-        server.export().faults().into_iter().map(count).collect()
+        server.export().faults()
     }
 
     /// The next READDIR or READDIRPLUS is answered with an error.
     pub fn fail(&self, error: Nfs3Error) -> Result<()> {
-        self.arm(Fault::next(What::Error(error)))
+        self.arm(Fault::next(FaultAction::Error(error)))
     }
 
     /// A fault is to happen.
@@ -169,7 +167,7 @@ impl Served {
 
     /// The reply to the next READDIR is the first to show a newer change time.
     pub fn touch_in_reply(&self) -> Result<()> {
-        self.arm(Fault::next(What::NewerChangeTime))
+        self.arm(Fault::next(FaultAction::NewerChangeTime))
     }
 
     /// The entry with this cookie is gone.
@@ -184,7 +182,7 @@ impl Served {
 
     /// The next reply to READDIRPLUS has no file handles.
     pub fn hide_handles(&self) -> Result<()> {
-        self.arm(Fault { on: On::Readdirplus, ..Fault::next(What::NoHandles) })
+        self.arm(Fault { on: FaultScope::Readdirplus, ..Fault::next(FaultAction::NoHandles) })
     }
 
     /// One file more in the directory.
@@ -224,15 +222,15 @@ impl Served {
     }
 
     /// Stops serving; what runs into it sees its connections closed.
-    pub fn stop(&self) -> Result<Stopped> {
+    pub fn stop(&self) -> Result<StoppedServer> {
         match self {
             Self::Synthetic(server) => {
                 server.stop();
-                Ok(Stopped::Synthetic(server.clone()))
+                Ok(StoppedServer::Synthetic(server.clone()))
             }
             Self::Knfsd { version, .. } => {
                 knfsd::stop()?;
-                Ok(Stopped::Knfsd { version: version.clone() })
+                Ok(StoppedServer::Knfsd { version: version.clone() })
             }
         }
     }

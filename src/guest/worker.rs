@@ -1,18 +1,18 @@
 //! Sets the stage that a plan describes and carries out the orders that only a guest can.
 
 use super::cgroup::Workload;
-use super::link::Link;
-use super::player::Player;
-use super::protocol::{Answer, Order, Plan, Worked};
-use super::served::Served;
+use super::link::SerialLink;
+use super::player::UnitRunner;
+use super::protocol::{Plan, Request, Response, RoundStats};
+use super::served::RunningServer;
 use super::{commands, files, labels, modules, mount};
 use crate::error::{Error, Result};
 use crate::probe::counters::Counters;
-use crate::probe::rest::{Manner, Rest};
+use crate::probe::rest::{QuiesceMode, Quiescer};
 use crate::probe::traces::Site;
 use crate::probe::{Sample, kmemleak, slabinfo};
 use crate::scenario::{Made, Step};
-use crate::worker::{self, Place, sites};
+use crate::worker::{self, Target, sites};
 use crate::workload::populate;
 use crate::workload::tree::Tree;
 use std::collections::BTreeMap;
@@ -27,17 +27,17 @@ pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
 const BURST_SECONDS: u64 = 2;
 
 /// The stage: a server, a mount, a local directory, and the probe.
-pub struct Worker {
-    pub(super) measuring: worker::Worker<Player>,
+pub struct GuestAgent {
+    pub(super) measuring: worker::Executor<UnitRunner>,
     workload: Option<Workload>,
     before_mount: Sample,
     sites_before_mount: BTreeMap<String, Vec<Site>>,
 }
 
-impl Worker {
+impl GuestAgent {
     /// Starts the server, makes the directories, opens the probe, so that it sees every cache, reads what there is
     /// without a mount, and mounts.
-    pub fn set_up(plan: &Plan, link: &mut Link) -> Result<Self> {
+    pub fn set_up(plan: &Plan, link: &mut SerialLink) -> Result<Self> {
         let scenario = plan.scenario.clone();
         let mut steps = Steps::new(link);
         modules::load(&plan.modules)?;
@@ -50,14 +50,14 @@ impl Worker {
             steps.done("policy")?;
         }
         let tree = Arc::new(Tree::new(&scenario.directory, plan.seed));
-        let (served, local) = Served::start(&scenario, &tree, plan.seed, |part| steps.done(part))?;
+        let (served, local) = RunningServer::start(&scenario, &tree, plan.seed, |part| steps.done(part))?;
         let workload = match &scenario.cgroup {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,
         };
         kmemleak::scan_only_when_asked();
-        let rest = Rest::new(Counters::open()?, Manner::Thorough)?;
-        let before_mount = rest.glance()?;
+        let rest = Quiescer::new(Counters::open()?, QuiesceMode::Full)?;
+        let before_mount = rest.read_once()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;
         if scenario.mount.version.starts_with('4') {
@@ -71,78 +71,78 @@ impl Worker {
         }
         let inodes = served.inodes(&tree)?;
         if scenario.guest.security_labels {
-            served.prove_labels(&tree)?;
+            served.check_labels(&tree)?;
             steps.done("labels")?;
         }
-        let mut player = Player::new(scenario, served, tree, local, inodes, plan.seed);
+        let mut player = UnitRunner::new(scenario, served, tree, local, inodes, plan.seed);
         player.start_readers()?;
-        let measuring = worker::Worker::new(player, rest);
+        let measuring = worker::Executor::new(player, rest);
         Ok(Self { measuring, workload, before_mount, sites_before_mount })
     }
 
     /// What the host needs to know of the stage.
-    pub fn ready(&self) -> Answer {
+    pub fn ready(&self) -> Response {
         self.measuring.ready(self.before_mount.clone(), self.sites_before_mount.clone())
     }
 
     /// Carries out one order.
-    pub fn obey(&mut self, order: Order, link: &mut Link) -> Result<Answer> {
-        if let Some(answer) = self.measuring.obey(&order, &mut |name, seconds| link.step(name, seconds))? {
+    pub fn handle(&mut self, order: Request, link: &mut SerialLink) -> Result<Response> {
+        if let Some(answer) = self.measuring.handle(&order, &mut |name, seconds| link.step(name, seconds))? {
             return Ok(answer);
         }
         Ok(match order {
-            Order::Time { states } => self.time(&states, link)?,
-            Order::Footprint => Answer::Footprint(self.footprint()?),
-            Order::Charged => {
-                let charged = self.workload.as_ref().map(Workload::charged).transpose()?;
-                Answer::Charged(charged.unwrap_or_default())
+            Request::Time { states } => self.time(&states, link)?,
+            Request::Footprint => Response::Footprint(self.footprint()?),
+            Request::Charged => {
+                let charged = self.workload.as_ref().map(Workload::usage).transpose()?;
+                Response::Charged(charged.unwrap_or_default())
             }
-            Order::TakeCgroupAway => {
+            Request::TakeCgroupAway => {
                 // They would keep it from going.
                 self.measuring.place.end_readers();
                 self.workload.take().map_or(Ok(()), Workload::take_away)?;
-                Answer::Done
+                Response::Done
             }
-            Order::Slabinfo => Answer::Slabinfo { objects: slabinfo::read()? },
-            Order::Kmemleak => Answer::Kmemleak { reported: kmemleak::scan()? },
-            Order::Execute { commands, meanwhile } => {
+            Request::Slabinfo => Response::Slabinfo { objects: slabinfo::read()? },
+            Request::Kmemleak => Response::Kmemleak { reported: kmemleak::scan()? },
+            Request::Execute { commands, meanwhile } => {
                 let begin = Instant::now();
                 let player = &mut self.measuring.place;
-                let mut unit = || player.nfs().map(drop);
+                let mut unit = || player.list_nfs().map(drop);
                 let ended = commands::execute(&commands, |running| {
                     link.step(&format!("{running} command lines"), 0.0)?;
                     // As people list: now and then, so that what follows it can be told from what does not.
                     let lists = meanwhile && begin.elapsed().as_secs() % (2 * BURST_SECONDS) < BURST_SECONDS;
                     if lists { unit() } else { Ok(()) }
                 })?;
-                Answer::Executed { ended }
+                Response::Executed { ended }
             }
-            Order::Unmount => {
+            Request::Unmount => {
                 // What the kernel complains of comes between the two, and so does through if they do.
                 files::say_on_console();
                 self.measuring.place.unmount()?;
                 files::say_on_console();
-                Answer::Done
+                Response::Done
             }
-            Order::Finish => Answer::Bye,
+            Request::Finish => Response::Bye,
             other => return Err(Error::machine(format!("a bug of dirleak: nobody obeys {other:?} in a guest"))),
         })
     }
 
     /// One unit of other steps than the scenario's.
-    pub(super) fn list_once(&mut self, steps: Vec<Step>) -> Result<Worked> {
-        self.measuring.once(|player| player.play_steps(steps))
+    pub(super) fn list_once(&mut self, steps: Vec<Step>) -> Result<RoundStats> {
+        self.measuring.once(|player| player.run_steps(steps))
     }
 }
 
 /// Tells the host how long each part of the setting-up took.
 struct Steps<'a> {
-    link: &'a mut Link,
+    link: &'a mut SerialLink,
     begin: Instant,
 }
 
 impl<'a> Steps<'a> {
-    fn new(link: &'a mut Link) -> Self {
+    fn new(link: &'a mut SerialLink) -> Self {
         Self { link, begin: Instant::now() }
     }
 

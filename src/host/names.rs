@@ -6,14 +6,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The names of one listing, `.` and `..` not counted, in whatever order they came.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Names {
+pub struct NameDigest {
     /// How many there were.
     pub count: u64,
     /// A hash of each, summed; a name that comes twice is summed twice.
     sum: u64,
 }
 
-impl Names {
+impl NameDigest {
     /// One more name.
     pub fn add(&mut self, name: &[u8]) {
         if is_dot(name) {
@@ -28,9 +28,9 @@ impl Names {
 
 /// Lengths of an allocation that holds a name, and how many names have it.
 #[derive(Clone, Debug, Default)]
-pub struct Lengths(BTreeMap<u64, u64>);
+pub struct NameLengths(BTreeMap<u64, u64>);
 
-impl Lengths {
+impl NameLengths {
     /// One more name.
     pub fn add(&mut self, name: &[u8]) {
         if !is_dot(name) {
@@ -47,8 +47,8 @@ impl Lengths {
 mod tests {
     use super::*;
 
-    fn names(of: &[&str]) -> Names {
-        let mut names = Names::default();
+    fn names(of: &[&str]) -> NameDigest {
+        let mut names = NameDigest::default();
         of.iter().for_each(|name| names.add(name.as_bytes()));
         names
     }

@@ -1,10 +1,10 @@
 //! A verdict on a machine that is left alone: slab growth against the READDIR calls that others have the mount send.
 
 use super::mount::Mounted;
-use super::watched::{Trend, Watched};
+use super::watched::{ReadingLog, Trend};
 use crate::error::Result;
 use crate::os::progress::Ui;
-use crate::report::record::{Bounds, CounterBound, Finding, Rate, Round, RoundKind, RunRecord, Source, Verdict};
+use crate::report::record::{Bounds, CounterBound, CounterKind, Finding, Rate, Round, RoundKind, RunRecord, Verdict};
 use crate::report::sentence;
 use crate::text::number;
 use crate::verdict::fit::Fit;
@@ -25,7 +25,7 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let begin = Instant::now();
     let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
     let task = ui.task(format!("{}, watched", record.scenario));
-    let mut watched = Watched::begin(mounted.mount.clone())?;
+    let mut watched = ReadingLog::begin(mounted.mount.clone())?;
     while begin.elapsed() < whole {
         watched.wait_and_read(interval, Some(begin + whole))?;
         task.progress(begin.elapsed().min(whole).as_secs(), whole.as_secs().max(1));
@@ -34,12 +34,12 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let fits = fits(&watched);
     fill(&mut record, &watched, &fits, min_rate);
     judge(&mut record, &watched, &fits, min_rate);
-    task.done(record.verdict.word());
+    task.done(record.verdict.as_str());
     Ok(record)
 }
 
 /// What the record holds whatever the verdict.
-fn fill(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_rate: f64) {
+fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], min_rate: f64) {
     record.unit = UNIT.into();
     record.listings = watched.readdirs();
     record.cold_listings = record.listings;
@@ -68,17 +68,17 @@ fn fill(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_ra
     });
 }
 
-fn fits(watched: &Watched) -> Vec<(Trend, Fit)> {
+fn fits(watched: &ReadingLog) -> Vec<(Trend, Fit)> {
     watched.trends().into_iter().filter_map(|trend| trend.per_readdir.map(|fit| (trend, fit))).collect()
 }
 
 fn bound(trend: &Trend, fit: &Fit) -> CounterBound {
-    let source = Source::of_counter(&trend.name);
+    let source = CounterKind::from_counter(&trend.name);
     CounterBound { source, name: trend.name.clone(), objects_per_listing: Rate::from(fit) }
 }
 
 /// Clean if no counter can grow by what counts; else undecided, with what follows the calls. Never a leak: nobody chose the doses.
-fn judge(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_rate: f64) {
+fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], min_rate: f64) {
     let mut findings: Vec<Finding> =
         fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();
     findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
@@ -104,7 +104,7 @@ fn judge(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_r
         )
     } else {
         record.verdict = Verdict::Clean;
-        sentence::of(record)
+        sentence::render(record)
     };
 }
 
@@ -115,7 +115,7 @@ fn follows(trend: &Trend, fit: &Fit, calls: u64) -> bool {
 
 fn finding((trend, fit): &(Trend, Fit)) -> Finding {
     Finding {
-        source: Source::of_counter(&trend.name),
+        source: CounterKind::from_counter(&trend.name),
         name: trend.name.clone(),
         objects_per_listing: Rate::from(fit),
         bytes_per_listing: fit.estimate * trend.object_bytes as f64,
@@ -129,7 +129,7 @@ fn finding((trend, fit): &(Trend, Fit)) -> Finding {
 
 /// The record as text.
 pub fn text(record: &RunRecord) -> String {
-    let mut text = sentence::of(record) + "\n";
+    let mut text = sentence::render(record) + "\n";
     for finding in record.findings.iter().skip(1) {
         text += &format!("  and {}\n", sentence::amount(finding, UNIT));
     }

@@ -1,15 +1,15 @@
 //! The directory on the live mount and a local one beside it, listed at a pace that leaves others room.
 
 use super::mount::Mounted;
-use super::names::{Lengths, Names};
-use super::scratch::Scratch;
+use super::names::{NameDigest, NameLengths};
+use super::scratch::ScratchDir;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::MOST_LISTED_PLAINLY;
 use crate::os::signals;
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{Directory, Names as Naming};
-use crate::worker::{Place, Played};
-use crate::workload::listing::{Failed, Lister, Way, evict};
+use crate::worker::{Target, UnitStats};
+use crate::workload::listing::{ListError, Lister, ReadMethod, evict};
 use crate::workload::populate;
 use crate::workload::tree::Tree;
 use std::ops::ControlFlow;
@@ -27,7 +27,7 @@ const SLOWEST_SECONDS: f64 = 3600.0;
 const LOCAL: [&str; 3] = ["/dev/shm", "/run", "/tmp"];
 
 /// What is listed.
-pub struct LivePlace {
+pub struct LiveTarget {
     mounted: Mounted,
     /// The directory itself, or a scratch directory in it.
     dir: PathBuf,
@@ -36,10 +36,10 @@ pub struct LivePlace {
     pace: Pace,
     deadline: (Instant, Duration),
     /// What the first listing showed.
-    first: Names,
-    lengths: Lengths,
+    first: NameDigest,
+    lengths: NameLengths,
     /// A directory that nobody else is to change.
-    scratch: Option<Scratch>,
+    scratch: Option<ScratchDir>,
     /// Listings that showed other names than the first.
     pub changed: u64,
 }
@@ -51,12 +51,12 @@ pub struct Budget {
     pub listings_per_second: f64,
 }
 
-impl LivePlace {
+impl LiveTarget {
     /// Lists the directory for the first time, or a scratch directory in its place, and makes a local one like it.
-    pub fn new(mounted: Mounted, scratch: Option<Scratch>, budget: Budget) -> Result<Self> {
-        let mut lister = Lister::new(Way::getdents(GETDENTS_BUFFER_BYTES));
-        let dir = scratch.as_ref().map_or(mounted.dir.as_path(), Scratch::path).to_owned();
-        let (mut first, mut lengths) = (Names::default(), Lengths::default());
+    pub fn new(mounted: Mounted, scratch: Option<ScratchDir>, budget: Budget) -> Result<Self> {
+        let mut lister = Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES));
+        let dir = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).to_owned();
+        let (mut first, mut lengths) = (NameDigest::default(), NameLengths::default());
         let listed = lister.list(&dir, |record| {
             first.add(record.name);
             lengths.add(record.name);
@@ -69,7 +69,7 @@ impl LivePlace {
             )));
         }
         Ok(Self {
-            local: local(first.count)?,
+            local: make_local_directory(first.count)?,
             mounted,
             dir,
             lister,
@@ -84,7 +84,7 @@ impl LivePlace {
 
     /// Removes what was made.
     pub fn clear_away(&mut self) -> Result<()> {
-        self.scratch.take().map_or(Ok(()), Scratch::remove)
+        self.scratch.take().map_or(Ok(()), ScratchDir::remove)
     }
 
     /// The time is not used up, and nobody wants us to stop.
@@ -99,12 +99,12 @@ impl LivePlace {
     }
 
     /// One cold listing, to so many entries.
-    fn list(&mut self, most: u64) -> Result<Played> {
+    fn list(&mut self, most: u64) -> Result<UnitStats> {
         self.may_go_on()?;
         evict(&self.dir)?;
-        let mut names = Names::default();
+        let mut names = NameDigest::default();
         let counts = list(&mut self.lister, &self.dir, most, &mut names);
-        let mut played = Played::default();
+        let mut played = UnitStats::default();
         match counts {
             Ok(calls) => played.getdents_calls = calls,
             Err(failed) => played.broken = Some(failed.to_string()),
@@ -123,7 +123,7 @@ impl LivePlace {
 }
 
 /// Reads a directory to so many entries; gives the calls.
-fn list(lister: &mut Lister, dir: &Path, most: u64, names: &mut Names) -> std::result::Result<u64, Failed> {
+fn list(lister: &mut Lister, dir: &Path, most: u64, names: &mut NameDigest) -> std::result::Result<u64, ListError> {
     let mut reading = lister.open(dir)?;
     reading.go_on(|record| {
         names.add(record.name);
@@ -132,23 +132,23 @@ fn list(lister: &mut Lister, dir: &Path, most: u64, names: &mut Names) -> std::r
     Ok(reading.counts().getdents_calls)
 }
 
-impl Place for LivePlace {
+impl Target for LiveTarget {
     fn unit_name(&self) -> &str {
         "listing"
     }
 
-    fn nfs(&mut self) -> Result<Played> {
+    fn list_nfs(&mut self) -> Result<UnitStats> {
         self.list(u64::MAX)
     }
 
-    fn local(&mut self) -> Result<()> {
+    fn list_local(&mut self) -> Result<()> {
         self.may_go_on()?;
         evict(self.local.path())?;
-        let listed = list(&mut self.lister, self.local.path(), u64::MAX, &mut Names::default());
+        let listed = list(&mut self.lister, self.local.path(), u64::MAX, &mut NameDigest::default());
         listed.machine(|| format!("cannot list {}", self.local.path().display())).map(drop)
     }
 
-    fn plain(&mut self) -> Result<Played> {
+    fn list_plainly(&mut self) -> Result<UnitStats> {
         self.list(MOST_LISTED_PLAINLY)
     }
 
@@ -166,7 +166,7 @@ impl Place for LivePlace {
 }
 
 /// A local directory with as many files, gone when this is dropped.
-fn local(entries: u64) -> Result<TempDir> {
+fn make_local_directory(entries: u64) -> Result<TempDir> {
     let tree = Tree::new(&Directory::flat(entries.min(MOST_LOCAL_ENTRIES), Naming::pattern("dirleak-{n}")), 0);
     let mut made = LOCAL.iter().filter_map(|dir| tempfile::Builder::new().prefix("dirleak-").tempdir_in(dir).ok());
     let dir = made.next().ok_or_else(|| {

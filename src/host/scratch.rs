@@ -1,6 +1,6 @@
 //! A directory of our own on the mount, made through it and taken away again.
 
-use super::names::Names;
+use super::names::NameDigest;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::scenario::{Directory, Names as Naming};
@@ -15,13 +15,13 @@ const PREFIX: &str = ".dirleak-";
 const NAME_BYTES: (usize, usize) = (20, 80);
 
 /// The directory; it is gone when this is dropped.
-pub struct Scratch {
+pub struct ScratchDir {
     dir: TempDir,
     /// What was made in it.
-    pub names: Names,
+    pub names: NameDigest,
 }
 
-impl Scratch {
+impl ScratchDir {
     /// Makes so many empty files in a directory of their own in `parent`.
     pub fn make(parent: &Path, entries: u64, seed: u64) -> Result<Self> {
         let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
@@ -32,7 +32,7 @@ impl Scratch {
             ))
         })?;
         let tree = Tree::new(&Directory::flat(entries, Naming::random(NAME_BYTES.0, NAME_BYTES.1)), seed);
-        let mut names = Names::default();
+        let mut names = NameDigest::default();
         let mut name = Vec::new();
         for number in 0..entries {
             name.clear();

@@ -2,9 +2,9 @@
 
 use super::mount::Mounted;
 use super::prometheus;
-use super::watched::{Trend, Watched};
+use super::watched::{ReadingLog, Trend};
 use crate::error::Result;
-use crate::os::output_file::Target;
+use crate::os::output_file::OutputFile;
 use crate::text::number;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ pub const DAY_SECONDS: f64 = 86_400.0;
 const NAMED: usize = 3;
 
 /// Reads every `interval`, until `end` or until it is stopped.
-pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&Target>) -> Result<()> {
-    let mut watched = Watched::begin(mounted.mount.clone())?;
+pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&OutputFile>) -> Result<()> {
+    let mut watched = ReadingLog::begin(mounted.mount.clone())?;
     let mut out = std::io::stdout();
     while end.is_none_or(|end| Instant::now() < end) {
         watched.wait_and_read(interval, end)?;
@@ -36,7 +36,7 @@ pub fn bytes_per_day(trend: &Trend) -> f64 {
 }
 
 /// One reading as a line.
-fn line(watched: &Watched, trends: &[Trend]) -> String {
+fn line(watched: &ReadingLog, trends: &[Trend]) -> String {
     let last = watched.last();
     let mut text = format!(
         "after {}: {} READDIR calls, {} of slab that cannot be given back",

@@ -28,7 +28,7 @@ pub struct Reading {
 }
 
 /// A machine that is watched.
-pub struct Watched {
+pub struct ReadingLog {
     counters: Counters,
     mount: Mount,
     begin: Instant,
@@ -51,7 +51,7 @@ pub struct Trend {
     pub per_readdir: Option<Fit>,
 }
 
-impl Watched {
+impl ReadingLog {
     /// Begins with a first reading.
     pub fn begin(mount: Mount) -> Result<Self> {
         let counters = Counters::open()?;
@@ -120,15 +120,15 @@ impl Watched {
     }
 
     fn trend(&self, name: &str, counters: usize, object_bytes: u64) -> Trend {
-        let of = |reading: &Reading| reading.sample.objects.get(name).copied().unwrap_or(0);
-        let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, of(r) as f64)).collect();
+        let objects = |reading: &Reading| reading.sample.objects.get(name).copied().unwrap_or(0);
+        let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, objects(r) as f64)).collect();
         let interval = |pair: &[Reading]| {
-            (pair[1].readdirs.saturating_sub(pair[0].readdirs) as f64, (of(&pair[1]) - of(&pair[0])) as f64)
+            (pair[1].readdirs.saturating_sub(pair[0].readdirs) as f64, (objects(&pair[1]) - objects(&pair[0])) as f64)
         };
         let intervals: Vec<_> = self.readings.windows(2).map(interval).collect();
         Trend {
             name: name.to_owned(),
-            grown: of(self.last()) - of(&self.readings[0]),
+            grown: objects(self.last()) - objects(&self.readings[0]),
             object_bytes,
             per_second: per_second(&levels).unwrap_or(0.0),
             per_readdir: follow(&intervals, counters),

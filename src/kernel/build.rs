@@ -22,7 +22,7 @@ const CONFIGURED: &str = ".dirleak-configured";
 const STEPS: &str = ".dirleak-steps";
 
 /// Builds what `ingredients` says, unless another dirleak did so meanwhile.
-pub fn build(ingredients: &Ingredients, how: &How, cache: &Cache, ui: &Ui) -> Result<Stored> {
+pub fn build(ingredients: &Ingredients, how: &BuildOptions, cache: &Cache, ui: &Ui) -> Result<Stored> {
     tools::check(matches!(ingredients.source, Source::Package { .. }))?;
     let name = ingredients.source.name();
     let home = cache.root().join("build").join(name);
@@ -35,7 +35,7 @@ pub fn build(ingredients: &Ingredients, how: &How, cache: &Cache, ui: &Ui) -> Re
         let (seed, _lock) = seed(&ingredients.source, cache, ui)?;
         Tree::open(home, &ingredients.source, seed.as_deref(), ui)?
     };
-    let changes = patch::changes(&tree.src(), &ingredients.source.in_words(), &ingredients.patches)?;
+    let changes = patch::changes(&tree.src(), &ingredients.source.to_string(), &ingredients.patches)?;
     let changed = tree.change(&changes)?;
     let maker = Maker { tree: &tree, ingredients, steps: Steps::load(&tree, ingredients.source.steps()), how, ui };
     maker.configure(&changes)?;
@@ -67,19 +67,19 @@ struct Maker<'a> {
     tree: &'a Tree,
     ingredients: &'a Ingredients,
     steps: Steps,
-    how: &'a How<'a>,
+    how: &'a BuildOptions<'a>,
     ui: &'a Ui,
 }
 
 /// How a build is to go about.
-pub struct How<'a> {
+pub struct BuildOptions<'a> {
     /// Jobs of make.
     pub jobs: usize,
     /// Asked now and then; an error ends the build with it.
     pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
-impl Default for How<'_> {
+impl Default for BuildOptions<'_> {
     /// With all processors, to the end.
     fn default() -> Self {
         Self { jobs: std::thread::available_parallelism().map_or(1, |n| n.get()), go_on: &|| Ok(()) }
@@ -106,7 +106,7 @@ impl Maker<'_> {
         if !dropped.is_empty() {
             return Err(Error::kernel(format!(
                 "{} does not take {}: it depends on something that is off, or has another name there",
-                self.ingredients.source.in_words(),
+                self.ingredients.source,
                 dropped.join(", ")
             )));
         }
@@ -118,7 +118,7 @@ impl Maker<'_> {
         let is_kconfig =
             |c: &&patch::Change| c.path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("Kconfig"));
         let patched: Vec<_> = changes.iter().filter(is_kconfig).collect();
-        let asked: Vec<_> = config::asked(&self.ingredients.fragment).collect();
+        let asked: Vec<_> = config::requested_lines(&self.ingredients.fragment).collect();
         let kconfig = match &self.ingredients.source {
             Source::Package { .. } => String::new(),
             Source::Tree(snapshot) => snapshot.kconfig()?,
@@ -128,7 +128,7 @@ impl Maker<'_> {
 
     /// Makes the vmlinux.
     fn compile(&self) -> Result<()> {
-        let task = self.ui.task(format!("building {}", self.ingredients.name()));
+        let task = self.ui.task(format!("building {}", self.ingredients.describe()));
         let mut command = self.make();
         command.arg(format!("-j{}", self.how.jobs)).arg("vmlinux");
         let result = self.run(
@@ -176,7 +176,7 @@ impl Maker<'_> {
             }
             stopped.why
         })?;
-        let what = format!("{what} {}", self.ingredients.name());
+        let what = format!("{what} {}", self.ingredients.describe());
         if ended.disk_full {
             // Nothing in the tree can be trusted now; the note that says so stays.
             return Err(program::disk_full(&what, &self.tree.beside("")));
@@ -205,11 +205,11 @@ impl Maker<'_> {
 
 impl Ingredients {
     /// `6.1+spare-pages`.
-    fn name(&self) -> String {
+    fn describe(&self) -> String {
         let patches = self.patches.iter().map(|p| format!("+{}", p.name));
         let base = match &self.source {
             Source::Package { series, .. } => series.name.clone(),
-            Source::Tree(_) => self.source.in_words(),
+            Source::Tree(_) => self.source.to_string(),
         };
         std::iter::once(base).chain(patches).collect()
     }

@@ -1,9 +1,9 @@
 //! Builds any number of kernels from one tree of the user's, each from a snapshot of it.
 
-use super::build::{self, How};
+use super::build::{self, BuildOptions};
 use super::catalog::Catalog;
 use super::image::{self, Kind};
-use super::snapshot::{Place, Snapshot};
+use super::snapshot::{Snapshot, SourceTree};
 use super::source::Source;
 use super::spec::{self, PatchRef};
 use super::store::{self, Ingredients};
@@ -18,7 +18,7 @@ use std::time::Instant;
 pub struct Builder<'a> {
     /// The tree, as the user wrote it.
     pub word: String,
-    pub place: Place,
+    pub place: SourceTree,
     patches: Vec<PatchRef>,
     config: Vec<PathBuf>,
     cache: &'a Cache,
@@ -38,7 +38,7 @@ impl<'a> Builder<'a> {
         let patches = options.patches.iter().map(|p| spec::patch_ref(p, &Catalog::load()?)).collect::<Result<_>>()?;
         Ok(Self {
             word: word.to_owned(),
-            place: Place::of(path, cache)?,
+            place: SourceTree::open(path, cache)?,
             patches,
             config: options.config.clone(),
             cache,
@@ -51,7 +51,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The kernel of `snapshot`, from the cache if it is there.
-    pub fn build(&self, snapshot: &Snapshot, how: &How, ui: &Ui) -> Result<Kernel> {
+    pub fn build(&self, snapshot: &Snapshot, how: &BuildOptions, ui: &Ui) -> Result<Kernel> {
         let started = Instant::now();
         let ingredients = self.ingredients(snapshot)?;
         let (stored, built) = match store::find(&ingredients, self.cache) {

@@ -1,7 +1,7 @@
 //! A change to sources, a commit or a patch file, put onto other sources or taken out of them by git's three-way merge.
 
-use super::git::{self, Ended};
-use super::snapshot::{Place, Snapshot};
+use super::git::{self, GitOutput};
+use super::snapshot::{Snapshot, SourceTree};
 use crate::error::{Context, Error, Result};
 use crate::os::temp_dir::Scratch;
 use crate::text::truncate::short;
@@ -26,7 +26,7 @@ pub enum Applied {
 
 impl Change {
     /// What `commit` changed of its first parent.
-    pub fn of_commit(place: &Place, commit: &str) -> Result<Self> {
+    pub fn of_commit(place: &SourceTree, commit: &str) -> Result<Self> {
         let change = Self::empty(place, short(commit))?;
         // To a file, as sources are not always UTF-8.
         let output = format!("--output={}", change.file().display());
@@ -35,7 +35,7 @@ impl Change {
     }
 
     /// A patch of the user's. Text before the first file, as in a mail, is ignored.
-    pub fn of_file(place: &Place, file: &Path) -> Result<Self> {
+    pub fn of_file(place: &SourceTree, file: &Path) -> Result<Self> {
         let change = Self::empty(place, &file.display().to_string())?;
         fs::copy(file, change.file())
             .map_err(|e| Error::usage(format!("cannot read the patch {}: {e}", file.display())))?;
@@ -45,22 +45,22 @@ impl Change {
         Ok(change)
     }
 
-    fn empty(place: &Place, name: &str) -> Result<Self> {
+    fn empty(place: &SourceTree, name: &str) -> Result<Self> {
         let dir = Scratch::within(place.repo.dir())?;
         Ok(Self { name: name.to_owned(), dir })
     }
 
     /// The sources of commit `of` with this change.
-    pub fn put_onto(&self, place: &Place, of: &str) -> Result<Applied> {
+    pub fn apply_to(&self, place: &SourceTree, of: &str) -> Result<Applied> {
         self.apply(place, of, false, &format!("{}+{}", short(of), self.name))
     }
 
     /// The sources of commit `of` without this change.
-    pub fn take_out_of(&self, place: &Place, of: &str) -> Result<Applied> {
+    pub fn revert_from(&self, place: &SourceTree, of: &str) -> Result<Applied> {
         self.apply(place, of, true, &format!("{} without {}", short(of), self.name))
     }
 
-    fn apply(&self, place: &Place, of: &str, reverse: bool, described: &str) -> Result<Applied> {
+    fn apply(&self, place: &SourceTree, of: &str, reverse: bool, described: &str) -> Result<Applied> {
         let base = place.repo.tree_of(of)?;
         place.repo.lend_to_writer(&self.blobs(place, of)?)?;
         let tree = match self.merged(place, of, reverse)? {
@@ -78,7 +78,7 @@ impl Change {
     }
 
     /// The tree that comes of it, or why none does.
-    fn merged(&self, place: &Place, of: &str, reverse: bool) -> Result<std::result::Result<String, String>> {
+    fn merged(&self, place: &SourceTree, of: &str, reverse: bool) -> Result<std::result::Result<String, String>> {
         let index = self.dir.path().join("index");
         place.repo.read_tree(of, &index)?;
         let file = self.file().display().to_string();
@@ -93,7 +93,7 @@ impl Change {
     }
 
     /// The files that the change names, as commit `of` has them and, as far as they are known, as the patch had them.
-    fn blobs(&self, place: &Place, of: &str) -> Result<Vec<String>> {
+    fn blobs(&self, place: &SourceTree, of: &str) -> Result<Vec<String>> {
         let paths = self.paths(place)?;
         let mut arguments = vec!["ls-tree", of, "--"];
         arguments.extend(paths.iter().map(String::as_str));
@@ -113,7 +113,7 @@ impl Change {
     }
 
     /// The files that it changes.
-    fn paths(&self, place: &Place) -> Result<Vec<String>> {
+    fn paths(&self, place: &SourceTree) -> Result<Vec<String>> {
         let listed = place.repo.maybe(&["apply", "--numstat", "-z", &self.file().display().to_string()])?;
         let records = listed.iter().flat_map(|text| text.split('\0'));
         Ok(records.filter_map(|record| record.splitn(3, '\t').nth(2)).map(str::to_owned).collect())
@@ -125,7 +125,7 @@ impl Change {
 }
 
 /// Where git stopped: the file with the conflict, else the first hunk that does not fit.
-fn complaint(ended: &Ended) -> String {
+fn complaint(ended: &GitOutput) -> String {
     let line = |prefix: &str| ended.stderr.lines().find_map(|line| line.strip_prefix(prefix));
     match (line("U "), line("error: patch failed: ")) {
         (Some(path), _) => format!("conflicts in {path}"),
@@ -144,7 +144,7 @@ mod tests {
 
     struct Tree {
         dir: TempDir,
-        place: Place,
+        place: SourceTree,
         ids: Vec<String>,
     }
 
@@ -152,7 +152,7 @@ mod tests {
 
     impl Tree {
         /// Commits with the content of fs/nfs/dir.c.
-        fn of(contents: &[&str]) -> Self {
+        fn with_commits(contents: &[&str]) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let tree = dir.path().join("linux");
             fs::create_dir_all(tree.join("fs/nfs")).unwrap();
@@ -172,7 +172,7 @@ mod tests {
                 git(&["rev-parse", "HEAD"])
             };
             let ids = contents.iter().map(commit).collect();
-            let place = Place::of(&tree, &Cache::at(dir.path().join("cache")).unwrap()).unwrap();
+            let place = SourceTree::open(&tree, &Cache::at(dir.path().join("cache")).unwrap()).unwrap();
             Self { dir, place, ids }
         }
 
@@ -197,28 +197,28 @@ mod tests {
     #[test]
     fn a_commit_is_put_onto_others_and_taken_out_again() {
         let fixed = LINES.replace('c', "fix");
-        let tree = Tree::of(&[LINES, &fixed, &fixed.replace('a', "later")]);
+        let tree = Tree::with_commits(&[LINES, &fixed, &fixed.replace('a', "later")]);
         let fix = Change::of_commit(&tree.place, &tree.ids[1]).unwrap();
         let content = |applied: Result<Applied>| tree.content(applied.unwrap());
-        assert_eq!(content(fix.put_onto(&tree.place, &tree.ids[0])), fixed);
-        assert_eq!(content(fix.put_onto(&tree.place, &tree.ids[2])), "nothing");
-        assert_eq!(content(fix.take_out_of(&tree.place, &tree.ids[2])), LINES.replace('a', "later"));
-        assert_eq!(content(fix.take_out_of(&tree.place, &tree.ids[0])), "nothing");
+        assert_eq!(content(fix.apply_to(&tree.place, &tree.ids[0])), fixed);
+        assert_eq!(content(fix.apply_to(&tree.place, &tree.ids[2])), "nothing");
+        assert_eq!(content(fix.revert_from(&tree.place, &tree.ids[2])), LINES.replace('a', "later"));
+        assert_eq!(content(fix.revert_from(&tree.place, &tree.ids[0])), "nothing");
     }
 
     #[test]
     fn what_stands_in_the_way_is_named() {
-        let tree = Tree::of(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
+        let tree = Tree::with_commits(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
         let fix = Change::of_commit(&tree.place, &tree.ids[1]).unwrap();
-        let applied = fix.put_onto(&tree.place, &tree.ids[2]).unwrap();
+        let applied = fix.apply_to(&tree.place, &tree.ids[2]).unwrap();
         assert_eq!(tree.content(applied), "conflicts in fs/nfs/dir.c");
     }
 
     #[test]
     fn a_patch_file_applies_is_there_already_or_does_not_fit() {
-        let tree = Tree::of(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
+        let tree = Tree::with_commits(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
         let fix = Change::of_file(&tree.place, &tree.patch("c", "fix")).unwrap();
-        let onto = |n: usize| tree.content(fix.put_onto(&tree.place, &tree.ids[n]).unwrap());
+        let onto = |n: usize| tree.content(fix.apply_to(&tree.place, &tree.ids[n]).unwrap());
         assert_eq!(onto(0), LINES.replace('c', "fix"));
         assert_eq!(onto(1), "nothing");
         assert_eq!(onto(2), "does not fit at fs/nfs/dir.c:2");

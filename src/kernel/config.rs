@@ -70,7 +70,7 @@ pub fn for_version(text: &str, version: Version) -> Result<String> {
 }
 
 /// The lines of `fragment` that ask for something: neither comments nor empty.
-pub fn asked(fragment: &str) -> impl Iterator<Item = &str> {
+pub fn requested_lines(fragment: &str) -> impl Iterator<Item = &str> {
     let is_off = |line: &str| line.starts_with("# CONFIG_") && line.ends_with(" is not set");
     fragment.lines().map(str::trim_end).filter(move |line| line.starts_with("CONFIG_") || is_off(line))
 }
@@ -81,7 +81,7 @@ pub fn not_taken(fragment: &str, dot_config: &str) -> Vec<String> {
     let taken: HashSet<&str> = dot_config.lines().collect();
     let optional: HashSet<&str> = fragment.lines().filter_map(|line| line.strip_prefix(OPTIONAL)).collect();
     let is_off = |symbol: &str| !taken.iter().any(|l| l.strip_prefix(symbol).is_some_and(|r| r.starts_with('=')));
-    asked(fragment)
+    requested_lines(fragment)
         .filter(|line| match line.strip_prefix("# ").and_then(|l| l.strip_suffix(" is not set")) {
             Some(symbol) => !is_off(symbol),
             None => !taken.contains(line),
@@ -101,7 +101,7 @@ pub fn joined(fragments: &[String]) -> String {
 
 /// The symbol that a line asks for.
 fn symbol_of(line: &str) -> Option<&str> {
-    let asked = asked(line).next()?;
+    let asked = requested_lines(line).next()?;
     let name = asked.strip_prefix("# ").unwrap_or(asked);
     name.split(['=', ' ']).next()
 }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn comments_ask_for_nothing() {
         let fragment = "# why\n\nCONFIG_SMP=y \n# CONFIG_FOO sounds like a comment\n# CONFIG_BAR is not set\n";
-        assert_eq!(asked(fragment).collect::<Vec<_>>(), ["CONFIG_SMP=y", "# CONFIG_BAR is not set"]);
+        assert_eq!(requested_lines(fragment).collect::<Vec<_>>(), ["CONFIG_SMP=y", "# CONFIG_BAR is not set"]);
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             "CONFIG_A=y\nCONFIG_B=y # 5.18..\nCONFIG_C=y # ..6.7\n# CONFIG_D is not set # 5.10..6.1\n# why # not\n";
         let asked = |version: &str| {
             let text = for_version(text, version.parse().unwrap()).unwrap();
-            super::asked(&text).map(str::to_owned).collect::<Vec<_>>()
+            crate::kernel::config::requested_lines(&text).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(asked("5.2.3"), ["CONFIG_A=y", "CONFIG_C=y"]);
         assert_eq!(asked("5.18"), ["CONFIG_A=y", "CONFIG_B=y", "CONFIG_C=y", "# CONFIG_D is not set"]);

@@ -3,7 +3,7 @@
 use super::compression::{self, GZIP};
 use super::image::{self, Kind};
 use crate::error::{Context, Exit, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub fn fastest(image: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Pat
     }
     let shown = image.file_name().unwrap_or_default().to_string_lossy();
     let task = ui.task(format!("extracting the vmlinux of {shown}"));
-    let why_not = place(&home, |new| make(&content, new, &image.display().to_string()))?;
+    let why_not = install_atomically(&home, |new| make(&content, new, &image.display().to_string()))?;
     task.done(why_not.as_deref().unwrap_or("done"));
     Ok(find(image, &home).unwrap_or_else(|| image.to_owned()))
 }

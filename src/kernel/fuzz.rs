@@ -15,5 +15,5 @@ pub fn image(data: &[u8]) {
         compression::program(payload);
     }
     let _ = Modinfo::parse(data);
-    Modinfo::of(data);
+    Modinfo::from_section(data);
 }

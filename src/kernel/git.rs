@@ -1,7 +1,7 @@
 //! How git is asked: the user's repository without a write to it, and a repository of our own that borrows its objects.
 
 use crate::error::{Context, Error, Result};
-use crate::os::cache::place;
+use crate::os::cache::install_atomically;
 use crate::os::process::Child;
 use std::fs;
 use std::io::{Read, Seek, Write};
@@ -10,16 +10,16 @@ use std::process::{Command, Stdio};
 
 /// The user's source tree, asked but never written to: not even its index is refreshed.
 #[derive(Clone, Debug)]
-pub struct Theirs {
+pub struct UserRepo {
     dir: PathBuf,
     objects: PathBuf,
     shallow: PathBuf,
     index: PathBuf,
 }
 
-impl Theirs {
+impl UserRepo {
     /// The repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
-    pub fn of(dir: &Path) -> Result<Option<Self>> {
+    pub fn discover(dir: &Path) -> Result<Option<Self>> {
         if !is_repository(dir) {
             return Ok(None);
         }
@@ -64,15 +64,17 @@ pub struct Repo {
 
 impl Repo {
     /// The repository in `git_dir`, made if missing, with the objects of `theirs` at hand.
-    pub fn open(git_dir: PathBuf, theirs: Option<&Theirs>) -> Result<Self> {
+    pub fn open(git_dir: PathBuf, theirs: Option<&UserRepo>) -> Result<Self> {
         let repo = Self { git_dir };
         if !repo.git_dir.join("HEAD").exists() {
-            place(&repo.git_dir, |new| run(git().args(["init", "-q", "--bare"]).arg(new))?.expect("git init"))?;
+            install_atomically(&repo.git_dir, |new| {
+                run(git().args(["init", "-q", "--bare"]).arg(new))?.expect("git init")
+            })?;
         }
         let failed = || format!("cannot write in {}", repo.git_dir.display());
         fs::create_dir_all(repo.written()).machine(failed)?;
         let stores = theirs
-            .map(Theirs::objects)
+            .map(UserRepo::objects)
             .into_iter()
             .chain([&*repo.written()])
             .map(|store| format!("{}\n", store.display()))
@@ -91,7 +93,7 @@ impl Repo {
     /// A repository in `git_dir` with nothing but the objects of another one at hand; `shallow` is the file that says where history
     /// was cut off.
     pub fn borrowing(git_dir: PathBuf, objects: &Path, shallow: Option<&Path>) -> Result<Self> {
-        let theirs = Theirs {
+        let theirs = UserRepo {
             dir: PathBuf::new(),
             objects: objects.to_owned(),
             shallow: shallow.unwrap_or(Path::new("")).to_owned(),
@@ -179,7 +181,7 @@ impl Repo {
 }
 
 /// How git ended.
-pub struct Ended {
+pub struct GitOutput {
     pub success: bool,
     pub stdout: String,
     /// The first line in which it says what went wrong.
@@ -188,7 +190,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl Ended {
+impl GitOutput {
     /// An error with git's complaint unless it succeeded.
     pub fn expect(self, what: &str) -> Result<()> {
         if self.success { Ok(()) } else { Err(Error::machine(format!("{what} failed: {}", self.complaint))) }
@@ -217,16 +219,16 @@ fn git() -> Command {
 }
 
 /// Runs git to its end.
-pub fn run(command: &mut Command) -> Result<Ended> {
+pub fn run(command: &mut Command) -> Result<GitOutput> {
     run_reading(command, Stdio::null())
 }
 
 /// Runs git to its end, with `input` as its standard input.
-pub fn run_reading(command: &mut Command, input: Stdio) -> Result<Ended> {
+pub fn run_reading(command: &mut Command, input: Stdio) -> Result<GitOutput> {
     run_between(command, input, Stdio::piped())
 }
 
-fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<Ended> {
+fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<GitOutput> {
     command.stdin(input).stdout(output).stderr(Stdio::piped());
     let mut child = Child::spawn(command)?;
     fn reader(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
@@ -243,7 +245,7 @@ fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<End
     let (stdout, stderr) = (stdout.join().expect("reader thread"), stderr.join().expect("reader thread"));
     let said = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
     let complaint = stderr.lines().find(said).or(stderr.lines().next()).unwrap_or("no message").to_owned();
-    Ok(Ended { success: status.success(), stdout, complaint, stderr })
+    Ok(GitOutput { success: status.success(), stdout, complaint, stderr })
 }
 
 fn text(command: &mut Command) -> Result<String> {

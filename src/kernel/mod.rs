@@ -30,14 +30,14 @@ pub use builder::Builder;
 use crate::error::{Error, Result};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use build::How;
+use build::BuildOptions;
 use catalog::{Catalog, Series};
 pub use config::Version;
 use image::Kind;
-use own::Own;
-use snapshot::{Place, Snapshot};
+use own::UserKernel;
+use snapshot::{Snapshot, SourceTree};
 use source::Source;
-use spec::{Base, PatchRef, World};
+use spec::{Base, PatchRef, SpecContext};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use store::{Ingredients, Stored};
@@ -93,8 +93,8 @@ pub struct Options {
 /// Makes what `spec` asks for ready to boot, building it if it is not in the cache.
 pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<Kernel> {
     let catalog = Catalog::load()?;
-    let wanted = match Wanted::of(spec, options, &catalog, cache)? {
-        Found::Own(own) => return own.ready(cache, ui),
+    let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
+        Found::UserKernel(own) => return own.ready(cache, ui),
         Found::Wanted(wanted) => wanted,
     };
     let started = Instant::now();
@@ -102,7 +102,7 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
     let ingredients = wanted.ingredients(source)?;
     let (stored, built) = match store::find(&ingredients, cache) {
         Some(stored) => (stored, false),
-        None => (build::build(&ingredients, &How::default(), cache, ui)?, true),
+        None => (build::build(&ingredients, &BuildOptions::default(), cache, ui)?, true),
     };
     let effort = Effort { seconds: started.elapsed().as_secs_f64(), downloaded_bytes, built };
     Ok(wanted.kernel(stored, effort))
@@ -111,8 +111,8 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
 /// What `spec` asks for, if it is ready to boot; nothing is fetched or built.
 pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Kernel>> {
     let catalog = Catalog::load()?;
-    let wanted = match Wanted::of(spec, options, &catalog, cache)? {
-        Found::Own(own) => return own.cached(cache),
+    let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
+        Found::UserKernel(own) => return own.cached(cache),
         Found::Wanted(wanted) => wanted,
     };
     let source = match &wanted.base {
@@ -129,7 +129,7 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
 /// What a spec leads to.
 enum Found<'a> {
     /// A kernel of the user's.
-    Own(Own),
+    UserKernel(UserKernel),
     /// A kernel to be built.
     Wanted(Wanted<'a>),
 }
@@ -145,7 +145,7 @@ struct Wanted<'a> {
 /// Where the sources come from.
 enum WantedBase<'a> {
     Series(&'a Series),
-    Tree(Place, Option<String>),
+    Tree(SourceTree, Option<String>),
 }
 
 impl WantedBase<'_> {
@@ -153,7 +153,7 @@ impl WantedBase<'_> {
     fn source(&self, refresh: bool, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> {
         let series = match self {
             Self::Tree(place, Some(rev)) => return Ok((Source::Tree(place.at(rev)?), 0)),
-            Self::Tree(place, None) => return Ok((Source::Tree(lying_there(place, cache, ui)?), 0)),
+            Self::Tree(place, None) => return Ok((Source::Tree(snapshot_as_it_is(place, cache, ui)?), 0)),
             Self::Series(series) => *series,
         };
         let at_hand = source::cached(series, cache).filter(|_| !refresh);
@@ -170,7 +170,7 @@ impl WantedBase<'_> {
 }
 
 /// The tree as it lies there; that it is not as committed is said.
-fn lying_there(place: &Place, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
+fn snapshot_as_it_is(place: &SourceTree, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
     let snapshot = place.as_it_is(cache, ui)?;
     if snapshot.uncommitted > 0 {
         ui.warn(&format!("{} is {}", place.path.display(), snapshot.described));
@@ -179,15 +179,16 @@ fn lying_there(place: &Place, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
 }
 
 impl<'a> Wanted<'a> {
-    fn of(word: &str, options: &Options, catalog: &'a Catalog, cache: &Cache) -> Result<Found<'a>> {
+    fn from_spec(word: &str, options: &Options, catalog: &'a Catalog, cache: &Cache) -> Result<Found<'a>> {
         let spec = spec::parse(word, &options.patches, options.rev.as_deref(), catalog)?;
         let base = match &spec.base {
             Base::Series(name) => WantedBase::Series(catalog.series(name).expect("the parser asked for it")),
             Base::Path(path) => match image::kind(path)? {
-                Kind::Tree => WantedBase::Tree(Place::of(path, cache)?, spec.rev.clone()),
+                Kind::Tree => WantedBase::Tree(SourceTree::open(path, cache)?, spec.rev.clone()),
                 kind => {
                     let is_changed = spec.rev.is_some() || !spec.patches.is_empty();
-                    return Own::new(word, path, kind, is_changed, options.modules.as_deref()).map(Found::Own);
+                    return UserKernel::new(word, path, kind, is_changed, options.modules.as_deref())
+                        .map(Found::UserKernel);
                 }
             },
         };
@@ -261,7 +262,7 @@ fn read_patch(patch: &PatchRef, series: &str) -> Result<patch::Patch> {
     }
 }
 
-impl World for Catalog {
+impl SpecContext for Catalog {
     fn is_series(&self, name: &str) -> bool {
         self.series(name).is_some()
     }

@@ -21,11 +21,11 @@ impl Modinfo {
         let section = file.section_header_by_name(".modinfo").map_err(|e| e.to_string())?;
         let section = section.ok_or("it has no section .modinfo")?;
         let (data, _) = file.section_data(&section).map_err(|e| e.to_string())?;
-        Ok(Self::of(data))
+        Ok(Self::from_section(data))
     }
 
     /// `name=value` strings with zeros between them.
-    pub(super) fn of(data: &[u8]) -> Self {
+    pub(super) fn from_section(data: &[u8]) -> Self {
         let mut info = Self::default();
         for field in data.split(|&byte| byte == 0) {
             let field = String::from_utf8_lossy(field);
@@ -77,8 +77,8 @@ mod tests {
             welcome: ["crc32c", "b_c", "e"].map(String::from).to_vec(),
             release: "6.1.0-18-amd64".into(),
         };
-        assert_eq!(Modinfo::of(data), wanted);
-        assert_eq!(Modinfo::of(b"depends=\0"), Modinfo::default());
+        assert_eq!(Modinfo::from_section(data), wanted);
+        assert_eq!(Modinfo::from_section(b"depends=\0"), Modinfo::default());
     }
 
     #[test]

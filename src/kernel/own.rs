@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// A kernel of the user's.
-pub struct Own {
+pub struct UserKernel {
     /// The word of the command line.
     word: String,
     path: PathBuf,
@@ -31,7 +31,7 @@ struct Found {
     modules: Option<PathBuf>,
 }
 
-impl Own {
+impl UserKernel {
     /// Takes `path`, which is of a `kind` but no tree; `is_changed` if a revision or patches of it are wanted, which it cannot have.
     pub fn new(word: &str, path: &Path, kind: Kind, is_changed: bool, modules: Option<&Path>) -> Result<Self> {
         let shown = path.display();

@@ -3,7 +3,7 @@
 use super::image::{self, Kind};
 use super::program;
 use crate::error::{Context, Error, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::process::{self, Child};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub fn unpack(path: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Unpac
     }
     let home = home(sha256, cache);
     let task = ui.task(format!("unpacking {}", path.file_name().unwrap_or_default().to_string_lossy()));
-    place(&home, |new| {
+    install_atomically(&home, |new| {
         fs::create_dir(new).machine(|| format!("cannot write {}", new.display()))?;
         extract(path, new)?;
         describe(path, new)

@@ -163,7 +163,7 @@ mod tests {
     const NEW: &str = "--- /dev/null\n+++ b/fs/nfs/new.c\n@@ -0,0 +1 @@\n+new\n";
     const GONE: &str = "--- a/Makefile\n+++ /dev/null\n@@ -1 +0,0 @@\n-all:\n";
 
-    fn of(patches: &[&str]) -> Result<Vec<Change>> {
+    fn changes_from(patches: &[&str]) -> Result<Vec<Change>> {
         let patches: Vec<_> = patches.iter().map(|p| patch(p)).collect();
         changes(tree().path(), "linux 6.1", &patches)
     }
@@ -174,13 +174,13 @@ mod tests {
 
     #[test]
     fn patches_build_on_each_other() {
-        let changed = of(&[CHANGE, AGAIN]).unwrap();
+        let changed = changes_from(&[CHANGE, AGAIN]).unwrap();
         assert_eq!(changed, [change("fs/nfs/dir.c", Some("one\ntwo\nthree\nFOUR\nfive\nsix\nseven\n"))]);
     }
 
     #[test]
     fn files_come_and_go() {
-        let changed = of(&[NEW, GONE]).unwrap();
+        let changed = changes_from(&[NEW, GONE]).unwrap();
         assert_eq!(changed, [change("Makefile", None), change("fs/nfs/new.c", Some("new\n"))]);
     }
 
@@ -191,7 +191,7 @@ mod tests {
             (&[CHANGE, CHANGE], "fs/nfs/dir.c has this change already"),
             (&["--- a/fs/no.c\n+++ b/fs/no.c\n@@ -1 +1 @@\n-x\n+y\n"], "there is no fs/no.c in it"),
         ] {
-            let error = of(patches).unwrap_err();
+            let error = changes_from(patches).unwrap_err();
             assert_eq!(error.exit(), Exit::CannotJudge);
             let text = error.to_string();
             assert!(text.starts_with("the patch fix does not apply to linux 6.1: ") && text.ends_with(part), "{text}");
@@ -201,9 +201,9 @@ mod tests {
     #[test]
     fn a_moved_hunk_applies_but_other_context_does_not() {
         let moved = CHANGE.replace("@@ -3,3 +3,3 @@", "@@ -1,3 +1,3 @@");
-        assert_eq!(of(&[&moved]).unwrap().len(), 1);
+        assert_eq!(changes_from(&[&moved]).unwrap().len(), 1);
         let fuzzy = CHANGE.replace(" five", " 5");
-        assert!(of(&[&fuzzy]).is_err());
+        assert!(changes_from(&[&fuzzy]).is_err());
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             ("--- a/../../etc/passwd\n+++ b/../../etc/passwd\n@@ -1 +1 @@\n-x\n+y\n", "not in a kernel's tree"),
             ("--- x\n+++ y\n@@ -1 +1 @@\n-x\n+y\n", "not in a kernel's tree"),
         ] {
-            let error = of(&[text]).unwrap_err();
+            let error = changes_from(&[text]).unwrap_err();
             assert_eq!(error.exit(), Exit::Usage);
             assert!(error.to_string().contains(part), "{error}");
         }

@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How a program ended and what of its words is worth repeating.
 #[derive(Debug)]
-pub struct Ended {
+pub struct RunOutput {
     pub status: ExitStatus,
     /// All it printed if no log was kept, else nothing.
     pub text: String,
@@ -43,7 +43,7 @@ pub fn run(
     log: Option<&Path>,
     line: impl FnMut(&str) + Send,
     tick: impl FnMut() -> Result<()>,
-) -> std::result::Result<Ended, Stopped> {
+) -> std::result::Result<RunOutput, Stopped> {
     let early = |why| Stopped { why, gently: true };
     let log =
         log.map(|p| File::create(p).machine(|| format!("cannot write {}", p.display()))).transpose().map_err(early)?;
@@ -68,7 +68,7 @@ pub fn run(
     })
 }
 
-impl Ended {
+impl RunOutput {
     /// The sentence for a failure that is the machine's, not the kernel's.
     pub fn machine_failure(&self, what: &str, place: &Path) -> Error {
         if self.disk_full {
@@ -114,8 +114,8 @@ impl Words {
         }
     }
 
-    fn ended(self, status: ExitStatus) -> Ended {
-        Ended {
+    fn ended(self, status: ExitStatus) -> RunOutput {
+        RunOutput {
             status,
             text: self.text,
             complaint: self.compiler.or(self.make),
@@ -147,7 +147,7 @@ fn listen(reader: PipeReader, mut log: Option<File>, mut line: impl FnMut(&str))
 mod tests {
     use super::*;
 
-    fn sh(script: &str) -> Ended {
+    fn sh(script: &str) -> RunOutput {
         run(Command::new("sh").args(["-c", script]), Stdio::null(), None, |_| {}, || Ok(())).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! The state of a source tree of the user's, at a revision or as it lies there, as a git tree in a repository of our own.
 
 use super::config::Version;
-use super::git::{self, Repo, Theirs};
+use super::git::{self, Repo, UserRepo};
 use super::image;
 use crate::error::{Context, Error, Result};
 use crate::os::cache::Cache;
@@ -14,14 +14,14 @@ use std::process::Stdio;
 
 /// A source tree of the user's and the place in the cache where it is read and built.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct SourceTree {
     /// Where the user has it.
     pub path: PathBuf,
     /// The name of its directories in the cache.
     pub name: String,
     /// A repository of our own, with the user's objects at hand.
     pub repo: Repo,
-    theirs: Option<Theirs>,
+    theirs: Option<UserRepo>,
 }
 
 /// The sources that a kernel is built from.
@@ -57,12 +57,12 @@ const NOT_SOURCES: [&str; 14] = [
     "/include/generated",
 ];
 
-impl Place {
+impl SourceTree {
     /// The place of the tree at `path`.
-    pub fn of(path: &Path, cache: &Cache) -> Result<Self> {
+    pub fn open(path: &Path, cache: &Cache) -> Result<Self> {
         let path = path.canonicalize().machine(|| format!("cannot find {}", path.display()))?;
-        let theirs = Theirs::of(&path)?;
-        let identity = theirs.as_ref().map_or(path.as_path(), Theirs::objects);
+        let theirs = UserRepo::discover(&path)?;
+        let identity = theirs.as_ref().map_or(path.as_path(), UserRepo::objects);
         let hash = image::hex(&Sha256::digest(identity.as_os_str().as_encoded_bytes()));
         let base = path.file_name().map_or("tree".into(), |n| n.to_string_lossy().into_owned());
         let base = base.replace(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c), "_");
@@ -148,7 +148,7 @@ impl Place {
         self.with(index, &["update-index", "-q", "--refresh"], Stdio::null()).map(drop)
     }
 
-    fn add(&self, index: &Path) -> Result<git::Ended> {
+    fn add(&self, index: &Path) -> Result<git::GitOutput> {
         // Directories that are repositories of their own are no sources of this kernel.
         self.with(index, &["-c", "advice.addEmbeddedRepo=false", "add", "--all", "."], Stdio::null())
     }
@@ -168,7 +168,7 @@ impl Place {
             .expect("git update-index")
     }
 
-    fn with(&self, index: &Path, arguments: &[&str], input: Stdio) -> Result<git::Ended> {
+    fn with(&self, index: &Path, arguments: &[&str], input: Stdio) -> Result<git::GitOutput> {
         let mut command = self.repo.writer();
         command.env("GIT_INDEX_FILE", index).arg("--work-tree").arg(&self.path).current_dir(&self.path);
         git::run_reading(command.args(arguments), input)
@@ -297,8 +297,8 @@ mod tests {
             }
         }
 
-        fn place(&self) -> Place {
-            Place::of(&self.src(), &self.cache).unwrap()
+        fn place(&self) -> SourceTree {
+            SourceTree::open(&self.src(), &self.cache).unwrap()
         }
 
         fn as_it_is(&self) -> Snapshot {

@@ -5,9 +5,10 @@ use super::config::Version;
 use super::snapshot::Snapshot;
 use crate::apt::Apt;
 use crate::error::{Context, Error, Exit, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,14 +38,6 @@ impl Source {
         }
     }
 
-    /// What it is, for sentences: `linux-source-6.1 6.1.192-2`, `linux-0123abcd 0123456789ab`.
-    pub fn in_words(&self) -> String {
-        match self {
-            Self::Package { package, .. } => format!("{} {}", package.package, package.version),
-            Self::Tree(snapshot) => format!("{} {}", snapshot.name, snapshot.described),
-        }
-    }
-
     /// The version of the package, or the commit.
     pub fn version(&self) -> &str {
         match self {
@@ -66,6 +59,16 @@ impl Source {
         match self {
             Self::Package { series, .. } => series.steps,
             Self::Tree(_) => TREE_STEPS,
+        }
+    }
+}
+
+/// What it is, for sentences: `linux-source-6.1 6.1.192-2`, `linux-0123abcd 0123456789ab`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package { package, .. } => write!(f, "{} {}", package.package, package.version),
+            Self::Tree(snapshot) => write!(f, "{} {}", snapshot.name, snapshot.described),
         }
     }
 }
@@ -138,7 +141,9 @@ fn remember(dir: &Path, source: &Package) -> Result<()> {
     let file = source.deb.file_name().and_then(|n| n.to_str()).expect("apt names files in ASCII").to_owned();
     let current = Current { package: source.package.clone(), version: source.version.clone(), file };
     let text = serde_json::to_vec_pretty(&current).expect("strings are always JSON");
-    place(&dir.join(CURRENT), |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))?;
+    install_atomically(&dir.join(CURRENT), |new| {
+        fs::write(new, text).machine(|| format!("cannot write {}", new.display()))
+    })?;
     for entry in fs::read_dir(dir).machine(|| format!("cannot read {}", dir.display()))?.flatten() {
         if entry.file_name().to_string_lossy().ends_with(".deb") && entry.path() != source.deb {
             let _ = fs::remove_file(entry.path());

@@ -5,7 +5,7 @@ use super::patch::Patch;
 use super::source::Source;
 use super::{config, image};
 use crate::error::{Context, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -52,7 +52,7 @@ impl Ingredients {
     pub fn key(&self) -> String {
         let mut hasher = Sha256::new();
         // Another comment makes no other kernel.
-        let asked = config::asked(&self.fragment).collect::<Vec<_>>().join("\n");
+        let asked = config::requested_lines(&self.fragment).collect::<Vec<_>>().join("\n");
         let [kind, version] = self.source.identity();
         let texts = [RECIPE, kind, version, &asked, &self.compiler];
         let patches = self.patches.iter().map(|p| p.content.as_slice());
@@ -81,7 +81,7 @@ pub fn all(cache: &Cache) -> Vec<Stored> {
 /// Keeps the image that was built in `seconds` at `built`.
 pub fn keep(ingredients: &Ingredients, built: &Path, release: String, seconds: f64, cache: &Cache) -> Result<Stored> {
     let dir = home(cache).join(ingredients.key());
-    let meta = place(&dir, |new| {
+    let meta = install_atomically(&dir, |new| {
         let failed = || format!("cannot write {}", new.display());
         fs::create_dir(new).machine(failed)?;
         let image = new.join(IMAGE);

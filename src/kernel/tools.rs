@@ -21,7 +21,7 @@ pub fn check(unpacking: bool) -> Result<()> {
         )));
     }
     let unpacked_with = if unpacking { &FOR_PACKAGES[..] } else { &[] };
-    let path = SearchPath::of_user();
+    let path = SearchPath::from_env();
     let needed = unpacked_with.iter().chain(&PROGRAMS).copied();
     let mut missing: Vec<&str> = needed.filter(|name| path.find(name).is_none()).collect();
     if !missing.contains(&"gcc") && !path.has_header(ELF_HEADER)? {
@@ -35,7 +35,7 @@ pub fn check(unpacking: bool) -> Result<()> {
 
 /// Fails if `program` is not there, which is needed for `what`.
 pub fn require(program: &str, what: &str) -> Result<()> {
-    if SearchPath::of_user().find(program).is_some() {
+    if SearchPath::from_env().find(program).is_some() {
         return Ok(());
     }
     Err(Error::machine(format!("{what} needs {program}; vm/setup installs what is missing")))

@@ -8,7 +8,7 @@ use super::snapshot::Snapshot;
 use super::source::Source;
 use super::unpack;
 use crate::error::{Context, Error, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -125,7 +125,7 @@ impl Tree {
         if changes.is_empty() {
             return Ok(Changed { tree: self });
         }
-        place(&self.originals(), |new| self.save(changes, new))?;
+        install_atomically(&self.originals(), |new| self.save(changes, new))?;
         let changed = Changed { tree: self };
         for change in changes {
             change.write_below(&self.src())?;
@@ -168,7 +168,9 @@ impl Tree {
         for Original { path, copy } in list {
             let path = self.src().join(path);
             match copy {
-                Some(name) => place(&path, |new| fs::copy(originals.join(name), new).machine(failed).map(drop))?,
+                Some(name) => {
+                    install_atomically(&path, |new| fs::copy(originals.join(name), new).machine(failed).map(drop))?
+                }
                 None => remove(&path)?,
             }
         }
@@ -220,7 +222,7 @@ impl Change {
             return remove(&path);
         };
         let mode = fs::metadata(&path).ok().map(|m| m.permissions());
-        place(&path, |new| {
+        install_atomically(&path, |new| {
             fs::write(new, content)
                 .and_then(|()| mode.map_or(Ok(()), |mode| fs::set_permissions(new, mode)))
                 .machine(|| format!("cannot write {}", path.display()))

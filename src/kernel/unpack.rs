@@ -4,7 +4,7 @@ use super::program;
 use super::snapshot::Snapshot;
 use super::source::Package;
 use crate::error::{Context, Error, Result};
-use crate::os::cache::place;
+use crate::os::cache::install_atomically;
 use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) 
     let mut archive = File::open(&archive)
         .machine(|| format!("{} has no usr/src/{}.tar.xz", package.deb.display(), package.package))?;
     let total = archive.metadata().map_or(0, |m| m.len());
-    place(src, |new| {
+    install_atomically(src, |new| {
         fs::create_dir(new).machine(|| format!("cannot make {}", new.display()))?;
         let task = ui.task(what.clone());
         let input = archive.try_clone().machine(|| "cannot copy a file handle".into())?;
@@ -49,7 +49,7 @@ pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) 
 pub fn start(snapshot: &Snapshot, seed: Option<&Path>, home: &Path, src: &Path, note: &str, ui: &Ui) -> Result<()> {
     check_space(home, &snapshot.name)?;
     let failed = || format!("cannot make {}", src.display());
-    place(src, |new| {
+    install_atomically(src, |new| {
         match seed {
             Some(seed) => {
                 let what = format!("copying the objects of {}", seed.display());

@@ -26,11 +26,11 @@ pub struct Lock {
 impl Cache {
     /// Finds the cache and makes sure that it can be written.
     pub fn open() -> Result<Self> {
-        Self::at(Self::place()?)
+        Self::at(Self::default_root()?)
     }
 
     /// Where the cache is, or would be.
-    pub fn place() -> Result<PathBuf> {
+    pub fn default_root() -> Result<PathBuf> {
         let base = match std::env::var_os("XDG_CACHE_HOME").filter(|v| Path::new(v).is_absolute()) {
             Some(dir) => PathBuf::from(dir),
             None => match std::env::var_os("HOME") {
@@ -87,7 +87,7 @@ impl Cache {
 
 /// Makes the file or directory `target` whole or not at all: `make` writes to a temporary path beside it, which is
 /// then renamed. Whatever is at `target` already is replaced.
-pub fn place<T>(target: &Path, make: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+pub fn install_atomically<T>(target: &Path, make: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let scratch = Scratch::within(target.parent().expect("a path in the cache has a parent"))?;
     let fresh = scratch.path().join("it");
     let made = make(&fresh)?;
@@ -108,7 +108,7 @@ mod tests {
     fn place_leaves_nothing_behind_when_making_fails() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("thing");
-        let result: Result<()> = place(&target, |new| {
+        let result: Result<()> = install_atomically(&target, |new| {
             fs::write(new, "half").unwrap();
             Err(Error::machine("cut off"))
         });
@@ -121,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("thing");
         for text in ["one", "two"] {
-            place(&target, |new| {
+            install_atomically(&target, |new| {
                 fs::create_dir(new).unwrap();
                 fs::write(new.join("text"), text).machine(String::new)
             })

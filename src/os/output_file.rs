@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A place for a result file that could be written when it was checked.
 #[derive(Debug)]
-pub struct Target {
+pub struct OutputFile {
     /// As the user called it.
     named: PathBuf,
     /// The file itself, behind symbolic links.
@@ -20,7 +20,7 @@ pub struct Target {
     what: &'static str,
 }
 
-impl Target {
+impl OutputFile {
     /// Makes sure that `path` can be written, and changes nothing.
     pub fn check(path: &Path) -> Result<Self> {
         Self::check_other(path, "result file")
@@ -127,7 +127,7 @@ mod tests {
     fn checking_changes_nothing_and_writing_leaves_one_whole_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.json");
-        let target = Target::check(&path).unwrap();
+        let target = OutputFile::check(&path).unwrap();
         assert!(names_in(dir.path()).is_empty());
         target.write(&sample()).unwrap();
         assert_eq!(names_in(dir.path()), ["out.json"]);
@@ -141,7 +141,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let mut file = sample();
         file.results[0].seconds = f64::NAN;
-        assert_eq!(Target::check(&path).unwrap().write(&file).unwrap_err().exit(), Exit::Machine);
+        assert_eq!(OutputFile::check(&path).unwrap().write(&file).unwrap_err().exit(), Exit::Machine);
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names_in(dir.path()), ["out.json"]);
     }
@@ -154,7 +154,7 @@ mod tests {
         fs::write(&real, "old").unwrap();
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink("real.json", &link).unwrap();
-        Target::check(&link).unwrap().write(&sample()).unwrap();
+        OutputFile::check(&link).unwrap().write(&sample()).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(read(&real).unwrap(), sample());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
-        Target::check(Path::new("/dev/null")).unwrap().write(&sample()).unwrap();
+        OutputFile::check(Path::new("/dev/null")).unwrap().write(&sample()).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 
@@ -179,7 +179,7 @@ mod tests {
             (PathBuf::from("/proc/out.json"), "the directory /proc cannot be written".to_owned()),
         ];
         for (path, reason) in table {
-            let error = Target::check(&path).unwrap_err();
+            let error = OutputFile::check(&path).unwrap_err();
             assert_eq!(error.exit(), Exit::Machine);
             assert!(error.to_string().contains(&reason), "{error}");
             assert!(error.to_string().contains(&format!("result file {}", path.display())), "{error}");

@@ -3,7 +3,7 @@
 use std::panic::{PanicHookInfo, set_hook};
 
 /// From now on a panic is told in one sentence on standard error.
-pub fn announce() {
+pub fn install() {
     set_hook(Box::new(|panic| eprintln!("dirleak: {}", sentence(panic))));
 }
 

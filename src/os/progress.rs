@@ -24,7 +24,7 @@ pub enum Level {
 static LEVEL: OnceLock<Level> = OnceLock::new();
 
 /// From now on so much is told. Only the first call counts.
-pub fn tell(level: Level) {
+pub fn set_level(level: Level) {
     let _ = LEVEL.set(level);
 }
 

@@ -12,12 +12,12 @@ pub struct SearchPath(Vec<PathBuf>);
 
 impl SearchPath {
     /// The user's, `PATH`.
-    pub fn of_user() -> Self {
+    pub fn from_env() -> Self {
         Self(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect())
     }
 
     /// These directories.
-    pub fn of(dirs: &[&Path]) -> Self {
+    pub fn new(dirs: &[&Path]) -> Self {
         Self(dirs.iter().map(|dir| dir.to_path_buf()).collect())
     }
 
@@ -46,15 +46,15 @@ mod tests {
 
     #[test]
     fn headers_are_found_or_not() {
-        assert!(SearchPath::of_user().has_header("stdio.h").unwrap());
-        assert!(!SearchPath::of_user().has_header("dirleak-no-such-header.h").unwrap());
-        assert!(!SearchPath::of(&[]).has_header("stdio.h").unwrap());
+        assert!(SearchPath::from_env().has_header("stdio.h").unwrap());
+        assert!(!SearchPath::from_env().has_header("dirleak-no-such-header.h").unwrap());
+        assert!(!SearchPath::new(&[]).has_header("stdio.h").unwrap());
     }
 
     #[test]
     fn a_program_is_a_file_that_may_be_started() {
         let dir = tempfile::tempdir().unwrap();
-        let path = SearchPath::of(&[dir.path()]);
+        let path = SearchPath::new(&[dir.path()]);
         fs::create_dir(dir.path().join("make")).unwrap();
         fs::write(dir.path().join("flex"), "").unwrap();
         assert_eq!((path.find("make"), path.find("flex"), path.find("bison")), (None, None, None));

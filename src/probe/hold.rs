@@ -34,7 +34,7 @@ const FILTERS: usize = 64;
 
 /// What is held, and what it shows at once.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Held {
+pub struct ControlAllocs {
     /// Open files of all kinds.
     pub files: i64,
     /// Those of them that are eventfds, each with an object that `do_eventfd` allocates.
@@ -50,15 +50,15 @@ pub struct Held {
 }
 
 /// Open files that exist only for what the kernel keeps for them; dropping it closes them.
-pub struct Hold {
+pub struct HeldFiles {
     _eventfds: Vec<EventFd>,
     _pipes: Vec<(OwnedFd, OwnedFd)>,
     _sockets: Vec<OwnedFd>,
 }
 
-impl Hold {
+impl HeldFiles {
     /// Opens eventfds, which need no file system, fills pipes, and attaches filters to sockets.
-    pub fn new(slabs: &Slabs) -> Result<(Self, Held)> {
+    pub fn new(slabs: &Slabs) -> Result<(Self, ControlAllocs)> {
         let limit = || "cannot open more files as a control".into();
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).machine(limit)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most).machine(limit)?;
@@ -68,7 +68,7 @@ impl Hold {
         let eventfd_caches = grown_classes(&before, &slabs.read()?);
         let pipes: Vec<_> = (0..PIPES).map(|_| full_pipe()).collect::<Result<_>>()?;
         let sockets = filtered_sockets()?;
-        let held = Held {
+        let held = ControlAllocs {
             files: (eventfds.len() + 2 * pipes.len() + sockets.len()) as i64,
             eventfds: eventfds.len() as i64,
             eventfd_caches,
@@ -82,8 +82,8 @@ impl Hold {
 
 /// The size classes that grew by about as much as there are eventfds.
 fn grown_classes(before: &Sample, after: &Sample) -> Vec<String> {
-    let of = |name: &String| before.objects.get(name).copied().unwrap_or(0);
-    let grown = after.objects.iter().filter(|(name, n)| **n - of(name) >= EVENTFDS / 2);
+    let held_before = |name: &String| before.objects.get(name).copied().unwrap_or(0);
+    let grown = after.objects.iter().filter(|(name, n)| **n - held_before(name) >= EVENTFDS / 2);
     grown.map(|(name, _)| name).filter(|name| name.starts_with(KMALLOC)).cloned().collect()
 }
 

@@ -37,20 +37,20 @@ const IDLE: Duration = Duration::from_millis(30);
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
 /// Passes before one reading of a machine that does other things, too: the second frees what the first has let go of.
-const GENTLE_PASSES: u32 = 2;
+const LIGHT_PASSES: u32 = 2;
 
 /// How hard a machine is brought to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum QuiesceMode {
     /// Until nothing moves any more: it does nothing else.
-    Thorough,
+    Full,
     /// By the few drops that a reading needs: it does other things, so that no two readings agree, and every drop costs them time.
-    Gentle,
+    Light,
 }
 
 /// Brings caches to rest, then reads them.
-pub struct Rest {
-    manner: Manner,
+pub struct Quiescer {
+    manner: QuiesceMode,
     counters: Counters,
     lru: LruDrain,
     drop_caches: File,
@@ -58,16 +58,16 @@ pub struct Rest {
 }
 
 /// A reading and how it came about.
-pub struct Rested {
+pub struct SettledSample {
     /// The counters.
     pub sample: Sample,
     /// How long it took until two readings agreed; `None` if they never did.
     pub settled: Option<Duration>,
 }
 
-impl Rest {
+impl Quiescer {
     /// Over these counters.
-    pub fn new(counters: Counters, manner: Manner) -> Result<Self> {
+    pub fn new(counters: Counters, manner: QuiesceMode) -> Result<Self> {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
         Ok(Self { manner, counters, lru: LruDrain::new()?, drop_caches, patience: Cell::new(LONGEST) })
@@ -79,7 +79,7 @@ impl Rest {
     }
 
     /// One reading after dropping caches, without waiting for a second one to agree.
-    pub fn glance(&self) -> Result<Sample> {
+    pub fn read_once(&self) -> Result<Sample> {
         self.quiesce()?;
         self.lru.drain()?;
         self.counters.read()
@@ -95,26 +95,26 @@ impl Rest {
     }
 
     /// Readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be had.
-    pub fn settle(&self) -> Result<Rested> {
+    pub fn read_settled(&self) -> Result<SettledSample> {
         let begin = Instant::now();
-        let mut last = self.glance()?;
+        let mut last = self.read_once()?;
         let took = begin.elapsed();
-        if self.manner == Manner::Gentle {
-            return Ok(Rested { sample: last, settled: Some(took) });
+        if self.manner == QuiesceMode::Light {
+            return Ok(SettledSample { sample: last, settled: Some(took) });
         }
         let mut read = Instant::now();
         for reading in 2.. {
             // The dropping before the next reading belongs to the time between the two.
             std::thread::sleep(APART.saturating_sub(took + read.elapsed()));
-            let sample = self.glance()?;
+            let sample = self.read_once()?;
             read = Instant::now();
             let tolerated = if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS };
             if sample.distance(&last) <= tolerated {
-                return Ok(Rested { sample, settled: Some(begin.elapsed()) });
+                return Ok(SettledSample { sample, settled: Some(begin.elapsed()) });
             }
             if begin.elapsed() > self.patience.get() {
                 self.patience.set(ONCE_MISSED);
-                return Ok(Rested { sample, settled: None });
+                return Ok(SettledSample { sample, settled: None });
             }
             last = sample;
         }
@@ -125,7 +125,7 @@ impl Rest {
     /// handed back.
     fn quiesce(&self) -> Result<()> {
         let mut left = None;
-        let most = if self.manner == Manner::Gentle { GENTLE_PASSES } else { MOST_PASSES };
+        let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
         for _ in 0..most {
             self.lru.drain()?;
             for _ in 0..DROPS {

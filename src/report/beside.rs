@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 const NAMED: usize = 3;
 
 /// Lines of what there is.
-pub fn of(record: &RunRecord) -> String {
+pub fn render(record: &RunRecord) -> String {
     let cgroup = record.cgroup.as_ref().map_or(String::new(), |c| cgroup(c, leaked_bytes(record)));
     cgroup + &record.kmemleak.as_ref().map_or(String::new(), kmemleak)
 }
@@ -73,14 +73,14 @@ mod tests {
     #[test]
     fn what_kmemleak_reports_is_told_by_function() {
         let mut record = example::leak();
-        assert_eq!(of(&record), "", "it was not asked");
+        assert_eq!(render(&record), "", "it was not asked");
         let objects_by_function = [("a", 1), ("b", 30), ("c", 2), ("d", 3)].map(|(f, n)| (f.to_owned(), n)).into();
         record.kmemleak = Some(KmemleakRecord { available: true, objects: 36, objects_by_function });
-        assert_eq!(of(&record), "  kmemleak: reports 36 objects: 30 of b, 3 of d, 2 of c, and 1 more functions\n");
+        assert_eq!(render(&record), "  kmemleak: reports 36 objects: 30 of b, 3 of d, 2 of c, and 1 more functions\n");
         record.kmemleak = Some(KmemleakRecord { available: true, ..KmemleakRecord::default() });
-        assert_eq!(of(&record), "  kmemleak: reports nothing\n");
+        assert_eq!(render(&record), "  kmemleak: reports nothing\n");
         record.kmemleak = Some(KmemleakRecord::default());
-        assert_eq!(of(&record), "  kmemleak: this kernel has none (CONFIG_DEBUG_KMEMLEAK)\n");
+        assert_eq!(render(&record), "  kmemleak: this kernel has none (CONFIG_DEBUG_KMEMLEAK)\n");
     }
 
     #[test]
@@ -96,13 +96,17 @@ mod tests {
             freed_by_removal: BTreeMap::from([("filp".into(), 2), ("cred".into(), 1)]),
         });
         assert_eq!(
-            of(&record),
+            render(&record),
             "  cgroup: charged with 3.0 MiB at most, 2.0 MiB at rest after the rounds (slab 4.0 KiB, page cache 0 B, processes \
              1.0 MiB); slab on its account grew by -96 B in the rounds, and 393.8 KiB leaked; taking it away freed 3 objects: \
              2 filp, 1 cred\n"
         );
         record.findings.clear();
         record.cgroup = Some(CgroupRecord::default());
-        assert!(of(&record).ends_with("grew by 0 B in the rounds; taking it away freed nothing\n"), "{}", of(&record));
+        assert!(
+            render(&record).ends_with("grew by 0 B in the rounds; taking it away freed nothing\n"),
+            "{}",
+            render(&record)
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::record::{RunRecord, Verdict};
 use super::sentence;
 use crate::bisect::history::Terms;
-use crate::bisect::search::{Judged, State, Step};
+use crate::bisect::search::{State, Step, TestResult};
 use crate::bisect::{Commit, Confirmation, Found, Revert};
 use crate::text::number;
 use crate::text::quote::quoted;
@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was asked.
-pub struct Question<'a> {
+pub struct BisectConfig<'a> {
     pub tree: &'a str,
     pub terms: Terms,
     pub scenario: &'a str,
@@ -84,10 +84,10 @@ pub struct StepRecord {
 }
 
 /// The record of a search and what became of it when it was tried again.
-pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirmation>) -> BisectionRecord {
+pub fn record(question: &BisectConfig, found: &Found, confirmation: Option<&Confirmation>) -> BisectionRecord {
     let doubt = confirmation.and_then(|confirmation| confirmation.doubt(question.terms));
-    let again = |judged: Option<&Judged>| {
-        judged.and_then(|judged| judged.record.as_ref()).map(sentence::of).unwrap_or_default()
+    let again = |judged: Option<&TestResult>| {
+        judged.and_then(|judged| judged.record.as_ref()).map(sentence::render).unwrap_or_default()
     };
     let guests_of_confirmation = confirmation.map_or(0, Confirmation::guests);
     BisectionRecord {
@@ -101,7 +101,8 @@ pub fn record(question: &Question, found: &Found, confirmation: Option<&Confirma
         reproduce: found.commit.as_ref().map(|commit| reproduce(question, commit)).unwrap_or_default(),
         among: found.among.clone(),
         confirmed: confirmation.is_some() && doubt.is_none(),
-        confirmation: confirmation.map_or(String::new(), |c| in_words(c, question.terms, doubt.as_deref())),
+        confirmation: confirmation
+            .map_or(String::new(), |c| confirmation_sentence(c, question.terms, doubt.as_deref())),
         before: again(confirmation.map(|c| &c.parent_judged)),
         after: again(confirmation.map(|c| &c.commit)),
         error_of_path: found.error(),
@@ -121,7 +122,7 @@ fn function(confirmation: &Confirmation, terms: Terms) -> Option<String> {
     Some(first.call_sites.first()?.function.clone())
 }
 
-fn reproduce(question: &Question, commit: &Commit) -> Vec<String> {
+fn reproduce(question: &BisectConfig, commit: &Commit) -> Vec<String> {
     let id = short(&commit.id);
     let run = |rev: &str| {
         let words = ["run", "--kernel", &format!(".@{rev}"), question.scenario].map(str::to_owned);
@@ -141,7 +142,7 @@ pub fn runs(found: &Found, confirmation: Option<&Confirmation>) -> Vec<RunRecord
     all.filter_map(|judged| judged.record.clone()).collect()
 }
 
-fn in_words(confirmation: &Confirmation, terms: Terms, doubt: Option<&str>) -> String {
+fn confirmation_sentence(confirmation: &Confirmation, terms: Terms, doubt: Option<&str>) -> String {
     if let Some(doubt) = doubt {
         return format!("not confirmed: {doubt}");
     }
@@ -158,11 +159,11 @@ fn in_words(confirmation: &Confirmation, terms: Terms, doubt: Option<&str>) -> S
 }
 
 fn step(step: &Step) -> StepRecord {
-    let Judged { state, record, guests, seconds, .. } = &step.judged;
+    let TestResult { state, record, guests, seconds, .. } = &step.judged;
     let word = match state {
         State::Leaks => "leak",
         State::Clean => "clean",
-        State::Unknown(_) | State::Nothing => "skip",
+        State::Unknown(_) | State::Untested => "skip",
     };
     let what = match (state, record) {
         (State::Unknown(why), _) => why.clone(),
@@ -203,7 +204,7 @@ pub fn sentence(record: &BisectionRecord) -> String {
     let verb = verb(record);
     match &record.commit {
         Some(commit) => {
-            format!("{} {verb} the leak in {}; {}.", commit.in_words(), record.scenario, record.confirmation)
+            format!("{} {verb} the leak in {}; {}.", commit, record.scenario, record.confirmation)
         }
         None => {
             let (count, scenario) = (record.among.len(), &record.scenario);
@@ -226,7 +227,7 @@ pub fn text(record: &BisectionRecord) -> String {
     let verb = verb(record);
     match &record.commit {
         Some(commit) => {
-            text += &format!("{} {verb} the leak in {}.\n", commit.in_words(), record.scenario);
+            text += &format!("{} {verb} the leak in {}.\n", commit, record.scenario);
             text += &format!("  before: {}\n  after:  {}\n  {}.\n", record.before, record.after, record.confirmation);
             text += &format!(
                 "  {} guests in {}; at most {} that a verdict on the way is wrong, and {} that both on this commit or \
@@ -242,7 +243,7 @@ pub fn text(record: &BisectionRecord) -> String {
             text +=
                 &format!("One of these {verb} the leak in {}; those in between cannot be judged:\n", record.scenario);
             for commit in &record.among {
-                text += &format!("  {}\n", commit.in_words());
+                text += &format!("  {}\n", commit);
             }
         }
     }
@@ -265,7 +266,7 @@ pub(crate) mod tests {
 
     pub(crate) fn example(terms: Terms) -> BisectionRecord {
         let commit = |n: u32, subject: &str| Commit { id: format!("{n:012x}{:028x}", 0), subject: subject.into() };
-        let judged = |state: State| Judged {
+        let judged = |state: State| TestResult {
             record: Some(if state == State::Leaks { example::leak() } else { example::clean() }),
             state,
             guests: 1,
@@ -275,8 +276,8 @@ pub(crate) mod tests {
         let (old, new) =
             if terms == Terms::Break { (State::Clean, State::Leaks) } else { (State::Leaks, State::Clean) };
         let skipped =
-            Judged { state: State::Unknown("building failed: dir.c:1: error: x".into()), ..Judged::default() };
-        let step = |n, subject: &str, judged: Judged| Step { commit: commit(n, subject), judged };
+            TestResult { state: State::Unknown("building failed: dir.c:1: error: x".into()), ..TestResult::default() };
+        let step = |n, subject: &str, judged: TestResult| Step { commit: commit(n, subject), judged };
         let found = Found {
             commit: Some(commit(3, "NFS: read more")),
             among: vec![],
@@ -294,7 +295,7 @@ pub(crate) mod tests {
             parent_judged: judged(old.clone()),
             revert: Revert::Judged(Box::new(judged(old))),
         };
-        let question = Question {
+        let question = BisectConfig {
             tree: "linux",
             terms,
             scenario: "quick",

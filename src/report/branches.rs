@@ -78,11 +78,11 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
         text += &format!("{}\n", cells.join("  ").trim_end());
     }
     for branch in branches {
-        text += &format!("\n{} is {}.\n", branch.branch, branch.commit.in_words());
+        text += &format!("\n{} is {}.\n", branch.branch, branch.commit);
         for record in
             records.iter().filter(|r| [&branch.proof.unpatched, &branch.proof.patched].contains(&&r.kernel.spec))
         {
-            text += &format!("  {}\n", sentence::of(record));
+            text += &format!("  {}\n", sentence::render(record));
         }
         if branch.proof.outcome != Outcome::Proven {
             text += &format!("  {}\n", branch.proof.sentence());
@@ -93,7 +93,7 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
 
 /// A row of the table.
 pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
-    let of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
+    let brief_of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
     let applies = match branch.applies {
         Applies::Yes => "yes",
         Applies::Already => "already",
@@ -104,14 +104,14 @@ pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
         Some(false) => "broken",
         None => "-",
     };
-    let outcome = branch.proof.outcome.in_words().to_lowercase();
+    let outcome = branch.proof.outcome.as_str().to_lowercase();
     let name = crate::text::truncate::head_of(&branch.branch, 16);
-    [name, applies.into(), of(&branch.proof.unpatched), of(&branch.proof.patched), listing.into(), outcome]
+    [name, applies.into(), brief_of(&branch.proof.unpatched), brief_of(&branch.proof.patched), listing.into(), outcome]
 }
 
 /// `leak 25.0` or `clean < 0.13`, of the first scenario.
 fn brief(record: &RunRecord) -> String {
-    let word = record.verdict.word();
+    let word = record.verdict.as_str();
     match (record.verdict, record.findings.first()) {
         (Verdict::Leak, Some(finding)) => format!("{word} {}", number::rate(finding.objects_per_listing.estimate)),
         (Verdict::Clean, _) => {

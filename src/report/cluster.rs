@@ -105,25 +105,28 @@ impl ClusterRecord {
 
     /// Where the leak went, and whether that was foreseen, in one sentence.
     pub fn sentence(&self) -> String {
-        let of = format!("{} of {} sites on {}", self.scenario, self.sites, self.kernel);
+        let subject = format!("{} of {} sites on {}", self.scenario, self.sites, self.kernel);
         let listed: Vec<&ServerRecord> = self.servers.iter().filter(|server| server.lists()).collect();
         let open = listed.iter().filter(|server| server.measured_bytes_per_hour.is_none()).count();
         if open > 0 || listed.is_empty() {
-            return format!("{of}: {open} of {} servers could not be judged.", listed.len());
+            return format!("{subject}: {open} of {} servers could not be judged.", listed.len());
         }
         let Some(forecast) = self.forecast() else {
             return format!(
-                "{of}: what was to be forecast from could not be judged; the servers lose {}.",
+                "{subject}: what was to be forecast from could not be judged; the servers lose {}.",
                 self.amount()
             );
         };
         let first = listed[0];
         match (self.lost() > 0.0, forecast > 0.0) {
-            (false, false) => format!("{of}: no server loses anything, as was forecast."),
+            (false, false) => format!("{subject}: no server loses anything, as was forecast."),
             (false, true) => {
-                format!("{of}: no server loses anything, though {} an hour were forecast.", number::bytes(forecast))
+                format!(
+                    "{subject}: no server loses anything, though {} an hour were forecast.",
+                    number::bytes(forecast)
+                )
             }
-            (true, _) => format!("{of}: {}; {}.", self.concentration(first), self.agreement(first, forecast)),
+            (true, _) => format!("{subject}: {}; {}.", self.concentration(first), self.agreement(first, forecast)),
         }
     }
 
@@ -145,10 +148,10 @@ impl ClusterRecord {
         if forecast <= 0.0 {
             return format!("nothing was forecast, and {} were measured", self.amount());
         }
-        let of = |server: &ServerRecord| server.forecast_bytes_per_hour.map_or(0.0, |rate| rate.estimate);
-        let foreseen = match self.servers.iter().max_by(|a, b| of(a).total_cmp(&of(b))) {
+        let forecast_of = |server: &ServerRecord| server.forecast_bytes_per_hour.map_or(0.0, |rate| rate.estimate);
+        let foreseen = match self.servers.iter().max_by(|a, b| forecast_of(a).total_cmp(&forecast_of(b))) {
             Some(server) if server.server == first.server => {
-                format!("that was forecast, with {}", number::share(of(first) / forecast))
+                format!("that was forecast, with {}", number::share(forecast_of(first) / forecast))
             }
             Some(server) => format!("{} was forecast to lose most", server.server),
             None => String::new(),

@@ -30,7 +30,7 @@ pub fn leak() -> RunRecord {
         stack: stack.map(String::from).to_vec(),
     };
     let finding = Finding {
-        source: Source::Slab,
+        source: CounterKind::Slab,
         name: "kmalloc-256".into(),
         objects_per_listing: rate,
         bytes_per_listing: 6400.0,
@@ -64,9 +64,9 @@ fn controls() -> Controls {
     let control =
         |source, name: &str, held| SourceControl { source, name: name.into(), held, seen: held, left: 0, noise: 0 };
     let sources = vec![
-        control(Source::Slab, "filp", 584),
-        control(Source::Slab, "eventfd", 512),
-        control(Source::Unmount, "console", 2),
+        control(CounterKind::Slab, "filp", 584),
+        control(CounterKind::Slab, "eventfd", 512),
+        control(CounterKind::Unmount, "console", 2),
     ];
     Controls { held: 584, seen: 584, left: 0, names_cached: 150, names_removed: 150, sources }
 }
@@ -75,7 +75,7 @@ fn controls() -> Controls {
 pub fn clean() -> RunRecord {
     let kernel = KernelRecord { spec: "6.1".into(), patches: Vec::new(), ..leak().kernel };
     let highest = CounterBound {
-        source: Source::Slab,
+        source: CounterKind::Slab,
         name: "dentry".into(),
         objects_per_listing: Rate { estimate: 0.0, low: -0.121, high: 0.121 },
     };

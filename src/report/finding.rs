@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 /// A counter whose growth follows the dose.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Finding {
-    pub source: Source,
+    pub source: CounterKind,
     /// Name of the slab cache or counter.
     pub name: String,
     pub objects_per_listing: Rate,
@@ -32,7 +32,8 @@ pub struct Finding {
 /// Where a counter is read.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+#[schemars(rename = "Source")]
+pub enum CounterKind {
     /// Objects of a slab cache.
     Slab,
     /// Pages of the page allocator.
@@ -45,9 +46,9 @@ pub enum Source {
     Unmount,
 }
 
-impl Source {
+impl CounterKind {
     /// Where the counter of this name is read.
-    pub fn of_counter(name: &str) -> Self {
+    pub fn from_counter(name: &str) -> Self {
         match name {
             pages::COUNTER => Self::Pages,
             vmalloc::COUNTER => Self::Vmalloc,

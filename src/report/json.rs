@@ -104,7 +104,6 @@ mod tests {
     use super::*;
     use crate::error::Exit;
     use std::fs;
-    
 
     #[test]
     fn what_is_no_result_is_told_in_a_sentence() {
@@ -135,7 +134,7 @@ mod tests {
         let mut file = crate::report::ci::tests::hostile();
         file.results[0].rpcs = [("\u{1b}[2J".to_owned(), 1)].into();
         let read = of_value("x", value(&serde_json::to_vec(&file).unwrap()).unwrap()).unwrap();
-        let shown = crate::report::text::of(&read);
+        let shown = crate::report::text::render(&read);
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
         assert_eq!(read.results[0].rpcs, [("\u{fffd}[2J".to_owned(), 1)].into());
     }

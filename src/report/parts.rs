@@ -1,10 +1,11 @@
 //! The parts of a record: controls, rounds, bounds, and what else was seen of a run.
 
-use super::finding::{Rate, Source, finite};
+use super::finding::{CounterKind, Rate, finite};
 use crate::server::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Whether the probe and the workload did what they are there for.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -30,7 +31,7 @@ pub struct Controls {
 /// Something that the guest held on purpose, to show that a source sees it come and go.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct SourceControl {
-    pub source: Source,
+    pub source: CounterKind,
     /// Where it was looked for: a counter, a function that must be named as a call site, or the console.
     pub name: String,
     /// How much of it there was.
@@ -123,7 +124,7 @@ pub struct Bounds {
 /// The bounds of one counter.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct CounterBound {
-    pub source: Source,
+    pub source: CounterKind,
     pub name: String,
     pub objects_per_listing: Rate,
 }
@@ -178,9 +179,9 @@ pub struct FaultRecord {
     pub happened: u64,
 }
 
-impl FaultRecord {
-    /// The fault as a scenario would have it.
-    pub fn words(&self) -> String {
-        format!("the fault {}", serde_json::to_string(&self.fault).unwrap_or_default())
+/// The fault as a scenario would have it.
+impl fmt::Display for FaultRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the fault {}", serde_json::to_string(&self.fault).unwrap_or_default())
     }
 }

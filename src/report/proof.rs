@@ -30,7 +30,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// As a sentence begins with it.
-    pub fn in_words(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Proven => "Proven",
             Self::NotProven => "Not proven",
@@ -42,19 +42,19 @@ impl Outcome {
 impl Proof {
     /// "Proven: why."
     pub fn sentence(&self) -> String {
-        format!("{}: {}.", self.outcome.in_words(), self.reason.trim_end_matches('.'))
+        format!("{}: {}.", self.outcome.as_str(), self.reason.trim_end_matches('.'))
     }
 }
 
 /// The proof that records give, which come in pairs, unpatched first.
-pub fn of(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
+pub fn from_records(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
     let (outcome, reason) = judge(records, one_is_enough);
     Proof { outcome, reason, unpatched: unpatched.to_owned(), patched: patched.to_owned(), one_is_enough }
 }
 
 /// The same of some of the pairs: that none of them leaks unpatched is no disproof where one of all is enough.
-pub fn of_part(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
-    let proof = of(records, one_is_enough, unpatched, patched);
+pub fn from_part(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
+    let proof = from_records(records, one_is_enough, unpatched, patched);
     let disproved = records.chunks_exact(2).any(|pair| disproves(pair[1].verdict));
     if proof.outcome == Outcome::NotProven && one_is_enough && !disproved {
         let reason = "no scenario of this part leaks on the unpatched kernel; another part may show it".into();
@@ -65,8 +65,8 @@ pub fn of_part(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patc
 
 impl Proof {
     /// What it is worth where parts are missing: what is disproved stays so, and nothing is proven.
-    pub fn of_incomplete(self, records: &[RunRecord]) -> Self {
-        let known = of_part(records, self.one_is_enough, &self.unpatched, &self.patched);
+    pub fn weakened_by_gaps(self, records: &[RunRecord]) -> Self {
+        let known = from_part(records, self.one_is_enough, &self.unpatched, &self.patched);
         match known.outcome {
             Outcome::Proven => Self {
                 outcome: Outcome::Undecided,
@@ -168,21 +168,21 @@ mod tests {
 
     #[test]
     fn a_part_is_judged_by_what_other_parts_cannot_change() {
-        let of = |pairs: &[(Verdict, Verdict)], set| of_part(&records(pairs), set, "a", "b").outcome;
-        assert_eq!(of(&[(Leak, Clean)], true), Outcome::Proven);
-        assert_eq!(of(&[(Clean, Clean)], true), Outcome::Undecided, "another part may show the leak");
-        assert_eq!(of(&[(Clean, Clean)], false), Outcome::NotProven, "each scenario is to leak");
-        assert_eq!(of(&[(Clean, Leak)], true), Outcome::NotProven);
+        let outcome_of_part = |pairs: &[(Verdict, Verdict)], set| from_part(&records(pairs), set, "a", "b").outcome;
+        assert_eq!(outcome_of_part(&[(Leak, Clean)], true), Outcome::Proven);
+        assert_eq!(outcome_of_part(&[(Clean, Clean)], true), Outcome::Undecided, "another part may show the leak");
+        assert_eq!(outcome_of_part(&[(Clean, Clean)], false), Outcome::NotProven, "each scenario is to leak");
+        assert_eq!(outcome_of_part(&[(Clean, Leak)], true), Outcome::NotProven);
     }
 
     #[test]
     fn nothing_is_proven_while_parts_are_missing() {
-        let of = |pairs: &[(Verdict, Verdict)], set| {
+        let outcome = |pairs: &[(Verdict, Verdict)], set| {
             let records = records(pairs);
-            super::of(&records, set, "a", "b").of_incomplete(&records).outcome
+            crate::report::proof::from_records(&records, set, "a", "b").weakened_by_gaps(&records).outcome
         };
-        assert_eq!(of(&[(Leak, Clean)], false), Outcome::Undecided);
-        assert_eq!(of(&[(Clean, Clean)], true), Outcome::Undecided);
-        assert_eq!(of(&[(Leak, Leak)], false), Outcome::NotProven, "what is disproved stays so");
+        assert_eq!(outcome(&[(Leak, Clean)], false), Outcome::Undecided);
+        assert_eq!(outcome(&[(Clean, Clean)], true), Outcome::Undecided);
+        assert_eq!(outcome(&[(Leak, Leak)], false), Outcome::NotProven, "what is disproved stays so");
     }
 }

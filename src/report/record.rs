@@ -7,7 +7,7 @@ pub use super::bisection::BisectionRecord;
 pub use super::branches::BranchRecord;
 pub use super::cluster::{ClusterRecord, ServerRecord};
 use super::finding::finite;
-pub use super::finding::{CallSite, Finding, Rate, Source};
+pub use super::finding::{CallSite, CounterKind, Finding, Rate};
 pub use super::parts::*;
 pub use super::proof::{Outcome, Proof};
 pub use crate::shard::ShardRecord;
@@ -234,7 +234,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The word used in the file and on the terminal.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Leak => "leak",
             Self::Clean => "clean",
@@ -297,7 +297,11 @@ mod tests {
             confidence: 0.99,
             min_rate: 0.5,
             counters: 90,
-            highest: vec![CounterBound { source: Source::Percpu, name: "percpu".into(), objects_per_listing: rate }],
+            highest: vec![CounterBound {
+                source: CounterKind::Percpu,
+                name: "percpu".into(),
+                objects_per_listing: rate,
+            }],
         });
         let text = serde_json::to_string(&file).unwrap();
         assert_eq!(serde_json::from_str::<ResultFile>(&text).unwrap(), file);
@@ -321,7 +325,7 @@ mod tests {
     fn the_words_of_the_verdicts_are_those_of_the_file() {
         use Verdict::*;
         for verdict in [Leak, Clean, Undecided, Broken, Crash, Unsupported] {
-            assert_eq!(serde_json::to_value(verdict).unwrap(), json!(verdict.word()));
+            assert_eq!(serde_json::to_value(verdict).unwrap(), json!(verdict.as_str()));
         }
     }
 

@@ -1,11 +1,11 @@
 //! A verdict in one sentence, with its numbers and their bounds.
 
-use super::record::{Finding, RunRecord, Source, Verdict};
+use super::record::{CounterKind, Finding, RunRecord, Verdict};
 use crate::text::number;
 
 /// The sentence of one run. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
 /// a cause outside them, which `record.reason` says.
-pub fn of(record: &RunRecord) -> String {
+pub fn render(record: &RunRecord) -> String {
     match record.verdict {
         Verdict::Leak => leak(record),
         Verdict::Clean => clean(record),
@@ -19,7 +19,7 @@ pub fn of(record: &RunRecord) -> String {
 fn state(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Crash => "a crash",
-        other => other.word(),
+        other => other.as_str(),
     }
 }
 
@@ -35,7 +35,7 @@ fn leak(record: &RunRecord) -> String {
             text += &format!(" ({})", number::share(site.share));
         }
     }
-    if first.source != Source::Unmount {
+    if first.source != CounterKind::Unmount {
         text += &format!("; not freed within {}", number::seconds(record.settled_seconds));
         if record.unmounted() {
             text += if first.survives_unmount { "; survives unmount" } else { "; freed only by unmount" };
@@ -75,7 +75,7 @@ pub fn at_most(record: &RunRecord) -> Option<String> {
 /// `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
 pub fn amount(finding: &Finding, unit: &str) -> String {
     // What saturates has no rate.
-    if finding.source == Source::Unmount {
+    if finding.source == CounterKind::Unmount {
         return format!("{} {}", finding.net_objects, thing(finding));
     }
     let rate = &finding.objects_per_listing;
@@ -85,11 +85,11 @@ pub fn amount(finding: &Finding, unit: &str) -> String {
 
 fn thing(finding: &Finding) -> String {
     match finding.source {
-        Source::Slab => format!("{} objects", finding.name),
-        Source::Pages => "pages".into(),
-        Source::Vmalloc => "vmalloc areas".into(),
-        Source::Percpu => "per-CPU allocations".into(),
-        Source::Unmount => format!("{} that unmounting left behind, as the kernel complained", finding.name),
+        CounterKind::Slab => format!("{} objects", finding.name),
+        CounterKind::Pages => "pages".into(),
+        CounterKind::Vmalloc => "vmalloc areas".into(),
+        CounterKind::Percpu => "per-CPU allocations".into(),
+        CounterKind::Unmount => format!("{} that unmounting left behind, as the kernel complained", finding.name),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_leak_says_how_much_of_what_from_where() {
         assert_eq!(
-            of(&example::leak()),
+            render(&example::leak()),
             "6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, allocated in \
              nfs_readdir_page_array_append; not freed within 2.0 s; survives unmount."
         );
@@ -113,10 +113,10 @@ mod tests {
         let mut record = example::leak();
         record.findings[0].call_sites[0].share = 0.8;
         let mut second = record.findings[0].clone();
-        second.source = Source::Pages;
+        second.source = CounterKind::Pages;
         second.objects_per_listing = Rate { estimate: 1.0, low: 0.98, high: 1.02 };
         record.findings.push(second);
-        let text = of(&record);
+        let text = render(&record);
         assert!(text.contains("nfs_readdir_page_array_append (80 %);"), "{text}");
         assert!(text.ends_with("; and 1.00 pages per listing (0.98 to 1.02)."), "{text}");
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_clean_kernel_says_what_was_excluded() {
         assert_eq!(
-            of(&example::clean()),
+            render(&example::clean()),
             "6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry)."
         );
     }
@@ -134,18 +134,18 @@ mod tests {
         let mut record = example::clean();
         record.findings = example::leak().findings;
         record.findings[0].survives_unmount = false;
-        assert!(of(&record).ends_with("; 25.0 kmalloc-256 objects per listing (24.8 to 25.2) until unmount."));
+        assert!(render(&record).ends_with("; 25.0 kmalloc-256 objects per listing (24.8 to 25.2) until unmount."));
     }
 
     #[test]
     fn a_clean_kernel_without_any_bound_still_has_a_sentence() {
         let mut record = example::clean();
         record.bounds = None;
-        assert_eq!(of(&record), "6.1 is clean in quick.");
+        assert_eq!(render(&record), "6.1 is clean in quick.");
         let no_rate = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
-        let highest = vec![CounterBound { source: Source::Slab, name: "x".into(), objects_per_listing: no_rate }];
+        let highest = vec![CounterBound { source: CounterKind::Slab, name: "x".into(), objects_per_listing: no_rate }];
         record.bounds = Some(Bounds { confidence: 0.99, min_rate: 2.0, counters: 1, highest });
-        assert!(of(&record).contains("2.00 or more per listing (highest bound 0.00, x)"));
+        assert!(render(&record).contains("2.00 or more per listing (highest bound 0.00, x)"));
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         ] {
             record.verdict = verdict;
             record.reason = "the guest was silent".into();
-            assert_eq!(of(&record), expected);
+            assert_eq!(render(&record), expected);
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Cells {
 }
 
 impl Cells {
-    pub fn of(record: &RunRecord) -> Self {
+    pub fn from_record(record: &RunRecord) -> Self {
         let first = record.findings.first();
         let objects = match (first, &record.bounds, record.verdict) {
             (Some(f), _, _) => {
@@ -30,7 +30,7 @@ impl Cells {
             _ => "-".into(),
         };
         Self {
-            verdict: record.verdict.word(),
+            verdict: record.verdict.as_str(),
             objects,
             bytes: first.map_or("-".into(), |f| number::bytes(f.bytes_per_listing)),
             site: first.map_or(String::new(), origin),
@@ -80,7 +80,7 @@ fn group_rows(group: &[RunRecord]) -> String {
     let head = ["scenario", "verdict", &objects, "bytes", "time"].map(String::from);
     let mut lines = vec![(head, String::new())];
     for record in group {
-        let cells = Cells::of(record);
+        let cells = Cells::from_record(record);
         let line = [head_of(&record.scenario, 16), cells.verdict.into(), cells.objects, cells.bytes, cells.seconds];
         lines.push((line, cells.site));
     }
@@ -115,7 +115,7 @@ pub fn side_by_side(records: &[RunRecord], left: &str, right: &str) -> String {
 
 fn block(scenario: &str, pair: [Option<&RunRecord>; 2]) -> Vec<[String; 3]> {
     let unit = pair.iter().flatten().next().map_or("listing", |r| r.unit.as_str());
-    let cells = pair.map(|record| record.map(Cells::of));
+    let cells = pair.map(|record| record.map(Cells::from_record));
     let line = |label: String, cell: &dyn Fn(&Cells) -> String| {
         let [left, right] = &cells;
         let text = |side: &Option<Cells>| side.as_ref().map_or("not run".into(), cell);

@@ -14,7 +14,7 @@ const CONSOLE_LINES: usize = 12;
 const UNTOLD_PART: i64 = 16;
 
 /// The whole text of a result file.
-pub fn of(file: &ResultFile) -> String {
+pub fn render(file: &ResultFile) -> String {
     if let Some(bisection) = &file.bisection {
         return bisection::text(bisection);
     }
@@ -40,7 +40,7 @@ pub fn of(file: &ResultFile) -> String {
 
 /// One run: the sentence, what was done, and what shows it.
 pub fn details(record: &RunRecord) -> String {
-    let mut text = sentence::of(record) + "\n";
+    let mut text = sentence::render(record) + "\n";
     text += &work(record);
     text += &trust(record);
     for finding in &record.findings {
@@ -54,7 +54,7 @@ pub fn details(record: &RunRecord) -> String {
             text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
         }
     }
-    text += &beside::of(record);
+    text += &beside::render(record);
     for line in record.console_lines.iter().take(CONSOLE_LINES) {
         text += &format!("  | {line}\n");
     }
@@ -78,7 +78,7 @@ pub(super) fn work(record: &RunRecord) -> String {
         text += &format!("  the reader took {signals} signals\n");
     }
     for fault in &record.faults {
-        text += &format!("  {} happened {} times\n", fault.words(), fault.happened);
+        text += &format!("  {fault} happened {} times\n", fault.happened);
     }
     text
 }
@@ -183,7 +183,7 @@ cache 150 were seen and 150 dropped
 
 Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
 ";
-        assert_eq!(of(&example::verify()), expected);
+        assert_eq!(render(&example::verify()), expected);
     }
 
     #[test]

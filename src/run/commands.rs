@@ -2,36 +2,36 @@
 
 use super::Job;
 use super::conduct::boot;
-use super::stage::Stage;
-use crate::guest::protocol::{Answer, CommandLine, Executed, Order};
-use crate::vm::machine::{Ended, Vm, unexpected};
+use super::stage::GuestImage;
+use crate::guest::protocol::{CommandLine, CommandOutput, Request, Response};
+use crate::vm::machine::{AgentError, Vm, unexpected};
 
 /// A guest of a scenario, with its server and its mount, in which nothing is measured but by command lines.
 pub struct Machine {
     vm: Vm,
-    _stage: Stage,
+    _stage: GuestImage,
 }
 
 impl Machine {
     /// Boots it and waits until the stage is set.
-    pub fn start(job: &Job) -> Result<Self, Ended> {
-        let stage = Stage::prepare(job, job.options.debugging(job.scenario, job.kernel))?;
+    pub fn start(job: &Job) -> Result<Self, AgentError> {
+        let stage = GuestImage::prepare(job, job.options.debugging(job.scenario, job.kernel))?;
         let mut vm = stage.boot()?;
         boot(&mut vm, |_| ())?;
         Ok(Self { vm, _stage: stage })
     }
 
     /// Runs them beside each other, while the guest itself lists, if it is to.
-    pub fn execute(&mut self, commands: &[CommandLine], meanwhile: bool) -> Result<Vec<Executed>, Ended> {
-        let order = Order::Execute { commands: commands.to_vec(), meanwhile };
-        match self.vm.ask(&order, |_, _| ())? {
-            Answer::Executed { ended } => Ok(ended),
+    pub fn execute(&mut self, commands: &[CommandLine], meanwhile: bool) -> Result<Vec<CommandOutput>, AgentError> {
+        let order = Request::Execute { commands: commands.to_vec(), meanwhile };
+        match self.vm.request(&order, |_, _| ())? {
+            Response::Executed { ended } => Ok(ended),
             other => Err(unexpected(&other)),
         }
     }
 
     /// Lets the guest end.
-    pub fn finish(self) -> Result<(), Ended> {
+    pub fn finish(self) -> Result<(), AgentError> {
         self.vm.finish().map(drop)
     }
 }

@@ -3,12 +3,12 @@
 
 use super::Job;
 use super::conduct::boot;
-use super::stage::{Debugging, Stage};
+use super::stage::{GuestImage, KernelDebug};
 use crate::error::Result;
-use crate::guest::protocol::{Answer, Order};
-use crate::probe::kmemleak::Reported;
+use crate::guest::protocol::{Request, Response};
+use crate::probe::kmemleak::KmemleakReport;
 use crate::verdict::growth;
-use crate::vm::machine::{Ended, Vm, unexpected};
+use crate::vm::machine::{AgentError, Vm, unexpected};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub struct Compared {
     /// Growth of active objects between them, by cache; what did not grow is left out.
     pub recipe: BTreeMap<String, i64>,
     /// What kmemleak reports at the end; `None` if the kernel has none.
-    pub kmemleak: Option<Reported>,
+    pub kmemleak: Option<KmemleakReport>,
     /// Why there is nothing to compare with, if so.
     pub failed: Option<String>,
 }
@@ -31,12 +31,12 @@ pub struct Compared {
 /// Makes `units` units with the plain recipe around them, then has kmemleak scan. What the guest does wrong is told in the
 /// result; an error is ours or the machine's.
 pub fn compare(job: &Job, units: u64) -> Result<Compared> {
-    let stage = Stage::prepare(job, Debugging::Kmemleak)?;
+    let stage = GuestImage::prepare(job, KernelDebug::Kmemleak)?;
     let task = job.ui.task(format!("{} on {}, for comparison", job.scenario.name, job.kernel.spec));
-    let compared = match conduct(&stage, units) {
+    let compared = match run_plain_units(&stage, units) {
         Ok(compared) => compared,
-        Err(Ended::Error(error)) => return Err(error),
-        Err(Ended::GaveUp(sentence) | Ended::Unsupported(sentence) | Ended::Crash { sentence, .. }) => {
+        Err(AgentError::Error(error)) => return Err(error),
+        Err(AgentError::Failed(sentence) | AgentError::Unsupported(sentence) | AgentError::Crash { sentence, .. }) => {
             Compared { units, failed: Some(sentence), ..Compared::default() }
         }
     };
@@ -44,15 +44,15 @@ pub fn compare(job: &Job, units: u64) -> Result<Compared> {
     Ok(compared)
 }
 
-fn conduct(stage: &Stage, units: u64) -> std::result::Result<Compared, Ended> {
+fn run_plain_units(stage: &GuestImage, units: u64) -> std::result::Result<Compared, AgentError> {
     let mut vm = stage.boot()?;
     boot(&mut vm, |_| ())?;
     work(&mut vm, WARM_UP)?;
     let before = slabinfo(&mut vm)?;
     work(&mut vm, units)?;
     let after = slabinfo(&mut vm)?;
-    let kmemleak = match ask(&mut vm, &Order::Kmemleak)? {
-        Answer::Kmemleak { reported } => reported,
+    let kmemleak = match request(&mut vm, &Request::Kmemleak)? {
+        Response::Kmemleak { reported } => reported,
         other => return Err(unexpected(&other)),
     };
     vm.finish()?;
@@ -62,21 +62,21 @@ fn conduct(stage: &Stage, units: u64) -> std::result::Result<Compared, Ended> {
     Ok(Compared { units, recipe, kmemleak, failed: None })
 }
 
-fn ask(vm: &mut Vm, order: &Order) -> std::result::Result<Answer, Ended> {
+fn request(vm: &mut Vm, order: &Request) -> std::result::Result<Response, AgentError> {
     crate::os::signals::check()?;
-    vm.ask(order, |_, _| ())
+    vm.request(order, |_, _| ())
 }
 
-fn work(vm: &mut Vm, listings: u64) -> std::result::Result<(), Ended> {
-    match ask(vm, &Order::Work { listings, fillers: 0, at_least_seconds: Some(0.0) })? {
-        Answer::Worked(_) => Ok(()),
+fn work(vm: &mut Vm, listings: u64) -> std::result::Result<(), AgentError> {
+    match request(vm, &Request::Work { listings, fillers: 0, at_least_seconds: Some(0.0) })? {
+        Response::Worked(_) => Ok(()),
         other => Err(unexpected(&other)),
     }
 }
 
-fn slabinfo(vm: &mut Vm) -> std::result::Result<BTreeMap<String, i64>, Ended> {
-    match ask(vm, &Order::Slabinfo)? {
-        Answer::Slabinfo { objects } => Ok(objects),
+fn slabinfo(vm: &mut Vm) -> std::result::Result<BTreeMap<String, i64>, AgentError> {
+    match request(vm, &Request::Slabinfo)? {
+        Response::Slabinfo { objects } => Ok(objects),
         other => Err(unexpected(&other)),
     }
 }

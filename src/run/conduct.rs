@@ -1,12 +1,12 @@
 //! The course of a run: controls first, then blocks of a dose round and a control round until they decide, then the
 //! call sites, and a last reading after unmount.
 
-use super::obeys::Obeys;
-use super::record::{Outcome, Reading};
-use super::stage::Stage;
+use super::obeys::Agent;
+use super::record::{Observations, Reading};
+use super::stage::GuestImage;
 use super::{Options, Until, controls, names_control};
 use crate::guest::BUSY_CACHES;
-use crate::guest::protocol::{Answer, Order, Worked};
+use crate::guest::protocol::{Request, Response, RoundStats};
 use crate::os::progress::Task;
 use crate::probe::Sample;
 use crate::probe::counters::SiteSource;
@@ -14,13 +14,13 @@ use crate::probe::traces::Site;
 use crate::report::record::RoundKind;
 use crate::scenario::Rounds;
 use crate::verdict::doses::Doses;
-use crate::verdict::judge::{Phase, Says, judge};
+use crate::verdict::judge::{CounterVerdict, Phase, judge};
 use crate::verdict::{Block, Growth, growth};
-use crate::vm::machine::{BOOT_LIMIT, Ended, Vm, unexpected};
+use crate::vm::machine::{AgentError, BOOT_LIMIT, Vm, unexpected};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-pub(super) type Step<T> = Result<T, Ended>;
+pub(super) type SessionResult<T> = Result<T, AgentError>;
 
 /// About what coming to rest takes, for the time that is left.
 const REST_SECONDS: f64 = 0.4;
@@ -30,28 +30,34 @@ const WATCHED_GROWTH: i64 = 8;
 const MOST_WATCHED: usize = 16;
 
 /// Runs the guest from boot to its last word and writes into `outcome` what was seen.
-pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Outcome, task: &Task) -> Step<()> {
+pub fn run_session(
+    stage: &GuestImage,
+    options: &Options,
+    until: Until,
+    outcome: &mut Observations,
+    task: &Task,
+) -> SessionResult<()> {
     let begin = Instant::now();
     let mut vm = stage.boot()?;
     let mut begun = Instant::now();
     let ready = boot(&mut vm, |part| match part {
-        Answer::Hello { release } => {
+        Response::Hello { release } => {
             outcome.time("guest: kernel", std::mem::replace(&mut begun, Instant::now()));
             outcome.record.kernel.release.clone_from(release);
         }
-        Answer::Step { name, seconds } => {
+        Response::Step { name, seconds } => {
             outcome.time_of(&format!("guest: {name}"), *seconds);
             task.note(name);
         }
         _ => {}
     })?;
-    let mut course = Course::new(&mut vm, task, outcome);
+    let mut course = Session::new(&mut vm, task, outcome);
     let names = course.ready(ready)?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
     let baseline = course.controls(&names)?;
     course.outcome.time("controls", begin);
-    let charged = stage.scenario.cgroup.as_ref().map(|_| course.charged()).transpose()?;
+    let charged = stage.scenario.cgroup.as_ref().map(|_| course.cgroup_usage()).transpose()?;
     let begin = Instant::now();
     let last = course.blocks(&baseline, &stage.scenario.rounds, until, options)?;
     course.outcome.time("rounds", begin);
@@ -73,20 +79,20 @@ pub fn conduct(stage: &Stage, options: &Options, until: Until, outcome: &mut Out
 }
 
 /// Waits until the stage is set, and gives the answer that says so; `part` hears of what is done before.
-pub(crate) fn boot(vm: &mut Vm, mut part: impl FnMut(&Answer)) -> Step<Answer> {
-    let mut answer = vm.answer_within(BOOT_LIMIT)?;
-    while matches!(answer, Answer::Hello { .. } | Answer::Step { .. }) {
+pub(crate) fn boot(vm: &mut Vm, mut part: impl FnMut(&Response)) -> SessionResult<Response> {
+    let mut answer = vm.response_within(BOOT_LIMIT)?;
+    while matches!(answer, Response::Hello { .. } | Response::Step { .. }) {
         part(&answer);
-        answer = vm.answer()?;
+        answer = vm.response()?;
     }
-    if matches!(answer, Answer::Ready { .. }) { Ok(answer) } else { Err(unexpected(&answer)) }
+    if matches!(answer, Response::Ready { .. }) { Ok(answer) } else { Err(unexpected(&answer)) }
 }
 
 /// A run while it goes on.
-pub(super) struct Course<'a> {
-    worker: &'a mut dyn Obeys,
+pub(super) struct Session<'a> {
+    worker: &'a mut dyn Agent,
     pub(super) task: &'a Task,
-    pub(super) outcome: &'a mut Outcome,
+    pub(super) outcome: &'a mut Observations,
     /// Units made in all blocks.
     pub(super) dose: u64,
     /// About what one unit takes.
@@ -97,14 +103,14 @@ pub(super) struct Course<'a> {
     pub(super) noise: Option<Growth>,
 }
 
-impl<'a> Course<'a> {
-    pub(super) fn new(worker: &'a mut dyn Obeys, task: &'a Task, outcome: &'a mut Outcome) -> Self {
+impl<'a> Session<'a> {
+    pub(super) fn new(worker: &'a mut dyn Agent, task: &'a Task, outcome: &'a mut Observations) -> Self {
         Self { worker, task, outcome, dose: 0, unit_seconds: 0.0, site_source: SiteSource::None, noise: None }
     }
 
     /// The stage is set, as this answer says; gives the caches in which names will be.
-    pub(super) fn ready(&mut self, ready: Answer) -> Step<Vec<String>> {
-        let Answer::Ready {
+    pub(super) fn ready(&mut self, ready: Response) -> SessionResult<Vec<String>> {
+        let Response::Ready {
             object_bytes,
             name_allocations,
             missing_sources,
@@ -131,7 +137,7 @@ impl<'a> Course<'a> {
         rounds: &Rounds,
         until: Until,
         options: &Options,
-    ) -> Step<Sample> {
+    ) -> SessionResult<Sample> {
         let mut last = baseline.clone();
         let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
         for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
@@ -151,12 +157,12 @@ impl<'a> Course<'a> {
                 self.outcome.net = growth(&baseline.objects, &last.objects);
                 let judgement = judge(phase, &blocks, &self.outcome.net, self.dose, options.min_rate);
                 let enough = match until {
-                    Until::Decided => judgement.says() != Says::Undecided,
+                    Until::Decided => judgement.verdict() != CounterVerdict::Undecided,
                     Until::AllDecided => judgement.open() == 0,
                 };
                 self.outcome.judgement = Some(judgement);
                 if enough || self.outcome.broken.is_some() {
-                    return self.prove(&watched, last);
+                    return self.confirm(&watched, last);
                 }
             }
         }
@@ -177,13 +183,19 @@ impl<'a> Course<'a> {
 
     /// A dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
     /// the first of them finds out how long that is.
-    fn block(&mut self, dose: u64, most: u64, seconds: &mut Option<f64>, before: &Sample) -> Step<(Block, Sample)> {
+    fn block(
+        &mut self,
+        dose: u64,
+        most: u64,
+        seconds: &mut Option<f64>,
+        before: &Sample,
+    ) -> SessionResult<(Block, Sample)> {
         let worked = self.work(dose, most - dose, *seconds)?;
         let seconds = *seconds.get_or_insert(worked.seconds);
         self.dose += dose;
-        let between = self.settle(RoundKind::Dose, dose)?;
+        let between = self.read_settled(RoundKind::Dose, dose)?;
         self.work(0, most, Some(seconds))?;
-        let after = self.settle(RoundKind::Control, 0)?;
+        let after = self.read_settled(RoundKind::Control, 0)?;
         let block = Block {
             dose,
             growth: growth(&before.objects, &after.objects),
@@ -193,14 +205,19 @@ impl<'a> Course<'a> {
     }
 
     /// Waits for late frees as long as asked, and books what is still there.
-    pub(super) fn wait_for_late_frees(&mut self, baseline: &Sample, mut last: Sample, options: &Options) -> Step<()> {
+    pub(super) fn wait_for_late_frees(
+        &mut self,
+        baseline: &Sample,
+        mut last: Sample,
+        options: &Options,
+    ) -> SessionResult<()> {
         let rested = Instant::now();
         if self.outcome.grows() {
             while rested.elapsed() < options.settle {
                 self.task.note("waiting for late frees");
                 std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::os::process::POLL * 50));
                 crate::os::signals::check()?;
-                last = self.glance()?;
+                last = self.read_once()?;
                 self.outcome.waited();
             }
         }
@@ -209,39 +226,44 @@ impl<'a> Course<'a> {
     }
 
     /// Unmounts and reads.
-    fn unmount(&mut self, baseline: &Sample) -> Step<()> {
-        self.done(&Order::Unmount)?;
-        let unmounted = self.settle(RoundKind::Unmount, 0)?;
+    fn unmount(&mut self, baseline: &Sample) -> SessionResult<()> {
+        self.done(&Request::Unmount)?;
+        let unmounted = self.read_settled(RoundKind::Unmount, 0)?;
         self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
         let sites = self.sites(&BUSY_CACHES.map(str::to_owned))?;
         self.outcome.left.after_unmount(&unmounted, &sites);
         Ok(())
     }
 
-    pub(super) fn ask(&mut self, order: &Order) -> Step<Answer> {
+    pub(super) fn request(&mut self, order: &Request) -> SessionResult<Response> {
         let task = self.task;
-        let answer = self.worker.ask(order, &mut |step| task.note(step));
-        self.outcome.record.called += &self.worker.called();
+        let answer = self.worker.request(order, &mut |step| task.note(step));
+        self.outcome.record.called += &self.worker.take_syscall_log();
         answer
     }
 
-    pub(super) fn done(&mut self, order: &Order) -> Step<()> {
-        match self.ask(order)? {
-            Answer::Done => Ok(()),
+    pub(super) fn done(&mut self, order: &Request) -> SessionResult<()> {
+        match self.request(order)? {
+            Response::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
-    pub(super) fn work(&mut self, listings: u64, fillers: u64, at_least_seconds: Option<f64>) -> Step<Worked> {
-        match self.ask(&Order::Work { listings, fillers, at_least_seconds })? {
-            Answer::Worked(worked) if worked.listings > listings => {
+    pub(super) fn work(
+        &mut self,
+        listings: u64,
+        fillers: u64,
+        at_least_seconds: Option<f64>,
+    ) -> SessionResult<RoundStats> {
+        match self.request(&Request::Work { listings, fillers, at_least_seconds })? {
+            Response::Worked(worked) if worked.listings > listings => {
                 let said = worked.listings;
-                Err(Ended::GaveUp(format!(
+                Err(AgentError::Failed(format!(
                     "the guest says that it made {said} {}s of {listings}",
                     self.outcome.record.unit
                 )))
             }
-            Answer::Worked(worked) => {
+            Response::Worked(worked) => {
                 self.outcome.worked(&worked);
                 if worked.listings > 0 {
                     self.unit_seconds = worked.listing_seconds / worked.listings as f64;
@@ -252,16 +274,16 @@ impl<'a> Course<'a> {
         }
     }
 
-    pub(super) fn glance(&mut self) -> Step<Sample> {
-        match self.ask(&Order::Glance)? {
-            Answer::Sample { sample, .. } => Ok(sample),
+    pub(super) fn read_once(&mut self) -> SessionResult<Sample> {
+        match self.request(&Request::Glance)? {
+            Response::Sample { sample, .. } => Ok(sample),
             other => Err(unexpected(&other)),
         }
     }
 
-    pub(super) fn settle(&mut self, kind: RoundKind, dose: u64) -> Step<Sample> {
-        match self.ask(&Order::Settle)? {
-            Answer::Sample { sample, settled_seconds } => {
+    pub(super) fn read_settled(&mut self, kind: RoundKind, dose: u64) -> SessionResult<Sample> {
+        match self.request(&Request::Settle)? {
+            Response::Sample { sample, settled_seconds } => {
                 self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
                 Ok(sample)
             }
@@ -270,19 +292,19 @@ impl<'a> Course<'a> {
     }
 
     /// What was allocated since tracing began and is not freed; `None` if that cannot be told.
-    pub(super) fn traced(&mut self, order: &Order) -> Step<Option<BTreeMap<String, Vec<Site>>>> {
-        match self.ask(order)? {
-            Answer::Traced { sites } => Ok(sites),
+    pub(super) fn traced(&mut self, order: &Request) -> SessionResult<Option<BTreeMap<String, Vec<Site>>>> {
+        match self.request(order)? {
+            Response::Traced { sites } => Ok(sites),
             other => Err(unexpected(&other)),
         }
     }
 
-    pub(super) fn sites(&mut self, caches: &[String]) -> Step<BTreeMap<String, Vec<Site>>> {
+    pub(super) fn sites(&mut self, caches: &[String]) -> SessionResult<BTreeMap<String, Vec<Site>>> {
         if caches.is_empty() {
             return Ok(BTreeMap::new());
         }
-        match self.ask(&Order::Sites { caches: caches.to_vec() })? {
-            Answer::Sites { sites } => Ok(sites),
+        match self.request(&Request::Sites { caches: caches.to_vec() })? {
+            Response::Sites { sites } => Ok(sites),
             other => Err(unexpected(&other)),
         }
     }

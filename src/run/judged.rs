@@ -1,20 +1,20 @@
 //! The record of a run that has ended: its verdict and what was found.
 
 use super::explained;
-use super::record::Outcome;
+use super::record::Observations;
 use crate::probe::mountstats::readdirs;
 use crate::probe::traces::Site;
-use crate::report::record::{CallSite, Finding, Rate, RoundKind, RunRecord, Source, Verdict};
+use crate::report::record::{CallSite, CounterKind, Finding, Rate, RoundKind, RunRecord, Verdict};
 use crate::report::sentence;
-use crate::verdict::judge::{Counter, Judgement, Says, stays};
+use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
 const PAGE_BYTES: u64 = 4096;
 /// Share of what its rate promises that a leak must have grown by in a further round.
 const GOES_ON: f64 = 0.8;
 
-impl Outcome {
+impl Observations {
     /// The record of a run that could not be judged, and why.
-    pub fn ended(mut self, verdict: Verdict, reason: String) -> RunRecord {
+    pub fn into_record(mut self, verdict: Verdict, reason: String) -> RunRecord {
         self.fill();
         self.record.verdict = verdict;
         self.record.reason = reason;
@@ -22,29 +22,29 @@ impl Outcome {
     }
 
     /// The record of a crash; memory that ran out after rounds which already decide is the leak itself.
-    pub fn crashed(mut self, kind: &str, sentence: String) -> RunRecord {
+    pub fn into_crash_record(mut self, kind: &str, sentence: String) -> RunRecord {
         let findings = self.findings();
         let trusted = findings.iter().any(|f| self.record.controls.trust(f.source));
         if kind == "out of memory" && self.grows() && trusted && self.record.controls_seen().is_ok() {
             self.fill();
             self.record.findings = findings;
             self.record.verdict = Verdict::Leak;
-            let leak = sentence::of(&self.record);
+            let leak = sentence::render(&self.record);
             self.record.reason = format!("{} Then {sentence}", leak);
             return self.record;
         }
-        self.ended(Verdict::Crash, sentence)
+        self.into_record(Verdict::Crash, sentence)
     }
 
     /// The record of a run that came to its end.
-    pub fn judged(mut self) -> RunRecord {
+    pub fn into_judged_record(mut self) -> RunRecord {
         self.fill();
         self.record.findings = self.findings();
         let (verdict, reason) = self.verdict();
         self.record.verdict = verdict;
         self.record.reason = match reason {
             Some(reason) => reason,
-            None => sentence::of(&self.record),
+            None => sentence::render(&self.record),
         };
         self.record
     }
@@ -69,10 +69,10 @@ impl Outcome {
         if let Err(missed) = self.record.names_seen() {
             return (Verdict::Undecided, Some(missed));
         }
-        match self.judgement.as_ref().map(Judgement::says) {
-            Some(Says::Clean) => (Verdict::Clean, None),
+        match self.judgement.as_ref().map(Judgement::verdict) {
+            Some(CounterVerdict::Clean) => (Verdict::Clean, None),
             // Nothing survives unmount, and nothing else is open.
-            Some(Says::Leak) if self.nothing_open() => (Verdict::Clean, None),
+            Some(CounterVerdict::Leak) if self.nothing_open() => (Verdict::Clean, None),
             _ => (Verdict::Undecided, Some(self.open_question())),
         }
     }
@@ -88,7 +88,7 @@ impl Outcome {
     }
 
     fn open_question(&self) -> String {
-        let open = self.judgement.iter().flat_map(|j| &j.counters).filter(|c| c.says == Says::Undecided);
+        let open = self.judgement.iter().flat_map(|j| &j.counters).filter(|c| c.says == CounterVerdict::Undecided);
         let mut open: Vec<_> = open.collect();
         open.sort_by(|a, b| (b.fit.high - b.fit.low).total_cmp(&(a.fit.high - a.fit.low)));
         let unsettled = match self.unsettled {
@@ -121,7 +121,7 @@ impl Outcome {
             let unmounted = self.net_unmounted.get(&counter.name).copied().unwrap_or(0);
             let rpcs = readdirs(&self.record.rpcs) as f64 / self.record.listings.max(1) as f64;
             Finding {
-                source: Source::of_counter(&counter.name),
+                source: CounterKind::from_counter(&counter.name),
                 name: counter.name.clone(),
                 objects_per_listing: rate,
                 bytes_per_listing: rate.estimate * self.object_bytes(&counter.name) as f64,
@@ -146,8 +146,8 @@ impl Outcome {
 
     /// Bytes of one object of a counter; 0 where they differ from object to object.
     fn object_bytes(&self, counter: &str) -> u64 {
-        match Source::of_counter(counter) {
-            Source::Pages => PAGE_BYTES,
+        match CounterKind::from_counter(counter) {
+            CounterKind::Pages => PAGE_BYTES,
             _ => self.object_bytes.get(counter).copied().unwrap_or(0),
         }
     }

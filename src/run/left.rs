@@ -6,7 +6,7 @@
 use crate::guest::BUSY_CACHES;
 use crate::probe::Sample;
 use crate::probe::traces::{Site, since};
-use crate::report::record::{Finding, Rate, Source};
+use crate::report::record::{CounterKind, Finding, Rate};
 use crate::vm::console::Complaints;
 use std::collections::BTreeMap;
 
@@ -28,14 +28,14 @@ const MAKERS: [&str; 12] = [
 
 /// Objects of what a mount is made of, before it and after it.
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct UnmountLeftovers {
     before: Sample,
     sites_before: BTreeMap<String, Vec<Site>>,
     /// Cache, objects that stayed, and their call sites; most first.
     stayed: Vec<(String, i64, Vec<Site>)>,
 }
 
-impl Left {
+impl UnmountLeftovers {
     /// What there was when everything but the mount was there.
     pub fn before_mount(&mut self, sample: Sample, sites: BTreeMap<String, Vec<Site>>) {
         self.before = sample;
@@ -44,15 +44,15 @@ impl Left {
 
     /// What there is after unmount.
     pub fn after_unmount(&mut self, sample: &Sample, sites: &BTreeMap<String, Vec<Site>>) {
-        let of = |sample: &Sample, cache: &str| sample.objects.get(cache).copied().unwrap_or(0);
+        let count_in = |sample: &Sample, cache: &str| sample.objects.get(cache).copied().unwrap_or(0);
         let none = Vec::new();
         let mut stayed: Vec<_> = BUSY_CACHES
             .iter()
             .map(|cache| {
                 let now = sites.get(*cache).unwrap_or(&none);
                 let grown = since(self.sites_before.get(*cache).unwrap_or(&none), now);
-                let count = of(sample, cache) - of(&self.before, cache);
-                (cache.to_string(), count, grown.into_iter().map(told).collect())
+                let count = count_in(sample, cache) - count_in(&self.before, cache);
+                (cache.to_string(), count, grown.into_iter().map(with_wanting_function).collect())
             })
             .filter(|(_, count, _)| *count > 0)
             .collect();
@@ -69,7 +69,7 @@ impl Left {
         };
         let rate = count as f64 / units.max(1) as f64;
         Some(Finding {
-            source: Source::Unmount,
+            source: CounterKind::Unmount,
             name,
             objects_per_listing: Rate { estimate: rate, low: rate, high: rate },
             bytes_per_listing: 0.0,
@@ -83,7 +83,7 @@ impl Left {
 }
 
 /// The site with the function that wanted the object, where the stack says so.
-fn told(mut site: Site) -> Site {
+fn with_wanting_function(mut site: Site) -> Site {
     if let Some(function) = site.stack.iter().find(|f| !MAKERS.contains(&f.as_str())) {
         site.function = function.clone();
     }
@@ -107,7 +107,7 @@ mod tests {
         let stack = ["kmem_cache_alloc_lru", "__d_alloc", "d_alloc_parallel", "nfs_prime_dcache", "nfs_readdir"];
         let stack = stack.map(str::to_owned).to_vec();
         let site = |objects| Site { function: "__d_alloc".into(), stack: stack.clone(), objects };
-        let mut left = Left::default();
+        let mut left = UnmountLeftovers::default();
         left.before_mount(sample(1000, 0), [("dentry".to_owned(), vec![site(1)])].into());
         left.after_unmount(&sample(1150, 150), &[("dentry".to_owned(), vec![site(151)])].into());
         let finding = left.finding(&complaint(), 26).unwrap();
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_complaint_without_objects_is_a_finding_and_objects_without_a_complaint_are_none() {
-        let mut left = Left::default();
+        let mut left = UnmountLeftovers::default();
         left.before_mount(sample(10, 0), BTreeMap::new());
         left.after_unmount(&sample(10, 0), &BTreeMap::new());
         assert_eq!(left.finding(&complaint(), 26).unwrap().name, "Dentry still in use");

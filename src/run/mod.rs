@@ -22,7 +22,7 @@ pub mod stage;
 mod warm_up;
 
 pub(crate) use conduct::boot;
-pub use record::Outcome;
+pub use record::Observations;
 
 use crate::error::{Exit, Result};
 use crate::kernel::Kernel;
@@ -30,9 +30,9 @@ use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::report::record::{RunRecord, Verdict};
 use crate::scenario::Scenario;
-use crate::vm::machine::{Ended, Limits};
+use crate::vm::machine::{AgentError, Limits};
 use crate::vm::qemu::Accelerator;
-use stage::Debugging;
+use stage::KernelDebug;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -89,8 +89,8 @@ impl Options {
     }
 
     /// What a guest of both is booted with.
-    fn debugging(&self, scenario: &Scenario, kernel: &Kernel) -> Debugging {
-        if self.is_stock(scenario, kernel) { Debugging::Stock } else { Debugging::Sites }
+    fn debugging(&self, scenario: &Scenario, kernel: &Kernel) -> KernelDebug {
+        if self.is_stock(scenario, kernel) { KernelDebug::Stock } else { KernelDebug::Sites }
     }
 }
 
@@ -131,39 +131,39 @@ pub fn run(job: &Job) -> Result<RunRecord> {
 fn attempt(job: &Job, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, options, ui, .. } = *job;
     let begin = Instant::now();
-    let mut outcome = Outcome::new(record::begin(scenario, kernel, accelerator, options), options);
+    let mut outcome = Observations::new(record::begin(scenario, kernel, accelerator, options), options);
     if let Some(shortfall) = scenario.memory_shortfall() {
-        return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
+        return Ok((outcome.into_record(Verdict::Unsupported, shortfall), false));
     }
-    let stage = match stage::Stage::prepare(job, options.debugging(scenario, kernel)) {
+    let stage = match stage::GuestImage::prepare(job, options.debugging(scenario, kernel)) {
         Err(e) if e.exit() == Exit::CannotJudge => {
-            return Ok((outcome.ended(Verdict::Unsupported, e.to_string()), false));
+            return Ok((outcome.into_record(Verdict::Unsupported, e.to_string()), false));
         }
         stage => stage?,
     };
     outcome.time("prepare", begin);
     if let Some(shortfall) = stage.memory_shortfall() {
-        return Ok((outcome.ended(Verdict::Unsupported, shortfall), false));
+        return Ok((outcome.into_record(Verdict::Unsupported, shortfall), false));
     }
     let task = ui.task(format!("{} on {}", scenario.name, kernel.spec));
-    let result = conduct::conduct(&stage, options, until, &mut outcome, &task);
+    let result = conduct::run_session(&stage, options, until, &mut outcome, &task);
     outcome.record.seconds = begin.elapsed().as_secs_f64();
     outcome.record.console_log = Some(stage.console_log().display().to_string());
     let mut is_open = false;
     let record = match result {
         Ok(()) => {
             is_open = until == Until::Decided && outcome.ended_for_nothing();
-            outcome.judged()
+            outcome.into_judged_record()
         }
-        Err(Ended::Error(error)) => return Err(error),
-        Err(Ended::GaveUp(sentence)) => outcome.ended(Verdict::Undecided, sentence),
-        Err(Ended::Unsupported(sentence)) => outcome.ended(Verdict::Unsupported, sentence),
-        Err(Ended::Crash { kind, sentence, lines }) => {
+        Err(AgentError::Error(error)) => return Err(error),
+        Err(AgentError::Failed(sentence)) => outcome.into_record(Verdict::Undecided, sentence),
+        Err(AgentError::Unsupported(sentence)) => outcome.into_record(Verdict::Unsupported, sentence),
+        Err(AgentError::Crash { kind, sentence, lines }) => {
             outcome.record.console_lines = lines;
-            outcome.crashed(&kind, sentence)
+            outcome.into_crash_record(&kind, sentence)
         }
     };
-    task.done(if is_open { "what grew was freed; looking at everything else" } else { record.verdict.word() });
+    task.done(if is_open { "what grew was freed; looking at everything else" } else { record.verdict.as_str() });
     Ok((record, is_open))
 }
 

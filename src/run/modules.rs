@@ -32,7 +32,7 @@ fn wanted(scenario: &Scenario) -> Vec<&'static str> {
     }
     match scenario.export.file_system {
         FileSystem::Tmpfs => {}
-        disk => wanted.extend(["loop", disk.name()]),
+        disk => wanted.extend(["loop", disk.as_str()]),
     }
     wanted
 }

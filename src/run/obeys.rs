@@ -1,25 +1,25 @@
 //! Who carries out the orders of a run: a guest, or this machine.
 
-use crate::guest::protocol::{Answer, Order};
-use crate::vm::machine::{Ended, Vm};
+use crate::guest::protocol::{Request, Response};
+use crate::vm::machine::{AgentError, Vm};
 
 /// Whoever carries out orders, one after the other.
-pub trait Obeys {
+pub trait Agent {
     /// Gives an order and waits for its answer; `step` hears what is being done.
-    fn ask(&mut self, order: &Order, step: &mut dyn FnMut(&str)) -> Result<Answer, Ended>;
+    fn request(&mut self, order: &Request, step: &mut dyn FnMut(&str)) -> Result<Response, AgentError>;
 
     /// The calls that the workload has told since this was asked last.
-    fn called(&mut self) -> String {
+    fn take_syscall_log(&mut self) -> String {
         String::new()
     }
 }
 
-impl Obeys for Vm {
-    fn ask(&mut self, order: &Order, step: &mut dyn FnMut(&str)) -> Result<Answer, Ended> {
-        Vm::ask(self, order, |name, _| step(name))
+impl Agent for Vm {
+    fn request(&mut self, order: &Request, step: &mut dyn FnMut(&str)) -> Result<Response, AgentError> {
+        Vm::request(self, order, |name, _| step(name))
     }
 
-    fn called(&mut self) -> String {
-        Vm::called(self)
+    fn take_syscall_log(&mut self) -> String {
+        Vm::take_syscall_log(self)
     }
 }

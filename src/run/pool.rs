@@ -24,7 +24,7 @@ impl<R> From<Unfinished<R>> for Error {
 
 /// Does `work` with every item, `workers` of them at a time, and gives the results in the order of the items. After an error
 /// nothing more is begun.
-pub fn side_by_side<T: Sync, R: Send>(
+pub fn run_parallel<T: Sync, R: Send>(
     items: &[T],
     workers: usize,
     work: impl Fn(&T) -> Result<R> + Sync,
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_the_items() {
         let items: Vec<u64> = (0..50).collect();
-        let doubled = side_by_side(&items, 4, |n| {
+        let doubled = run_parallel(&items, 4, |n| {
             std::thread::sleep(std::time::Duration::from_micros(50 - n));
             Ok(2 * n)
         });
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn an_error_ends_it_and_what_was_done_is_kept() {
         let begun = AtomicUsize::new(0);
-        let ended = side_by_side(&[0; 50], 1, |_| match begun.fetch_add(1, Ordering::Relaxed) {
+        let ended = run_parallel(&[0; 50], 1, |_| match begun.fetch_add(1, Ordering::Relaxed) {
             number @ ..2 => Ok(number),
             _ => Err(Error::machine("it failed")),
         });

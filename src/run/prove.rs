@@ -1,8 +1,8 @@
 //! Before growth is called a leak: one more round, long enough that a cache which fills to a bound would have stopped,
 //! and the call sites of what grows in it.
 
-use super::conduct::{Course, Step};
-use crate::guest::protocol::Order;
+use super::conduct::{Session, SessionResult};
+use crate::guest::protocol::Request;
 use crate::probe::Sample;
 use crate::probe::traces::{Site, since};
 use crate::report::record::RoundKind;
@@ -22,18 +22,18 @@ const TRACED_NOISE: f64 = 4.0;
 
 /// What the further round showed.
 #[derive(Debug, Default)]
-pub struct Proof {
+pub struct ConfirmationRound {
     /// Units made in it.
     pub dose: u64,
     /// Growth in it, by counter.
     pub growth: BTreeMap<String, i64>,
 }
 
-impl Course<'_> {
+impl Session<'_> {
     /// Attributes what leaks to the functions that allocated it, by what was watched since an early block and by what
     /// grows in a further round, where one is needed; or by tracing, where the kernel does not keep call sites. Gives the last
     /// reading.
-    pub(super) fn prove(&mut self, watched: &BTreeMap<String, Vec<Site>>, last: Sample) -> Step<Sample> {
+    pub(super) fn confirm(&mut self, watched: &BTreeMap<String, Vec<Site>>, last: Sample) -> SessionResult<Sample> {
         let leaks = self.leaks();
         let names: Vec<String> = leaks.iter().map(|(name, ..)| name.clone()).collect();
         let mut before = self.sites(&names)?;
@@ -46,7 +46,7 @@ impl Course<'_> {
         } else {
             let dose = self.further_dose(&leaks);
             let after = self.further_round(dose)?;
-            self.outcome.proof = Some(Proof { dose, growth: growth(&last.objects, &after.objects) });
+            self.outcome.proof = Some(ConfirmationRound { dose, growth: growth(&last.objects, &after.objects) });
             after
         };
         // What was watched for longer says more.
@@ -57,15 +57,15 @@ impl Course<'_> {
 
     /// Who allocates what these counters count, of which the kernel does not keep it: some units are traced until the kernel is
     /// at rest. Gives the last reading.
-    fn trace(&mut self, counters: Vec<String>, mut before: Sample) -> Step<Sample> {
+    fn trace(&mut self, counters: Vec<String>, mut before: Sample) -> SessionResult<Sample> {
         self.task.note("tracing who allocates what grows");
         let units = TRACED_UNITS.min(self.affordable_units());
         let mut traced = self.trace_units(units, &counters, true)?;
-        let mut after = self.settle(RoundKind::Proof, units)?;
+        let mut after = self.read_settled(RoundKind::Proof, units)?;
         if traced.is_none() {
             // Without stacks a trace holds three times as much.
             traced = self.trace_units(1, &counters, false)?;
-            before = std::mem::replace(&mut after, self.settle(RoundKind::Proof, 1)?);
+            before = std::mem::replace(&mut after, self.read_settled(RoundKind::Proof, 1)?);
         }
         for counter in counters {
             let sites = traced.as_ref().and_then(|sites| sites.get(&counter));
@@ -82,13 +82,13 @@ impl Course<'_> {
         units: u64,
         counters: &[String],
         stacks: bool,
-    ) -> Step<Option<BTreeMap<String, Vec<Site>>>> {
-        self.done(&Order::TraceBegin { counters: counters.to_vec(), stacks })?;
+    ) -> SessionResult<Option<BTreeMap<String, Vec<Site>>>> {
+        self.done(&Request::TraceBegin { counters: counters.to_vec(), stacks })?;
         self.work(units, 0, Some(0.0))?;
         self.dose += units;
         // Read while the trace's own pages are there, so it counts for nothing.
-        self.ask(&Order::Settle)?;
-        self.traced(&Order::TraceEnd)
+        self.request(&Request::Settle)?;
+        self.traced(&Request::TraceEnd)
     }
 
     /// Name, rate and net growth of what leaks.
@@ -108,15 +108,15 @@ impl Course<'_> {
         (LONGEST_SECONDS / self.unit_seconds.max(1e-4)).max(1.0).ceil() as u64
     }
 
-    fn further_round(&mut self, dose: u64) -> Step<Sample> {
+    fn further_round(&mut self, dose: u64) -> SessionResult<Sample> {
         self.task.note("a further round, to see whether it goes on");
         self.work(dose, 0, None)?;
         self.dose += dose;
-        self.settle(RoundKind::Proof, dose)
+        self.read_settled(RoundKind::Proof, dose)
     }
 
     /// Who allocated what grew since `before`.
-    fn attribute(&mut self, before: &BTreeMap<String, Vec<Site>>) -> Step<()> {
+    fn attribute(&mut self, before: &BTreeMap<String, Vec<Site>>) -> SessionResult<()> {
         let counters: Vec<String> = before.keys().cloned().collect();
         let now = self.sites(&counters)?;
         self.outcome.sites = now

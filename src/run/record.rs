@@ -1,17 +1,18 @@
 //! What a run has seen so far.
 
 use super::Options;
-use super::left::Left;
-use super::prove::Proof;
-use crate::guest::protocol::{FaultCount, Worked};
+use super::left::UnmountLeftovers;
+use super::prove::ConfirmationRound;
+use crate::guest::protocol::RoundStats;
 use crate::kernel::Kernel;
 use crate::probe::Sample;
 use crate::probe::traces::Site;
 use crate::report::record::{
-    Bounds, Controls, CounterBound, FaultRecord, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup, Source,
+    Bounds, Controls, CounterBound, CounterKind, FaultRecord, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup,
     SourceControl, Timing,
 };
 use crate::scenario::Scenario;
+use crate::server::FaultCount;
 use crate::verdict::Growth;
 use crate::verdict::judge::{CONFIDENCE, Judgement};
 use crate::vm::console::Complaints;
@@ -42,12 +43,12 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
         source_version: kernel.source_version.clone(),
     };
     let mut record = RunRecord::begin(&scenario.name, kernel, options.seed);
-    record.accelerator = accelerator.name().into();
+    record.accelerator = accelerator.as_str().into();
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
     let sandbox = Sandbox::of_this_machine();
-    record.setup = Some(Setup { sandbox: sandbox.words(), ..setup(scenario, stock) });
+    record.setup = Some(Setup { sandbox: sandbox.names(), ..setup(scenario, stock) });
     if !sandbox.seccomp {
         record.notes.push(format!("{PROGRAM} has no seccomp sandbox here and ran without, see dirleak doctor"));
     }
@@ -55,7 +56,7 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
 }
 
 /// Everything that one run has seen.
-pub struct Outcome {
+pub struct Observations {
     pub record: RunRecord,
     pub judgement: Option<Judgement>,
     /// What was wrong with the first listing that was wrong.
@@ -69,9 +70,9 @@ pub struct Outcome {
     pub net_unmounted: Growth,
     pub complaints: Complaints,
     /// What a further round showed, if one was made.
-    pub proof: Option<Proof>,
+    pub proof: Option<ConfirmationRound>,
     /// What unmounting left behind.
-    pub left: Left,
+    pub left: UnmountLeftovers,
     pub(super) readings: Vec<Reading>,
     /// Readings that never came to rest.
     pub(super) unsettled: u64,
@@ -82,7 +83,7 @@ pub struct Outcome {
     pub(super) strict: bool,
 }
 
-impl Outcome {
+impl Observations {
     /// Of a run whose record has begun.
     pub fn new(record: RunRecord, options: &Options) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl Outcome {
             net_unmounted: Growth::new(),
             complaints: Complaints::default(),
             proof: None,
-            left: Left::default(),
+            left: UnmountLeftovers::default(),
             readings: Vec::new(),
             unsettled: 0,
             begin: Instant::now(),
@@ -117,7 +118,7 @@ impl Outcome {
     }
 
     /// A round's work is done.
-    pub fn worked(&mut self, worked: &Worked) {
+    pub fn worked(&mut self, worked: &RoundStats) {
         let record = &mut self.record;
         record.listings += worked.listings;
         record.cold_listings += worked.cold_listings;
@@ -193,7 +194,7 @@ impl Outcome {
                 .iter()
                 .take(KEPT_BOUNDS)
                 .map(|c| CounterBound {
-                    source: Source::of_counter(&c.name),
+                    source: CounterKind::from_counter(&c.name),
                     name: c.name.clone(),
                     objects_per_listing: Rate::from(&c.fit),
                 })
@@ -204,7 +205,7 @@ impl Outcome {
 
 fn setup(scenario: &Scenario, stock: bool) -> Setup {
     Setup {
-        server: scenario.server.name().into(),
+        server: scenario.server.as_str().into(),
         nfs_version: scenario.mount.version.clone(),
         mount_options: scenario.mount.options.clone(),
         rsize_bytes: u64::from(scenario.mount.rsize_bytes),

@@ -32,7 +32,7 @@ const KERNEL_BYTES: u64 = 32 << 20;
 
 /// What the kernel is to keep about its allocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Debugging {
+pub enum KernelDebug {
     /// Who allocated objects and pages.
     Sites,
     /// Nothing.
@@ -42,7 +42,7 @@ pub enum Debugging {
 }
 
 /// Everything on disk that one guest needs.
-pub struct Stage {
+pub struct GuestImage {
     kernel: PathBuf,
     scratch: Scratch,
     console_log: PathBuf,
@@ -50,7 +50,7 @@ pub struct Stage {
     memory_mib: u32,
     cpus: u32,
     accelerator: Accelerator,
-    debugging: Debugging,
+    debugging: KernelDebug,
     /// Whether page_owner may watch.
     page_owner: bool,
     kmemleak: bool,
@@ -58,9 +58,9 @@ pub struct Stage {
     pub scenario: Scenario,
 }
 
-impl Stage {
+impl GuestImage {
     /// Packs the initramfs and finds a name for the log.
-    pub fn prepare(job: &Job, debugging: Debugging) -> Result<Self> {
+    pub fn prepare(job: &Job, debugging: KernelDebug) -> Result<Self> {
         let Job { scenario, kernel, accelerator, options, cache, ui } = *job;
         let scratch = Scratch::within(&cache.dir("runs")?)?;
         let mut archive = Archive::new();
@@ -115,12 +115,12 @@ impl Stage {
         let initramfs = self.scratch.path().join("initramfs");
         let guest = &self.scenario.guest;
         let debugging = match self.debugging {
-            Debugging::Sites => TRACK_OBJECTS,
-            Debugging::Kmemleak => KMEMLEAK,
-            Debugging::Stock => AS_DISTRIBUTIONS_DO,
+            KernelDebug::Sites => TRACK_OBJECTS,
+            KernelDebug::Kmemleak => KMEMLEAK,
+            KernelDebug::Stock => AS_DISTRIBUTIONS_DO,
         };
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
-        if self.debugging == Debugging::Sites && self.page_owner {
+        if self.debugging == KernelDebug::Sites && self.page_owner {
             command_line += &format!(" {TRACK_PAGES}");
         }
         if guest.security_labels {
@@ -153,14 +153,14 @@ pub const MKFS_PLACES: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// The program of this machine that makes such a file system.
 fn mkfs(kind: FileSystem) -> Result<PathBuf> {
-    let name = format!("mkfs.{}", kind.name());
+    let name = format!("mkfs.{}", kind.as_str());
     let package = match kind {
         FileSystem::Xfs => "xfsprogs",
         FileSystem::Btrfs => "btrfs-progs",
         FileSystem::Ext4 | FileSystem::Tmpfs => "e2fsprogs",
     };
     let missing = || Error::machine(format!("{name} is not installed; it is in the package {package}"));
-    SearchPath::of(&MKFS_PLACES.map(Path::new)).find(&name).ok_or_else(missing)
+    SearchPath::new(&MKFS_PLACES.map(Path::new)).find(&name).ok_or_else(missing)
 }
 
 /// Forgets the oldest logs, so that the cache does not grow without end.

@@ -79,7 +79,7 @@ fn export(scenario: &Scenario) -> Check {
         (other, ServerKind::Synthetic) => {
             let message = format!(
                 "`export.file_system` is \"{}\", but the synthetic server exports a formula; use the server \"knfsd\"",
-                other.name()
+                other.as_str()
             );
             complain("export.file_system", message)
         }

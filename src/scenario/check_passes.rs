@@ -1,7 +1,7 @@
 //! What a pass over a directory can be told at once.
 
 use super::check::{Check, complain, in_range};
-use super::{By, Errno, Pass, Place, Scenario, Shape, Which};
+use super::{DirSelector, Errno, Pass, Position, ReadCall, Scenario, Shape};
 
 const KEY: &str = "unit";
 const MAX_READERS: u32 = 64;
@@ -27,7 +27,7 @@ pub(super) fn check(pass: &Pass, scenario: &Scenario) -> Check {
 
 /// Directories that are there.
 fn directories(pass: &Pass, scenario: &Scenario) -> Check {
-    let Which::Directories(numbers) = &pass.of else { return Ok(()) };
+    let DirSelector::Directories(numbers) = &pass.of else { return Ok(()) };
     let last = scenario.directory.shape.directories();
     match numbers.iter().find(|number| **number as u64 > last) {
         Some(number) => {
@@ -39,11 +39,11 @@ fn directories(pass: &Pass, scenario: &Scenario) -> Check {
 }
 
 fn places(pass: &Pass) -> Check {
-    if matches!(pass.from, Place::After(_)) {
+    if matches!(pass.from, Position::After(_)) {
         return complain(KEY, "a `list` begins at the first entry or, with `from = \"middle\"`, in the middle");
     }
-    let is_whole = pass.to == Place::Outside && pass.middle.is_empty() && pass.every.is_none();
-    if pass.from == Place::Middle && !(is_whole && pass.seeks == 0 && pass.rewinds == 0) {
+    let is_whole = pass.to == Position::Outside && pass.middle.is_empty() && pass.every.is_none();
+    if pass.from == Position::Middle && !(is_whole && pass.seeks == 0 && pass.rewinds == 0) {
         return complain(KEY, "a `list` from the middle goes to the end, and does nothing in between");
     }
     match pass.every.as_ref().map(|every| (every.entries, every.milliseconds)) {
@@ -59,8 +59,8 @@ fn places(pass: &Pass) -> Check {
 /// What goes with few other things: whether it is asked for, what it is called, and what is asked for that it does not go with.
 fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<&'static str>); 6] {
     let asked = [
-        (pass.from != Place::Outside, "`from`"),
-        (pass.to != Place::Outside, "`to`"),
+        (pass.from != Position::Outside, "`from`"),
+        (pass.to != Position::Outside, "`to`"),
         (!pass.middle.is_empty(), "`middle`"),
         (pass.every.is_some(), "`every`"),
         (pass.seeks > 0, "`seeks`"),
@@ -71,13 +71,13 @@ fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<
         (pass.processes > 1, "`processes`"),
         (pass.getdents_buffer_bytes.is_some(), "`getdents_buffer_bytes`"),
         (pass.stat, "`stat`"),
-        (pass.by == By::Readdir, "`by = \"readdir\"`"),
+        (pass.by == ReadCall::Readdir, "`by = \"readdir\"`"),
     ];
     let first_but = |fine: &[&str]| {
         asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, name)| *name).find(|name| !fine.contains(name))
     };
-    let walks = pass.of == Which::All && scenario.directory.shape != Shape::Flat;
-    let several = matches!(pass.of, Which::Directories(_));
+    let walks = pass.of == DirSelector::All && scenario.directory.shape != Shape::Flat;
+    let several = matches!(pass.of, DirSelector::Directories(_));
     let buffer = "`getdents_buffer_bytes`";
     [
         (
@@ -87,7 +87,7 @@ fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<
         ),
         (several, "`of.directories`", first_but(&[buffer, "`stat`", "`by = \"readdir\"`"])),
         (
-            pass.by == By::Readdir,
+            pass.by == ReadCall::Readdir,
             "`by = \"readdir\"`",
             first_but(&["`by = \"readdir\"`", "`stat`", "`to`", "`processes`"]),
         ),
@@ -102,7 +102,7 @@ fn buffer(pass: &Pass, scenario: &Scenario) -> Check {
     let bytes = pass.getdents_buffer_bytes.unwrap_or(scenario.listing.getdents_buffer_bytes);
     let longest = scenario.directory.names.longest_bytes(scenario.directory.entries);
     let needed = (RECORD_FRAME_BYTES + longest).next_multiple_of(8);
-    if pass.by == By::Getdents && bytes < needed && pass.fails != Some(Errno::Einval) {
+    if pass.by == ReadCall::Getdents && bytes < needed && pass.expected_error != Some(Errno::Einval) {
         let message = format!(
             "a getdents buffer of {bytes} bytes is too small for names of {longest}, which need {needed}; make it larger, or say \
              that the `list` must end with `fails = \"EINVAL\"`"

@@ -1,8 +1,7 @@
 //! Which steps make sense together, and on which server.
 
 use super::check::{Check, complain, in_range};
-use super::check_passes;
-use super::{Place, Scenario, ServerKind, Step};
+use super::{Position, Scenario, ServerKind, Step, check_passes};
 
 const KEY: &str = "unit";
 /// A client gives up after a minute (timeo=600), and so does whoever waits for a unit.
@@ -22,7 +21,7 @@ pub(super) fn check(scenario: &Scenario) -> Check {
     for step in &unit.steps {
         fits(step, scenario)?;
         let Step::List(pass) = step else { continue };
-        if pass.from == Place::Middle && passes == 0 {
+        if pass.from == Position::Middle && passes == 0 {
             return complain(
                 KEY,
                 "a `list` from the middle needs a `list` before it in the unit, which saves the cookie",

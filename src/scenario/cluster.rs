@@ -39,7 +39,7 @@ fn virtual_nodes() -> u32 {
 
 impl PerSite {
     /// Of the site with this rank, counted from 0.
-    pub fn of(&self, rank: usize) -> u32 {
+    pub fn for_rank(&self, rank: usize) -> u32 {
         match self {
             Self::Every(number) => *number,
             Self::Each(numbers) => numbers.get(rank).copied().unwrap_or(0),
@@ -67,7 +67,8 @@ pub(super) fn check(cluster: &Cluster, scenario: &Scenario) -> Check {
         let message = format!("`{key}` has {} numbers and there are {sites} sites; make them equal", numbers.len());
         return complain(key, message);
     }
-    let numbers = (0..usize::try_from(sites).unwrap_or(usize::MAX)).map(|rank| cluster.listings_per_hour.of(rank));
+    let numbers =
+        (0..usize::try_from(sites).unwrap_or(usize::MAX)).map(|rank| cluster.listings_per_hour.for_rank(rank));
     let most = numbers.max().unwrap_or(0);
     in_range(key, most, 1, MAX_LISTINGS_PER_HOUR)
 }

@@ -20,7 +20,7 @@ pub use cluster::{Cluster, PerSite};
 pub use directory::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use load::{load, names, select};
 pub use overrides::Overrides;
-pub use pass::{By, Errno, Every, Pass, Place, Which};
+pub use pass::{DirSelector, Errno, Every, Pass, Position, ReadCall};
 pub use schema::schema;
 pub use step::Step;
 pub use unit::Unit;
@@ -80,7 +80,7 @@ pub enum ServerKind {
 
 impl ServerKind {
     /// The word of scenarios and results.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Knfsd => "knfsd",
             Self::Synthetic => "synthetic",
@@ -110,7 +110,7 @@ pub enum FileSystem {
 
 impl FileSystem {
     /// What mount(8) calls it.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Tmpfs => "tmpfs",
             Self::Ext4 => "ext4",

@@ -89,15 +89,17 @@ impl Step {
         use Step::{Add, AddBy, Remove, RemoveBy, Rename, RenameBy, Touch};
         matches!(self, Touch | Add | Rename | Remove | AddBy(_) | RenameBy(_) | RemoveBy(_))
     }
+}
 
-    /// The step as a scenario would have it, without what is so anyway.
-    pub fn words(&self) -> String {
+/// The step as a scenario would have it, without what is so anyway.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut step = serde_json::to_value(self).unwrap_or_default();
         let default = serde_json::to_value(Pass::default()).unwrap_or_default();
         if let Some(pass) = step.get_mut("list").and_then(|pass| pass.as_object_mut()) {
             pass.retain(|key, value| default.get(key) != Some(value));
         }
-        step.to_string()
+        write!(f, "{step}")
     }
 }
 

@@ -64,13 +64,14 @@ pub fn markdown(runs: &[CleanRun]) -> String {
         }
     }
     for (scenario, version, entries) in cells {
-        let of: Vec<&CleanRun> = runs
+        let matching: Vec<&CleanRun> = runs
             .iter()
             .filter(|r| (r.scenario.as_str(), r.nfs_version.as_str(), r.entries) == (scenario, version, entries))
             .collect();
-        let (clean, accused) = (count(of.iter().copied(), Verdict::Clean), count(of.iter().copied(), Verdict::Leak));
-        let (all, other) = (of.len(), of.len() - clean - accused);
-        let seconds = super::table::median(of.iter().map(|run| run.seconds));
+        let (clean, accused) =
+            (count(matching.iter().copied(), Verdict::Clean), count(matching.iter().copied(), Verdict::Leak));
+        let (all, other) = (matching.len(), matching.len() - clean - accused);
+        let seconds = super::table::median(matching.iter().map(|run| run.seconds));
         let _ = writeln!(
             text,
             "| {scenario} | {version} | {entries} | {all} | {clean} | {accused} | {other} | {seconds:.1} |"

@@ -1,7 +1,7 @@
 //! The header of a patch in `vm/patches/`: what it puts into a kernel, and what must be seen of it.
 
 use crate::error::{Error, Result};
-use crate::report::record::Source;
+use crate::report::record::CounterKind;
 use std::collections::BTreeMap;
 
 /// What a patch says of itself.
@@ -31,7 +31,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
     pub class: String,
-    pub source: Source,
+    pub source: CounterKind,
     /// The slab cache or other counter.
     pub counter: String,
     /// The function that must be named.

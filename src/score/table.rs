@@ -1,7 +1,7 @@
 //! The score as tables in Markdown.
 
 use super::{Row, Score, catches, clean, recipe_accuses, recipe_sees};
-use crate::report::record::Source;
+use crate::report::record::CounterKind;
 use crate::text::number;
 use std::fmt::Write;
 
@@ -83,7 +83,7 @@ pub(super) fn median(seconds: impl Iterator<Item = f64>) -> f64 {
 fn leak(runs: &Runs, text: &mut String) {
     let row = runs[0];
     let measured = row.found.as_ref().map_or("-".into(), |f| match f.source {
-        Source::Unmount => format!("{} at unmount", f.net_objects),
+        CounterKind::Unmount => format!("{} at unmount", f.net_objects),
         _ => format!("{} ({})", number::rate(f.objects_per_listing.estimate), number::bounds(&f.objects_per_listing)),
     });
     let (recipe, kmemleak) = others(row);

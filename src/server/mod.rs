@@ -55,5 +55,6 @@ mod synthetic;
 #[cfg(any(test, fuzzing))]
 pub use synthetic::fuzz;
 pub use synthetic::{
-    Export, Fault, Garbage, Moment, Nfs3Error, OldVerifiers, On, Procedure, Server, Tally, What, When, fileid_of_entry,
+    Export, Fault, FaultAction, FaultCount, FaultScope, FaultTrigger, Garbage, Moment, Nfs3Error, OldVerifiers,
+    Procedure, Server, fileid_of_entry,
 };

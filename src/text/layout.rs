@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 pub const WIDTH: usize = 80;
 
 /// How wide text on standard output may be: as `COLUMNS` says, else as the terminal is; of a pipe it is not limited.
-pub fn of_output() -> Option<usize> {
+pub fn terminal_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
     let stdout = std::io::stdout();
     asked.or_else(|| {

@@ -51,14 +51,14 @@ pub struct Fit {
 
 /// How many scatters wide the bounds of a certain number of blocks are, so that all bounds hold together.
 #[derive(Clone, Copy, Debug)]
-pub struct Width {
+pub struct BoundWidth {
     /// Degrees of freedom that the blocks themselves give.
     freedom: f64,
     quiet: f64,
     noisy: f64,
 }
 
-impl Width {
+impl BoundWidth {
     /// For `blocks` blocks, so that all of `bounds` bounds hold together with probability `confidence` (Bonferroni).
     pub fn new(blocks: usize, confidence: f64, bounds: f64) -> Self {
         let blocks_freedom = blocks as f64 - 2.0;
@@ -76,12 +76,12 @@ impl Width {
     /// have bounds no farther than `rate` from the estimate.
     pub fn doses_apart(self, blocks: usize, scatter: f64, rate: f64) -> f64 {
         let squares = self.freedom * scatter.powi(2);
-        let half_width = THEIL_SEN * self.of(&Scatter { blocks: squares, controls: 0.0, drift: 0.0 });
+        let half_width = THEIL_SEN * self.half_width(&Scatter { blocks: squares, controls: 0.0, drift: 0.0 });
         2.0 * half_width / (rate * (blocks as f64).sqrt())
     }
 
     /// Half the width of a block's growth, in objects.
-    fn of(self, scatter: &Scatter) -> f64 {
+    fn half_width(self, scatter: &Scatter) -> f64 {
         let (prior, quantile) =
             if scatter.is_quiet(self.freedom) { (QUIET_FREEDOM, self.quiet) } else { (NOISY_FREEDOM, self.noisy) };
         let variance = (prior * QUIET_SCATTER.powi(2) + scatter.squares()) / (prior + self.freedom);
@@ -90,9 +90,9 @@ impl Width {
 }
 
 /// The line through at least two points of at least two doses; `None` for fewer.
-pub fn fit(points: &[Point], width: Width) -> Option<Fit> {
-    let blocks = Line::through(points, |p| p.growth)?;
-    let controls = Line::through(points, |p| p.control)?;
+pub fn fit(points: &[Point], width: BoundWidth) -> Option<Fit> {
+    let blocks = RobustLine::through(points, |p| p.growth)?;
+    let controls = RobustLine::through(points, |p| p.control)?;
     let count = points.len() as f64;
     let mean = points.iter().map(|p| p.dose).sum::<f64>() / count;
     let spread: f64 = points.iter().map(|p| (p.dose - mean).powi(2)).sum();
@@ -107,7 +107,7 @@ pub fn fit(points: &[Point], width: Width) -> Option<Fit> {
     };
     let scatter =
         Scatter { blocks: blocks.squares, controls: 2.0 * control_squares, drift: drift * drift / drift_variance };
-    let half_width = THEIL_SEN * width.of(&scatter) / spread.sqrt();
+    let half_width = THEIL_SEN * width.half_width(&scatter) / spread.sqrt();
     let estimate = blocks.slope;
     Some(Fit { estimate, low: estimate - half_width, high: estimate + half_width })
 }
@@ -132,14 +132,14 @@ impl Scatter {
     }
 }
 
-struct Line {
+struct RobustLine {
     slope: f64,
     intercept: f64,
     /// Sum of the squares of what is left.
     squares: f64,
 }
 
-impl Line {
+impl RobustLine {
     fn through(points: &[Point], value: impl Fn(&Point) -> f64) -> Option<Self> {
         let pairs = points.iter().enumerate().flat_map(|(i, a)| points[..i].iter().map(move |b| (a, b)));
         let differing = pairs.filter(|(a, b)| a.dose != b.dose);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn fitted(of: &[(f64, f64, f64)]) -> Fit {
-        fit(&points(of), Width::new(of.len(), 0.99, 900.0)).unwrap()
+        fit(&points(of), BoundWidth::new(of.len(), 0.99, 900.0)).unwrap()
     }
 
     #[test]
@@ -230,22 +230,22 @@ mod tests {
     #[test]
     fn doses_as_far_apart_as_noise_asks_for_have_bounds_as_narrow() {
         for scatter in [0.1, 5.0, 80.0] {
-            let width = Width::new(6, 0.99, 900.0);
+            let width = BoundWidth::new(6, 0.99, 900.0);
             let apart = width.doses_apart(6, scatter, 0.5);
             // Blocks that scatter around a flat line by that much, and control rounds by half of it, as they do at rest.
-            let of = |n: usize| {
+            let point = |n: usize| {
                 let sign = if (n / 2).is_multiple_of(2) { 1.0 } else { -1.0 };
                 (10.0 + apart * (n % 2) as f64, sign * scatter, sign * scatter / 2.0)
             };
-            let fit = fitted(&(0..6).map(of).collect::<Vec<_>>());
+            let fit = fitted(&(0..6).map(point).collect::<Vec<_>>());
             assert!(fit.high - fit.estimate <= 0.75, "noise {scatter}, {apart} apart: {fit:?}");
         }
-        let near = Width::new(6, 0.99, 900.0).doses_apart(6, 0.0, 0.5);
+        let near = BoundWidth::new(6, 0.99, 900.0).doses_apart(6, 0.0, 0.5);
         assert!((3.0..4.0).contains(&near), "{near}: a block is never trusted to better than two objects");
     }
 
     #[test]
     fn one_dose_alone_is_no_line() {
-        assert_eq!(fit(&points(&[(3.0, 1.0, 0.0), (3.0, 1.0, 0.0)]), Width::new(2, 0.99, 900.0)), None);
+        assert_eq!(fit(&points(&[(3.0, 1.0, 0.0), (3.0, 1.0, 0.0)]), BoundWidth::new(2, 0.99, 900.0)), None);
     }
 }

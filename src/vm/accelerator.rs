@@ -2,7 +2,7 @@
 
 use super::qemu::{self, Accelerator, KERNEL_COMMAND_LINE, Machine};
 use crate::error::{Context, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::process::Child;
 use crate::os::progress::Ui;
 use crate::os::signals;
@@ -45,7 +45,7 @@ pub fn choose(kernel: &Path, cache: &Cache, ui: &Ui) -> Result<Accelerator> {
 }
 
 fn remember(memory: &Path, answer: &str) -> Result<()> {
-    place(memory, |new| fs::write(new, answer).machine(|| format!("cannot write {}", new.display())))
+    install_atomically(memory, |new| fs::write(new, answer).machine(|| format!("cannot write {}", new.display())))
 }
 
 /// Whether the kernel prints anything before `limit`. Without an initramfs it panics soon after, which is fine.

@@ -53,14 +53,14 @@ pub struct Console {
     /// The beginning of a line whose end is still to come.
     partial: Vec<u8>,
     bytes: u64,
-    trouble: Option<Trouble>,
+    trouble: Option<CrashReport>,
     complaints: Complaints,
     times_heard: i64,
 }
 
 /// The kernel is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct CrashReport {
     /// What it is called: panic, oops, hung task and so on.
     pub kind: &'static str,
     /// The lines that show it.
@@ -134,7 +134,7 @@ impl Console {
         } else if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
             self.complaints.add(kind, line);
         } else if let Some((_, kind)) = TROUBLES.iter().find(|(text, _)| line.contains(text)) {
-            self.trouble = Some(Trouble { kind, lines: vec![line.to_owned()] });
+            self.trouble = Some(CrashReport { kind, lines: vec![line.to_owned()] });
         }
     }
 
@@ -144,7 +144,7 @@ impl Console {
     }
 
     /// The first trouble, with what followed it.
-    pub fn trouble(&self) -> Option<&Trouble> {
+    pub fn trouble(&self) -> Option<&CrashReport> {
         self.trouble.as_ref()
     }
 

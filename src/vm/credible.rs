@@ -1,7 +1,7 @@
 //! Which answers of a guest are believed: its kernel may be broken or hostile, so numbers, names and maps have bounds that no honest
 //! guest meets.
 
-use crate::guest::protocol::{Answer, Worked};
+use crate::guest::protocol::{Response, RoundStats};
 use crate::probe::traces::Site;
 use crate::probe::{MOST, Sample};
 use crate::text::sanitize;
@@ -26,7 +26,7 @@ const TEXTS: [&str; 3] = ["stdout", "stderr", "lines"];
 const SENTENCES: [&str; 2] = ["message", "broken"];
 
 /// What a line says, or what is wrong with it.
-pub fn understand(line: &[u8]) -> Result<Answer, String> {
+pub fn parse_response(line: &[u8]) -> Result<Response, String> {
     let shown = || {
         format!(
             "{:?}",
@@ -35,8 +35,8 @@ pub fn understand(line: &[u8]) -> Result<Answer, String> {
     };
     let mut value: Value = serde_json::from_slice(line).map_err(|_| format!("no answer: {}", shown()))?;
     check_value("", &mut value)?;
-    let answer: Answer = serde_json::from_value(value).map_err(|_| format!("no answer: {}", shown()))?;
-    check_answer(&answer)?;
+    let answer: Response = serde_json::from_value(value).map_err(|_| format!("no answer: {}", shown()))?;
+    check_response(&answer)?;
     Ok(answer)
 }
 
@@ -72,9 +72,9 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// What holds of each kind of answer.
-fn check_answer(answer: &Answer) -> Result<(), String> {
+fn check_response(answer: &Response) -> Result<(), String> {
     match answer {
-        Answer::Ready { name_allocations, missing_sources, before_mount, sites_before_mount, .. } => {
+        Response::Ready { name_allocations, missing_sources, before_mount, sites_before_mount, .. } => {
             check_allocations(name_allocations)?;
             if missing_sources.len() > MOST_NAMES {
                 return Err(format!("{} missing sources", missing_sources.len()));
@@ -82,8 +82,8 @@ fn check_answer(answer: &Answer) -> Result<(), String> {
             check_sample(before_mount)?;
             check_sites(sites_before_mount)
         }
-        Answer::Worked(worked) => check_worked(worked),
-        Answer::Held(held) => {
+        Response::Worked(worked) => check_round_stats(worked),
+        Response::Held(held) => {
             let all = [Some(held.files), Some(held.eventfds), Some(held.pages), held.filters];
             match all.iter().flatten().find(|held| **held < 1) {
                 Some(held) => Err(format!("{held} things held")),
@@ -91,12 +91,12 @@ fn check_answer(answer: &Answer) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        Answer::Sample { sample, settled_seconds } => {
+        Response::Sample { sample, settled_seconds } => {
             check_time(settled_seconds.unwrap_or_default())?;
             check_sample(sample)
         }
-        Answer::Step { seconds, .. } => check_time(*seconds),
-        Answer::Sites { sites } | Answer::Traced { sites: Some(sites) } => check_sites(sites),
+        Response::Step { seconds, .. } => check_time(*seconds),
+        Response::Sites { sites } | Response::Traced { sites: Some(sites) } => check_sites(sites),
         _ => Ok(()),
     }
 }
@@ -109,7 +109,7 @@ fn check_allocations(allocations: &[(u64, u64)]) -> Result<(), String> {
     }
 }
 
-fn check_worked(worked: &Worked) -> Result<(), String> {
+fn check_round_stats(worked: &RoundStats) -> Result<(), String> {
     check_time(worked.listing_seconds)?;
     check_time(worked.seconds)?;
     match worked.cold_listings.max(worked.complete_listings) {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn refused(line: &str) -> String {
-        understand(line.as_bytes()).map(|answer| panic!("{answer:?} is believed")).unwrap_err()
+        parse_response(line.as_bytes()).map(|answer| panic!("{answer:?} is believed")).unwrap_err()
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
             r#"{"answer":"traced","sites":null}"#,
             r#"{"answer":"executed","ended":[{"status":0,"stdout":"one\ntwo","stderr":"","files":{"/a/b":[1,2]}}]}"#,
         ] {
-            assert!(understand(line.as_bytes()).is_ok(), "{line}");
+            assert!(parse_response(line.as_bytes()).is_ok(), "{line}");
         }
     }
 
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn more_than_was_done_is_not_believed() {
         let worked = |listings: u64, cold: u64| {
-            let worked = Worked { listings, cold_listings: cold, ..Worked::default() };
-            serde_json::to_string(&Answer::Worked(worked)).unwrap()
+            let worked = RoundStats { listings, cold_listings: cold, ..RoundStats::default() };
+            serde_json::to_string(&Response::Worked(worked)).unwrap()
         };
-        assert!(understand(worked(5, 5).as_bytes()).is_ok());
+        assert!(parse_response(worked(5, 5).as_bytes()).is_ok());
         assert_eq!(refused(&worked(5, 6)), "6 of 5 listings");
         let negative = worked(5, 5).replace("\"listings\":5", "\"listings\":-5");
         assert!(refused(&negative).starts_with("no answer: "), "{negative}");
@@ -198,8 +198,8 @@ mod tests {
         assert!(refused(&format!(r#"{{"answer":"hello","release":"{}"}}"#, "6".repeat(513))).len() < 200);
         let message =
             format!(r#"{{"answer":"trouble","trouble":"failed","message":"\u001b[31m{}"}}"#, "x".repeat(9999));
-        match understand(message.as_bytes()) {
-            Ok(Answer::Trouble { message, .. }) => {
+        match parse_response(message.as_bytes()) {
+            Ok(Response::Trouble { message, .. }) => {
                 assert!(message.len() < 5000 && message.starts_with("\u{fffd}[31mx"))
             }
             other => panic!("{other:?}"),

@@ -22,7 +22,7 @@ pub enum Accelerator {
 
 impl Accelerator {
     /// The word in results.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",

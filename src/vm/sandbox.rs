@@ -68,13 +68,13 @@ impl Sandbox {
         let rules = rules(console).machine(|| format!("cannot keep {PROGRAM} from writing elsewhere"))?;
         if let Some(rules) = rules {
             // SAFETY: the same holds here.
-            unsafe { qemu.pre_exec(move || obey(&rules)) };
+            unsafe { qemu.pre_exec(move || enforce(&rules)) };
         }
         Ok(())
     }
 
     /// Its words in results.
-    pub fn words(self) -> Vec<String> {
+    pub fn names(self) -> Vec<String> {
         let words = [("seccomp", self.seccomp), ("landlock", self.landlock)];
         words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
     }
@@ -108,7 +108,7 @@ fn limit_files() -> io::Result<()> {
 }
 
 /// The calling process and the program that it becomes obey the rules from now on.
-fn obey(rules: &OwnedFd) -> io::Result<()> {
+fn enforce(rules: &OwnedFd) -> io::Result<()> {
     // SAFETY: neither call touches memory of ours.
     let refused = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
@@ -176,6 +176,6 @@ mod tests {
         };
         assert_eq!(arguments(true), SECCOMP);
         assert!(arguments(false).is_empty());
-        assert_eq!(Sandbox { seccomp: true, landlock: true }.words(), ["seccomp", "landlock"]);
+        assert_eq!(Sandbox { seccomp: true, landlock: true }.names(), ["seccomp", "landlock"]);
     }
 }

@@ -3,82 +3,88 @@
 mod place;
 mod round;
 
-pub use place::{Place, Played};
+pub use place::{Target, UnitStats};
 pub use round::wait_until;
 
 use crate::error::Result;
-use crate::guest::protocol::{Answer, Order, Worked};
+use crate::guest::protocol::{Request, Response, RoundStats};
 use crate::probe::counters::Counters;
-use crate::probe::hold::Hold;
+use crate::probe::hold::HeldFiles;
 use crate::probe::mountstats::Rpcs;
-use crate::probe::rest::Rest;
-use crate::probe::trace::{Extent, Tracing, Wanted};
+use crate::probe::rest::Quiescer;
+use crate::probe::trace::{TraceBudget, TraceTargets, Tracing};
 use crate::probe::traces::Site;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Hears what is being done, and for how many seconds already.
-pub type Step<'a> = &'a mut dyn FnMut(&str, f64) -> Result<()>;
+pub type StepCallback<'a> = &'a mut dyn FnMut(&str, f64) -> Result<()>;
 
 /// A place that is listed, and the probe.
-pub struct Worker<P> {
+pub struct Executor<P> {
     pub place: P,
-    pub rest: Rest,
-    hold: Option<Hold>,
+    pub rest: Quiescer,
+    hold: Option<HeldFiles>,
     tracing: Option<Tracing>,
 }
 
-impl<P: Place> Worker<P> {
-    pub fn new(place: P, rest: Rest) -> Self {
+impl<P: Target> Executor<P> {
+    pub fn new(place: P, rest: Quiescer) -> Self {
         Self { place, rest, hold: None, tracing: None }
     }
 
     /// Carries out one order; `None` if it is one that takes more than this.
-    pub fn obey(&mut self, order: &Order, step: Step) -> Result<Option<Answer>> {
+    pub fn handle(&mut self, order: &Request, step: StepCallback) -> Result<Option<Response>> {
         Ok(Some(match order {
-            Order::Work { listings, fillers, at_least_seconds } => {
+            Request::Work { listings, fillers, at_least_seconds } => {
                 let at_least = at_least_seconds.map(Duration::from_secs_f64);
-                Answer::Worked(self.work(*listings, *fillers, at_least, step)?)
+                Response::Worked(self.work(*listings, *fillers, at_least, step)?)
             }
-            Order::ListPlainly => Answer::Worked(self.once(Place::plain)?),
-            Order::Hold => {
-                let (hold, held) = Hold::new(self.rest.counters().slabs())?;
+            Request::ListPlainly => Response::Worked(self.once(Target::list_plainly)?),
+            Request::Hold => {
+                let (hold, held) = HeldFiles::new(self.rest.counters().slabs())?;
                 self.hold = Some(hold);
-                Answer::Held(held)
+                Response::Held(held)
             }
-            Order::Release => {
+            Request::Release => {
                 self.hold = None;
                 self.rest.wait_for_frees()?;
-                Answer::Done
+                Response::Done
             }
-            Order::Glance => Answer::Sample { sample: self.rest.glance()?, settled_seconds: None },
-            Order::Settle => {
-                let rested = self.rest.settle()?;
-                Answer::Sample { sample: rested.sample, settled_seconds: rested.settled.map(|d| d.as_secs_f64()) }
+            Request::Glance => Response::Sample { sample: self.rest.read_once()?, settled_seconds: None },
+            Request::Settle => {
+                let rested = self.rest.read_settled()?;
+                Response::Sample { sample: rested.sample, settled_seconds: rested.settled.map(|d| d.as_secs_f64()) }
             }
-            Order::Sites { caches } => Answer::Sites { sites: sites(self.rest.counters(), caches.iter().cloned())? },
-            Order::TraceBegin { counters, stacks } => {
+            Request::Sites { caches } => {
+                Response::Sites { sites: sites(self.rest.counters(), caches.iter().cloned())? }
+            }
+            Request::TraceBegin { counters, stacks } => {
                 self.tracing = None;
-                let wanted = Wanted::new(counters, &self.rest.counters().slabs().layouts());
-                self.tracing = Tracing::begin(wanted, Extent { entries: self.place.entries(), stacks: *stacks });
-                Answer::Done
+                let wanted = TraceTargets::new(counters, &self.rest.counters().slabs().layouts());
+                self.tracing = Tracing::begin(wanted, TraceBudget { entries: self.place.entries(), stacks: *stacks });
+                Response::Done
             }
-            Order::Traced => {
+            Request::Traced => {
                 let sites = self.tracing.as_mut().map(Tracing::sites).transpose()?.flatten();
-                Answer::Traced { sites }
+                Response::Traced { sites }
             }
-            Order::TraceEnd => {
+            Request::TraceEnd => {
                 let sites = self.tracing.take().map(Tracing::end).transpose()?.flatten();
-                Answer::Traced { sites }
+                Response::Traced { sites }
             }
             _ => return Ok(None),
         }))
     }
 
     /// What the one who gives the orders needs to know first.
-    pub fn ready(&self, before_mount: crate::probe::Sample, sites_before_mount: BTreeMap<String, Vec<Site>>) -> Answer {
+    pub fn ready(
+        &self,
+        before_mount: crate::probe::Sample,
+        sites_before_mount: BTreeMap<String, Vec<Site>>,
+    ) -> Response {
         let counters = self.rest.counters();
-        Answer::Ready {
+        Response::Ready {
             object_bytes: counters.slabs().object_bytes(),
             name_allocations: self.place.name_allocations(),
             missing_sources: counters.missing(),
@@ -89,8 +95,8 @@ impl<P: Place> Worker<P> {
     }
 
     /// One unit of another kind.
-    pub fn once(&mut self, make: impl FnOnce(&mut P) -> Result<Played>) -> Result<Worked> {
-        let mut worked = Worked::default();
+    pub fn once(&mut self, make: impl FnOnce(&mut P) -> Result<UnitStats>) -> Result<RoundStats> {
+        let mut worked = RoundStats::default();
         let mut rpcs = self.place.rpcs()?;
         self.unit(&mut worked, &mut rpcs, make)?;
         Ok(worked)

@@ -1,12 +1,12 @@
 //! Where units are made: a mount that is listed, and a local directory for control rounds.
 
 use crate::error::Result;
-use crate::guest::protocol::FaultCount;
 use crate::probe::mountstats::Rpcs;
+use crate::server::FaultCount;
 
 /// What one unit did.
 #[derive(Debug, Default)]
-pub struct Played {
+pub struct UnitStats {
     /// getdents64 calls.
     pub getdents_calls: u64,
     /// What second mounts sent.
@@ -20,18 +20,18 @@ pub struct Played {
 }
 
 /// A mount and a local directory that units are made on.
-pub trait Place {
+pub trait Target {
     /// What a unit is called.
     fn unit_name(&self) -> &str;
 
     /// One unit on the NFS mount.
-    fn nfs(&mut self) -> Result<Played>;
+    fn list_nfs(&mut self) -> Result<UnitStats>;
 
     /// The same, as nearly as possible, in the local directory.
-    fn local(&mut self) -> Result<()>;
+    fn list_local(&mut self) -> Result<()>;
 
     /// One plain cold listing of the NFS mount, to [`crate::guest::protocol::MOST_LISTED_PLAINLY`] entries.
-    fn plain(&mut self) -> Result<Played>;
+    fn list_plainly(&mut self) -> Result<UnitStats>;
 
     /// What the mount has sent so far.
     fn rpcs(&self) -> Result<Rpcs>;

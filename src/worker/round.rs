@@ -1,8 +1,8 @@
 //! One round: units on the NFS mount and in the local directory, mixed evenly, as long as it is to take.
 
-use super::{Place, Played, Step, Worker, add};
+use super::{Executor, StepCallback, Target, UnitStats, add};
 use crate::error::Result;
-use crate::guest::protocol::Worked;
+use crate::guest::protocol::RoundStats;
 use crate::os::signals;
 use crate::probe::mountstats::{self, Rpcs, readdirs};
 use crate::probe::trace::Tracing;
@@ -12,27 +12,27 @@ use std::time::{Duration, Instant};
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(1);
 
-impl<P: Place> Worker<P> {
+impl<P: Target> Executor<P> {
     /// One round. NFS and local units are mixed so that both are spread over the whole round.
     pub(super) fn work(
         &mut self,
         listings: u64,
         fillers: u64,
         at_least: Option<Duration>,
-        step: Step,
-    ) -> Result<Worked> {
+        step: StepCallback,
+    ) -> Result<RoundStats> {
         let begin = Instant::now();
         let mut beat = begin;
-        let mut worked = Worked::default();
+        let mut worked = RoundStats::default();
         let total = listings + fillers;
         let before = self.place.rpcs()?;
         let mut rpcs = before.clone();
         for slot in 0..total {
             // Bresenham's line: slot is an NFS unit where the line of slope listings/total takes a step.
             if (slot + 1) * listings / total > slot * listings / total {
-                self.unit(&mut worked, &mut rpcs, Place::nfs)?;
+                self.unit(&mut worked, &mut rpcs, Target::list_nfs)?;
             } else {
-                self.place.local()?;
+                self.place.list_local()?;
             }
             if beat.elapsed() > BEAT {
                 let what = format!("{} {} of {total}", self.place.unit_name(), slot + 1);
@@ -51,9 +51,9 @@ impl<P: Place> Worker<P> {
     /// One unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.
     pub(super) fn unit(
         &mut self,
-        worked: &mut Worked,
+        worked: &mut RoundStats,
         rpcs: &mut Rpcs,
-        make: impl FnOnce(&mut P) -> Result<Played>,
+        make: impl FnOnce(&mut P) -> Result<UnitStats>,
     ) -> Result<()> {
         let begin = Instant::now();
         let played = make(&mut self.place)?;
@@ -86,6 +86,6 @@ pub fn wait_until(end: Instant) -> Result<()> {
 }
 
 /// How long a round of `slots` units on the NFS mount would take, with a little to spare.
-fn as_if_all_were_nfs(worked: &Worked, slots: u64) -> Duration {
+fn as_if_all_were_nfs(worked: &RoundStats, slots: u64) -> Duration {
     Duration::from_secs_f64(1.02 * worked.listing_seconds * slots as f64 / worked.listings.max(1) as f64)
 }

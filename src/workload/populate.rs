@@ -30,7 +30,7 @@ pub fn tree(dir: &Path, tree: &Tree) -> Result<()> {
         let path = path.from(|bytes| tree.path(node, bytes))?;
         mkdirat(&root, path, DIRECTORY_MODE).machine(|| format!("cannot make {path:?} in {}", dir.display()))?;
     }
-    trace::say(|| format!("make {} entries in {} directories of {dir:?}", tree.entries(), tree.nodes().len()));
+    trace::record(|| format!("make {} entries in {} directories of {dir:?}", tree.entries(), tree.nodes().len()));
     let next = AtomicUsize::new(0);
     let work = || {
         let mut nodes = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));

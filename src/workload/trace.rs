@@ -16,7 +16,7 @@ pub fn begin() {
 }
 
 /// A call was made; `line` says which, and is not asked if nobody wants to know.
-pub fn say<T: Display>(line: impl FnOnce() -> T) {
+pub fn record<T: Display>(line: impl FnOnce() -> T) {
     if WANTED.load(Ordering::Relaxed) {
         let line = line();
         let mut lines = lines();

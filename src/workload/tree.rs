@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn numbers_are_different_and_without_gaps() {
         let tree = tree(Shape::Tree { fan_out: 2, depth: 2 }, 100);
-        let of = |node: usize| (0..tree.nodes()[node].entries()).map(move |place| (node, place));
-        let mut numbers: Vec<_> = (0..7).flat_map(of).map(|(node, place)| tree.number(node, place)).collect();
+        let entries_of = |node: usize| (0..tree.nodes()[node].entries()).map(move |place| (node, place));
+        let mut numbers: Vec<_> = (0..7).flat_map(entries_of).map(|(node, place)| tree.number(node, place)).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..106).collect::<Vec<_>>());
     }

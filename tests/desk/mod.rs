@@ -51,11 +51,11 @@ pub const MISTAKE: &str = "--- a/fs/nfs/dir.c\n+++ b/fs/nfs/dir.c\n@@ -3,1 +3,1 
 pub const ENDLESS: &str = "--- a/Makefile\n+++ b/Makefile\n@@ -5,1 +5,1 @@\n-\t@echo '  CC      fs/nfs/dir.o'\n+\t@touch begun; sleep 98765\n";
 
 /// A directory to work in, a cache that has the source package, and no network.
-pub struct Desk {
+pub struct FakeTree {
     pub dir: TempDir,
 }
 
-impl Desk {
+impl FakeTree {
     /// A desk whose series 6.1 is built by `makefile`.
     pub fn with(makefile: &str) -> Self {
         let desk = Self { dir: tempfile::tempdir().unwrap() };

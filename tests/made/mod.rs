@@ -50,7 +50,7 @@ impl Deed {
 }
 
 /// The commits of a history by their numbers, the first one being 0.
-pub struct Made {
+pub struct GitHistory {
     /// Commit ids in the order of the deeds.
     pub ids: Vec<String>,
 }
@@ -105,7 +105,7 @@ pub fn base(dir: &Path, series: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-impl Made {
+impl GitHistory {
     /// Adds `deeds` one after the other to the base of `dir`, as the branch `name` and the tags `NAME-0`, `NAME-1` and so on.
     /// After every `every`-th one a side branch of two commits is merged. `patches` has the leak patches.
     pub fn new(dir: &Path, name: &str, deeds: &[Deed], seed: u64, every: usize, patches: &Path) -> Self {

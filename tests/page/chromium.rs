@@ -2,7 +2,7 @@
 
 use dirleak::apt::Apt;
 use dirleak::error::{Context, Error, Result};
-use dirleak::os::cache::{Cache, place};
+use dirleak::os::cache::{Cache, install_atomically};
 use dirleak::os::progress::Ui;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -65,7 +65,7 @@ impl Chromium {
         if !home.is_dir() {
             let _lock = cache.lock("chromium", &Ui::plain())?;
             if !home.is_dir() {
-                place(&home, |new| fetch(&cache, new))?;
+                install_atomically(&home, |new| fetch(&cache, new))?;
             }
         }
         Ok(unpacked(&home))

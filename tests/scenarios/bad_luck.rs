@@ -57,7 +57,7 @@ fn misbehaving() -> Vec<Case> {
         ("fails with EIO", "error", Broken, &["getdents64 failed with EIO", "entries"]),
     ];
     let case = |(what, how, verdict, parts): (&'static str, &'static str, Verdict, &'static [&'static str])| {
-        let name = format!("a kernel that {what} is called {}", verdict.word());
+        let name = format!("a kernel that {what} is called {}", verdict.as_str());
         Case::new(name, &[MISBEHAVING], move |_| goes_wrong(how, verdict, parts))
     };
     table.map(case).into()
@@ -94,7 +94,7 @@ fn goes_wrong(how: &str, verdict: Verdict, parts: &[&str]) -> Trialled {
     // The directory takes more than one reply, so that EIO comes when names were listed already.
     let seen = Program::new(&arguments).with_file("bad.toml", &scenario(how, 4096, [4, 16])).run()?;
     let record = seen.record()?;
-    seen.must(record.verdict == verdict, || format!("the verdict is not {}", verdict.word()))?;
+    seen.must(record.verdict == verdict, || format!("the verdict is not {}", verdict.as_str()))?;
     seen.must_end_with(125)?;
     for part in parts {
         seen.must(record.reason.contains(part), || format!("the reason does not contain {part:?}"))?;

@@ -93,6 +93,6 @@ fn no_sites() -> Trialled {
 fn leaks(to: &str, verdict: Verdict, status: i32) -> Trialled {
     let seen = run(BLIND_AND_LEAKING, to)?;
     let record = seen.record()?;
-    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.word()))?;
+    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.as_str()))?;
     seen.must_end_with(status)
 }

@@ -13,7 +13,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    pub fn of(scenario: &Scenario) -> Self {
+    pub fn from_scenario(scenario: &Scenario) -> Self {
         let Names::Random { lengths: Lengths::Range(min_bytes, max_bytes), .. } = scenario.directory.names else {
             panic!("the models know names of one length only");
         };

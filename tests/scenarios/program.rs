@@ -224,7 +224,7 @@ impl Seen {
         let mut message = format!("{}\n{} ended with {}\n{}", otherwise(), self.shown, self.status, self.stderr);
         message += &self.stdout;
         for record in self.result.iter().flat_map(|file| &file.results) {
-            let (scenario, verdict) = (&record.scenario, record.verdict.word());
+            let (scenario, verdict) = (&record.scenario, record.verdict.as_str());
             message += &format!("{scenario} on {}: {verdict}: {}\n{}", record.kernel.spec, record.reason, tail(record));
         }
         Err(message.into())

@@ -3,7 +3,7 @@
 use super::noise::{Noise, Pairs};
 use dirleak::scenario::Rounds;
 use dirleak::verdict::doses::Doses;
-use dirleak::verdict::fit::Width;
+use dirleak::verdict::fit::BoundWidth;
 use dirleak::verdict::judge::Phase;
 use dirleak::verdict::{Block, Growth};
 use rand::rngs::ChaCha8Rng;
@@ -62,7 +62,7 @@ pub struct World<'a> {
     /// The counters one of which leaks or is under stress.
     pub counters: Vec<&'a String>,
     /// How wide bounds are, by the number of blocks.
-    pub widths: &'a BTreeMap<usize, Width>,
+    pub widths: &'a BTreeMap<usize, BoundWidth>,
     pub stress: Stress,
     pub leak: Leak,
 }

@@ -2,7 +2,7 @@
 
 use super::course::{Look, World};
 use dirleak::verdict::fit::Fit;
-use dirleak::verdict::judge::{Counter, Judgement, MIN_RATE, Says};
+use dirleak::verdict::judge::{Counter, CounterVerdict, Judgement, MIN_RATE};
 use dirleak::verdict::{Block, Growth};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -10,7 +10,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 pub fn difference(_: &World, look: &Look) -> Judgement {
     let counter = |(name, grown): (&String, &i64)| {
         let rate = *grown as f64 / look.total_dose as f64;
-        let says = if rate >= MIN_RATE { Says::Leak } else { Says::Clean };
+        let says = if rate >= MIN_RATE { CounterVerdict::Leak } else { CounterVerdict::Clean };
         Counter { name: name.clone(), fit: Fit { estimate: rate, low: rate, high: rate }, says }
     };
     Judgement { counters: look.net.iter().map(counter).collect() }
@@ -22,9 +22,9 @@ pub fn least_squares(_: &World, look: &Look) -> Judgement {
     let counter = |name: &String| {
         let fit = ordinary(look.blocks, name);
         let says = match () {
-            () if fit.low > 0.0 && fit.estimate >= MIN_RATE => Says::Leak,
-            () if fit.high < MIN_RATE => Says::Clean,
-            () => Says::Undecided,
+            () if fit.low > 0.0 && fit.estimate >= MIN_RATE => CounterVerdict::Leak,
+            () if fit.high < MIN_RATE => CounterVerdict::Clean,
+            () => CounterVerdict::Undecided,
         };
         Counter { name: name.clone(), fit, says }
     };
@@ -33,8 +33,8 @@ pub fn least_squares(_: &World, look: &Look) -> Judgement {
 }
 
 fn ordinary(blocks: &[Block], name: &str) -> Fit {
-    let of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
-    let points: Vec<(f64, f64)> = blocks.iter().map(|b| (b.dose as f64, of(&b.growth))).collect();
+    let growth_of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
+    let points: Vec<(f64, f64)> = blocks.iter().map(|b| (b.dose as f64, growth_of(&b.growth))).collect();
     let count = points.len() as f64;
     let mean = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (mean_dose, mean_growth) = (mean(&|p| p.0), mean(&|p| p.1));

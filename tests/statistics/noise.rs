@@ -38,7 +38,7 @@ impl Noise {
     pub fn add(&mut self, run: &RunRecord) {
         self.source_version = run.kernel.source_version.clone().unwrap_or_default();
         *self.runs.entry(run.scenario.clone()).or_default() += 1;
-        let verdict = run.verdict.word();
+        let verdict = run.verdict.as_str();
         if verdict != "clean" {
             *self.not_clean.entry(verdict.to_owned()).or_default() += 1;
         }

@@ -2,7 +2,7 @@
 
 use dirleak::scenario::{Alphabet, Directory, Kinds, Lengths, Names, Shape};
 use dirleak::workload::listing::threads::OpenFiles;
-use dirleak::workload::listing::{Call, Stat, Way};
+use dirleak::workload::listing::{Call, ReadMethod, Stat};
 use dirleak::workload::names::NameMaker;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,7 +15,7 @@ pub const INTRUDER: &str = "intruder";
 pub struct Case {
     pub directory: Directory,
     pub seed: u64,
-    pub way: Way,
+    pub way: ReadMethod,
     pub manner: Manner,
 }
 
@@ -68,7 +68,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             Some(spare) => Call::Getdents { buffer_bytes: smallest_buffer(&directory, seed) + spare },
             None => Call::Readdir,
         };
-        Case { directory, seed, way: Way { call, stat }, manner }
+        Case { directory, seed, way: ReadMethod { call, stat }, manner }
     })
 }
 

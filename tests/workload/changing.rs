@@ -2,7 +2,7 @@
 
 use super::course::{Course, entries};
 use dirleak::workload::check::{Check, Other, Presence};
-use dirleak::workload::listing::{Lister, Record};
+use dirleak::workload::listing::{Dirent, Lister};
 use dirleak::workload::tree::{Dir, Kind};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -39,7 +39,7 @@ impl Course<'_> {
         let mut reading = lister.open(self.dir.path()).unwrap();
         reading.take(entries(part, count), |record| _ = check.see(record)).unwrap();
         changing.iter().for_each(|one| self.change(one));
-        reading.go_on(|record: &Record| Continue(_ = check.see(record))).unwrap();
+        reading.go_on(|record: &Dirent| Continue(_ = check.see(record))).unwrap();
         check.end()?;
         changing.iter().for_each(|one| one.tell(&mut check, Presence::Never, Presence::Always));
         check.begin(Dir::Node(0));

@@ -76,7 +76,7 @@ fn mesh(chart: &mut Chart, look: &Look) -> Drawn {
 
 fn draw_line(chart: &mut Chart, line: &Growth, colour: RGBColor) -> Drawn {
     let points = points(line);
-    let state = line.state.map_or("", |state| state.name());
+    let state = line.state.map_or("", |state| state.as_str());
     let label = format!("{} {state}: entries^{:.2}", line.kernel, line.exponent.estimate);
     chart
         .draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?

@@ -37,7 +37,7 @@ fn draw(comparison: &Comparison, look: &Look, area: &Area) -> Drawn {
     let least = rows.iter().map(|(_, ratio)| ratio.low).fold(1.0 / margin, f64::min);
     let most = rows.iter().map(|(_, ratio)| ratio.high).fold(margin, f64::max);
     let room = ((most - least) * 0.08).max(1e-3);
-    let widest = rows.iter().map(|(state, _)| state.state.name().len()).max().unwrap_or(0) as f64;
+    let widest = rows.iter().map(|(state, _)| state.state.as_str().len()).max().unwrap_or(0) as f64;
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(22)
@@ -52,7 +52,7 @@ fn draw(comparison: &Comparison, look: &Look, area: &Area) -> Drawn {
         draw_row(&mut chart, place as f64, ratio, (look.colour)(1))?;
         let (x, y) = chart.plotting_area().map_coordinate(&(least - room, place as f64));
         let style = TextStyle::from(("sans-serif", look.text).into_font()).color(&look.ink);
-        area.draw(&Text::new(state.state.name(), (x - 8, y), style.pos(Pos::new(HPos::Right, VPos::Center))))?;
+        area.draw(&Text::new(state.state.as_str(), (x - 8, y), style.pos(Pos::new(HPos::Right, VPos::Center))))?;
     }
     area.present()?;
     Ok(())
@@ -81,11 +81,11 @@ fn draw_row(chart: &mut Chart, place: f64, ratio: &Ratio, colour: RGBColor) -> D
 mod tests {
     use super::*;
     use crate::bench::example;
-    use crate::bench::record::Word;
+    use crate::bench::record::BenchVerdict;
 
     #[test]
     fn each_state_is_a_row_with_a_name_and_a_point() {
-        let comparison = &example::compared(&[Word::Slower]).comparisons[0];
+        let comparison = &example::compared(&[BenchVerdict::Slower]).comparisons[0];
         let text = svg(comparison, &Look::FILE).unwrap();
         assert_eq!(text.matches("<circle").count(), 4, "{text}");
         for words in ["cold", "warm", "expired", "changing", "times as long", "1.10"] {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn whatever_a_file_says_is_drawn() {
-        let mut comparison = example::compared(&[Word::Slower]).comparisons.remove(0);
+        let mut comparison = example::compared(&[BenchVerdict::Slower]).comparisons.remove(0);
         for (low, high) in [(0.0, 0.0), (-5.0, 1e300), (1.0, 1.0)] {
             let ratio = Ratio { estimate: high, low, high };
             comparison.states[0].ratios.insert(SECONDS.into(), ratio);

@@ -1,11 +1,11 @@
 //! One reader's way through a directory: where it is, where it turns back, and what is due on the way.
 
-use super::{Listed, Player, Where};
+use super::{Listed, Side, UnitRunner};
 use crate::error::Result;
-use crate::scenario::{Every, Pass, Place, Step};
+use crate::scenario::{Every, Pass, Position, Step};
 use crate::workload::check::Seen;
 use crate::workload::listing::reading::{Reading, Stands};
-use crate::workload::listing::{Failed, Lister, Record};
+use crate::workload::listing::{Dirent, ListError, Lister};
 use crate::workload::names::scatter;
 use crate::workload::trace;
 use nix::errno::Errno;
@@ -16,20 +16,20 @@ use std::time::{Duration, Instant};
 /// Places that a pass with seeks remembers, to which it may go back: a cookie and what had been seen there.
 const MOST_PLACES: usize = 8;
 
-impl Player {
+impl UnitRunner {
     /// Reads to the end of the course; a call that fails is a result like others.
     pub(super) fn read(
         &mut self,
         lister: &mut Lister,
         path: &Path,
-        mut course: Course,
-        place: Where,
+        mut course: ReadCursor,
+        place: Side,
     ) -> Result<Listed> {
         let mut reading = match lister.open(path) {
             Ok(reading) => reading,
             Err(failed) => return Ok(Err(failed)),
         };
-        let from = self.cookies[place as usize].filter(|_| course.pass.from == Place::Middle);
+        let from = self.cookies[place as usize].filter(|_| course.pass.from == Position::Middle);
         if let Some(Err(failed)) = from.map(|cookie| reading.seek(cookie)) {
             return Ok(Err(failed));
         }
@@ -37,7 +37,7 @@ impl Player {
             let mut last_seen = 0;
             let stands = reading.step(|record| {
                 last_seen = record.cookie;
-                if place == Where::Nfs {
+                if place == Side::Nfs {
                     self.check.see(record);
                 }
                 self.count(record, &mut course, place)
@@ -49,14 +49,14 @@ impl Player {
                 Err(failed) => return Ok(Err(failed)),
             };
             let due = std::mem::take(&mut course.due);
-            if place == Where::Nfs && !due.is_empty() {
+            if place == Side::Nfs && !due.is_empty() {
                 self.last_seen = last_seen;
             }
             due.into_iter().try_for_each(|step| {
-                trace::say(|| format!("meanwhile: {}", step.words()));
-                self.disturb(step, place)
+                trace::record(|| format!("meanwhile: {step}"));
+                self.apply_step(step, place)
             })?;
-            match self.turn(&mut reading, &mut course, place) {
+            match self.seek_if_due(&mut reading, &mut course, place) {
                 Err(failed) => return Ok(Err(failed)),
                 Ok(true) => {}
                 Ok(false) if stands != Stands::Open => return Ok(Ok(reading.counts())),
@@ -66,12 +66,12 @@ impl Player {
     }
 
     /// One more entry was seen: what is due now, and whether the reader stops here.
-    fn count(&mut self, record: &Record, course: &mut Course, place: Where) -> ControlFlow<()> {
+    fn count(&mut self, record: &Dirent, course: &mut ReadCursor, place: Side) -> ControlFlow<()> {
         course.seen += 1;
         let pass = course.pass;
-        if course.seen == course.half && pass.from == Place::Outside {
+        if course.seen == course.half && pass.from == Position::Outside {
             self.cookies[place as usize] = Some(record.cookie);
-            if place == Where::Nfs {
+            if place == Side::Nfs {
                 self.half = self.check.mark();
             }
             if course.rewinds > 0 {
@@ -91,14 +91,19 @@ impl Player {
     }
 
     /// Rewinds or goes back, if that is the reader's turn now.
-    fn turn(&mut self, reading: &mut Reading, course: &mut Course, place: Where) -> std::result::Result<bool, Failed> {
+    fn seek_if_due(
+        &mut self,
+        reading: &mut Reading,
+        course: &mut ReadCursor,
+        place: Side,
+    ) -> std::result::Result<bool, ListError> {
         match course.turn.take() {
             None => return Ok(false),
             Some(Turn::Rewind) => {
                 course.rewinds -= 1;
                 course.seen = 0;
                 reading.rewind()?;
-                if place == Where::Nfs {
+                if place == Side::Nfs {
                     self.check.rewind();
                 }
             }
@@ -112,7 +117,7 @@ impl Player {
                 *lot = scatter(*lot);
                 let (cookie, seen) = &course.places[*lot as usize % course.places.len()];
                 reading.seek(*cookie)?;
-                if place == Where::Nfs {
+                if place == Side::Nfs {
                     self.check.resume(seen);
                 }
             }
@@ -130,7 +135,7 @@ enum Turn {
 }
 
 /// Where a reader is, and what is still to come.
-pub(super) struct Course<'p> {
+pub(super) struct ReadCursor<'p> {
     pass: &'p Pass,
     /// Entries seen, those before the last rewinding not counted.
     seen: u64,
@@ -148,13 +153,13 @@ pub(super) struct Course<'p> {
     due: Vec<&'p Step>,
 }
 
-impl<'p> Course<'p> {
+impl<'p> ReadCursor<'p> {
     pub(super) fn new(pass: &'p Pass, entries: u64) -> Self {
         let half = entries / 2;
         let end = match pass.to {
-            Place::Outside => u64::MAX,
-            Place::Middle => half,
-            Place::After(entries) => entries,
+            Position::Outside => u64::MAX,
+            Position::Middle => half,
+            Position::After(entries) => entries,
         };
         Self {
             pass,

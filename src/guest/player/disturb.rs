@@ -1,6 +1,6 @@
 //! The steps that can be done while a directory is open: to caches, to the server, to the network.
 
-use super::{Player, Where};
+use super::{Side, UnitRunner};
 use crate::error::{Context, Error, Result};
 use crate::guest::outage::Outage;
 use crate::guest::{come_and_go, mount, pressure};
@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use std::fs;
 use std::time::Duration;
 
-impl Player {
-    pub(in crate::guest) fn disturb(&mut self, step: &Step, place: Where) -> Result<()> {
+impl UnitRunner {
+    pub(in crate::guest) fn apply_step(&mut self, step: &Step, place: Side) -> Result<()> {
         match (step, place) {
             (Step::DropPages, _) => drop_caches("1"),
             (Step::DropDentries, _) => drop_caches("2"),
@@ -20,30 +20,30 @@ impl Player {
             (Step::Evict, _) => listing::evict(&self.root(place, 1)),
             (Step::Reclaim, _) => pressure::reclaim(),
             // What a server does has no counterpart in a local directory.
-            (_, Where::Local) => Ok(()),
-            (Step::Touch, Where::Nfs) => self.served.touch(&self.tree),
-            (Step::Add, Where::Nfs) => self.served.add(),
-            (Step::Rename, Where::Nfs) => self.served.rename(),
-            (Step::Remove, Where::Nfs) => self.served.remove(),
-            (Step::AddBy(mount), Where::Nfs) => come_and_go::add(&mount::point(*mount)),
-            (Step::RenameBy(mount), Where::Nfs) => come_and_go::rename(&mount::point(*mount)),
-            (Step::RemoveBy(mount), Where::Nfs) => come_and_go::remove(&mount::point(*mount)),
-            (Step::Fail(error), Where::Nfs) => self.served.fail(*error),
-            (Step::Fault(fault), Where::Nfs) => self.served.arm(*fault),
-            (Step::TouchInReply, Where::Nfs) => self.served.touch_in_reply(),
-            (Step::RemoveSeen, Where::Nfs) => self.served.remove_entry(self.last_seen),
-            (Step::Restore, Where::Nfs) => self.served.restore_entry(),
-            (Step::HideHandles, Where::Nfs) => self.served.hide_handles(),
-            (Step::Miss, Where::Nfs) => miss(),
-            (Step::RestartServer(ms), Where::Nfs) => {
+            (_, Side::Local) => Ok(()),
+            (Step::Touch, Side::Nfs) => self.served.touch(&self.tree),
+            (Step::Add, Side::Nfs) => self.served.add(),
+            (Step::Rename, Side::Nfs) => self.served.rename(),
+            (Step::Remove, Side::Nfs) => self.served.remove(),
+            (Step::AddBy(mount), Side::Nfs) => come_and_go::add(&mount::point(*mount)),
+            (Step::RenameBy(mount), Side::Nfs) => come_and_go::rename(&mount::point(*mount)),
+            (Step::RemoveBy(mount), Side::Nfs) => come_and_go::remove(&mount::point(*mount)),
+            (Step::Fail(error), Side::Nfs) => self.served.fail(*error),
+            (Step::Fault(fault), Side::Nfs) => self.served.arm(*fault),
+            (Step::TouchInReply, Side::Nfs) => self.served.touch_in_reply(),
+            (Step::RemoveSeen, Side::Nfs) => self.served.remove_entry(self.last_seen),
+            (Step::Restore, Side::Nfs) => self.served.restore_entry(),
+            (Step::HideHandles, Side::Nfs) => self.served.hide_handles(),
+            (Step::Miss, Side::Nfs) => miss(),
+            (Step::RestartServer(ms), Side::Nfs) => {
                 let server = self.served.stop()?;
                 self.begin(Outage::new(milliseconds(*ms), move || server.start_again()))
             }
-            (Step::CutLink(ms), Where::Nfs) => {
+            (Step::CutLink(ms), Side::Nfs) => {
                 mount::loopback(false)?;
                 self.begin(Outage::new(milliseconds(*ms), || mount::loopback(true)))
             }
-            (Step::List(_) | Step::MountCycle | Step::MountRefused, Where::Nfs) => {
+            (Step::List(_) | Step::MountCycle | Step::MountRefused, Side::Nfs) => {
                 unreachable!("scenarios are checked for this")
             }
         }

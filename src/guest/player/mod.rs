@@ -6,16 +6,17 @@ mod pass;
 mod place;
 mod readers;
 
-use super::served::Served;
-use super::{mount, outage::Outage};
+use super::mount;
+use super::outage::Outage;
+use super::served::RunningServer;
 use crate::error::{Context, Error, Result};
 use crate::probe::mountstats;
 use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
-use crate::worker::{Played, add};
+use crate::worker::{UnitStats, add};
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
 use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::processes::Readers;
-use crate::workload::listing::{Counts, Failed, Lister, Way};
+use crate::workload::listing::{Counts, ListError, Lister, ReadMethod};
 use crate::workload::names::scatter;
 use crate::workload::trace;
 use crate::workload::tree::{Dir, Kind, Tree};
@@ -24,22 +25,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How a pass went, as far as the kernel is concerned.
-type Listed = std::result::Result<Counts, Failed>;
+type Listed = std::result::Result<Counts, ListError>;
 
 /// Keeps which directory is drawn apart from what else comes of the seed.
 const LOT_SALT: u64 = 0x6c6f_7473;
 
 /// Where a unit is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Where {
+pub enum Side {
     /// On the NFS mount.
     Nfs,
     /// In the local directory of control rounds.
     Local,
 }
 
-impl Where {
-    fn name(self) -> &'static str {
+impl Side {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Nfs => "nfs:",
             Self::Local => "local:",
@@ -54,14 +55,14 @@ pub struct Local {
 }
 
 /// Everything that the steps are done to.
-pub struct Player {
+pub struct UnitRunner {
     pub scenario: Scenario,
-    pub served: Served,
+    pub served: RunningServer,
     tree: Arc<Tree>,
     local: Local,
     check: Check,
     /// One for each way of reading that the scenario has.
-    listers: Vec<(Way, Lister)>,
+    listers: Vec<(ReadMethod, Lister)>,
     /// Processes that read, by the size of their buffers.
     readers: Vec<(usize, Readers)>,
     /// What interrupts passes, once one wants that.
@@ -78,9 +79,16 @@ pub struct Player {
     outage: Option<Outage>,
 }
 
-impl Player {
+impl UnitRunner {
     /// A player of `scenario`, whose directories are `tree`.
-    pub fn new(scenario: Scenario, served: Served, tree: Arc<Tree>, local: Local, inodes: Inodes, seed: u64) -> Self {
+    pub fn new(
+        scenario: Scenario,
+        served: RunningServer,
+        tree: Arc<Tree>,
+        local: Local,
+        inodes: Inodes,
+        seed: u64,
+    ) -> Self {
         let mut check = Check::new(tree.clone(), Arc::new(inodes));
         let comes_and_goes = Other { presence: Presence::AnyTimes, kind: Kind::File, inode: None };
         for name in [ADDED, RENAMED] {
@@ -104,8 +112,8 @@ impl Player {
     }
 
     /// Makes one unit.
-    pub fn play(&mut self, place: Where) -> Result<Played> {
-        let mut played = Played::default();
+    pub fn run_unit(&mut self, place: Side) -> Result<UnitStats> {
+        let mut played = UnitStats::default();
         let steps = std::mem::take(&mut self.scenario.unit.steps);
         let result = steps.iter().try_for_each(|step| self.step(step, place, &mut played));
         self.scenario.unit.steps = steps;
@@ -113,13 +121,13 @@ impl Player {
         result.and(over).map(|()| played)
     }
 
-    fn step(&mut self, step: &Step, place: Where, played: &mut Played) -> Result<()> {
-        trace::say(|| format!("{} {}", place.name(), step.words()));
+    fn step(&mut self, step: &Step, place: Side, played: &mut UnitStats) -> Result<()> {
+        trace::record(|| format!("{} {step}", place.as_str()));
         match step {
             Step::List(pass) => self.list(pass, place, played),
             Step::MountCycle => self.mount_cycle(place, played),
             Step::MountRefused => self.mount_refused(place, played),
-            other => self.disturb(other, place),
+            other => self.apply_step(other, place),
         }
     }
 
@@ -139,26 +147,26 @@ impl Player {
     }
 
     /// The first directory of a mount, or of control rounds.
-    fn root(&self, place: Where, number: u32) -> PathBuf {
+    fn root(&self, place: Side, number: u32) -> PathBuf {
         match place {
-            Where::Nfs => mount::point(number),
-            Where::Local => self.local.root.clone(),
+            Side::Nfs => mount::point(number),
+            Side::Local => self.local.root.clone(),
         }
     }
 
-    fn tree_of(&self, place: Where) -> &Arc<Tree> {
+    fn tree_of(&self, place: Side) -> &Arc<Tree> {
         match place {
-            Where::Nfs => &self.tree,
-            Where::Local => &self.local.tree,
+            Side::Nfs => &self.tree,
+            Side::Local => &self.local.tree,
         }
     }
 
     /// What was wrong with a pass over the NFS mount, whose check says `complete` of it.
     fn wrong(pass: &Pass, result: &Listed, check: &Check, complete: bool) -> Option<String> {
-        if pass.lied_to {
+        if pass.server_lies {
             return None;
         }
-        let expected = pass.fails.map(errno);
+        let expected = pass.expected_error.map(errno);
         match (result, expected) {
             (Ok(_), Some(errno)) => Some(format!("a listing that was to end with {errno} went through")),
             (Ok(_), None) if complete => check.end().err(),
@@ -169,10 +177,10 @@ impl Player {
     }
 
     /// A second mount of the export, listed and unmounted; of a tmpfs in control rounds.
-    fn mount_cycle(&mut self, place: Where, played: &mut Played) -> Result<()> {
+    fn mount_cycle(&mut self, place: Side, played: &mut UnitStats) -> Result<()> {
         let second = Path::new(mount::SECOND);
         let way = self.way(&Pass::default());
-        if place == Where::Local {
+        if place == Side::Local {
             mount::mount_local(second)?;
             let listed = self.with_lister(way, |_, lister| lister.list(second, |_| ())).map_err(|f| f.errno);
             listed.machine(|| format!("cannot list {}", mount::SECOND))?;
@@ -188,8 +196,8 @@ impl Player {
         mount::unmount(second)
     }
 
-    fn mount_refused(&mut self, place: Where, played: &mut Played) -> Result<()> {
-        if place == Where::Local {
+    fn mount_refused(&mut self, place: Side, played: &mut UnitStats) -> Result<()> {
+        if place == Side::Local {
             return match mount::mount_local(Path::new("/no-such-directory")) {
                 Ok(()) => Err(Error::machine("a file system was mounted on a directory that does not exist")),
                 Err(_) => Ok(()),

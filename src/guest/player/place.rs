@@ -1,46 +1,47 @@
 //! The mount and the local directory of a guest, as the orders that measure know them.
 
-use super::{Player, Where};
+use super::{Side, UnitRunner};
 use crate::error::Result;
 use crate::guest::mount;
-use crate::guest::protocol::{FaultCount, MOST_LISTED_PLAINLY};
+use crate::guest::protocol::MOST_LISTED_PLAINLY;
 use crate::probe::mountstats::{self, Rpcs};
 use crate::scenario::{self, Pass, Step, Unit};
-use crate::worker::{Place, Played, add};
+use crate::server::FaultCount;
+use crate::worker::{Target, UnitStats, add};
 use std::collections::BTreeMap;
 
 /// A getdents buffer that any name fits.
 const PLAIN_BUFFER_BYTES: usize = 280;
 
-impl Player {
+impl UnitRunner {
     /// One unit of other steps than the scenario's, on the NFS mount.
-    pub fn play_steps(&mut self, steps: Vec<Step>) -> Result<Played> {
+    pub fn run_steps(&mut self, steps: Vec<Step>) -> Result<UnitStats> {
         let unit = std::mem::replace(&mut self.scenario.unit, Unit { steps, ..Unit::default() });
-        let played = self.play(Where::Nfs);
+        let played = self.run_unit(Side::Nfs);
         self.scenario.unit = unit;
         played
     }
 }
 
-impl Place for Player {
+impl Target for UnitRunner {
     fn unit_name(&self) -> &str {
         &self.scenario.unit.name
     }
 
-    fn nfs(&mut self) -> Result<Played> {
-        self.play(Where::Nfs)
+    fn list_nfs(&mut self) -> Result<UnitStats> {
+        self.run_unit(Side::Nfs)
     }
 
-    fn local(&mut self) -> Result<()> {
-        self.play(Where::Local).map(drop)
+    fn list_local(&mut self) -> Result<()> {
+        self.run_unit(Side::Local).map(drop)
     }
 
-    fn plain(&mut self) -> Result<Played> {
+    fn list_plainly(&mut self) -> Result<UnitStats> {
         let buffer = self.scenario.listing.getdents_buffer_bytes.max(PLAIN_BUFFER_BYTES);
         let is_larger = self.scenario.directory.entries > MOST_LISTED_PLAINLY;
-        let to = if is_larger { scenario::Place::After(MOST_LISTED_PLAINLY) } else { scenario::Place::Outside };
+        let to = if is_larger { scenario::Position::After(MOST_LISTED_PLAINLY) } else { scenario::Position::Outside };
         let plain = Pass { getdents_buffer_bytes: Some(buffer), to, ..Pass::default() };
-        self.play_steps(vec![Step::Touch, Step::List(plain)])
+        self.run_steps(vec![Step::Touch, Step::List(plain)])
     }
 
     /// Of all mounts; those that share a superblock count together.

@@ -1,20 +1,20 @@
 //! Several readers of one directory at once, and one that is killed while it reads.
 
-use super::{Listed, Player, Where};
+use super::{Listed, Side, UnitRunner};
 use crate::error::Result;
 use crate::os::assets::OURSELVES;
 use crate::scenario::Pass;
 use crate::workload::check::Check;
 use crate::workload::listing::processes::Readers;
 use crate::workload::listing::threads::{self, OpenFiles};
-use crate::workload::listing::{Call, Counts, Record};
+use crate::workload::listing::{Call, Counts, Dirent};
 use crate::workload::tree::Dir;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-impl Player {
+impl UnitRunner {
     /// Threads that share one open file: together they see each entry once.
-    pub(super) fn by_threads(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
+    pub(super) fn by_threads(&mut self, pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (node, path) = self.directory(pass, place);
         let mut checks = self.checks(node, "thread", pass.threads);
         let results = threads::list(&path, self.way(pass), OpenFiles::One, checks.iter_mut().map(seeing).collect());
@@ -24,18 +24,18 @@ impl Player {
             all
         });
         let wrong = Self::wrong(pass, &result, &first, true);
-        Ok((result, wrong.filter(|_| place == Where::Nfs)))
+        Ok((result, wrong.filter(|_| place == Side::Nfs)))
     }
 
     /// Processes that each see every entry; or one that is killed after half of them.
-    pub(super) fn by_processes(&mut self, pass: &Pass, place: Where) -> Result<(Listed, Option<String>)> {
+    pub(super) fn by_processes(&mut self, pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (node, path) = self.directory(pass, place);
         let mut checks = self.checks(node, "process", pass.processes);
         let half = self.tree_of(place).nodes()[node].entries() / 2;
         let until = if pass.killed { half.max(1) } else { u64::MAX };
         let readers = checks.iter_mut().map(|check| {
             let mut seen = 0;
-            move |record: &Record| {
+            move |record: &Dirent| {
                 check.see(record);
                 seen += 1;
                 if seen == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -44,7 +44,7 @@ impl Player {
         let results = self.read_by_processes(pass, &path, readers.collect())?;
         let wrong =
             results.iter().zip(&checks).find_map(|(result, check)| Self::wrong(pass, result, check, !pass.killed));
-        Ok((sum(results), wrong.filter(|_| place == Where::Nfs)))
+        Ok((sum(results), wrong.filter(|_| place == Side::Nfs)))
     }
 
     /// Starts the processes that the scenario has, so that no round does.
@@ -59,7 +59,7 @@ impl Player {
 
     fn read_by_processes<F>(&mut self, pass: &Pass, path: &Path, each: Vec<F>) -> Result<Vec<Listed>>
     where
-        F: FnMut(&Record) -> ControlFlow<()> + Send,
+        F: FnMut(&Dirent) -> ControlFlow<()> + Send,
     {
         match self.buffer_of_processes(pass) {
             Some(buffer_bytes) => self.readers(buffer_bytes).list(path, each),
@@ -92,7 +92,7 @@ impl Player {
     }
 }
 
-fn seeing(check: &mut Check) -> impl FnMut(&Record) -> ControlFlow<()> + Send {
+fn seeing(check: &mut Check) -> impl FnMut(&Dirent) -> ControlFlow<()> + Send {
     |record| {
         check.see(record);
         ControlFlow::Continue(())

@@ -1,10 +1,10 @@
 //! What a listing leaves in the kernel's caches, and what timing its calls adds to it.
 
 use crate::error::{Error, Result};
-use crate::guest::worker::Worker;
+use crate::guest::worker::GuestAgent;
 use crate::probe::stat;
 use crate::scenario::{Pass, Step};
-use crate::workload::listing::timed::{self, Course};
+use crate::workload::listing::timed::{self, ReadOptions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,12 +32,12 @@ pub struct Footprint {
     pub bare_seconds: Option<f64>,
 }
 
-impl Worker {
+impl GuestAgent {
     /// A cold listing that is checked, between readings of what the kernel keeps.
     pub(in crate::guest) fn footprint(&mut self) -> Result<Footprint> {
         let (pass, root) = self.pass();
         let plain = Pass { every: None, ..pass.clone() };
-        let before = self.measuring.rest.glance()?.objects;
+        let before = self.measuring.rest.read_once()?.objects;
         let pages_before = stat::page_cache_bytes()?;
         let worked = self.list_once(vec![Step::List(plain)])?;
         if worked.cold_listings == 0 {
@@ -46,10 +46,10 @@ impl Worker {
         self.measuring.rest.counters().slabs().shrink();
         let held = self.measuring.rest.counters().slabs().read()?.objects;
         let pages_held = stat::page_cache_bytes()?;
-        let course = self.course(&pass);
+        let course = self.read_options(&pass);
         let compared = !course.stat && !course.walk;
         let (timed_seconds, bare_seconds) = if compared { compare(&root, course)? } else { (None, None) };
-        let left = self.measuring.rest.glance()?.objects;
+        let left = self.measuring.rest.read_once()?.objects;
         let pages_left = stat::page_cache_bytes()?;
         let caches = self.bytes(&before, &held);
         Ok(Footprint {
@@ -75,7 +75,7 @@ impl Worker {
 }
 
 /// Warm listings in both ways, taking turns; the shortest of each, as whatever else happens only adds.
-fn compare(root: &Path, course: Course) -> Result<(Option<f64>, Option<f64>)> {
+fn compare(root: &Path, course: ReadOptions) -> Result<(Option<f64>, Option<f64>)> {
     let (mut timed, mut bare, mut spent) = (Duration::MAX, Duration::MAX, Duration::ZERO);
     for _ in 0..COMPARED_LISTINGS {
         let took = [timed::list(root, course, |_| Ok(()))?.time, timed::bare(root, course.buffer_bytes)?];

@@ -5,17 +5,17 @@ mod footprint;
 
 pub use footprint::Footprint;
 
-use super::link::Link;
+use super::link::SerialLink;
 use super::mount;
-use super::player::Where;
-use super::protocol::Answer;
-use super::worker::Worker;
+use super::player::Side;
+use super::protocol::Response;
+use super::worker::GuestAgent;
 use crate::error::{Error, Result};
 use crate::probe::mountstats::{self, Operations};
 use crate::probe::stat::{self, Busy};
-use crate::scenario::{Pass, Shape, Step, Which};
+use crate::scenario::{DirSelector, Pass, Shape, Step};
 use crate::worker::wait_until;
-use crate::workload::listing::timed::{self, Course, Timed};
+use crate::workload::listing::timed::{self, ReadOptions, Timed};
 use changes::Changes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ impl CacheState {
     pub const ALL: [Self; 4] = [Self::Cold, Self::Warm, Self::Expired, Self::Changing];
 
     /// The word in results.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",
             Self::Warm => "warm",
@@ -87,7 +87,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    fn of(mut calls: Vec<Duration>) -> Self {
+    fn from_calls(mut calls: Vec<Duration>) -> Self {
         calls.sort_unstable();
         let at = |share: f64| {
             let place = (share * calls.len() as f64).ceil() as usize;
@@ -97,38 +97,38 @@ impl Latencies {
     }
 }
 
-impl Worker {
+impl GuestAgent {
     /// Makes and times a listing in each state; all but the last answer are sent by this.
-    pub(in crate::guest) fn time(&mut self, states: &[CacheState], link: &mut Link) -> Result<Answer> {
+    pub(in crate::guest) fn time(&mut self, states: &[CacheState], link: &mut SerialLink) -> Result<Response> {
         let (last, others) = states.split_last().ok_or_else(|| Error::machine("no state to time a listing in"))?;
         if states.first() != Some(&CacheState::Cold) {
             self.prime()?;
         }
         for state in others {
             let listing = self.time_one(*state, link)?;
-            link.send(&Answer::Timed(listing))?;
+            link.send(&Response::Timed(listing))?;
         }
-        self.time_one(*last, link).map(Answer::Timed)
+        self.time_one(*last, link).map(Response::Timed)
     }
 
-    fn time_one(&mut self, state: CacheState, link: &mut Link) -> Result<TimedListing> {
+    fn time_one(&mut self, state: CacheState, link: &mut SerialLink) -> Result<TimedListing> {
         self.prepare(state)?;
         let (pass, root) = self.pass();
         let point = mount::point(pass.mount);
-        let course = self.course(&pass);
+        let course = self.read_options(&pass);
         let mut changes = Changes::new(&pass, state, self.measuring.place.tree().entries(), course.walk);
         link.step(BEGINS, 0.0)?;
         let (operations, thread, guest) =
             (mountstats::operations(&point)?, stat::thread_system_seconds()?, stat::busy()?);
         let player = &mut self.measuring.place;
         let timed = timed::list(&root, course, |entries| {
-            changes.due(entries).into_iter().try_for_each(|step| player.disturb(&step, Where::Nfs))
+            changes.due(entries).into_iter().try_for_each(|step| player.apply_step(&step, Side::Nfs))
         })?;
         let (thread, guest) = (stat::thread_system_seconds()? - thread, stat::busy()?.since(guest));
         let operations = mountstats::operations_since(&operations, &mountstats::operations(&point)?);
         let done = changes.done;
         if state == CacheState::Changing {
-            self.measuring.place.disturb(&Step::Remove, Where::Nfs)?;
+            self.measuring.place.apply_step(&Step::Remove, Side::Nfs)?;
         }
         let Timed { time, first_entry, calls, entries, directories, bytes } = timed;
         Ok(TimedListing {
@@ -138,7 +138,7 @@ impl Worker {
             entries,
             directories,
             getdents_bytes: bytes,
-            getdents: Latencies::of(calls),
+            getdents: Latencies::from_calls(calls),
             operations,
             thread_system_seconds: thread,
             guest,
@@ -150,14 +150,14 @@ impl Worker {
     fn prime(&mut self) -> Result<()> {
         self.let_attributes_expire()?;
         let (pass, root) = self.pass();
-        timed::list(&root, self.course(&pass), |_| Ok(())).map(drop)
+        timed::list(&root, self.read_options(&pass), |_| Ok(())).map(drop)
     }
 
     /// Brings the caches into a state, from the one that is before it in [`CacheState::ALL`].
     fn prepare(&mut self, state: CacheState) -> Result<()> {
         match state {
             CacheState::Cold => {
-                self.measuring.rest.glance()?;
+                self.measuring.rest.read_once()?;
                 // A connection that was idle for long is closed; opening it again is no part of a listing.
                 mount::ask_for_attributes(&mount::point(self.pass().0.mount))
             }
@@ -166,7 +166,7 @@ impl Worker {
             CacheState::Changing => {
                 self.let_attributes_expire()?;
                 let change = if self.is_walk() { Step::Touch } else { Step::Add };
-                self.measuring.place.disturb(&change, Where::Nfs)
+                self.measuring.place.apply_step(&change, Side::Nfs)
             }
         }
     }
@@ -186,13 +186,13 @@ impl Worker {
     }
 
     fn is_walk(&self) -> bool {
-        self.pass().0.of == Which::All && self.measuring.place.scenario.directory.shape != Shape::Flat
+        self.pass().0.of == DirSelector::All && self.measuring.place.scenario.directory.shape != Shape::Flat
     }
 
-    fn course(&self, pass: &Pass) -> Course {
+    fn read_options(&self, pass: &Pass) -> ReadOptions {
         let buffer_bytes =
             pass.getdents_buffer_bytes.unwrap_or(self.measuring.place.scenario.listing.getdents_buffer_bytes);
-        Course { buffer_bytes, stat: pass.stat, walk: self.is_walk() }
+        ReadOptions { buffer_bytes, stat: pass.stat, walk: self.is_walk() }
     }
 }
 
@@ -210,12 +210,12 @@ mod tests {
     #[test]
     fn latencies_are_those_that_were_seen() {
         let milliseconds = |n: Vec<u64>| n.into_iter().map(Duration::from_millis).collect();
-        let latencies = Latencies::of(milliseconds((1..=200).rev().collect()));
+        let latencies = Latencies::from_calls(milliseconds((1..=200).rev().collect()));
         assert_eq!((latencies.calls, latencies.median_seconds), (200, 0.1));
         assert_eq!((latencies.p99_seconds, latencies.max_seconds), (0.198, 0.2));
-        let one = Latencies::of(milliseconds(vec![7]));
+        let one = Latencies::from_calls(milliseconds(vec![7]));
         assert_eq!((one.median_seconds, one.p99_seconds, one.max_seconds), (0.007, 0.007, 0.007));
-        assert_eq!(Latencies::of(Vec::new()), Latencies::default());
+        assert_eq!(Latencies::from_calls(Vec::new()), Latencies::default());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::format::{Field, Format};
 use super::pairs::{Events, Key};
-use super::wanted::{Class, Source, Wanted};
+use super::wanted::{AllocSource, Class, TraceTargets};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is traced, by system and name; which of them a kernel has differs from version to version. Pages that are freed in
@@ -45,18 +45,18 @@ pub struct Decoder {
 
 impl Decoder {
     /// For a kernel with these formats; `None` if it cannot tell anything that is wanted.
-    pub fn new(formats: &BTreeMap<&'static str, Format>, wanted: &Wanted) -> Option<Self> {
+    pub fn new(formats: &BTreeMap<&'static str, Format>, wanted: &TraceTargets) -> Option<Self> {
         let kinds: HashMap<u16, Kind> =
             formats.iter().filter_map(|(name, format)| Some((format.id, kind(name, format)?))).collect();
         let has = |f: fn(&Kind) -> bool| kinds.values().any(f);
-        let traceable = |source: &Source| match source {
-            Source::Slab(_) => {
+        let traceable = |source: &AllocSource| match source {
+            AllocSource::Slab(_) => {
                 has(|k| matches!(k, Kind::Kmalloc { .. })) && has(|k| matches!(k, Kind::ObjectFree { .. }))
             }
-            Source::Pages => {
+            AllocSource::Pages => {
                 has(|k| matches!(k, Kind::PageAlloc { .. })) && has(|k| matches!(k, Kind::PageFree { .. }))
             }
-            Source::PerCpu => {
+            AllocSource::PerCpu => {
                 has(|k| matches!(k, Kind::PerCpuAlloc { .. })) && has(|k| matches!(k, Kind::PerCpuFree { .. }))
             }
         };
@@ -69,23 +69,23 @@ impl Decoder {
     }
 
     /// Puts what a record says among the events.
-    pub fn decode(&mut self, time: u64, record: &[u8], wanted: &Wanted, events: &mut Events) {
+    pub fn decode(&mut self, time: u64, record: &[u8], wanted: &TraceTargets, events: &mut Events) {
         // A record that is too short for its own fields says nothing.
         let _ = self.try_decode(time, record, wanted, events);
     }
 
-    fn try_decode(&mut self, time: u64, record: &[u8], wanted: &Wanted, events: &mut Events) -> Option<()> {
+    fn try_decode(&mut self, time: u64, record: &[u8], wanted: &TraceTargets, events: &mut Events) -> Option<()> {
         let id = u16::from_le_bytes(record.get(..2)?.try_into().ok()?);
         let number = |field: Field| field.number(record);
         match *self.kinds.get(&id)? {
             Kind::Kmalloc { caller, pointer, slot_bytes, flags, bits } => {
                 let flags = number(flags)?;
                 let class = bits.iter().find(|(bit, _)| flags & bit != 0).map_or(Class::Plain, |(_, class)| *class);
-                let counter = wanted.of_kmalloc(number(slot_bytes)?, class);
+                let counter = wanted.index_of_kmalloc(number(slot_bytes)?, class);
                 self.allocated(counter, events, time, Key::Object(number(pointer)?), number(caller)?, 0);
             }
             Kind::CacheAlloc { caller, pointer, object_bytes, slot_bytes } => {
-                let counter = wanted.of_cache(number(object_bytes)?, number(slot_bytes)?);
+                let counter = wanted.index_of_cache(number(object_bytes)?, number(slot_bytes)?);
                 self.allocated(counter, events, time, Key::Object(number(pointer)?), number(caller)?, 0);
             }
             Kind::ObjectFree { pointer, cache } => {
@@ -95,14 +95,21 @@ impl Decoder {
                 let order = number(order).and_then(order_of)?;
                 // An allocation that failed has no page.
                 let page = number(page)?;
-                let counter = wanted.of(Source::Pages).filter(|_| page != u64::MAX);
+                let counter = wanted.index_of_source(AllocSource::Pages).filter(|_| page != u64::MAX);
                 self.allocated(counter, events, time, Key::Page(page), 0, order);
             }
             Kind::PageFree { page, order } => {
                 events.freed(time, Key::Page(number(page)?), number(order).and_then(order_of)?, None);
             }
             Kind::PerCpuAlloc { pointer } => {
-                self.allocated(wanted.of(Source::PerCpu), events, time, Key::PerCpu(number(pointer)?), 0, 0);
+                self.allocated(
+                    wanted.index_of_source(AllocSource::PerCpu),
+                    events,
+                    time,
+                    Key::PerCpu(number(pointer)?),
+                    0,
+                    0,
+                );
             }
             Kind::PerCpuFree { pointer } => events.freed(time, Key::PerCpu(number(pointer)?), 0, None),
             Kind::Stack { frames } => {
@@ -197,7 +204,7 @@ mod tests {
         let formats = formats.into_iter().map(|(name, text)| (name, Format::parse(text).unwrap())).collect();
         let layout = Layout { object_bytes: 256, slot_bytes: 256 };
         let caches = ["kmalloc-256", "kmalloc-cg-256"].map(|name| (name.to_owned(), layout)).into();
-        let wanted = Wanted::new(&["kmalloc-256".to_owned()], &caches);
+        let wanted = TraceTargets::new(&["kmalloc-256".to_owned()], &caches);
         let mut decoder = Decoder::new(&formats, &wanted).unwrap();
         let mut events = Events::default();
         let records = [
@@ -217,6 +224,6 @@ mod tests {
 
     #[test]
     fn a_kernel_without_the_events_cannot_tell() {
-        assert!(Decoder::new(&BTreeMap::new(), &Wanted::new(&["pages".to_owned()], &BTreeMap::new())).is_none());
+        assert!(Decoder::new(&BTreeMap::new(), &TraceTargets::new(&["pages".to_owned()], &BTreeMap::new())).is_none());
     }
 }

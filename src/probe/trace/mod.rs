@@ -15,20 +15,20 @@ mod tracefs;
 mod wanted;
 
 pub use tracefs::{Settings, traces_objects};
-pub use wanted::Wanted;
+pub use wanted::TraceTargets;
 
 use super::memory;
 use super::page_owner::who_asked_for_pages;
 use super::traces::{Site, look_through, since};
 use crate::error::{Context, Result};
 use decode::Decoder;
-use pairs::{By, Events};
+use pairs::{AllocOrigin, Events};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use symbols::Symbols;
 use tracefs::Enabled;
-use wanted::Source;
+use wanted::AllocSource;
 
 /// Events that are kept take no more of the memory than one part in this, or twice that while they move as their number grows.
 const MEMORY_PART: u64 = 6;
@@ -50,7 +50,7 @@ pub type Sites = BTreeMap<String, Vec<Site>>;
 
 /// Tracing that goes on until it is dropped.
 pub struct Tracing {
-    wanted: Wanted,
+    wanted: TraceTargets,
     decoder: Decoder,
     /// Of each processor, what is read from it.
     buffers: Vec<File>,
@@ -63,7 +63,7 @@ pub struct Tracing {
 
 /// How much may be allocated and freed before it is read, and what is to be kept of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct TraceBudget {
     /// Entries of the directory.
     pub entries: u64,
     /// Whether each allocation is to have its stack, which more than doubles what it takes.
@@ -72,7 +72,7 @@ pub struct Extent {
 
 impl Tracing {
     /// Begins; `None` if the kernel lacks tracepoints for all that is wanted, or somebody else traces.
-    pub fn begin(wanted: Wanted, extent: Extent) -> Option<Self> {
+    pub fn begin(wanted: TraceTargets, extent: TraceBudget) -> Option<Self> {
         let formats = tracefs::formats();
         let decoder = Decoder::new(&formats, &wanted)?;
         if tracefs::in_use() {
@@ -144,19 +144,19 @@ impl Tracing {
     }
 
     /// The site in words; `None` if it is of something that its counter leaves out.
-    fn site(&self, by: By, objects: i64) -> Option<Site> {
+    fn site(&self, by: AllocOrigin, objects: i64) -> Option<Site> {
         let function =
             |address: &u64| self.symbols.as_ref().map_or(String::new(), |symbols| symbols.function(*address));
         let frames: Vec<String> = self.events.frames(by.stack).iter().map(function).collect();
         let stack = without_tracers(frames);
         Some(match self.wanted.counters[by.counter as usize].source {
-            Source::Slab(_) => {
+            AllocSource::Slab(_) => {
                 let mut site = Site { function: function(&by.caller), stack, objects };
                 look_through(&mut site);
                 site
             }
-            Source::Pages => Site { function: who_asked_for_pages(&stack)?, stack, objects },
-            Source::PerCpu => {
+            AllocSource::Pages => Site { function: who_asked_for_pages(&stack)?, stack, objects },
+            AllocSource::PerCpu => {
                 let asked = stack.iter().find(|f| !PERCPU_HELPERS.iter().any(|helper| f.starts_with(helper)));
                 Site { function: asked.cloned().unwrap_or_default(), stack, objects }
             }

@@ -12,7 +12,7 @@ pub enum Key {
 
 /// Who allocated something, and for which counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct By {
+pub struct AllocOrigin {
     /// Its number among those that are asked about.
     pub counter: u16,
     /// The address that the allocator returned to.
@@ -22,9 +22,9 @@ pub struct By {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum Event {
     /// Of an order, if of pages.
-    Allocated { by: By, order: u8 },
+    Allocated { by: AllocOrigin, order: u8 },
     /// Of an order; and the number of the cache it belonged to, if that was told. 0 is none.
     Freed { order: u8, cache: u16 },
 }
@@ -33,12 +33,12 @@ enum What {
 const MOST_CACHES: usize = 4096;
 
 /// What an event takes.
-pub const EVENT_BYTES: u64 = size_of::<(u64, Key, What)>() as u64;
+pub const EVENT_BYTES: u64 = size_of::<(u64, Key, Event)>() as u64;
 
 /// What was traced. The buffers of several processors are read one after the other, so nothing is paired before the end.
 #[derive(Debug, Default)]
 pub struct Events {
-    events: Vec<(u64, Key, What)>,
+    events: Vec<(u64, Key, Event)>,
     stacks: Vec<Vec<u64>>,
     numbers: HashMap<Vec<u64>, u32>,
     caches: Vec<String>,
@@ -52,7 +52,7 @@ impl Events {
 
     /// An allocation; gives its number, by which its stack may follow.
     pub fn allocated(&mut self, time: u64, key: Key, counter: u16, caller: u64, order: u8) -> usize {
-        self.events.push((time, key, What::Allocated { by: By { counter, caller, stack: 0 }, order }));
+        self.events.push((time, key, Event::Allocated { by: AllocOrigin { counter, caller, stack: 0 }, order }));
         self.events.len() - 1
     }
 
@@ -63,7 +63,7 @@ impl Events {
             self.stacks.push(frames.clone());
             next
         });
-        if let Some((_, _, What::Allocated { by, .. })) = self.events.get_mut(event) {
+        if let Some((_, _, Event::Allocated { by, .. })) = self.events.get_mut(event) {
             by.stack = number;
         }
     }
@@ -76,7 +76,7 @@ impl Events {
     /// A free, of an object of the cache `cache` if that is told.
     pub fn freed(&mut self, time: u64, key: Key, order: u8, cache: Option<&str>) {
         let cache = cache.map_or(0, |name| self.cache(name));
-        self.events.push((time, key, What::Freed { order, cache }));
+        self.events.push((time, key, Event::Freed { order, cache }));
     }
 
     fn cache(&mut self, name: &str) -> u16 {
@@ -92,23 +92,23 @@ impl Events {
 
     /// Allocations without a free, counted; those whose callers allocate from another cache than the counter's, as frees of
     /// theirs tell, are left out. What was allocated before is freed without a pair.
-    pub fn alive(&mut self, counters: &[String]) -> BTreeMap<By, i64> {
+    pub fn alive(&mut self, counters: &[String]) -> BTreeMap<AllocOrigin, i64> {
         self.events.sort_by_key(|(time, ..)| *time);
-        let mut alive: HashMap<Key, By> = HashMap::new();
+        let mut alive: HashMap<Key, AllocOrigin> = HashMap::new();
         let mut cache_of: HashMap<u64, u16> = HashMap::new();
         for (_, key, what) in &self.events {
             match *what {
-                What::Allocated { by, order } => each(*key, order, |key| {
+                Event::Allocated { by, order } => each(*key, order, |key| {
                     alive.insert(key, by);
                 }),
-                What::Freed { order, cache } => each(*key, order, |key| {
+                Event::Freed { order, cache } => each(*key, order, |key| {
                     if let (Some(by), true) = (alive.remove(&key), cache > 0) {
                         cache_of.insert(by.caller, cache);
                     }
                 }),
             }
         }
-        let of_another = |by: &By| {
+        let of_another = |by: &AllocOrigin| {
             let cache = cache_of.get(&by.caller).map(|number| &self.caches[*number as usize - 1]);
             cache.is_some_and(|cache| *cache != counters[by.counter as usize])
         };
@@ -144,7 +144,7 @@ mod tests {
         events.stack(first, vec![1, 2]);
         events.stack(second, vec![1, 2]);
         let alive = events.alive(&counters());
-        assert_eq!(alive, [(By { counter: 0, caller: 0x100, stack: 1 }, 1)].into());
+        assert_eq!(alive, [(AllocOrigin { counter: 0, caller: 0x100, stack: 1 }, 1)].into());
         assert_eq!(events.frames(1), [1, 2]);
         assert_eq!(events.frames(0), [] as [u64; 0]);
     }

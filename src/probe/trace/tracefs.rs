@@ -2,7 +2,7 @@
 
 use super::decode::{CACHE_ALLOC, KMALLOC, OBJECT_FREE, PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK};
 use super::format::Format;
-use super::wanted::{Source, Wanted};
+use super::wanted::{AllocSource, TraceTargets};
 use crate::probe::memory;
 use nix::libc::O_NONBLOCK;
 use nix::mount::{MsFlags, mount};
@@ -119,7 +119,7 @@ pub struct Enabled(Vec<PathBuf>);
 
 impl Enabled {
     /// Makes the buffer and switches on what tells of all that is wanted; allocations are filtered by size.
-    pub fn new(wanted: &Wanted, stacks: bool, buffer_kib: u64) -> Option<Self> {
+    pub fn new(wanted: &TraceTargets, stacks: bool, buffer_kib: u64) -> Option<Self> {
         let mut enabled = Self(Vec::new());
         enabled.stop();
         // One clock for all processors, because an object is allocated on one and freed on another.
@@ -134,14 +134,14 @@ impl Enabled {
                 names.iter().for_each(|name| _ = enabled.event(name, &filter, stacks));
             }
         }
-        if wanted.has(|source| matches!(source, Source::Slab(_))) {
+        if wanted.has(|source| matches!(source, AllocSource::Slab(_))) {
             OBJECT_FREE.iter().try_for_each(|name| enabled.event(name, "", false))?;
         }
         // Without their stacks nobody knows whose these are.
         for (source, allocated, freed) in
-            [(Source::Pages, PAGE_ALLOC, PAGE_FREE), (Source::PerCpu, PERCPU_ALLOC, PERCPU_FREE)]
+            [(AllocSource::Pages, PAGE_ALLOC, PAGE_FREE), (AllocSource::PerCpu, PERCPU_ALLOC, PERCPU_FREE)]
         {
-            if wanted.of(source).is_some() {
+            if wanted.index_of_source(source).is_some() {
                 enabled.event(freed, "", false)?;
                 enabled.event(allocated, "", true)?;
             }

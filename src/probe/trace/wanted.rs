@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Everything that is asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TraceTargets {
     /// One after the other.
     pub counters: Vec<Counter>,
     /// Whether accounted objects of general use have caches of their own.
@@ -19,12 +19,12 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
     pub name: String,
-    pub source: Source,
+    pub source: AllocSource,
 }
 
 /// Where allocations are traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum AllocSource {
     /// A slab cache of objects like these.
     Slab(Objects),
     Pages,
@@ -58,16 +58,16 @@ const CLASSES: [(&str, Class); 4] = [
     ("kmalloc-", Class::Plain),
 ];
 
-impl Wanted {
+impl TraceTargets {
     /// These counters, given all caches; counters that cannot be traced are left out.
     pub fn new(names: &[String], caches: &BTreeMap<String, Layout>) -> Self {
         let counter = |name: &String| {
             let source = match name.as_str() {
-                pages::COUNTER => Source::Pages,
-                percpu::COUNTER => Source::PerCpu,
+                pages::COUNTER => AllocSource::Pages,
+                percpu::COUNTER => AllocSource::PerCpu,
                 cache => {
                     let Layout { object_bytes, slot_bytes } = *caches.get(cache)?;
-                    Source::Slab(Objects { class: class_of_cache(cache), object_bytes, slot_bytes })
+                    AllocSource::Slab(Objects { class: class_of_cache(cache), object_bytes, slot_bytes })
                 }
             };
             Some(Counter { name: name.clone(), source })
@@ -88,19 +88,19 @@ impl Wanted {
     /// Bytes that objects of the size classes take, or of the caches with names of their own.
     pub fn slot_bytes(&self, size_classes: bool) -> Vec<u64> {
         let bytes = |counter: &Counter| match counter.source {
-            Source::Slab(objects) => (objects.class.is_some() == size_classes).then_some(objects.slot_bytes),
-            Source::Pages | Source::PerCpu => None,
+            AllocSource::Slab(objects) => (objects.class.is_some() == size_classes).then_some(objects.slot_bytes),
+            AllocSource::Pages | AllocSource::PerCpu => None,
         };
         self.counters.iter().filter_map(bytes).collect()
     }
 
     /// Whether any counter is of this source.
-    pub fn has(&self, what: impl Fn(&Source) -> bool) -> bool {
+    pub fn has(&self, what: impl Fn(&AllocSource) -> bool) -> bool {
         self.counters.iter().any(|counter| what(&counter.source))
     }
 
     /// The counter of what kmalloc gave.
-    pub fn of_kmalloc(&self, slot_bytes: u64, asked: Class) -> Option<u16> {
+    pub fn index_of_kmalloc(&self, slot_bytes: u64, asked: Class) -> Option<u16> {
         let class = match asked {
             Class::Accounted if !self.has_accounted_caches => Class::Plain,
             Class::Reclaimable if !self.has_reclaimable_caches => Class::Plain,
@@ -110,28 +110,28 @@ impl Wanted {
     }
 
     /// The counter of what a cache with a name of its own gave, as far as sizes tell it.
-    pub fn of_cache(&self, object_bytes: u64, slot_bytes: u64) -> Option<u16> {
+    pub fn index_of_cache(&self, object_bytes: u64, slot_bytes: u64) -> Option<u16> {
         self.position(|objects| {
             objects.class.is_none() && (objects.object_bytes, objects.slot_bytes) == (object_bytes, slot_bytes)
         })
     }
 
     /// The counter of pages, or of per-CPU memory.
-    pub fn of(&self, source: Source) -> Option<u16> {
+    pub fn index_of_source(&self, source: AllocSource) -> Option<u16> {
         self.counters.iter().position(|counter| counter.source == source).map(|index| index as u16)
     }
 
     fn position(&self, is: impl Fn(&Objects) -> bool) -> Option<u16> {
-        let found = |counter: &Counter| matches!(&counter.source, Source::Slab(objects) if is(objects));
+        let found = |counter: &Counter| matches!(&counter.source, AllocSource::Slab(objects) if is(objects));
         self.counters.iter().position(found).map(|index| index as u16)
     }
 }
 
 fn class_of_cache(name: &str) -> Option<Class> {
-    let of = |(prefix, class): (&str, Class)| {
+    let class_of = |(prefix, class): (&str, Class)| {
         name.strip_prefix(prefix).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())).map(|_| class)
     };
-    CLASSES.into_iter().find_map(of)
+    CLASSES.into_iter().find_map(class_of)
 }
 
 #[cfg(test)]
@@ -148,14 +148,17 @@ mod tests {
     fn size_classes_are_told_by_size_and_flags() {
         let caches = caches(&[("kmalloc-256", 256), ("kmalloc-cg-256", 256), ("filp", 256), ("kmalloc-96", 96)]);
         let names = ["kmalloc-256", "kmalloc-cg-256", "filp", "pages", "no-such-cache"].map(str::to_owned);
-        let wanted = Wanted::new(&names, &caches);
+        let wanted = TraceTargets::new(&names, &caches);
         assert_eq!(wanted.names(), ["kmalloc-256", "kmalloc-cg-256", "filp", "pages"]);
-        assert_eq!(wanted.of_kmalloc(256, Class::Plain), Some(0));
-        assert_eq!(wanted.of_kmalloc(256, Class::Accounted), Some(1));
-        assert_eq!(wanted.of_kmalloc(256, Class::Reclaimable), Some(0), "this kernel has no caches for them");
-        assert_eq!(wanted.of_kmalloc(96, Class::Plain), None);
-        assert_eq!(wanted.of_cache(256, 256), Some(2));
-        assert_eq!((wanted.of(Source::Pages), wanted.of(Source::PerCpu)), (Some(3), None));
+        assert_eq!(wanted.index_of_kmalloc(256, Class::Plain), Some(0));
+        assert_eq!(wanted.index_of_kmalloc(256, Class::Accounted), Some(1));
+        assert_eq!(wanted.index_of_kmalloc(256, Class::Reclaimable), Some(0), "this kernel has no caches for them");
+        assert_eq!(wanted.index_of_kmalloc(96, Class::Plain), None);
+        assert_eq!(wanted.index_of_cache(256, 256), Some(2));
+        assert_eq!(
+            (wanted.index_of_source(AllocSource::Pages), wanted.index_of_source(AllocSource::PerCpu)),
+            (Some(3), None)
+        );
         assert_eq!((wanted.slot_bytes(true), wanted.slot_bytes(false)), (vec![256, 256], vec![256]));
     }
 }

@@ -1,8 +1,8 @@
 //! A bench as tests: that it was measured, and that nothing that was compared is slower than it may be.
 
-use super::{Ended, Suite, Test};
+use super::{Suite, Test, TestStatus};
 use crate::bench::compare::is_state_slower_by;
-use crate::bench::record::{BenchFile, BenchRecord, Comparison, StateComparison, Word};
+use crate::bench::record::{BenchFile, BenchRecord, BenchVerdict, Comparison, StateComparison};
 use crate::bench::summary::SECONDS;
 use crate::bench::{figures, text, words};
 
@@ -26,7 +26,7 @@ pub fn suites(file: &BenchFile) -> Vec<Suite> {
 fn measured(record: &BenchRecord) -> Test {
     Test {
         name: format!("{}, {} entries", record.scenario, record.entries),
-        ended: Ended::Passed,
+        ended: TestStatus::Passed,
         sentence: format!("{}.", words::took(record)),
         details: text::of_record(record),
         seconds: record.wall_seconds,
@@ -38,11 +38,11 @@ fn not_slower(comparison: &Comparison, state: &StateComparison, percent: Option<
     let percent = percent.unwrap_or(comparison.margin * 100.0);
     let Comparison { scenario, base, other, .. } = comparison;
     let ended = match is_state_slower_by(state, percent) {
-        Word::Slower => Ended::Failed,
-        Word::Undecided => Ended::Error,
-        Word::Same | Word::Faster => Ended::Passed,
+        BenchVerdict::Slower => TestStatus::Failed,
+        BenchVerdict::Undecided => TestStatus::Error,
+        BenchVerdict::Same | BenchVerdict::Faster => TestStatus::Passed,
     };
-    let cache = state.state.name();
+    let cache = state.state.as_str();
     let ratio =
         state.ratios.get(SECONDS).map_or("not measured".into(), |r| format!("{} times as long", figures::ratio(r)));
     Test {
@@ -59,18 +59,22 @@ mod tests {
     use super::*;
     use crate::bench::example;
 
-    fn ends(file: &BenchFile) -> Vec<Ended> {
+    fn ends(file: &BenchFile) -> Vec<TestStatus> {
         suites(file).iter().flat_map(|suite| suite.tests.iter().map(|test| test.ended)).collect()
     }
 
     #[test]
     fn what_is_slower_fails_and_what_may_be_does_not() {
-        let mut file = example::compared(&[Word::Slower]);
-        assert_eq!(ends(&file), [&[Ended::Passed][..], &[Ended::Failed; 4]].concat(), "the margin is 5 %");
+        let mut file = example::compared(&[BenchVerdict::Slower]);
+        assert_eq!(ends(&file), [&[TestStatus::Passed][..], &[TestStatus::Failed; 4]].concat(), "the margin is 5 %");
         file.fail_if_slower = Some(20.0);
-        assert_eq!(ends(&file), [Ended::Passed; 5], "the ratio is 1.1");
+        assert_eq!(ends(&file), [TestStatus::Passed; 5], "the ratio is 1.1");
         file.fail_if_slower = Some(10.0);
-        assert_eq!(ends(&file), [&[Ended::Passed][..], &[Ended::Error; 4]].concat(), "the interval reaches over it");
+        assert_eq!(
+            ends(&file),
+            [&[TestStatus::Passed][..], &[TestStatus::Error; 4]].concat(),
+            "the interval reaches over it"
+        );
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! JUnit XML, as GitHub, GitLab and Jenkins read it.
 
-use super::{Ended, Suite, Test};
+use super::{Suite, Test, TestStatus};
 use crate::error::{Error, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
 /// All suites as one file.
-pub fn of(suites: &[Suite]) -> Result<String> {
+pub fn render(suites: &[Suite]) -> Result<String> {
     let mut report = Report::new("dirleak");
     report.add_test_suites(suites.iter().map(suite));
     report.to_string().map_err(|e| Error::machine(format!("a bug of dirleak: the result is no JUnit XML: {e}")))
@@ -21,13 +21,13 @@ fn suite(of: &Suite) -> TestSuite {
 
 fn case(test: &Test, suite: &str) -> TestCase {
     let mut status = match test.ended {
-        Ended::Passed => TestCaseStatus::success(),
-        Ended::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Ended::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
-        Ended::Skipped => TestCaseStatus::skipped(),
+        TestStatus::Passed => TestCaseStatus::success(),
+        TestStatus::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        TestStatus::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
+        TestStatus::Skipped => TestCaseStatus::skipped(),
     };
     status.set_message(test.sentence.as_str());
-    if matches!(test.ended, Ended::Failed | Ended::Error) {
+    if matches!(test.ended, TestStatus::Failed | TestStatus::Error) {
         status.set_description(test.details.as_str());
     }
     let mut case = TestCase::new(test.name.as_str(), status);
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn it_says_what_failed_and_why() {
         let file = runs(&[Verdict::Leak, Verdict::Crash, Verdict::Unsupported]);
-        let text = of(&suites(&merged(vec![file, example::verify()]))).unwrap();
+        let text = render(&suites(&merged(vec![file, example::verify()]))).unwrap();
         let report = Report::deserialize_from_str(&text).unwrap();
         assert_eq!((report.tests, report.failures, report.errors), (6, 1, 1), "{text}");
         let names: Vec<_> = report.test_suites.iter().map(|suite| suite.name.as_str()).collect();
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_a_guest_says_stays_text() {
-        let text = of(&suites(&merged(vec![hostile()]))).unwrap();
+        let text = render(&suites(&merged(vec![hostile()]))).unwrap();
         let report = Report::deserialize_from_str(&text).unwrap();
         assert_eq!((report.tests, report.failures), (1, 1));
         assert!(!text.contains("<script>alert(1)</script> ]]>"), "{text}");

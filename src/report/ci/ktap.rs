@@ -1,20 +1,20 @@
 //! KTAP version 1 (Documentation/dev-tools/ktap.rst), as the kernel's own tests and `kunit.py parse` have it.
 
-use super::{Ended, Suite, Test};
+use super::{Suite, Test, TestStatus};
 
 /// Suites with their tests inside.
-pub fn of(suites: &[Suite]) -> String {
+pub fn render(suites: &[Suite]) -> String {
     let mut text = format!("KTAP version 1\n1..{}\n", suites.len());
     for (i, suite) in suites.iter().enumerate() {
         text += &format!("  KTAP version 1\n  # Subtest: {}\n  1..{}\n", name(&suite.name), suite.tests.len());
         for (j, test) in suite.tests.iter().enumerate() {
             text += &lines(j + 1, test);
         }
-        let good = suite.count(Ended::Failed) + suite.count(Ended::Error) == 0;
+        let good = suite.count(TestStatus::Failed) + suite.count(TestStatus::Error) == 0;
         let ended = match good {
-            true if suite.count(Ended::Passed) == 0 => Ended::Skipped,
-            true => Ended::Passed,
-            false => Ended::Failed,
+            true if suite.count(TestStatus::Passed) == 0 => TestStatus::Skipped,
+            true => TestStatus::Passed,
+            false => TestStatus::Failed,
         };
         text += &result(i + 1, &suite.name, ended);
     }
@@ -24,17 +24,17 @@ pub fn of(suites: &[Suite]) -> String {
 /// A test and what there is to know of it; a diagnostic line belongs to the result after it.
 fn lines(number: usize, test: &Test) -> String {
     let mut text = format!("  # {}\n", line(&test.sentence));
-    if test.ended != Ended::Passed {
+    if test.ended != TestStatus::Passed {
         text += &test.details.lines().skip(1).map(|l| format!("  #   {}\n", line(l).trim_end())).collect::<String>();
     }
     text + "  " + &result(number, &test.name, test.ended)
 }
 
-fn result(number: usize, called: &str, ended: Ended) -> String {
+fn result(number: usize, called: &str, ended: TestStatus) -> String {
     let (word, directive) = match ended {
-        Ended::Passed => ("ok", ""),
-        Ended::Skipped => ("ok", " # SKIP"),
-        Ended::Failed | Ended::Error => ("not ok", ""),
+        TestStatus::Passed => ("ok", ""),
+        TestStatus::Skipped => ("ok", " # SKIP"),
+        TestStatus::Failed | TestStatus::Error => ("not ok", ""),
     };
     format!("{word} {number} {}{directive}\n", name(called))
 }
@@ -66,12 +66,12 @@ mod tests {
              #     63 x listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS\n  ok 1 scenario-0 # SKIP\n  \
              # {sentence}\n  ok 2 scenario-1\nok 1 6.1\n"
         );
-        assert_eq!(of(&suites(&merged(vec![file]))), expected);
+        assert_eq!(render(&suites(&merged(vec![file]))), expected);
     }
 
     #[test]
     fn what_a_guest_says_is_no_result() {
-        let text = of(&suites(&merged(vec![hostile()])));
+        let text = render(&suites(&merged(vec![hostile()])));
         assert!(!text.contains("SKIP\n") && !text.contains('\u{1b}') && !text.contains('\r'), "{text}");
         let results = text.lines().filter(|line| line.trim_start().starts_with("ok ")).count();
         assert_eq!(results, 0, "{text}");

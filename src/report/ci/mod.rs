@@ -4,8 +4,8 @@ mod bench;
 pub mod junit;
 pub mod ktap;
 
-use super::headline::{self, Tone};
-use super::merge::{Chapter, Merged};
+use super::headline::{self, Status};
+use super::merge::{Report, ReportSection};
 use super::record::{BranchRecord, Outcome, Proof, RunRecord, Verdict};
 use super::{bisection, sentence, text};
 
@@ -18,7 +18,7 @@ pub struct Suite {
 /// Something that was to hold, and whether it does.
 pub struct Test {
     pub name: String,
-    pub ended: Ended,
+    pub ended: TestStatus,
     /// Why, in one sentence.
     pub sentence: String,
     /// All there is to see of it, in lines.
@@ -28,7 +28,7 @@ pub struct Test {
 
 /// How a test ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ended {
+pub enum TestStatus {
     Passed,
     /// A verdict says that it does not hold.
     Failed,
@@ -39,19 +39,19 @@ pub enum Ended {
 }
 
 /// The tests of all chapters and benches.
-pub fn suites(merged: &Merged) -> Vec<Suite> {
+pub fn suites(merged: &Report) -> Vec<Suite> {
     let benches = merged.benches.iter().flat_map(|bench| bench::suites(&bench.file));
     let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(of_chapter).chain(benches).collect();
     suites.iter_mut().for_each(Suite::tell_apart);
     suites
 }
 
-fn of_chapter(chapter: &Chapter) -> Vec<Suite> {
+fn of_chapter(chapter: &ReportSection) -> Vec<Suite> {
     let mut suites = of_what_is_there(chapter);
     if let (Some(suite), Some(why)) = (suites.first_mut(), chapter.incomplete()) {
         suite.tests.push(Test {
             name: "all shards are there".into(),
-            ended: Ended::Error,
+            ended: TestStatus::Error,
             sentence: format!("{why}."),
             details: String::new(),
             seconds: 0.0,
@@ -60,7 +60,7 @@ fn of_chapter(chapter: &Chapter) -> Vec<Suite> {
     suites
 }
 
-fn of_what_is_there(chapter: &Chapter) -> Vec<Suite> {
+fn of_what_is_there(chapter: &ReportSection) -> Vec<Suite> {
     let file = &chapter.file;
     if let Some(bisection) = &file.bisection {
         return vec![of_bisection(bisection)];
@@ -96,7 +96,7 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Suite {
         records.iter().enumerate().map(|(i, record)| of_side(i % 2 == 0, record, proof)).collect();
     tests.push(Test {
         name: "the leak and its fix are proven".into(),
-        ended: ended(headline::of_outcome(proof.outcome)),
+        ended: test_status(headline::proof_status(proof.outcome)),
         sentence: proof.sentence(),
         details: String::new(),
         seconds: 0.0,
@@ -110,47 +110,47 @@ fn of_side(is_unpatched: bool, record: &RunRecord, proof: &Proof) -> Test {
         return of_record(record, format!("{scenario}: {spec} is clean"), is_clean(record.verdict));
     }
     let ended = match record.verdict {
-        Verdict::Leak => Ended::Passed,
+        Verdict::Leak => TestStatus::Passed,
         // Another scenario of the set has shown the leak.
-        _ if proof.one_is_enough && proof.outcome == Outcome::Proven => Ended::Skipped,
-        Verdict::Clean => Ended::Failed,
+        _ if proof.one_is_enough && proof.outcome == Outcome::Proven => TestStatus::Skipped,
+        Verdict::Clean => TestStatus::Failed,
         verdict => is_clean(verdict),
     };
     of_record(record, format!("{scenario}: {spec} leaks"), ended)
 }
 
-fn of_record(record: &RunRecord, name: String, ended: Ended) -> Test {
-    Test { name, ended, sentence: sentence::of(record), details: text::details(record), seconds: record.seconds }
+fn of_record(record: &RunRecord, name: String, ended: TestStatus) -> Test {
+    Test { name, ended, sentence: sentence::render(record), details: text::details(record), seconds: record.seconds }
 }
 
 /// What a verdict is for who wants a clean kernel.
-fn is_clean(verdict: Verdict) -> Ended {
+fn is_clean(verdict: Verdict) -> TestStatus {
     match verdict {
-        Verdict::Clean => Ended::Passed,
-        Verdict::Leak | Verdict::Broken => Ended::Failed,
-        Verdict::Undecided | Verdict::Crash => Ended::Error,
-        Verdict::Unsupported => Ended::Skipped,
+        Verdict::Clean => TestStatus::Passed,
+        Verdict::Leak | Verdict::Broken => TestStatus::Failed,
+        Verdict::Undecided | Verdict::Crash => TestStatus::Error,
+        Verdict::Unsupported => TestStatus::Skipped,
     }
 }
 
 /// How something ended that is a proof, or a confirmation, or none.
-fn ended(tone: Tone) -> Ended {
+fn test_status(tone: Status) -> TestStatus {
     match tone {
-        Tone::Good => Ended::Passed,
-        Tone::Bad => Ended::Failed,
-        Tone::Open => Ended::Error,
+        Status::Pass => TestStatus::Passed,
+        Status::Fail => TestStatus::Failed,
+        Status::Inconclusive => TestStatus::Error,
     }
 }
 
 fn of_branch(branch: &BranchRecord, records: &[RunRecord]) -> Test {
     let proof = &branch.proof;
-    let of = |r: &&RunRecord| [&proof.unpatched, &proof.patched].contains(&&r.kernel.spec);
+    let is_of_proof = |r: &&RunRecord| [&proof.unpatched, &proof.patched].contains(&&r.kernel.spec);
     Test {
         name: format!("the fix is proven on {}", branch.branch),
-        ended: ended(headline::of_outcome(proof.outcome)),
+        ended: test_status(headline::proof_status(proof.outcome)),
         sentence: proof.sentence(),
-        details: records.iter().filter(of).map(text::details).collect(),
-        seconds: records.iter().filter(of).map(|record| record.seconds).sum(),
+        details: records.iter().filter(is_of_proof).map(text::details).collect(),
+        seconds: records.iter().filter(is_of_proof).map(|record| record.seconds).sum(),
     }
 }
 
@@ -158,7 +158,7 @@ fn of_bisection(record: &bisection::BisectionRecord) -> Suite {
     let verb = if record.find_fix { "fixed" } else { "brought" };
     let test = Test {
         name: format!("the commit that {verb} the leak in {} is found and confirmed", record.scenario),
-        ended: ended(headline::of_bisection(record)),
+        ended: test_status(headline::bisection_status(record)),
         sentence: bisection::sentence(record),
         details: bisection::text(record),
         seconds: record.seconds,
@@ -181,7 +181,7 @@ impl Suite {
     }
 
     /// How many ended so.
-    pub fn count(&self, ended: Ended) -> usize {
+    pub fn count(&self, ended: TestStatus) -> usize {
         self.tests.iter().filter(|test| test.ended == ended).count()
     }
 }
@@ -191,15 +191,15 @@ pub mod tests {
     use super::*;
     use crate::bisect::history::Terms;
     use crate::report::example;
-    use crate::report::merge::{Source, merge};
+    use crate::report::merge::{InputFile, merge};
     use crate::report::record::{Rate, ResultFile, Round, RoundKind};
     use std::collections::BTreeMap;
 
     /// What hostile text a guest could put into a record.
     pub const HOSTILE: &str = "<script>alert(1)</script> ]]> & \" ' # SKIP \u{1b}[31m \u{0} | `x` \r\nok 1 all is well";
 
-    pub fn merged(files: Vec<ResultFile>) -> Merged {
-        let named = |(i, file)| Source { name: format!("{i}.json"), file };
+    pub fn merged(files: Vec<ResultFile>) -> Report {
+        let named = |(i, file)| InputFile { name: format!("{i}.json"), file };
         merge(files.into_iter().enumerate().map(named).collect(), Vec::new())
     }
 
@@ -251,9 +251,9 @@ pub mod tests {
     #[test]
     fn no_number_is_too_large_to_be_reported() {
         let merged = merged(vec![extreme()]);
-        assert!(junit::of(&suites(&merged)).is_ok());
-        assert!(ktap::of(&suites(&merged)).contains("not ok 1 quick"));
-        assert!(crate::report::markdown::of(&merged).contains("| quick |"));
+        assert!(junit::render(&suites(&merged)).is_ok());
+        assert!(ktap::render(&suites(&merged)).contains("not ok 1 quick"));
+        assert!(crate::report::markdown::render(&merged).contains("| quick |"));
         let page = crate::report::html::page(&merged, &crate::report::console::Logs::default());
         assert!(page.contains("<svg") && !page.contains("NaN"), "{page}");
     }
@@ -263,7 +263,7 @@ pub mod tests {
         ResultFile { bisection, proof: None, ..example::verify() }
     }
 
-    fn ends(file: ResultFile) -> Vec<Ended> {
+    fn ends(file: ResultFile) -> Vec<TestStatus> {
         suites(&merged(vec![file])).iter().flat_map(|s| s.tests.iter().map(|t| t.ended)).collect()
     }
 
@@ -271,7 +271,14 @@ pub mod tests {
     fn a_run_passes_where_the_kernel_is_clean() {
         use Verdict::*;
         let file = runs(&[Clean, Leak, Broken, Undecided, Crash, Unsupported]);
-        let expected = [Ended::Passed, Ended::Failed, Ended::Failed, Ended::Error, Ended::Error, Ended::Skipped];
+        let expected = [
+            TestStatus::Passed,
+            TestStatus::Failed,
+            TestStatus::Failed,
+            TestStatus::Error,
+            TestStatus::Error,
+            TestStatus::Skipped,
+        ];
         let mut found = ends(file);
         // Kernels stand together, and the leak is on another one.
         found.sort_by_key(|ended| *ended as u8);
@@ -280,34 +287,34 @@ pub mod tests {
 
     #[test]
     fn a_comparison_passes_where_the_unpatched_kernel_leaks() {
-        assert_eq!(ends(example::verify()), [Ended::Passed; 3]);
+        assert_eq!(ends(example::verify()), [TestStatus::Passed; 3]);
         let mut file = example::verify();
         file.results[0].verdict = Verdict::Clean;
         file.proof.as_mut().unwrap().outcome = Outcome::NotProven;
-        assert_eq!(ends(file.clone()), [Ended::Failed, Ended::Passed, Ended::Failed]);
+        assert_eq!(ends(file.clone()), [TestStatus::Failed, TestStatus::Passed, TestStatus::Failed]);
         let proof = file.proof.as_mut().unwrap();
         (proof.outcome, proof.one_is_enough) = (Outcome::Proven, true);
-        assert_eq!(ends(file), [Ended::Skipped, Ended::Passed, Ended::Passed]);
+        assert_eq!(ends(file), [TestStatus::Skipped, TestStatus::Passed, TestStatus::Passed]);
     }
 
     #[test]
     fn a_bisection_is_one_test() {
-        assert_eq!(ends(bisection()), [Ended::Passed]);
+        assert_eq!(ends(bisection()), [TestStatus::Passed]);
         let mut doubted = bisection();
         doubted.bisection.as_mut().unwrap().confirmed = false;
-        assert_eq!(ends(doubted.clone()), [Ended::Failed]);
+        assert_eq!(ends(doubted.clone()), [TestStatus::Failed]);
         doubted.bisection.as_mut().unwrap().commit = None;
-        assert_eq!(ends(doubted), [Ended::Error]);
+        assert_eq!(ends(doubted), [TestStatus::Error]);
     }
 
     #[test]
     fn a_branch_is_a_test() {
-        assert_eq!(ends(example::branches()), [Ended::Passed, Ended::Error]);
+        assert_eq!(ends(example::branches()), [TestStatus::Passed, TestStatus::Error]);
         let merged = merged(vec![example::branches()]);
-        let sentence = crate::report::headline::of_all(&merged).sentence;
+        let sentence = crate::report::headline::for_report(&merged).sentence;
         assert_eq!(sentence, "The fix is proven on 1 of 2 branches.");
         let row = "| linux-6.1.y | already | leak 25.0 | clean, at most 0.13 | - | proven |";
-        let text = crate::report::markdown::of(&merged);
+        let text = crate::report::markdown::render(&merged);
         assert!(text.contains(row), "{text}");
         let page = crate::report::html::page(&merged, &crate::report::console::Logs::default());
         assert!(page.contains("<span>linux-5.10.y</span>"), "{page}");

@@ -9,8 +9,8 @@ mod record;
 mod stack;
 
 use super::console::Logs;
-use super::headline::{self, Headline, Tone};
-use super::merge::Merged;
+use super::headline::{self, Headline, Status};
+use super::merge::Report;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The page. Whatever is from a result or a log is text in it: the templates escape all that they are given.
-pub fn page(merged: &Merged, logs: &Logs) -> String {
-    let headline = headline::of_all(merged);
+pub fn page(merged: &Report, logs: &Logs) -> String {
+    let headline = headline::for_report(merged);
     let is_only = merged.chapters.len() + merged.benches.len() == 1;
     let page = html! {
         (DOCTYPE)
@@ -48,7 +48,7 @@ pub fn page(merged: &Merged, logs: &Logs) -> String {
 }
 
 /// What the page is about.
-fn about(merged: &Merged) -> &'static str {
+fn about(merged: &Report) -> &'static str {
     match (merged.chapters.is_empty(), merged.benches.is_empty()) {
         (true, false) => "dirleak: what listing NFS directories costs",
         (false, false) => "dirleak: kernel memory kept by listing NFS directories, and what listing them costs",
@@ -56,7 +56,7 @@ fn about(merged: &Merged) -> &'static str {
     }
 }
 
-fn footer(merged: &Merged) -> Markup {
+fn footer(merged: &Report) -> Markup {
     let benches = || merged.benches.iter();
     let versions = merged.chapters.iter().flat_map(|c| &c.versions).chain(benches().map(|bench| &bench.file.dirleak));
     let versions: BTreeSet<&str> = versions.map(String::as_str).collect();
@@ -76,20 +76,20 @@ fn verdict(headline: &Headline) -> Markup {
 }
 
 /// A sign and a word, so that the colour is not all there is.
-fn badge(tone: Tone, word: &str) -> Markup {
+fn badge(tone: Status, word: &str) -> Markup {
     let sign = match tone {
-        Tone::Good => "✓",
-        Tone::Open => "?",
-        Tone::Bad => "✗",
+        Status::Pass => "✓",
+        Status::Inconclusive => "?",
+        Status::Fail => "✗",
     };
     html! { span class=(format!("badge {}", class(tone))) { (sign) @if !word.is_empty() { " " (word) } } }
 }
 
-fn class(tone: Tone) -> &'static str {
+fn class(tone: Status) -> &'static str {
     match tone {
-        Tone::Good => "good",
-        Tone::Open => "open",
-        Tone::Bad => "bad",
+        Status::Pass => "good",
+        Status::Inconclusive => "open",
+        Status::Fail => "bad",
     }
 }
 
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn the_servers_of_a_cluster_are_shown() {
         let leak = plot::tests::with_rounds().remove(0);
-        let of = |scenario: &str| RunRecord { scenario: scenario.into(), ..leak.clone() };
-        let results = vec![of("cluster/server-2"), of("cluster/1800")];
+        let leak_in = |scenario: &str| RunRecord { scenario: scenario.into(), ..leak.clone() };
+        let results = vec![leak_in("cluster/server-2"), leak_in("cluster/1800")];
         let text = shown(ResultFile { clusters: vec![example::cluster()], results, ..runs(&[]) });
         assert!(text.contains("objects kept in cluster/server-2") && !text.contains("objects kept in cluster/1800"));
         for part in

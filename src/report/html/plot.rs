@@ -121,7 +121,7 @@ fn slope(record: &RunRecord, counter: &str) -> Slope {
 
 impl Series {
     /// The legend's words: how much it grows.
-    pub fn words(&self, unit: &str) -> String {
+    pub fn legend(&self, unit: &str) -> String {
         match self.slope {
             Slope::Rate(rate) if rate.low > 0.0 => {
                 format!("{} per {unit} ({})", number::rate(rate.estimate), number::bounds(&rate))
@@ -136,8 +136,8 @@ impl Series {
 
 impl Plot {
     /// What there is to see, for who cannot see it.
-    pub fn in_words(&self) -> String {
-        let series = self.series.iter().map(|series| format!("{}: {}", series.kernel, series.words(&self.unit)));
+    pub fn alt_text(&self) -> String {
+        let series = self.series.iter().map(|series| format!("{}: {}", series.kernel, series.legend(&self.unit)));
         format!("{} objects kept in {}. {}", self.counter, self.scenario, series.collect::<Vec<_>>().join("; "))
     }
 
@@ -190,7 +190,7 @@ pub mod tests {
         assert_eq!(plot.series[0].points, expected);
         assert!(plot.series[1].points.iter().all(|point| point.kept == 0));
         let words = "kmalloc-256 objects kept in quick. 6.1+spare-pages: 25.0 per listing (24.8 to 25.2); 6.1: at most 0.13 per listing";
-        assert_eq!(plot.in_words(), words);
+        assert_eq!(plot.alt_text(), words);
         assert_eq!(plot.across(), "listings made");
     }
 

@@ -3,7 +3,7 @@
 mod bench;
 
 use super::headline::{self, Headline};
-use super::merge::{Chapter, Merged};
+use super::merge::{Report, ReportSection};
 use super::record::{BranchRecord, CallSite, Finding, RunRecord, Verdict};
 use super::{bisection, branches, cluster, reproduce, sentence, table};
 use crate::text::number;
@@ -14,23 +14,23 @@ const SITES: usize = 3;
 const CONSOLE_LINES: usize = 12;
 
 /// Everything, the verdict first.
-pub fn of(merged: &Merged) -> String {
-    let mut text = format!("# dirleak: {}\n", plain(&headline::of_all(merged).sentence));
+pub fn render(merged: &Report) -> String {
+    let mut text = format!("# dirleak: {}\n", plain(&headline::for_report(merged).sentence));
     let mut part = |headline: Headline, body: String| {
         if merged.chapters.len() + merged.benches.len() > 1 {
             text += &format!("\n## {}\n", plain(&headline.sentence));
         }
         text += &body;
     };
-    merged.chapters.iter().for_each(|chapter| part(headline::of(chapter), of_chapter(chapter)));
-    merged.benches.iter().for_each(|bench| part(headline::of_bench(&bench.file), bench::of(&bench.file)));
+    merged.chapters.iter().for_each(|chapter| part(headline::for_section(chapter), of_chapter(chapter)));
+    merged.benches.iter().for_each(|bench| part(headline::for_bench(&bench.file), bench::render(&bench.file)));
     for note in &merged.notes {
         text += &format!("\nNote: {}.\n", plain(note));
     }
     text
 }
 
-fn of_chapter(chapter: &Chapter) -> String {
+fn of_chapter(chapter: &ReportSection) -> String {
     let file = &chapter.file;
     let mut text = String::new();
     if let Some(record) = &file.bisection {
@@ -59,7 +59,7 @@ fn of_branches(of: &[BranchRecord], records: &[RunRecord]) -> String {
 
 fn records(records: &[RunRecord]) -> String {
     let row = |record: &RunRecord| {
-        let cells = table::Cells::of(record);
+        let cells = table::Cells::from_record(record);
         let RunRecord { scenario, kernel, unit, .. } = record;
         let per = if cells.objects == "-" { cells.objects } else { format!("{} per {unit}", cells.objects) };
         [scenario.clone(), kernel.spec.clone(), cells.verdict.into(), per, cells.bytes, cells.site, cells.seconds]
@@ -82,7 +82,7 @@ fn tells_more(record: &RunRecord) -> bool {
 }
 
 fn of_record(record: &RunRecord) -> String {
-    let mut text = format!("{}\n", plain(&sentence::of(record)));
+    let mut text = format!("{}\n", plain(&sentence::render(record)));
     for finding in record.findings.iter().filter(|finding| !finding.call_sites.is_empty()) {
         text += &format!("\n{}", fenced(&sites(finding, &record.unit)));
     }
@@ -167,19 +167,19 @@ To see it again:
 dirleak verify --seed 42
 ```
 ";
-        assert_eq!(of(&merged(vec![example::verify()])), expected);
+        assert_eq!(render(&merged(vec![example::verify()])), expected);
     }
 
     #[test]
     fn a_bisection_is_shown_as_on_a_terminal() {
-        let text = of(&merged(vec![bisection()]));
+        let text = render(&merged(vec![bisection()]));
         assert!(text.contains("\n```\n000000000001 clean"), "{text}");
         assert!(text.contains("git bisect start\n```\n"), "{text}");
     }
 
     #[test]
     fn what_a_guest_says_is_no_markup() {
-        let text = of(&merged(vec![hostile()]));
+        let text = render(&merged(vec![hostile()]));
         let mut fence = None;
         for line in text.lines() {
             let ticks = line.chars().take_while(|c| *c == '`').count();

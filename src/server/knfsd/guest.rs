@@ -80,7 +80,7 @@ fn serve(export: &Path, version: &str, labels: bool) -> Result<Knfsd> {
 
 /// Stops serving: connections are closed, and what was served is served again by [`start_again`].
 pub fn stop() -> Result<()> {
-    order("threads", "0")
+    write_proc_file("threads", "0")
 }
 
 /// Serves NFS `version` again, as [`start`] did, whose versions the kernel keeps. This is what rpc.nfsd does; without its two
@@ -88,8 +88,8 @@ pub fn stop() -> Result<()> {
 pub fn start_again(version: &str) -> Result<()> {
     let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, NFS_PORT))
         .map_err(|e| Error::machine(format!("knfsd cannot have its port {NFS_PORT} again: {e}")))?;
-    order("portlist", &port.as_raw_fd().to_string())?;
-    order("threads", THREADS)?;
+    write_proc_file("portlist", &port.as_raw_fd().to_string())?;
+    write_proc_file("threads", THREADS)?;
     if version.starts_with('4') {
         end_grace();
     }
@@ -97,7 +97,7 @@ pub fn start_again(version: &str) -> Result<()> {
 }
 
 /// Writes to a file of nfsd's own file system (fs/nfsd/nfsctl.c).
-fn order(file: &str, what: &str) -> Result<()> {
+fn write_proc_file(file: &str, what: &str) -> Result<()> {
     let file = Path::new("/proc/fs/nfsd").join(file);
     fs::write(&file, what).map_err(|e| Error::kernel(format!("cannot write {what} to {}: {e}", file.display())))
 }
@@ -158,7 +158,7 @@ fn run(name: &'static str, arguments: &[&str]) -> Result<&'static str> {
     let mut command = Command::new(Path::new("/usr/sbin").join(name));
     command.args(arguments).stdin(Stdio::null()).stdout(console()?).stderr(console()?);
     let status = wait(&mut command).map_err(|e| Error::kernel(format!("knfsd did not start: {name}: {e}")))?;
-    let words = words(&mut said);
+    let words = read_output(&mut said);
     match status {
         Some(status) if status.success() => {
             if !words.is_empty() {
@@ -189,7 +189,7 @@ fn wait(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
 }
 
 /// What a program printed, on one line.
-fn words(said: &mut File) -> String {
+fn read_output(said: &mut File) -> String {
     let mut text = Vec::new();
     let read = said.rewind().and_then(|()| said.read_to_end(&mut text));
     match read {

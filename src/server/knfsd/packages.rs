@@ -2,7 +2,7 @@
 
 use crate::apt::{Apt, Package};
 use crate::error::{Context, Error, Result};
-use crate::os::cache::{Cache, place};
+use crate::os::cache::{Cache, install_atomically};
 use crate::os::process;
 use crate::os::progress::Ui;
 use crate::vm::initramfs::{Archive, Libraries};
@@ -98,7 +98,7 @@ pub fn packages(cache: &Cache, ui: &Ui) -> Result<NfsUtils> {
     }
     let apt = Apt::open(cache, None)?;
     apt.update(ui)?;
-    place(&home, |new| fetch(&apt, new, ui))?;
+    install_atomically(&home, |new| fetch(&apt, new, ui))?;
     let made = NfsUtils::open(&home).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))?;
     Ok(NfsUtils { bytes: apt.bytes(), ..made })
 }

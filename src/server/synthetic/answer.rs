@@ -1,14 +1,13 @@
 //! From a call to what happens: the reply as it should be, and what faults make of it.
 
 use super::export::Export;
-use super::fault::{Garbage, Moment, Nfs3Error, What};
-use super::handle;
-use super::listing::{Mark, Twist};
+use super::fault::{FaultAction, Garbage, Moment, Nfs3Error};
+use super::listing::{Mark, ReplyTweaks};
 use super::procedure::Procedure;
 use super::procedures::{self, Answered};
-use super::rpc::{self, Call};
+use super::rpc::{self, Call, LENGTH_BYTES};
 use super::xdr::{Reader, put};
-use super::{mount, rpc::LENGTH_BYTES};
+use super::{handle, mount};
 use crate::workload::names::scatter;
 use nfs3_types::rpc::{RPC_VERSION_2, accept_stat_data};
 use std::time::{Duration, Instant};
@@ -18,15 +17,15 @@ const LONG_NAME_BYTES: u32 = 1 << 24;
 
 /// What is done about a call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Outcome {
+pub struct Disposition {
     /// It is done so much later.
     pub delay: Duration,
-    pub fate: Fate,
+    pub fate: Delivery,
 }
 
 /// What becomes of the reply.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Fate {
+pub enum Delivery {
     /// It is sent.
     #[default]
     Sent,
@@ -41,25 +40,25 @@ pub enum Fate {
 }
 
 /// Answers one call into `reply`, a whole record. `None` if it is no call.
-pub fn answer(record: &[u8], export: &Export, reply: &mut Vec<u8>) -> Option<Outcome> {
+pub fn dispatch(record: &[u8], export: &Export, reply: &mut Vec<u8>) -> Option<Disposition> {
     let call = Call::read(record)?;
     let outcome = if call.rpc_version == RPC_VERSION_2 {
         accept(&call, export, reply)
     } else {
         rpc::begin_reply(call.xid, rpc::mismatch(), reply);
-        Outcome::default()
+        Disposition::default()
     };
     rpc::end_reply(reply);
     Some(outcome)
 }
 
-fn accept(call: &Call, export: &Export, reply: &mut Vec<u8>) -> Outcome {
+fn accept(call: &Call, export: &Export, reply: &mut Vec<u8>) -> Disposition {
     rpc::begin_reply(call.xid, rpc::accepted(accept_stat_data::SUCCESS), reply);
     match find(call).and_then(|procedure| with_faults(procedure, call, export, reply)) {
         Ok(outcome) => outcome,
         Err(refusal) => {
             rpc::begin_reply(call.xid, rpc::accepted(refusal), reply);
-            Outcome::default()
+            Disposition::default()
         }
     }
 }
@@ -84,28 +83,28 @@ fn with_faults(
     call: &Call,
     export: &Export,
     reply: &mut Vec<u8>,
-) -> Result<Outcome, accept_stat_data> {
+) -> Result<Disposition, accept_stat_data> {
     export.count(procedure);
     let begin = reply.len();
-    let shown = body(procedure, call, export, Twist::default(), reply)?;
+    let shown = body(procedure, call, export, ReplyTweaks::default(), reply)?;
     let faults = export.schedule().hit(procedure, shown.as_ref(), Instant::now());
     if faults.is_empty() {
-        return Ok(Outcome::default());
+        return Ok(Disposition::default());
     }
-    let mut outcome = Outcome::default();
-    let mut twist = Twist::default();
+    let mut outcome = Disposition::default();
+    let mut twist = ReplyTweaks::default();
     let mut error = None;
     for what in &faults {
         match *what {
-            What::Error(wanted) => error = Some(wanted),
-            What::DelayMs(ms) => outcome.delay = Duration::from_millis(ms),
-            What::NoReply => outcome.fate = Fate::Swallowed,
-            What::HalfOpen => outcome.fate = Fate::HalfOpen,
-            What::Disconnect(Moment::BeforeReply) => outcome.fate = Fate::Closed,
-            What::Disconnect(Moment::InReply) => outcome.fate = Fate::Halved,
-            What::NewVerifier(old) => export.renew_verifier(old),
-            What::NewerChangeTime => touch(call, export),
-            other => twist.turn(other),
+            FaultAction::Error(wanted) => error = Some(wanted),
+            FaultAction::DelayMs(ms) => outcome.delay = Duration::from_millis(ms),
+            FaultAction::NoReply => outcome.fate = Delivery::Swallowed,
+            FaultAction::HalfOpen => outcome.fate = Delivery::HalfOpen,
+            FaultAction::Disconnect(Moment::BeforeReply) => outcome.fate = Delivery::Closed,
+            FaultAction::Disconnect(Moment::InReply) => outcome.fate = Delivery::Halved,
+            FaultAction::NewVerifier(old) => export.renew_verifier(old),
+            FaultAction::NewerChangeTime => touch(call, export),
+            other => twist.apply(other),
         }
     }
     reply.truncate(begin);
@@ -116,12 +115,12 @@ fn with_faults(
     let shown = body(procedure, call, export, twist, reply)?;
     let marks = shown.map(|shown| shown.marks).unwrap_or_default();
     for what in &faults {
-        spoil(*what, &marks, begin, export.seed ^ scatter(u64::from(call.xid)), reply);
+        corrupt(*what, &marks, begin, export.seed ^ scatter(u64::from(call.xid)), reply);
     }
     Ok(outcome)
 }
 
-fn body(procedure: Procedure, call: &Call, export: &Export, twist: Twist, reply: &mut Vec<u8>) -> Answered {
+fn body(procedure: Procedure, call: &Call, export: &Export, twist: ReplyTweaks, reply: &mut Vec<u8>) -> Answered {
     if call.program == nfs3_types::mount::PROGRAM {
         return mount::mount(procedure, call.arguments, reply);
     }
@@ -143,44 +142,46 @@ fn put_error(procedure: Procedure, error: Nfs3Error, reply: &mut Vec<u8>) {
     }
 }
 
-impl Twist {
+impl ReplyTweaks {
     /// The same with one fault more.
-    fn turn(&mut self, what: What) {
+    fn apply(&mut self, what: FaultAction) {
         match what {
-            What::Short(most) => self.most = Some(most),
-            What::Empty => self.most = Some(0),
-            What::EarlyEof => self.eof = Some(true),
-            What::LateEof => self.eof = Some(false),
-            What::NoHandles => self.no_handles = true,
-            What::DuplicateCookie | What::BackwardCookies | What::Garbage(Garbage::LongName) => self.mark = true,
+            FaultAction::Short(most) => self.most = Some(most),
+            FaultAction::Empty => self.most = Some(0),
+            FaultAction::EarlyEof => self.eof = Some(true),
+            FaultAction::LateEof => self.eof = Some(false),
+            FaultAction::NoHandles => self.no_handles = true,
+            FaultAction::DuplicateCookie | FaultAction::BackwardCookies | FaultAction::Garbage(Garbage::LongName) => {
+                self.mark = true
+            }
             _ => {}
         }
     }
 }
 
 /// Changes bytes of a reply whose body begins at `begin`.
-fn spoil(what: What, marks: &[Mark], begin: usize, seed: u64, reply: &mut Vec<u8>) {
+fn corrupt(what: FaultAction, marks: &[Mark], begin: usize, seed: u64, reply: &mut Vec<u8>) {
     let cookies: Vec<[u8; 8]> = marks.iter().filter_map(|mark| reply[mark.cookie..][..8].try_into().ok()).collect();
     let mut put_cookie = |mark: &Mark, cookie: &[u8; 8]| reply[mark.cookie..][..8].copy_from_slice(cookie);
     match what {
-        What::DuplicateCookie => {
+        FaultAction::DuplicateCookie => {
             if let [.., before, _] = cookies.as_slice() {
                 put_cookie(&marks[marks.len() - 1], before);
             }
         }
-        What::BackwardCookies => {
+        FaultAction::BackwardCookies => {
             let but_last = marks.len().saturating_sub(1);
             for (mark, cookie) in marks[..but_last].iter().zip(cookies[..but_last].iter().rev()) {
                 put_cookie(mark, cookie);
             }
         }
-        What::Garbage(Garbage::LongName) => {
+        FaultAction::Garbage(Garbage::LongName) => {
             if let Some(mark) = marks.get(marks.len() / 2) {
                 reply[mark.name_length..][..4].copy_from_slice(&LONG_NAME_BYTES.to_be_bytes());
             }
         }
-        What::Garbage(Garbage::Cut) => reply.truncate(begin + (reply.len() - begin) / 8 * 4),
-        What::Garbage(Garbage::Random) => randomize(&mut reply[begin..], seed),
+        FaultAction::Garbage(Garbage::Cut) => reply.truncate(begin + (reply.len() - begin) / 8 * 4),
+        FaultAction::Garbage(Garbage::Random) => randomize(&mut reply[begin..], seed),
         _ => {}
     }
 }
@@ -199,9 +200,9 @@ fn randomize(body: &mut [u8], seed: u64) {
     }
 }
 
-impl Fate {
+impl Delivery {
     /// How much of a reply of so many bytes is sent.
-    pub fn sends(self, bytes: usize) -> usize {
+    pub fn bytes_to_send(self, bytes: usize) -> usize {
         match self {
             Self::Sent => bytes,
             Self::Halved => LENGTH_BYTES + (bytes - LENGTH_BYTES) / 2,

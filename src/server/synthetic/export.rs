@@ -5,7 +5,7 @@ use super::fault::{Fault, OldVerifiers};
 use super::files::{Files, Object};
 use super::listing::FIRST_COOKIE;
 use super::procedure::{self, Procedure};
-use super::schedule::{Schedule, Tally};
+use super::schedule::{FaultCount, Schedule};
 use crate::error::{Error, Result};
 use crate::workload::tree::Tree;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,13 +128,13 @@ impl Export {
     }
 
     /// Each fault that was ever armed, and how often it happened.
-    pub fn faults(&self) -> Vec<Tally> {
+    pub fn faults(&self) -> Vec<FaultCount> {
         lock(&self.schedule).tallies().to_vec()
     }
 
     /// How often a fault happened.
     pub fn fired(&self, fault: &Fault) -> u64 {
-        lock(&self.schedule).tallies().iter().find(|tally| tally.fault == *fault).map_or(0, |tally| tally.fired)
+        lock(&self.schedule).tallies().iter().find(|tally| tally.fault == *fault).map_or(0, |tally| tally.happened)
     }
 
     /// How often a procedure was called.

@@ -18,12 +18,12 @@ use super::procedure::Procedure;
 pub struct Fault {
     /// Which calls it looks at.
     #[serde(default)]
-    pub on: On,
+    pub on: FaultScope,
     /// Which of them it is to hit.
     #[serde(default)]
-    pub when: When,
+    pub when: FaultTrigger,
     /// What it does to them.
-    pub what: What,
+    pub what: FaultAction,
     /// How many replies it hits before it is used up: that of `when` and those that follow. 1 unless said otherwise; with
     /// `every`, no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,8 @@ pub struct Fault {
 /// The calls that a fault looks at.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum On {
+#[schemars(rename = "On")]
+pub enum FaultScope {
     /// READDIR and READDIRPLUS.
     #[default]
     Readdir,
@@ -67,7 +68,8 @@ pub enum On {
 /// in its place) hits the next one that does, except with `entry`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum When {
+#[schemars(rename = "When")]
+pub enum FaultTrigger {
     /// The nth since the fault was armed, counted from 1.
     Reply(u64),
     /// Every nth.
@@ -81,7 +83,8 @@ pub enum When {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+#[schemars(rename = "What")]
+pub enum FaultAction {
     /// The reply is this error of NFSv3.
     Error(Nfs3Error),
     /// The reply, and all that follow on its connection, come so many milliseconds later.
@@ -170,7 +173,7 @@ pub enum Nfs3Error {
     Jukebox,
 }
 
-impl Default for When {
+impl Default for FaultTrigger {
     fn default() -> Self {
         Self::Reply(1)
     }
@@ -178,20 +181,20 @@ impl Default for When {
 
 impl Fault {
     /// `what` happens once, on the next READDIR or READDIRPLUS.
-    pub const fn next(what: What) -> Self {
-        Self { on: On::Readdir, when: When::Reply(1), what, times: None }
+    pub const fn next(what: FaultAction) -> Self {
+        Self { on: FaultScope::Readdir, when: FaultTrigger::Reply(1), what, times: None }
     }
 
     /// How many replies it hits.
     pub fn times(&self) -> u64 {
-        let endless = matches!(self.when, When::Every(_));
+        let endless = matches!(self.when, FaultTrigger::Every(_));
         self.times.unwrap_or(if endless { u64::MAX } else { 1 })
     }
 }
 
-impl On {
+impl FaultScope {
     /// Whether it names this procedure.
-    pub fn names(self, procedure: Procedure) -> bool {
+    pub fn matches(self, procedure: Procedure) -> bool {
         match self {
             Self::Readdir => matches!(procedure, Procedure::Readdir | Procedure::Readdirplus),
             Self::PlainReaddir => procedure == Procedure::Readdir,

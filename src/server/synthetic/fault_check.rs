@@ -1,6 +1,6 @@
 //! Which words of a fault make sense together.
 
-use super::fault::{Fault, Garbage, Nfs3Error, On, What, When};
+use super::fault::{Fault, FaultAction, FaultScope, FaultTrigger, Garbage, Nfs3Error};
 
 /// A sentence about what cannot be, if something cannot.
 type Check = Result<(), String>;
@@ -12,7 +12,7 @@ impl Fault {
     /// Says in one sentence why the fault cannot happen, if it cannot.
     pub fn check(&self) -> Check {
         self.check_numbers()?;
-        if matches!(self.when, When::Entry(_)) && !self.on.lists() {
+        if matches!(self.when, FaultTrigger::Entry(_)) && !self.on.lists() {
             return self.refuse(
                 "`when` names an entry",
                 "only READDIR and READDIRPLUS show entries",
@@ -23,15 +23,15 @@ impl Fault {
     }
 
     fn check_numbers(&self) -> Check {
-        if let When::Reply(0) | When::Every(0) | When::Entry(0) = self.when {
+        if let FaultTrigger::Reply(0) | FaultTrigger::Every(0) | FaultTrigger::Entry(0) = self.when {
             return Err("`when` of a fault counts from 1; 0 never comes".into());
         }
         if self.times == Some(0) {
             return Err("`times` of a fault is 0, so it never happens; leave the fault away instead".into());
         }
         match self.what {
-            What::Short(0) => Err("`short = 0` is a reply without entries; use `what = \"empty\"`".into()),
-            What::DelayMs(ms) if ms > LONGEST_DELAY_MS => {
+            FaultAction::Short(0) => Err("`short = 0` is a reply without entries; use `what = \"empty\"`".into()),
+            FaultAction::DelayMs(ms) if ms > LONGEST_DELAY_MS => {
                 Err(format!("`delay-ms` is {ms}; no more than {LONGEST_DELAY_MS} (an hour) is possible"))
             }
             _ => Ok(()),
@@ -40,28 +40,28 @@ impl Fault {
 
     fn check_what(&self) -> Check {
         match self.what {
-            What::Error(error) => self.check_error(error),
-            What::Short(_)
-            | What::Empty
-            | What::EarlyEof
-            | What::LateEof
-            | What::DuplicateCookie
-            | What::BackwardCookies
-            | What::NewVerifier(_)
-            | What::Garbage(Garbage::LongName)
+            FaultAction::Error(error) => self.check_error(error),
+            FaultAction::Short(_)
+            | FaultAction::Empty
+            | FaultAction::EarlyEof
+            | FaultAction::LateEof
+            | FaultAction::DuplicateCookie
+            | FaultAction::BackwardCookies
+            | FaultAction::NewVerifier(_)
+            | FaultAction::Garbage(Garbage::LongName)
                 if !self.on.lists() =>
             {
                 self.refuse("`what` changes a listing", "only READDIR and READDIRPLUS list", "on = \"readdir\"")
             }
-            What::NoHandles if !matches!(self.on, On::Readdir | On::Readdirplus) => self.refuse(
+            FaultAction::NoHandles if !matches!(self.on, FaultScope::Readdir | FaultScope::Readdirplus) => self.refuse(
                 "`what` hides file handles",
                 "only READDIRPLUS shows them beside names",
                 "on = \"readdirplus\"",
             ),
-            What::Garbage(_) | What::NewerChangeTime if self.on == On::Null => {
+            FaultAction::Garbage(_) | FaultAction::NewerChangeTime if self.on == FaultScope::Null => {
                 self.refuse("`what` changes the inside of a reply", "NULL's is empty", "on = \"getattr\"")
             }
-            What::NewerChangeTime if self.on == On::Mnt => {
+            FaultAction::NewerChangeTime if self.on == FaultScope::Mnt => {
                 self.refuse("`what` changes a time", "MNT shows none", "on = \"getattr\"")
             }
             _ => Ok(()),
@@ -74,8 +74,8 @@ impl Fault {
             Nfs3Error::Noent | Nfs3Error::Io | Nfs3Error::Acces | Nfs3Error::Notsupp | Nfs3Error::Serverfault
         );
         match self.on {
-            On::Null => self.refuse("`what` is an error", "NULL has none", "on = \"getattr\""),
-            On::Mnt if !known_to_mnt => self.refuse(
+            FaultScope::Null => self.refuse("`what` is an error", "NULL has none", "on = \"getattr\""),
+            FaultScope::Mnt if !known_to_mnt => self.refuse(
                 "`what` is an error of NFS",
                 "MNT knows NOENT, IO, ACCES, NOTSUPP and SERVERFAULT only",
                 "one of these",
@@ -106,21 +106,21 @@ mod tests {
     #[test]
     fn every_word_is_read_and_written_again() {
         let whats = [
-            (r#"{ error = "BAD_COOKIE" }"#, What::Error(Nfs3Error::BadCookie)),
-            ("{ delay-ms = 20 }", What::DelayMs(20)),
-            ("{ short = 3 }", What::Short(3)),
-            (r#""empty""#, What::Empty),
-            (r#""early-eof""#, What::EarlyEof),
-            (r#""late-eof""#, What::LateEof),
-            (r#""duplicate-cookie""#, What::DuplicateCookie),
-            (r#""backward-cookies""#, What::BackwardCookies),
-            (r#"{ new-verifier = "refuse" }"#, What::NewVerifier(OldVerifiers::Refuse)),
-            (r#""newer-change-time""#, What::NewerChangeTime),
-            (r#""no-handles""#, What::NoHandles),
-            (r#"{ garbage = "long-name" }"#, What::Garbage(Garbage::LongName)),
-            (r#""no-reply""#, What::NoReply),
-            (r#"{ disconnect = "in-reply" }"#, What::Disconnect(Moment::InReply)),
-            (r#""half-open""#, What::HalfOpen),
+            (r#"{ error = "BAD_COOKIE" }"#, FaultAction::Error(Nfs3Error::BadCookie)),
+            ("{ delay-ms = 20 }", FaultAction::DelayMs(20)),
+            ("{ short = 3 }", FaultAction::Short(3)),
+            (r#""empty""#, FaultAction::Empty),
+            (r#""early-eof""#, FaultAction::EarlyEof),
+            (r#""late-eof""#, FaultAction::LateEof),
+            (r#""duplicate-cookie""#, FaultAction::DuplicateCookie),
+            (r#""backward-cookies""#, FaultAction::BackwardCookies),
+            (r#"{ new-verifier = "refuse" }"#, FaultAction::NewVerifier(OldVerifiers::Refuse)),
+            (r#""newer-change-time""#, FaultAction::NewerChangeTime),
+            (r#""no-handles""#, FaultAction::NoHandles),
+            (r#"{ garbage = "long-name" }"#, FaultAction::Garbage(Garbage::LongName)),
+            (r#""no-reply""#, FaultAction::NoReply),
+            (r#"{ disconnect = "in-reply" }"#, FaultAction::Disconnect(Moment::InReply)),
+            (r#""half-open""#, FaultAction::HalfOpen),
         ];
         for (text, what) in whats {
             let read = fault(&format!("{{ what = {text} }}")).unwrap();
@@ -129,7 +129,12 @@ mod tests {
             assert_eq!(read.check(), Ok(()));
         }
         let whole = r#"{ on = "plain-readdir", when = { after-ms = 5 }, what = "empty", times = 2 }"#;
-        let on_and_when = Fault { on: On::PlainReaddir, when: When::AfterMs(5), what: What::Empty, times: Some(2) };
+        let on_and_when = Fault {
+            on: FaultScope::PlainReaddir,
+            when: FaultTrigger::AfterMs(5),
+            what: FaultAction::Empty,
+            times: Some(2),
+        };
         assert_eq!(fault(whole).unwrap(), on_and_when);
     }
 
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_fault_happens_once_unless_it_comes_again_and_again() {
-        assert_eq!(Fault::next(What::Empty).times(), 1);
-        assert_eq!(Fault { when: When::Every(3), ..Fault::next(What::Empty) }.times(), u64::MAX);
+        assert_eq!(Fault::next(FaultAction::Empty).times(), 1);
+        assert_eq!(Fault { when: FaultTrigger::Every(3), ..Fault::next(FaultAction::Empty) }.times(), u64::MAX);
     }
 }

@@ -1,6 +1,6 @@
 //! Fuzzing of what reads calls, and of the words of faults.
 
-use super::answer::answer;
+use super::answer::dispatch;
 use super::export::Export;
 use super::fault::Fault;
 use super::listing::LARGEST_REPLY_BYTES;
@@ -21,10 +21,10 @@ pub fn rpc(mut data: &[u8]) {
     let (mut call, mut reply) = (Vec::new(), Vec::new());
     EXPORT.with_borrow(|export| {
         while read_record(&mut data, &mut call).is_ok() {
-            let Some(outcome) = answer(&call, export, &mut reply) else { return };
+            let Some(outcome) = dispatch(&call, export, &mut reply) else { return };
             assert!(reply.len() % 4 == 0 && reply.len() <= MOST_REPLY_BYTES, "a reply of {} bytes", reply.len());
             assert_eq!(reply[LENGTH_BYTES..][..4], call[..4], "a reply to another call");
-            assert_eq!(outcome.fate.sends(reply.len()), reply.len(), "no fault is armed");
+            assert_eq!(outcome.fate.bytes_to_send(reply.len()), reply.len(), "no fault is armed");
         }
     });
 }
@@ -43,7 +43,7 @@ pub fn fault(data: &[u8]) {
     calls = calls.get(2..).unwrap_or_default();
     let (mut call, mut reply) = (Vec::new(), Vec::new());
     while read_record(&mut calls, &mut call).is_ok() {
-        let Some(outcome) = answer(&call, &export, &mut reply) else { return };
-        assert!(outcome.fate.sends(reply.len()) <= reply.len());
+        let Some(outcome) = dispatch(&call, &export, &mut reply) else { return };
+        assert!(outcome.fate.bytes_to_send(reply.len()) <= reply.len());
     }
 }

@@ -14,7 +14,7 @@ pub fn bytes(fileid: u64) -> [u8; BYTES] {
 }
 
 /// A file's handle.
-pub fn of(fileid: u64) -> nfs_fh3 {
+pub fn from_fileid(fileid: u64) -> nfs_fh3 {
     nfs_fh3 { data: Opaque::owned(bytes(fileid).to_vec()) }
 }
 

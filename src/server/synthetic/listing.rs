@@ -22,7 +22,7 @@ const HEAD_BYTES: usize = 4 + 8 + 4;
 const FOLLOWS: [u8; 4] = 1u32.to_be_bytes();
 
 /// What a call asks for.
-pub struct Request {
+pub struct ReaddirArgs {
     pub fileid: u64,
     pub cookie: u64,
     /// Bytes of the reply, at most.
@@ -52,7 +52,7 @@ pub struct Mark {
 
 /// How entries are shown in another way than they should.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Twist {
+pub struct ReplyTweaks {
     /// No more entries than this.
     pub most: Option<u64>,
     /// What is said of the end.
@@ -132,8 +132,8 @@ impl<'a> Listed<'a> {
 pub fn write(
     files: &Files,
     verifier: u64,
-    request: &Request,
-    twist: Twist,
+    request: &ReaddirArgs,
+    twist: ReplyTweaks,
     out: &mut Vec<u8>,
 ) -> Result<Shown, nfsstat3> {
     let object = files.object(request.fileid).ok_or(nfsstat3::NFS3ERR_STALE)?;
@@ -154,7 +154,7 @@ pub fn write(
     Ok(shown)
 }
 
-fn entries(listed: &Listed, request: &Request, twist: Twist, room: usize, out: &mut Vec<u8>) -> Shown {
+fn entries(listed: &Listed, request: &ReaddirArgs, twist: ReplyTweaks, room: usize, out: &mut Vec<u8>) -> Shown {
     let first = out.len();
     let behind = request.cookie;
     let mut shown = Shown { behind, up_to: behind, entries: 0, eof: true, marks: Vec::new() };

@@ -23,8 +23,8 @@ mod server;
 mod xdr;
 
 pub use export::Export;
-pub use fault::{Fault, Garbage, Moment, Nfs3Error, OldVerifiers, On, What, When};
+pub use fault::{Fault, FaultAction, FaultScope, FaultTrigger, Garbage, Moment, Nfs3Error, OldVerifiers};
 pub use files::fileid_of_entry;
 pub use procedure::Procedure;
-pub use schedule::Tally;
+pub use schedule::FaultCount;
 pub use server::Server;

@@ -37,7 +37,7 @@ fn mnt(path: &[u8]) -> mountres3<'static> {
         return mountres3::Err(mountstat3::MNT3ERR_NOENT);
     }
     mountres3::Ok(mountres3_ok {
-        fhandle: fhandle3(handle::of(files::ROOT).data),
+        fhandle: fhandle3(handle::from_fileid(files::ROOT).data),
         auth_flavors: vec![auth_flavor::AUTH_UNIX as u32],
     })
 }

@@ -4,7 +4,7 @@ use super::export::Export;
 use super::fault::OldVerifiers;
 use super::files::{Files, Object, SYMLINK_TARGET};
 use super::handle;
-use super::listing::{self, LARGEST_REPLY_BYTES, Request, Shown, Twist};
+use super::listing::{self, LARGEST_REPLY_BYTES, ReaddirArgs, ReplyTweaks, Shown};
 use super::procedure::Procedure;
 use super::xdr::{Reader, put};
 use nfs3_types::nfs3::{
@@ -24,7 +24,13 @@ pub type Answered = Result<Option<Shown>, accept_stat_data>;
 const NAME_MAX: u32 = 255;
 
 /// Answers a call of the NFS program.
-pub fn nfs(procedure: Procedure, arguments: &[u8], export: &Export, twist: Twist, reply: &mut Vec<u8>) -> Answered {
+pub fn nfs(
+    procedure: Procedure,
+    arguments: &[u8],
+    export: &Export,
+    twist: ReplyTweaks,
+    reply: &mut Vec<u8>,
+) -> Answered {
     let mut call = Reader(arguments);
     if procedure == Procedure::Null {
         return Ok(None);
@@ -89,7 +95,7 @@ fn lookup(files: &Files, handle: &[u8], name: &[u8], reply: &mut Vec<u8>) {
     let dir_attributes = attributes(fileid, object);
     let result = match found(files, (fileid, object), name) {
         Ok((fileid, object)) => LOOKUP3res::Ok(LOOKUP3resok {
-            object: handle::of(fileid),
+            object: handle::from_fileid(fileid),
             obj_attributes: attributes(fileid, object),
             dir_attributes,
         }),
@@ -176,7 +182,7 @@ fn list(
     handle: &[u8],
     call: &mut Reader,
     export: &Export,
-    twist: Twist,
+    twist: ReplyTweaks,
     reply: &mut Vec<u8>,
 ) -> Option<Option<Shown>> {
     let plus = procedure == Procedure::Readdirplus;
@@ -191,7 +197,7 @@ fn list(
     let result = if cookie > 0 && asked_with != verifier.now && verifier.old == OldVerifiers::Refuse {
         Err(nfsstat3::NFS3ERR_BAD_COOKIE)
     } else {
-        let request = Request { fileid: handle::fileid(handle).unwrap_or_default(), cookie, room, plus };
+        let request = ReaddirArgs { fileid: handle::fileid(handle).unwrap_or_default(), cookie, room, plus };
         listing::write(&export.files(), verifier.now, &request, twist, reply)
     };
     Some(match result {

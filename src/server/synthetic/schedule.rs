@@ -1,19 +1,20 @@
 //! Which of the armed faults hit a reply, and how often each has happened.
 
-use super::fault::{Fault, Garbage, Moment, OldVerifiers, What, When};
+use super::fault::{Fault, FaultAction, FaultTrigger, Garbage, Moment, OldVerifiers};
 use super::listing::Shown;
 use super::procedure::Procedure;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 /// How often a fault was armed, and how often it has happened since.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Tally {
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FaultCount {
     /// The fault.
     pub fault: Fault,
     /// How often it was armed.
     pub armed: u64,
     /// How many replies it has hit.
-    pub fired: u64,
+    pub happened: u64,
 }
 
 /// A fault that is still to come.
@@ -41,7 +42,7 @@ enum Hold {
 #[derive(Default)]
 pub struct Schedule {
     armed: Vec<Armed>,
-    tallies: Vec<Tally>,
+    tallies: Vec<FaultCount>,
 }
 
 impl Schedule {
@@ -51,7 +52,7 @@ impl Schedule {
         self.armed.push(Armed { fault, since: Instant::now(), replies: 0, fired: 0 });
         match self.tallies.iter_mut().find(|tally| tally.fault == fault) {
             Some(tally) => tally.armed += 1,
-            None => self.tallies.push(Tally { fault, armed: 1, fired: 0 }),
+            None => self.tallies.push(FaultCount { fault, armed: 1, happened: 0 }),
         }
     }
 
@@ -60,13 +61,13 @@ impl Schedule {
         self.armed.clear();
     }
 
-    pub fn tallies(&self) -> &[Tally] {
+    pub fn tallies(&self) -> &[FaultCount] {
         &self.tallies
     }
 
     /// What happens to the reply to this call, which shows so much without any fault.
-    pub fn hit(&mut self, procedure: Procedure, shown: Option<&Shown>, now: Instant) -> Vec<What> {
-        let mut hits: Vec<(Hold, What)> = Vec::new();
+    pub fn hit(&mut self, procedure: Procedure, shown: Option<&Shown>, now: Instant) -> Vec<FaultAction> {
+        let mut hits: Vec<(Hold, FaultAction)> = Vec::new();
         let mut due: Vec<&mut Armed> =
             self.armed.iter_mut().filter_map(|armed| armed.is_due(procedure, shown, now).then_some(armed)).collect();
         // What puts something else in the reply's place comes first; what would change the inside of the reply waits.
@@ -74,14 +75,14 @@ impl Schedule {
         for armed in due {
             let what = armed.fault.what;
             let inside = matches!(what.hold(), Hold::Entries | Hold::Handles | Hold::Bytes);
-            let taken = |(hold, _): &(Hold, What)| *hold == what.hold() || (inside && *hold == Hold::Reply);
+            let taken = |(hold, _): &(Hold, FaultAction)| *hold == what.hold() || (inside && *hold == Hold::Reply);
             if hits.iter().any(taken) {
                 continue;
             }
             hits.push((what.hold(), what));
             armed.fired += 1;
             if let Some(tally) = self.tallies.iter_mut().find(|tally| tally.fault == armed.fault) {
-                tally.fired += 1;
+                tally.happened += 1;
             }
         }
         self.armed.retain(|armed| armed.fired < armed.fault.times());
@@ -92,21 +93,21 @@ impl Schedule {
 impl Armed {
     /// Counts a reply, and tells whether the fault can hit it.
     fn is_due(&mut self, procedure: Procedure, shown: Option<&Shown>, now: Instant) -> bool {
-        if !self.fault.on.names(procedure) {
+        if !self.fault.on.matches(procedure) {
             return false;
         }
         self.replies += 1;
         let is_time = match self.fault.when {
-            When::Reply(n) => self.replies >= n,
-            When::Every(n) => self.fired < self.replies / n,
-            When::Entry(n) => shown.is_some_and(|shown| shown.holds(n)),
-            When::AfterMs(ms) => now.duration_since(self.since) >= Duration::from_millis(ms),
+            FaultTrigger::Reply(n) => self.replies >= n,
+            FaultTrigger::Every(n) => self.fired < self.replies / n,
+            FaultTrigger::Entry(n) => shown.is_some_and(|shown| shown.holds(n)),
+            FaultTrigger::AfterMs(ms) => now.duration_since(self.since) >= Duration::from_millis(ms),
         };
         is_time && self.fault.what.can_hit(procedure, shown)
     }
 }
 
-impl What {
+impl FaultAction {
     fn hold(self) -> Hold {
         match self {
             Self::NewerChangeTime => Hold::ChangeTime,
@@ -145,15 +146,16 @@ impl What {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fault::{Nfs3Error, On};
+    use super::super::fault::Nfs3Error;
     use super::*;
+    use crate::server::synthetic::fault::FaultScope;
 
-    const IO: What = What::Error(Nfs3Error::Io);
+    const IO: FaultAction = FaultAction::Error(Nfs3Error::Io);
 
     #[test]
     fn a_moment_is_counted_from_when_the_fault_was_armed() {
         let mut schedule = Schedule::default();
-        let fault = Fault { on: On::Getattr, when: When::AfterMs(500), times: Some(2), what: IO };
+        let fault = Fault { on: FaultScope::Getattr, when: FaultTrigger::AfterMs(500), times: Some(2), what: IO };
         schedule.arm(fault);
         let armed = Instant::now();
         let mut hit = |procedure, ms| schedule.hit(procedure, None, armed + Duration::from_millis(ms));
@@ -161,18 +163,18 @@ mod tests {
         assert_eq!(hit(Procedure::Lookup, 600), []);
         assert_eq!([hit(Procedure::Getattr, 600), hit(Procedure::Getattr, 700)], [[IO], [IO]]);
         assert_eq!(hit(Procedure::Getattr, 800), []);
-        assert_eq!(schedule.tallies(), [Tally { fault, armed: 1, fired: 2 }]);
+        assert_eq!(schedule.tallies(), [FaultCount { fault, armed: 1, happened: 2 }]);
     }
 
     #[test]
     fn of_two_that_exclude_each_other_the_second_waits() {
         let mut schedule = Schedule::default();
-        let whats = [What::Garbage(Garbage::Cut), IO, What::NoReply, What::DelayMs(1)];
-        whats.into_iter().for_each(|what| schedule.arm(Fault { on: On::Getattr, ..Fault::next(what) }));
+        let whats = [FaultAction::Garbage(Garbage::Cut), IO, FaultAction::NoReply, FaultAction::DelayMs(1)];
+        whats.into_iter().for_each(|what| schedule.arm(Fault { on: FaultScope::Getattr, ..Fault::next(what) }));
         let mut hit = || schedule.hit(Procedure::Getattr, None, Instant::now());
-        assert_eq!(hit(), [IO, What::DelayMs(1)]);
-        assert_eq!(hit(), [What::NoReply]);
-        assert_eq!(hit(), [What::Garbage(Garbage::Cut)]);
+        assert_eq!(hit(), [IO, FaultAction::DelayMs(1)]);
+        assert_eq!(hit(), [FaultAction::NoReply]);
+        assert_eq!(hit(), [FaultAction::Garbage(Garbage::Cut)]);
         assert_eq!(hit(), []);
     }
 }

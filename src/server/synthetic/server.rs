@@ -1,6 +1,6 @@
 //! The life of a server: its port, its threads, its connections, and how all of them end.
 
-use super::answer::{Fate, answer};
+use super::answer::{Delivery, dispatch};
 use super::export::Export;
 use super::rpc;
 use crate::error::{Context, Error, Result};
@@ -190,17 +190,17 @@ fn serve(mut stream: &TcpStream, export: &Export, end: &End) {
     let mut calls = BufReader::with_capacity(64 * 1024, stream);
     let (mut call, mut reply) = (Vec::new(), Vec::new());
     while rpc::read_record(&mut calls, &mut call).is_ok() {
-        let Some(outcome) = answer(&call, export, &mut reply) else { return };
+        let Some(outcome) = dispatch(&call, export, &mut reply) else { return };
         if !outcome.delay.is_zero() && end.comes_within(outcome.delay) {
             return;
         }
-        if stream.write_all(&reply[..outcome.fate.sends(reply.len())]).is_err() {
+        if stream.write_all(&reply[..outcome.fate.bytes_to_send(reply.len())]).is_err() {
             return;
         }
         match outcome.fate {
-            Fate::Sent | Fate::Swallowed => {}
-            Fate::Closed | Fate::Halved => return,
-            Fate::HalfOpen => {
+            Delivery::Sent | Delivery::Swallowed => {}
+            Delivery::Closed | Delivery::Halved => return,
+            Delivery::HalfOpen => {
                 // What the client sends is taken, so that it notices nothing, until it hangs up or the server ends.
                 let _ = std::io::copy(&mut calls, &mut std::io::sink());
                 return;

@@ -57,7 +57,7 @@ impl Changes {
     }
 
     /// What is said of an entry, if anything is.
-    pub(super) fn of(&self, number: u64) -> Option<Presence> {
+    pub(super) fn presence_of(&self, number: u64) -> Option<Presence> {
         self.entries.get(&number).copied()
     }
 

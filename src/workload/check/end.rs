@@ -80,9 +80,9 @@ impl Check {
     /// Which listing it is: "listing 3 of \"a/b\" by thread 2".
     fn label(&self) -> String {
         let path = self.tree.path_of(self.dir);
-        let of = if path.is_empty() { String::new() } else { format!(" of \"{}\"", path.escape_ascii()) };
+        let of_path = if path.is_empty() { String::new() } else { format!(" of \"{}\"", path.escape_ascii()) };
         let by = self.reader.as_ref().map_or(String::new(), |reader| format!(" by {reader}"));
-        format!("listing {}{of}{by}", self.listing)
+        format!("listing {}{of_path}{by}", self.listing)
     }
 
     fn last_name(&self) -> Option<String> {

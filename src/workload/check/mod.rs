@@ -17,7 +17,7 @@ pub use changes::{Changes, Other, Presence};
 pub use inodes::{Inodes, Stretch};
 pub use walk::walk_and_check;
 
-use super::listing::Record;
+use super::listing::Dirent;
 use super::tree::{Dir, Kind, Tree};
 use bits::Bits;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Check {
 
     /// The listing showed an entry. Given back is the directory that it is, if it is one that a walk can go into: one that is
     /// there throughout and is as expected.
-    pub fn see(&mut self, record: &Record) -> Option<Dir> {
+    pub fn see(&mut self, record: &Dirent) -> Option<Dir> {
         self.shown += 1;
         let name = record.name;
         let found = self.node().and_then(|node| Some((node, self.tree.find(node, name)?)));
@@ -148,7 +148,7 @@ impl Check {
         };
         let again = self.seen.entries.set(place);
         let number = self.tree.number(node, place);
-        let inode = self.inodes.of(if let Kind::HardLink(first) = kind { first } else { number });
+        let inode = self.inodes.get(if let Kind::HardLink(first) = kind { first } else { number });
         let as_expected = wrong::same_type(record.d_type, kind) && inode.is_none_or(|inode| inode == record.inode);
         // Nearly every entry is right at this first look.
         let plain = as_expected && !again && record.stat.is_none() && !self.changes.of_entries();
@@ -159,8 +159,8 @@ impl Check {
 
     /// A closer look at an entry; `true` if it is right and there throughout.
     #[cold]
-    fn look_again(&mut self, record: &Record, kind: Kind, number: u64, inode: Option<u64>, again: bool) -> bool {
-        let said = self.changes.of(number);
+    fn look_again(&mut self, record: &Dirent, kind: Kind, number: u64, inode: Option<u64>, again: bool) -> bool {
+        let said = self.changes.presence_of(number);
         let presence = said.unwrap_or(Presence::Always);
         let inode = if said.is_some() { None } else { inode };
         self.compare(record, Other { presence, kind, inode }, again) && presence == Presence::Always
@@ -168,7 +168,7 @@ impl Check {
 
     /// An entry that the formula does not know.
     #[cold]
-    fn see_other(&mut self, record: &Record) {
+    fn see_other(&mut self, record: &Dirent) {
         let name = record.name;
         if let Some((number, other)) = self.node().and_then(|node| self.changes.find(node, name)) {
             let again = self.seen.others.set(number as u64);
@@ -185,7 +185,7 @@ impl Check {
     }
 
     /// Compares an entry with what is expected of it; `true` if it is right.
-    fn compare(&mut self, record: &Record, expected: Other, again: bool) -> bool {
+    fn compare(&mut self, record: &Dirent, expected: Other, again: bool) -> bool {
         let difference = wrong::difference(record, expected, again);
         if let Some(what) = &difference {
             self.complain(record.name, what);
@@ -194,7 +194,7 @@ impl Check {
     }
 
     fn presence(&self, node: usize, place: u64) -> Presence {
-        self.changes.of(self.tree.number(node, place)).unwrap_or(Presence::Always)
+        self.changes.presence_of(self.tree.number(node, place)).unwrap_or(Presence::Always)
     }
 
     /// The directory of the shape that is listed; an empty directory that is an entry is none.

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::workload::listing::walk::{Visitor, walk};
-use crate::workload::listing::{Counts, Failed, Lister, Record};
+use crate::workload::listing::{Counts, Dirent, ListError, Lister};
 use crate::workload::tree::Dir;
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub fn walk_and_check(
     lister: &mut Lister,
     root: &Path,
     check: &mut Check,
-) -> (Result<Counts, Failed>, Result<(), String>) {
+) -> (Result<Counts, ListError>, Result<(), String>) {
     check.begin(Dir::Node(0));
     let mut checked = Checked { check, wrong: None };
     let walked = walk(lister, root, Dir::Node(0), &mut checked);
@@ -33,7 +33,7 @@ impl Visitor for Checked<'_> {
         self.check.enter(*dir);
     }
 
-    fn entry(&mut self, record: &Record) -> Option<Dir> {
+    fn entry(&mut self, record: &Dirent) -> Option<Dir> {
         self.check.see(record)
     }
 

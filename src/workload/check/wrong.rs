@@ -1,12 +1,12 @@
 //! How an entry differs from what is expected of it, in words.
 
 use super::{Other, Presence};
-use crate::workload::listing::Record;
+use crate::workload::listing::Dirent;
 use crate::workload::tree::Kind;
 use nix::errno::Errno;
 
 /// What is wrong with an entry, as it goes on after its name; `again` if it was shown before.
-pub fn difference(record: &Record, expected: Other, again: bool) -> Option<String> {
+pub fn difference(record: &Dirent, expected: Other, again: bool) -> Option<String> {
     match expected.presence {
         Presence::Never => return Some(", which was removed before".into()),
         Presence::Always | Presence::AtMostOnce if again => return Some(" a second time".into()),

@@ -31,7 +31,7 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 
 /// How a directory is read.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Way {
+pub struct ReadMethod {
     pub call: Call,
     pub stat: Stat,
 }
@@ -57,7 +57,7 @@ pub enum Stat {
 
 /// One entry, as a listing shows it.
 #[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
+pub struct Dirent<'a> {
     /// Without a NUL.
     pub name: &'a [u8],
     /// d_ino.
@@ -85,7 +85,7 @@ pub struct Attributes {
 
 /// A listing that the kernel broke off. EINTR is a failure like others; the one who reads may go on after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct ListError {
     /// What was called.
     pub call: &'static str,
     /// What it said.
@@ -94,7 +94,7 @@ pub struct Failed {
     pub entries: u64,
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed with {} after {} entries", self.call, self.errno, self.entries)
     }
@@ -109,7 +109,7 @@ pub struct Counts {
     pub getdents_calls: u64,
 }
 
-impl Way {
+impl ReadMethod {
     /// getdents64 with a buffer of so many bytes, and nothing else.
     pub const fn getdents(buffer_bytes: usize) -> Self {
         Self { call: Call::Getdents { buffer_bytes }, stat: Stat::Nothing }
@@ -118,13 +118,13 @@ impl Way {
 
 /// Lists directories in one way, through one buffer that is used again for every listing.
 pub struct Lister {
-    way: Way,
+    way: ReadMethod,
     buffer: getdents::Buffer,
 }
 
 impl Lister {
     /// A lister that reads in this way.
-    pub fn new(way: Way) -> Self {
+    pub fn new(way: ReadMethod) -> Self {
         let bytes = match way.call {
             Call::Getdents { buffer_bytes } => buffer_bytes,
             Call::Readdir => 0,
@@ -133,17 +133,17 @@ impl Lister {
     }
 
     /// Opens a directory.
-    pub fn open(&mut self, dir: &Path) -> Result<Reading<'_>, Failed> {
+    pub fn open(&mut self, dir: &Path) -> Result<Reading<'_>, ListError> {
         self.read(open_directory(dir).map_err(failed("open"))?)
     }
 
     /// Reads an open directory from where it is.
-    pub fn read(&mut self, fd: OwnedFd) -> Result<Reading<'_>, Failed> {
+    pub fn read(&mut self, fd: OwnedFd) -> Result<Reading<'_>, ListError> {
         Reading::new(fd, self.way, &mut self.buffer)
     }
 
     /// One listing: open, read to the end, close; `each` gets every record.
-    pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&Record)) -> Result<Counts, Failed> {
+    pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&Dirent)) -> Result<Counts, ListError> {
         let mut reading = self.open(dir)?;
         reading.go_on(|record| {
             each(record);
@@ -155,7 +155,7 @@ impl Lister {
 
 fn open_directory(dir: &Path) -> Result<OwnedFd, Errno> {
     let opened = open(dir, DIRECTORY, Mode::empty());
-    trace::say(|| format!("open({:?}) = {}", dir, trace::result(&opened.as_ref().map(|_| 0))));
+    trace::record(|| format!("open({:?}) = {}", dir, trace::result(&opened.as_ref().map(|_| 0))));
     opened
 }
 
@@ -167,12 +167,12 @@ pub fn evict(dir: &Path) -> crate::error::Result<()> {
 }
 
 /// What a call failed with before any entry was seen.
-fn failed(call: &'static str) -> impl FnOnce(Errno) -> Failed {
-    move |errno| Failed { call, errno, entries: 0 }
+fn failed(call: &'static str) -> impl FnOnce(Errno) -> ListError {
+    move |errno| ListError { call, errno, entries: 0 }
 }
 
 /// One more descriptor of an open file: they have one position.
-fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, Failed> {
+fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, ListError> {
     fd.try_clone().map_err(|e| failed("dup")(errno(&e)))
 }
 

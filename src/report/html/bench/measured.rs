@@ -4,7 +4,7 @@ use crate::bench::record::{BenchFile, BenchRecord, Measured, StateRecord};
 use crate::bench::summary::{RPCS, figures as figures_of};
 use crate::bench::{figures, words};
 use crate::report::console::Logs;
-use crate::report::headline::Tone;
+use crate::report::headline::Status;
 use crate::report::html::cards::cells;
 use crate::report::html::record::{console, fact, or_unknown, processors};
 use maud::{Markup, html};
@@ -23,7 +23,7 @@ pub fn section(record: &BenchRecord, file: &BenchFile, logs: &Logs) -> Markup {
                 h4 { "Medians" }
                 (medians(record))
                 (listings(&record.listings))
-                (console(&logs.of(record.console_log.as_deref())))
+                (console(&logs.read_console(record.console_log.as_deref())))
             }
         }
     }
@@ -55,7 +55,7 @@ fn facts(record: &BenchRecord, file: &BenchFile) -> Markup {
 /// A row for each figure, and a column for each state.
 fn medians(record: &BenchRecord) -> Markup {
     let head: Vec<&str> =
-        std::iter::once("of a listing").chain(record.states.iter().map(|state| state.state.name())).collect();
+        std::iter::once("of a listing").chain(record.states.iter().map(|state| state.state.as_str())).collect();
     let row = |(name, called, format): figures::Row| {
         let cell = |state: &StateRecord| {
             let median = format(figures::median(state, name));
@@ -65,7 +65,7 @@ fn medians(record: &BenchRecord) -> Markup {
             }
         };
         let cells = std::iter::once(part(called)).chain(record.states.iter().map(cell));
-        (None::<Tone>, cells.collect::<Vec<_>>())
+        (None::<Status>, cells.collect::<Vec<_>>())
     };
     html! {
         (cells(&head, figures::rows(record).map(row)))
@@ -98,7 +98,7 @@ fn listings(listings: &[Measured]) -> Markup {
                     thead { tr { th { "listing" } th { "cache" } @for (_, called, _) in &all { th { (called.trim()) } } } }
                     tbody { @for (i, measured) in listings.iter().enumerate() { tr {
                         td { (i + 1) }
-                        td { (measured.listing.state.name()) }
+                        td { (measured.listing.state.as_str()) }
                         @for row in &all { td { (shown(measured, row)) } }
                     } } }
                 } }

@@ -9,18 +9,18 @@ use crate::bench::summary::{SECONDS, WALL_SECONDS};
 use crate::bench::{figures, words};
 use crate::guest::timed::CacheState;
 use crate::report::console::Logs;
-use crate::report::headline::{self, Tone};
-use crate::report::merge::Source;
+use crate::report::headline::{self, Status};
+use crate::report::merge::InputFile;
 use crate::report::reproduce;
 use crate::text::number;
 use maud::{Markup, html};
 
-pub fn section(bench: &Source<BenchFile>, logs: &Logs, is_only: bool) -> Markup {
+pub fn section(bench: &InputFile<BenchFile>, logs: &Logs, is_only: bool) -> Markup {
     let file = &bench.file;
     html! {
         section {
             @if !is_only {
-                h2 { (super::verdict(&headline::of_bench(file))) }
+                h2 { (super::verdict(&headline::for_bench(file))) }
                 p class="note" { (bench.name) }
             }
             @for comparison in &file.comparisons { (compared(comparison)) }
@@ -49,13 +49,18 @@ fn compared(comparison: &Comparison) -> Markup {
     }
 }
 
-fn ratios(state: &StateComparison) -> (Tone, [String; 5]) {
+fn ratios(state: &StateComparison) -> (Status, [String; 5]) {
     let shown = |name: &str| state.ratios.get(name).map_or("-".to_owned(), figures::ratio);
     let differences = figures::differences(state);
     let counted = if differences.is_empty() { "as many".to_owned() } else { differences.join(", ") };
-    let row =
-        [state.state.name().to_owned(), state.verdict.name().to_owned(), shown(SECONDS), shown(WALL_SECONDS), counted];
-    (headline::of_word(state.verdict), row)
+    let row = [
+        state.state.as_str().to_owned(),
+        state.verdict.as_str().to_owned(),
+        shown(SECONDS),
+        shown(WALL_SECONDS),
+        counted,
+    ];
+    (headline::bench_status(state.verdict), row)
 }
 
 fn percent(part: f64) -> String {
@@ -65,8 +70,8 @@ fn percent(part: f64) -> String {
 fn growth(growths: &[Growth]) -> Markup {
     let row = |growth: &Growth| {
         let spec = growth.kernel.clone();
-        let of = [growth.scenario.clone(), spec, words::what_grows(growth), growth.called.clone()];
-        (None::<Tone>, [&of[..], &[words::power(growth), words::points(growth)]].concat())
+        let row_head = [growth.scenario.clone(), spec, words::what_grows(growth), growth.called.clone()];
+        (None::<Status>, [&row_head[..], &[words::power(growth), words::points(growth)]].concat())
     };
     html! {
         (pictures::growth(growths))
@@ -82,13 +87,16 @@ fn overview(records: &[BenchRecord]) -> Markup {
     let find = |record: &BenchRecord, of: CacheState| record.states.iter().find(|s| s.state == of).cloned();
     let is_timed = |state: &CacheState| records.iter().any(|record| find(record, *state).is_some());
     let states: Vec<CacheState> = CacheState::ALL.into_iter().filter(is_timed).collect();
-    let head = ["scenario", "kernel", "entries"].into_iter().chain(states.iter().map(|s| s.name())).chain(["took"]);
+    let head = ["scenario", "kernel", "entries"].into_iter().chain(states.iter().map(|s| s.as_str())).chain(["took"]);
     let row = |record: &BenchRecord| {
         let time =
             |state: &CacheState| find(record, *state).map(|found| figures::time(figures::median(&found, SECONDS)));
-        let of = [record.scenario.clone(), record.kernel.spec.clone(), record.entries.to_string()];
+        let row_head = [record.scenario.clone(), record.kernel.spec.clone(), record.entries.to_string()];
         let times = states.iter().map(|state| time(state).unwrap_or("-".to_owned()));
-        (None::<Tone>, of.into_iter().chain(times).chain([number::seconds(record.wall_seconds)]).collect::<Vec<_>>())
+        (
+            None::<Status>,
+            row_head.into_iter().chain(times).chain([number::seconds(record.wall_seconds)]).collect::<Vec<_>>(),
+        )
     };
     cells(&head.collect::<Vec<_>>(), records.iter().map(row))
 }

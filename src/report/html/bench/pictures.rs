@@ -17,7 +17,7 @@ const BELOW: u32 = 90;
 pub fn ratios(comparison: &Comparison) -> Markup {
     let Comparison { scenario, base, other, .. } = comparison;
     let rows = intervals::rows(comparison);
-    let in_words = rows.iter().map(|(state, ratio)| format!("{} {}", state.state.name(), figures::ratio(ratio)));
+    let in_words = rows.iter().map(|(state, ratio)| format!("{} {}", state.state.as_str(), figures::ratio(ratio)));
     let in_words = format!("{other} divided by {base}: {}", in_words.collect::<Vec<_>>().join("; "));
     let height = ROW * rows.len() as u32 + BELOW;
     html! {
@@ -39,7 +39,7 @@ pub fn growth(growths: &[Growth]) -> Markup {
     html! {
         @for scenario in scenarios {
             @let lines: Vec<&Growth> = all.iter().copied().filter(|line| line.scenario == scenario).take(MOST_LINES).collect();
-            figure role="img" aria-label=(in_words(&lines)) {
+            figure role="img" aria-label=(alt_text(&lines)) {
                 h3 { "Time of a listing of " (scenario) " against its entries" }
                 (plot(|size| lines::svg(&lines, &look(size))))
                 figcaption { ul class="legend" {
@@ -52,7 +52,7 @@ pub fn growth(growths: &[Growth]) -> Markup {
     }
 }
 
-fn in_words(lines: &[&Growth]) -> String {
+fn alt_text(lines: &[&Growth]) -> String {
     lines.iter().map(|line| format!("{}, {}", line.kernel, legend(line))).collect::<Vec<_>>().join("; ")
 }
 

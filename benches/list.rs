@@ -5,12 +5,12 @@ mod support;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use dirleak::dirtree::tree::{Dir, Tree};
 use dirleak::scenario::{Directory, Kinds, Names};
 use dirleak::workload::check::{Check, Inodes};
 use dirleak::workload::listing::getdents::Buffer;
 use dirleak::workload::listing::{Call, Lister, ReadMethod, Stat};
 use dirleak::workload::populate;
-use dirleak::workload::tree::{Dir, Tree};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::hint::black_box;

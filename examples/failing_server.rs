@@ -13,10 +13,10 @@
 //! times = 2
 //! ```
 
+use dirleak::dirtree::tree::Tree;
 use dirleak::error::{Context, Error, Result};
+use dirleak::nfs_server::{Export, Fault, Server};
 use dirleak::scenario::{Directory, Names};
-use dirleak::server::{Export, Fault, Server};
-use dirleak::workload::tree::Tree;
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;

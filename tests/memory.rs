@@ -3,13 +3,13 @@
 
 use dirleak::guest::protocol::{Request, Response, RoundStats};
 use dirleak::os::progress::Ui;
-use dirleak::probe::Sample;
+use dirleak::probe::control_allocs::ControlAllocs;
 use dirleak::probe::counters::SiteSource;
-use dirleak::probe::hold::ControlAllocs;
 use dirleak::report::record::{KernelRecord, ResultFile, RunRecord};
 use dirleak::run::Options;
 use dirleak::run::live::{self, Live};
 use dirleak::run::obeys::Agent;
+use dirleak::sample::Sample;
 use dirleak::vm::machine::AgentError;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};

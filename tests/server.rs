@@ -14,9 +14,9 @@ mod life;
 mod shapes;
 
 use client::Client;
+use dirleak::dirtree::tree::Tree;
+use dirleak::nfs_server::{Export, Server};
 use dirleak::scenario::{Directory, Names};
-use dirleak::server::{Export, Server};
-use dirleak::workload::tree::Tree;
 use nfs3_types::nfs3::nfs_fh3;
 
 /// Serves a directory on a free port.

@@ -1,12 +1,13 @@
 //! One kernel against another, or against what was measured before: ratios, and the word for them.
 
-use super::record::{BenchRecord, BenchVerdict, Comparison, Measured, Ratio, StateComparison};
-use super::statistics::ratio;
+use super::record::{BenchRecord, BenchVerdict, Comparison, Measured, StateComparison};
 use super::summary::{SECONDS, figures, series};
 use crate::guest::timed::CacheState;
+use crate::stats::bootstrap::ratio;
+use crate::stats::estimate::Estimate;
 
 /// The word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
-pub fn verdict(ratio: &Ratio, margin: f64) -> BenchVerdict {
+pub fn verdict(ratio: &Estimate, margin: f64) -> BenchVerdict {
     let (fast, slow) = (1.0 / (1.0 + margin), 1.0 + margin);
     if ratio.low > slow {
         BenchVerdict::Slower
@@ -52,7 +53,7 @@ fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Ve
     in_both(base, other)
         .map(|state| {
             let names = base.first().map(figures).unwrap_or_default().into_keys();
-            let ratios: std::collections::BTreeMap<String, Ratio> = names
+            let ratios: std::collections::BTreeMap<String, Estimate> = names
                 .filter_map(|name| {
                     let ratio = ratio(&series(base, state, &name), &series(other, state, &name), seed)?;
                     Some((name, ratio))
@@ -98,8 +99,8 @@ pub fn is_state_slower_by(state: &StateComparison, percent: f64) -> BenchVerdict
 mod tests {
     use super::*;
 
-    fn bounds(low: f64, high: f64) -> Ratio {
-        Ratio { estimate: f64::midpoint(low, high), low, high }
+    fn bounds(low: f64, high: f64) -> Estimate {
+        Estimate { estimate: f64::midpoint(low, high), low, high }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::record::*;
 use super::summary::SECONDS;
 use crate::guest::timed::{CacheState, Footprint};
+use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 
 /// With all that a bench can have.
@@ -45,8 +46,8 @@ fn record() -> BenchRecord {
 }
 
 fn comparison(verdict: BenchVerdict) -> Comparison {
-    let ratio = Ratio { estimate: 1.1, low: 1.09, high: 1.11 };
-    let ratios: BTreeMap<String, Ratio> = ROWS.iter().map(|(name, ..)| ((*name).to_owned(), ratio)).collect();
+    let ratio = Estimate { estimate: 1.1, low: 1.09, high: 1.11 };
+    let ratios: BTreeMap<String, Estimate> = ROWS.iter().map(|(name, ..)| ((*name).to_owned(), ratio)).collect();
     let states = CacheState::ALL.map(|state| StateComparison { state, verdict, ratios: ratios.clone() });
     Comparison {
         scenario: "huge-flat".into(),
@@ -65,7 +66,7 @@ fn growth(what: &str, state: Option<CacheState>) -> Growth {
         what: what.into(),
         state,
         points: SIZES.map(|n| (n, n as f64 * 1.234_567e-3)).to_vec(),
-        exponent: Ratio { estimate: -1.05, low: -1.23, high: -0.87 },
+        exponent: Estimate { estimate: -1.05, low: -1.23, high: -0.87 },
         last_step: -1.01,
         called: "more than quadratic".into(),
     }

@@ -1,7 +1,8 @@
 //! How the figures of a bench are written, wherever they are shown: which of them, what they are called, and in what unit.
 
-use super::record::{BenchRecord, Ratio, StateComparison, StateRecord};
+use super::record::{BenchRecord, StateComparison, StateRecord};
 use super::summary::{RPCS, SECONDS, WALL_SECONDS, series};
+use crate::stats::estimate::Estimate;
 use crate::text::number;
 
 /// How a figure is written.
@@ -73,7 +74,7 @@ pub fn differences(state: &StateComparison) -> Vec<String> {
 }
 
 /// `1.101 (1.099 to 1.103)`.
-pub fn ratio(ratio: &Ratio) -> String {
+pub fn ratio(ratio: &Estimate) -> String {
     format!("{} ({} to {})", decimal(ratio.estimate), decimal(ratio.low), decimal(ratio.high))
 }
 

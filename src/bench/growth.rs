@@ -1,8 +1,9 @@
 //! How time, calls and memory grow with the number of entries: a power of it, by least squares between logarithms.
 
-use super::record::{BenchRecord, Growth, Ratio};
+use super::record::{BenchRecord, Growth};
 use super::summary::{RPCS, SECONDS};
 use crate::guest::timed::CacheState;
+use crate::stats::estimate::Estimate;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Sizes of directories.
@@ -44,7 +45,7 @@ fn figure(record: &BenchRecord, what: &str, state: Option<CacheState>) -> Option
 
 /// The slope between logarithms with its bounds, and the slope of the last two points; `None` for fewer than three points that have
 /// logarithms, through which anything fits.
-pub fn exponent(points: &[(u64, f64)]) -> Option<(Ratio, f64)> {
+pub fn exponent(points: &[(u64, f64)]) -> Option<(Estimate, f64)> {
     let logs: Vec<(f64, f64)> =
         points.iter().filter(|(n, y)| *n > 0 && *y > 0.0).map(|(n, y)| ((*n as f64).ln(), y.ln())).collect();
     let [.., (x1, y1), (x2, y2)] = logs.as_slice() else { return None };
@@ -57,12 +58,12 @@ pub fn exponent(points: &[(u64, f64)]) -> Option<(Ratio, f64)> {
     let squares: f64 = logs.iter().map(|p| (p.1 - mean_y - slope * (p.0 - mean_x)).powi(2)).sum();
     let error = (squares / freedom / spread).sqrt();
     let half = StudentsT::new(0.0, 1.0, freedom).ok()?.inverse_cdf(QUANTILE) * error;
-    Some((Ratio { estimate: slope, low: slope - half, high: slope + half }, (y2 - y1) / (x2 - x1)))
+    Some((Estimate { estimate: slope, low: slope - half, high: slope + half }, (y2 - y1) / (x2 - x1)))
 }
 
 /// Growth by its name. What is there however small a directory is makes the line flatter than it is where it matters, so the last step
 /// counts if it is steeper.
-fn called(exponent: &Ratio, last_step: f64) -> &'static str {
+fn called(exponent: &Estimate, last_step: f64) -> &'static str {
     match exponent.estimate.max(last_step) {
         e if e < 0.25 => "constant",
         e if e < 0.75 => "less than linear",
@@ -77,7 +78,7 @@ fn called(exponent: &Ratio, last_step: f64) -> &'static str {
 mod tests {
     use super::*;
 
-    fn fitted(f: impl Fn(f64) -> f64) -> (Ratio, f64, &'static str) {
+    fn fitted(f: impl Fn(f64) -> f64) -> (Estimate, f64, &'static str) {
         let points: Vec<(u64, f64)> = SIZES.iter().map(|n| (*n, f(*n as f64))).collect();
         let (ratio, last) = exponent(&points).unwrap();
         (ratio, last, called(&ratio, last))

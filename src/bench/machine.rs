@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::kernel::image::sha256;
 use crate::os::assets::OURSELVES;
-use crate::probe::{memory, stat};
+use crate::probe::{memory, procfs};
 use crate::vm::qemu;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -33,7 +33,7 @@ impl Machine {
             processor: field(&processors, "model name").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u64),
             memory_mib: memory::kib("MemTotal").unwrap_or(0) / 1024,
-            host_release: stat::release()?,
+            host_release: procfs::release()?,
             qemu: qemu_version()?,
             program_sha256: sha256(Path::new(OURSELVES))?,
         })

@@ -19,7 +19,6 @@ pub mod machine;
 pub mod plot;
 pub mod record;
 pub mod reference;
-pub mod statistics;
 pub mod summary;
 pub mod text;
 pub mod words;

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::guest::timed::{CacheState, Footprint, TimedListing};
 use crate::report::json;
 use crate::scenario::Scenario;
+use crate::stats::estimate::Estimate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -134,15 +135,7 @@ pub struct StateComparison {
     /// Of the time of a listing.
     pub verdict: BenchVerdict,
     /// `other` divided by `base`, by name of what was measured.
-    pub ratios: BTreeMap<String, Ratio>,
-}
-
-/// A ratio with the bounds of its 95 % interval.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq)]
-pub struct Ratio {
-    pub estimate: f64,
-    pub low: f64,
-    pub high: f64,
+    pub ratios: BTreeMap<String, Estimate>,
 }
 
 /// What a comparison comes to.
@@ -184,7 +177,7 @@ pub struct Growth {
     /// Entries, and how much it was.
     pub points: Vec<(u64, f64)>,
     /// It grows by this power of the number of entries, by least squares between logarithms.
-    pub exponent: Ratio,
+    pub exponent: Estimate,
     /// The same between the two largest directories, where what does not grow matters least.
     pub last_step: f64,
     pub called: String,

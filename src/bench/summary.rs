@@ -1,8 +1,8 @@
 //! Medians of what the listings in one state took.
 
 use super::record::{Measured, StateRecord};
-use super::statistics::median;
 use crate::guest::timed::CacheState;
+use crate::stats::estimate::median;
 use std::collections::BTreeMap;
 
 /// The time of a listing by the guest's clock, on which verdicts rest.
@@ -56,14 +56,9 @@ pub fn states(listings: &[Measured]) -> Vec<StateRecord> {
     measured
         .map(|state| {
             let names = listings.first().map(figures).unwrap_or_default().into_keys();
-            let medians = names.map(|name| (name.clone(), median(&series(listings, state, &name)))).collect();
+            let middle = |name: &str| median(series(listings, state, name)).unwrap_or_default();
+            let medians = names.map(|name| (name.clone(), middle(&name))).collect();
             StateRecord { state, listings: count(state), medians }
         })
         .collect()
-}
-
-/// The median of one name in one state; 0 of what was not measured.
-pub fn median_of(states: &[StateRecord], state: CacheState, name: &str) -> f64 {
-    let found = states.iter().find(|found| found.state == state);
-    found.and_then(|found| found.medians.get(name)).copied().unwrap_or(0.0)
 }

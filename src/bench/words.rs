@@ -2,8 +2,9 @@
 
 use super::figures::{self, Format, count, time};
 use super::growth::MEMORY;
-use super::record::{BenchFile, BenchRecord, BenchVerdict, Comparison, Growth, Ratio};
+use super::record::{BenchFile, BenchRecord, BenchVerdict, Comparison, Growth};
 use super::summary::{RPCS, SECONDS};
+use crate::stats::estimate::Estimate;
 use crate::text::number;
 
 /// Of the whole file, in one sentence, and the word for it; `None` where nothing was compared.
@@ -139,7 +140,7 @@ fn of_what(growth: &Growth) -> (&'static str, Format) {
 
 /// `n^0.83 (0.56 to 1.11), last step n^0.98`.
 pub fn power(growth: &Growth) -> String {
-    let Ratio { estimate, low, high } = growth.exponent;
+    let Estimate { estimate, low, high } = growth.exponent;
     format!("n^{estimate:.2} ({low:.2} to {high:.2}), last step n^{:.2}", growth.last_step)
 }
 

@@ -14,7 +14,7 @@ use crate::os::progress::Ui;
 use crate::report::record::{Finding, RunRecord, Verdict};
 use crate::run::{self, Job, Options};
 use crate::scenario::Scenario;
-use crate::verdict::judge::CONFIDENCE;
+use crate::stats::estimate::CONFIDENCE;
 use crate::vm::accelerator;
 use std::time::Instant;
 

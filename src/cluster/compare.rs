@@ -4,8 +4,9 @@ use super::{HOURS_PER_DAY, Shared, name_of_server, name_of_size};
 use crate::forecast::leak::{self, Leak};
 use crate::forecast::{Forecast, forecast, server_name};
 use crate::report::cluster::{ClusterRecord, ServerRecord};
-use crate::report::record::{Rate, RunRecord, Verdict};
+use crate::report::record::{RunRecord, Verdict};
 use crate::scenario::Scenario;
+use crate::stats::estimate::Estimate;
 
 /// Of the records of all guests of a cluster on one kernel; `None` of a scenario that is no cluster.
 pub fn compare(scenario: &Scenario, seed: u64, kernel: &str, records: &[RunRecord]) -> Option<ClusterRecord> {
@@ -47,7 +48,7 @@ fn of_server(shared: &Shared, server: usize, records: &[RunRecord], forecast: Op
 }
 
 /// What the listings of an hour kept; `None` if that was not decided.
-fn measured(record: &RunRecord) -> Option<Rate> {
+fn measured(record: &RunRecord) -> Option<Estimate> {
     matches!(record.verdict, Verdict::Leak | Verdict::Clean).then(|| leak::bytes(record))
 }
 
@@ -66,7 +67,7 @@ mod tests {
             let objects = guest.directory.entries as f64 * times;
             let mut record = RunRecord { scenario: guest.name, entries: guest.directory.entries, ..example::leak() };
             record.findings[0].objects_per_listing =
-                Rate { estimate: objects, low: 0.9 * objects, high: 1.1 * objects };
+                Estimate { estimate: objects, low: 0.9 * objects, high: 1.1 * objects };
             record.findings[0].bytes_per_listing = 32.0 * objects;
             record
         };

@@ -7,12 +7,12 @@ mod guests;
 pub use compare::compare;
 pub use guests::guests;
 
+use crate::dirtree::tree::Tree;
 use crate::error::{Error, Result};
 use crate::forecast::ForecastInput;
 use crate::forecast::ring::Ring;
 use crate::forecast::sites::Site;
 use crate::scenario::{self, Scenario};
-use crate::workload::tree::Tree;
 
 const HOURS_PER_DAY: f64 = 24.0;
 const MIB: f64 = 1024.0 * 1024.0;

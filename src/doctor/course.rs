@@ -2,12 +2,12 @@
 
 use super::CheckRequest;
 use crate::error::Result;
+use crate::guest::knfsd;
 use crate::kernel::catalog::Catalog;
 use crate::kernel::{self, Options, source, tree};
 use crate::os::cache::Cache;
 use crate::run::pool::{QEMU_MIB, guests};
 use crate::scenario::{Scenario, ServerKind};
-use crate::server::knfsd;
 use crate::shard::estimate;
 use serde::Serialize;
 

@@ -1,7 +1,8 @@
 //! How many bytes one listing of a directory of any size loses, from the sizes that were measured.
 
 use crate::error::{Error, Result};
-use crate::report::record::{Finding, Rate, RunRecord, Verdict};
+use crate::report::record::{Finding, RunRecord, Verdict};
+use crate::stats::estimate::Estimate;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ pub struct Measured {
     pub scenario: String,
     pub entries: u64,
     pub objects_per_listing: f64,
-    pub bytes_per_listing: Rate,
+    pub bytes_per_listing: Estimate,
 }
 
 /// What sizes that were not measured lose.
@@ -95,7 +96,7 @@ impl Leak {
     }
 
     /// Never less than nothing.
-    pub fn bytes_per_listing(&self, entries: u64) -> Rate {
+    pub fn bytes_per_listing(&self, entries: u64) -> Estimate {
         let largest = self.measured.last().expect("something was measured");
         match self.grows {
             GrowthModel::PerListing => largest.bytes_per_listing,
@@ -115,8 +116,8 @@ impl Leak {
 }
 
 /// Estimate and bounds, each from the two of two rates.
-fn each(a: Rate, b: Rate, f: impl Fn(f64, f64) -> f64) -> Rate {
-    Rate { estimate: f(a.estimate, b.estimate), low: f(a.low, b.low), high: f(a.high, b.high) }
+fn each(a: Estimate, b: Estimate, f: impl Fn(f64, f64) -> f64) -> Estimate {
+    Estimate { estimate: f(a.estimate, b.estimate), low: f(a.low, b.low), high: f(a.high, b.high) }
 }
 
 fn no_leak(records: &[RunRecord]) -> Error {
@@ -156,7 +157,7 @@ fn sizes(records: &[&RunRecord]) -> Vec<Measured> {
             scenario: Vec::from_iter(scenarios).join(", "),
             entries,
             objects_per_listing: mean(&|r| r.findings.iter().map(|f| f.objects_per_listing.estimate).sum()),
-            bytes_per_listing: Rate {
+            bytes_per_listing: Estimate {
                 estimate: mean(&|r| bytes(r).estimate),
                 low: mean(&|r| bytes(r).low),
                 high: mean(&|r| bytes(r).high),
@@ -186,12 +187,12 @@ fn not_counted(records: &[&RunRecord]) -> Vec<String> {
 }
 
 /// Bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
-pub fn bytes(record: &RunRecord) -> Rate {
-    let sum = |sum: fn(&Rate) -> f64| sum_of_bytes(record, sum);
-    Rate { estimate: sum(|rate| rate.estimate), low: sum(|rate| rate.low), high: sum(|rate| rate.high) }
+pub fn bytes(record: &RunRecord) -> Estimate {
+    let sum = |sum: fn(&Estimate) -> f64| sum_of_bytes(record, sum);
+    Estimate { estimate: sum(|rate| rate.estimate), low: sum(|rate| rate.low), high: sum(|rate| rate.high) }
 }
 
-fn sum_of_bytes(record: &RunRecord, of: impl Fn(&Rate) -> f64) -> f64 {
+fn sum_of_bytes(record: &RunRecord, of: impl Fn(&Estimate) -> f64) -> f64 {
     let findings = record.findings.iter().filter(|finding| finding.objects_per_listing.estimate > 0.0);
     let bytes =
         |f: &Finding| f.bytes_per_listing / f.objects_per_listing.estimate * of(&f.objects_per_listing).max(0.0);
@@ -207,7 +208,7 @@ mod tests {
     fn leaks(scenario: &str, entries: u64, objects: f64, object_bytes: f64) -> RunRecord {
         let mut record = RunRecord { scenario: scenario.into(), entries, ..example::leak() };
         let finding = &mut record.findings[0];
-        finding.objects_per_listing = Rate { estimate: objects, low: 0.9 * objects, high: 1.1 * objects };
+        finding.objects_per_listing = Estimate { estimate: objects, low: 0.9 * objects, high: 1.1 * objects };
         finding.bytes_per_listing = objects * object_bytes;
         record
     }

@@ -5,7 +5,7 @@ pub mod ring;
 pub mod sites;
 pub mod text;
 
-use crate::report::record::Rate;
+use crate::stats::estimate::Estimate;
 use leak::Leak;
 use ring::Ring;
 use serde::Serialize;
@@ -44,10 +44,10 @@ pub struct Server {
     pub sites: usize,
     pub entries: u64,
     pub listings_per_day: f64,
-    pub bytes_per_day: Rate,
+    pub bytes_per_day: Estimate,
     /// Days until its memory is gone; none if it loses nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub days: Option<Rate>,
+    pub days: Option<Estimate>,
 }
 
 /// A site and the server that has it.
@@ -56,10 +56,10 @@ pub struct PlacedSite {
     #[serde(flatten)]
     pub site: Site,
     pub server: String,
-    pub bytes_per_day: Rate,
+    pub bytes_per_day: Estimate,
 }
 
-const NOTHING: Rate = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
+const NOTHING: Estimate = Estimate { estimate: 0.0, low: 0.0, high: 0.0 };
 
 /// What the server with this number, counted from 0, is called.
 pub fn server_name(index: usize) -> String {
@@ -92,23 +92,24 @@ impl Server {
         Self { server, sites: 0, entries: 0, listings_per_day: 0.0, bytes_per_day: NOTHING, days: None }
     }
 
-    fn add(&mut self, site: &Site, bytes: Rate) {
+    fn add(&mut self, site: &Site, bytes: Estimate) {
         self.sites += 1;
         self.entries = self.entries.saturating_add(site.entries);
         self.listings_per_day += site.listings_per_day;
         let sum = &mut self.bytes_per_day;
-        *sum = Rate { estimate: sum.estimate + bytes.estimate, low: sum.low + bytes.low, high: sum.high + bytes.high };
+        *sum =
+            Estimate { estimate: sum.estimate + bytes.estimate, low: sum.low + bytes.low, high: sum.high + bytes.high };
     }
 }
 
-fn scaled(rate: Rate, by: f64) -> Rate {
-    Rate { estimate: rate.estimate * by, low: rate.low * by, high: rate.high * by }
+fn scaled(rate: Estimate, by: f64) -> Estimate {
+    Estimate { estimate: rate.estimate * by, low: rate.low * by, high: rate.high * by }
 }
 
 /// The more is lost, the sooner it is over. Bounds that allow no loss allow any time, of which JSON has no number.
-fn days(memory_bytes: f64, lost: Rate) -> Option<Rate> {
+fn days(memory_bytes: f64, lost: Estimate) -> Option<Estimate> {
     let days = |bytes: f64| memory_bytes / bytes;
-    (lost.low > 0.0).then(|| Rate { estimate: days(lost.estimate), low: days(lost.high), high: days(lost.low) })
+    (lost.low > 0.0).then(|| Estimate { estimate: days(lost.estimate), low: days(lost.high), high: days(lost.low) })
 }
 
 #[cfg(test)]

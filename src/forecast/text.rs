@@ -2,7 +2,7 @@
 
 use super::leak::{GrowthModel, Leak, Measured};
 use super::{Forecast, PlacedSite, Server};
-use crate::report::record::Rate;
+use crate::stats::estimate::Estimate;
 use crate::text::layout::aligned;
 use crate::text::number;
 use crate::text::plural::counted;
@@ -80,7 +80,7 @@ fn table(servers: &[Server]) -> String {
 }
 
 /// `11.2 (10.9 to 11.5)`.
-fn range(days: &Rate) -> String {
+fn range(days: &Estimate) -> String {
     format!("{} ({})", number::rate(days.estimate), number::bounds(days))
 }
 

@@ -5,6 +5,7 @@ mod come_and_go;
 mod commands;
 pub mod export;
 mod files;
+pub mod knfsd;
 mod labels;
 mod link;
 mod modules;
@@ -21,8 +22,8 @@ mod worker;
 
 use crate::error::{Exit, Result};
 use crate::os::panic_hook;
-use crate::probe::stat;
-use crate::workload::trace;
+use crate::probe::procfs;
+use crate::workload::syscall_log;
 use link::SerialLink;
 use nix::sys::reboot::{RebootMode, reboot};
 use protocol::{AgentFailure, Plan, Request, Response};
@@ -78,10 +79,10 @@ fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
 }
 
 fn handle_requests(link: &mut SerialLink) -> Result<()> {
-    link.send(&Response::Hello { release: stat::release()? })?;
+    link.send(&Response::Hello { release: procfs::release()? })?;
     let plan: Plan = files::read_plan()?;
     if plan.trace {
-        trace::begin();
+        syscall_log::begin();
     }
     let mut worker = GuestAgent::set_up(&plan, link)?;
     link.send(&worker.ready())?;
@@ -93,7 +94,7 @@ fn handle_requests(link: &mut SerialLink) -> Result<()> {
         pulse::set_working(true);
         let answer = worker.handle(order, link)?;
         pulse::set_working(false);
-        for lines in pieces(&trace::take(), CALLED_BYTES) {
+        for lines in pieces(&syscall_log::take(), CALLED_BYTES) {
             link.send(&Response::Called { lines: lines.to_owned() })?;
         }
         link.send(&answer)?;

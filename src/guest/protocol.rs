@@ -1,14 +1,13 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
 use super::timed::{CacheState, Footprint, TimedListing};
-use crate::probe::Sample;
+use crate::nfs_server::FaultCount;
+use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
-use crate::probe::hold::ControlAllocs;
 use crate::probe::kmemleak::KmemleakReport;
 use crate::probe::mountstats::Rpcs;
-use crate::probe::traces::Site;
+use crate::sample::{Sample, Site};
 use crate::scenario::Scenario;
-use crate::server::FaultCount;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

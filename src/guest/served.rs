@@ -1,14 +1,14 @@
 //! The server of a guest: started, populated, mounted, changed, stopped and started again.
 
 use super::player::Local;
-use super::{come_and_go, export, files, labels, mount};
+use super::{come_and_go, export, files, knfsd, labels, mount};
+use crate::dirtree::tree::Tree;
 use crate::error::{Context, Error, Result};
+use crate::nfs_server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry};
 use crate::scenario::{Directory, Made, Scenario, ServerKind};
-use crate::server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry, knfsd};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
 use crate::workload::listing::{Lister, ReadMethod};
 use crate::workload::populate;
-use crate::workload::tree::Tree;
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
 use nix::sys::time::TimeSpec;
 use std::ffi::OsStr;

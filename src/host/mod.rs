@@ -15,13 +15,14 @@ use crate::guest::protocol::{Request, Response};
 use crate::os::progress::Ui;
 use crate::os::signals;
 use crate::probe::counters::{Counters, SiteSource};
-use crate::probe::rest::{QuiesceMode, Quiescer};
-use crate::probe::trace::Settings;
-use crate::probe::{Sample, memory, stat};
+use crate::probe::ftrace::Settings;
+use crate::probe::quiesce::{QuiesceMode, Quiescer};
+use crate::probe::{memory, procfs};
 use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
 use crate::run;
 use crate::run::live::{self, Live};
 use crate::run::obeys::Agent;
+use crate::sample::Sample;
 use crate::vm::machine::AgentError;
 use crate::worker::{Executor, Target};
 use mount::Mounted;
@@ -84,7 +85,7 @@ fn amend(record: &mut RunRecord, place: &LiveTarget) {
 /// The record, as far as it is known before anything is measured.
 fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRecord> {
     let mount = &mounted.mount;
-    let kernel = KernelRecord { spec: SPEC.into(), release: stat::release()?, ..KernelRecord::default() };
+    let kernel = KernelRecord { spec: SPEC.into(), release: procfs::release()?, ..KernelRecord::default() };
     let mut record = RunRecord::begin(&mounted.dir.display().to_string(), kernel, seed);
     record.accelerator = NO_ACCELERATOR.into();
     record.setup = Some(Setup {

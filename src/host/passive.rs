@@ -4,12 +4,13 @@ use super::mount::Mounted;
 use super::watched::{ReadingLog, Trend};
 use crate::error::Result;
 use crate::os::progress::Ui;
-use crate::report::record::{Bounds, CounterBound, CounterKind, Finding, Rate, Round, RoundKind, RunRecord, Verdict};
+use crate::report::record::{Bounds, CounterBound, Finding, Round, RoundKind, RunRecord, Verdict};
 use crate::report::sentence;
+use crate::sample::CounterKind;
+use crate::stats::estimate::{CONFIDENCE, Estimate};
+use crate::stats::kendall::LEAST_INTERVALS;
 use crate::text::number;
-use crate::verdict::fit::Fit;
-use crate::verdict::follow::LEAST_INTERVALS;
-use crate::verdict::judge::{CONFIDENCE, stays};
+use crate::verdict::judge::stays;
 use std::time::{Duration, Instant};
 
 /// What READDIR and READDIRPLUS calls are called where others have listings.
@@ -39,7 +40,7 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
 }
 
 /// What the record holds whatever the verdict.
-fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], min_rate: f64) {
+fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
     record.unit = UNIT.into();
     record.listings = watched.readdirs();
     record.cold_listings = record.listings;
@@ -58,7 +59,7 @@ fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], min
             seconds: reading.seconds - seconds,
         });
     }
-    let mut highest: Vec<&(Trend, Fit)> = fits.iter().collect();
+    let mut highest: Vec<&(Trend, Estimate)> = fits.iter().collect();
     highest.sort_by(|(_, a), (_, b)| b.high.total_cmp(&a.high));
     record.bounds = (!fits.is_empty()).then(|| Bounds {
         confidence: CONFIDENCE,
@@ -68,17 +69,17 @@ fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], min
     });
 }
 
-fn fits(watched: &ReadingLog) -> Vec<(Trend, Fit)> {
+fn fits(watched: &ReadingLog) -> Vec<(Trend, Estimate)> {
     watched.trends().into_iter().filter_map(|trend| trend.per_readdir.map(|fit| (trend, fit))).collect()
 }
 
-fn bound(trend: &Trend, fit: &Fit) -> CounterBound {
+fn bound(trend: &Trend, fit: &Estimate) -> CounterBound {
     let source = CounterKind::from_counter(&trend.name);
-    CounterBound { source, name: trend.name.clone(), objects_per_listing: Rate::from(fit) }
+    CounterBound { source, name: trend.name.clone(), objects_per_listing: *fit }
 }
 
 /// Clean if no counter can grow by what counts; else undecided, with what follows the calls. Never a leak: nobody chose the doses.
-fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], min_rate: f64) {
+fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
     let mut findings: Vec<Finding> =
         fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();
     findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
@@ -109,19 +110,19 @@ fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Fit)], mi
 }
 
 /// Whether a counter grows with the calls, and is still as much larger at the end as that makes it.
-fn follows(trend: &Trend, fit: &Fit, calls: u64) -> bool {
+fn follows(trend: &Trend, fit: &Estimate, calls: u64) -> bool {
     fit.low > 0.0 && stays(fit, trend.grown, calls)
 }
 
-fn finding((trend, fit): &(Trend, Fit)) -> Finding {
+fn finding((trend, fit): &(Trend, Estimate)) -> Finding {
     Finding {
         source: CounterKind::from_counter(&trend.name),
         name: trend.name.clone(),
-        objects_per_listing: Rate::from(fit),
+        objects_per_listing: *fit,
         bytes_per_listing: fit.estimate * trend.object_bytes as f64,
         survives_unmount: true,
         call_sites: Vec::new(),
-        objects_per_rpc: Some(Rate::from(fit)),
+        objects_per_rpc: Some(*fit),
         objects_per_entry: None,
         net_objects: trend.grown,
     }

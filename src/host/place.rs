@@ -3,6 +3,7 @@
 use super::mount::Mounted;
 use super::names::{NameDigest, NameLengths};
 use super::scratch::ScratchDir;
+use crate::dirtree::tree::Tree;
 use crate::error::{Context, Error, Result};
 use crate::guest::protocol::MOST_LISTED_PLAINLY;
 use crate::os::signals;
@@ -11,7 +12,6 @@ use crate::scenario::{Directory, Names as Naming};
 use crate::worker::{Target, UnitStats};
 use crate::workload::listing::{ListError, Lister, ReadMethod, evict};
 use crate::workload::populate;
-use crate::workload::tree::Tree;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

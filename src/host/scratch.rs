@@ -1,11 +1,11 @@
 //! A directory of our own on the mount, made through it and taken away again.
 
 use super::names::NameDigest;
+use crate::dirtree::tree::Tree;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::scenario::{Directory, Names as Naming};
 use crate::workload::populate;
-use crate::workload::tree::Tree;
 use std::path::Path;
 use tempfile::TempDir;
 

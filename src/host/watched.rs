@@ -4,10 +4,10 @@ use super::mount::Mount;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::probe::counters::Counters;
-use crate::probe::{Sample, memory, mountstats, slab};
-use crate::verdict::Growth;
-use crate::verdict::fit::Fit;
-use crate::verdict::follow::{LEAST_INTERVALS, follow, per_second};
+use crate::probe::{memory, mountstats, slab};
+use crate::sample::{Growth, Sample};
+use crate::stats::estimate::Estimate;
+use crate::stats::kendall::{LEAST_INTERVALS, follow, per_second};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ pub struct Trend {
     /// Objects per second.
     pub per_second: f64,
     /// Objects per READDIR call; `None` if nothing can be said yet.
-    pub per_readdir: Option<Fit>,
+    pub per_readdir: Option<Estimate>,
 }
 
 impl ReadingLog {
@@ -149,7 +149,7 @@ impl ReadingLog {
 
     /// Growth of every counter from the first reading to the last.
     pub fn grown(&self) -> Growth {
-        crate::verdict::growth(&self.readings[0].sample.objects, &self.last().sample.objects)
+        crate::sample::growth(&self.readings[0].sample.objects, &self.last().sample.objects)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who allocated the pages that are in use: from debugfs `page_owner` (CONFIG_PAGE_OWNER and page_owner=on).
 
-use super::traces::{Site, without_offset};
+use super::alloc_traces::without_offset;
 use crate::kernel::Version;
+use crate::sample::Site;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasherDefault, DefaultHasher};

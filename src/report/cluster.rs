@@ -1,6 +1,6 @@
 //! A cluster: what each of its servers lost, and what was forecast for it.
 
-use super::record::Rate;
+use crate::stats::estimate::Estimate;
 use crate::text::{layout, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,9 @@ pub struct ServerRecord {
     /// Of all its sites.
     pub listings_per_hour: u64,
     /// From directories that were listed alone; `null` if one of these was not decided.
-    pub forecast_bytes_per_hour: Option<Rate>,
+    pub forecast_bytes_per_hour: Option<Estimate>,
     /// `null` if it was not decided.
-    pub measured_bytes_per_hour: Option<Rate>,
+    pub measured_bytes_per_hour: Option<Estimate>,
 }
 
 /// The heads of [`cells`].
@@ -76,7 +76,7 @@ impl ClusterRecord {
     /// A row for each server.
     pub fn cells(&self) -> Vec<[String; 8]> {
         let all = self.lost();
-        let bytes = |rate: Option<Rate>| rate.map_or("-".into(), |rate| number::bytes(rate.estimate));
+        let bytes = |rate: Option<Estimate>| rate.map_or("-".into(), |rate| number::bytes(rate.estimate));
         let cell = |server: &ServerRecord| {
             let share = if all > 0.0 && server.measured_bytes_per_hour.is_some() {
                 number::share(server.lost() / all)
@@ -176,12 +176,12 @@ mod tests {
     fn lost(measured: [Option<f64>; 2]) -> ClusterRecord {
         let mut cluster = example::cluster();
         for (server, bytes) in cluster.servers.iter_mut().zip(measured) {
-            server.measured_bytes_per_hour = bytes.map(|estimate| Rate { estimate, low: estimate, high: estimate });
+            server.measured_bytes_per_hour = bytes.map(|estimate| Estimate { estimate, low: estimate, high: estimate });
         }
         cluster
     }
 
-    fn forecast(mut cluster: ClusterRecord, forecast: Option<Rate>) -> ClusterRecord {
+    fn forecast(mut cluster: ClusterRecord, forecast: Option<Estimate>) -> ClusterRecord {
         cluster.servers.iter_mut().for_each(|server| server.forecast_bytes_per_hour = forecast);
         cluster
     }
@@ -200,7 +200,7 @@ mod tests {
         assert!(sentence.contains("server-2 was forecast to lose most"), "{sentence}");
         let nothing = lost([Some(0.0), Some(0.0)]);
         assert!(nothing.sentence().ends_with("no server loses anything, though 100 B an hour were forecast."));
-        let clean = forecast(nothing, Some(Rate { estimate: 0.0, low: 0.0, high: 0.0 })).sentence();
+        let clean = forecast(nothing, Some(Estimate { estimate: 0.0, low: 0.0, high: 0.0 })).sentence();
         assert!(clean.ends_with("no server loses anything, as was forecast."), "{clean}");
         let crashed = lost([Some(1.0), None]).sentence();
         assert!(crashed.ends_with("1 of 2 servers could not be judged."), "{crashed}");
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_table_fits_a_terminal() {
         let gib = 1000.0 * 1024.0 * 1024.0;
-        let mut cluster = forecast(lost([Some(gib), Some(0.0)]), Some(Rate { estimate: gib, low: gib, high: gib }));
+        let mut cluster = forecast(lost([Some(gib), Some(0.0)]), Some(Estimate { estimate: gib, low: gib, high: gib }));
         (cluster.servers[0].server, cluster.servers[0].entries) = ("server-10".into(), 100_000_000);
         let text = cluster.text();
         let table = text.split("\n\n").next().unwrap();

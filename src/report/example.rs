@@ -14,7 +14,7 @@ pub fn leak() -> RunRecord {
         patches: vec!["spare-pages".into()],
         source_version: Some("6.1.192-2".into()),
     };
-    let rate = Rate { estimate: 25.0, low: 24.8, high: 25.2 };
+    let rate = Estimate { estimate: 25.0, low: 24.8, high: 25.2 };
     let stack = [
         "__kmalloc_track_caller",
         "kmemdup_nul",
@@ -77,7 +77,7 @@ pub fn clean() -> RunRecord {
     let highest = CounterBound {
         source: CounterKind::Slab,
         name: "dentry".into(),
-        objects_per_listing: Rate { estimate: 0.0, low: -0.121, high: 0.121 },
+        objects_per_listing: Estimate { estimate: 0.0, low: -0.121, high: 0.121 },
     };
     RunRecord {
         verdict: Verdict::Clean,
@@ -168,7 +168,7 @@ pub fn branches() -> ResultFile {
 /// Two servers, of which the one with the largest site was to lose nine tenths, and did.
 pub fn cluster() -> ClusterRecord {
     let server = |name: &str, largest: u64, bytes: f64| {
-        let rate = Rate { estimate: bytes, low: 0.9 * bytes, high: 1.1 * bytes };
+        let rate = Estimate { estimate: bytes, low: 0.9 * bytes, high: 1.1 * bytes };
         ServerRecord {
             server: name.into(),
             scenario: format!("cluster/{name}"),

@@ -1,9 +1,9 @@
 //! What grew, by how much, and who allocated it.
 
-use crate::probe::{pages, percpu, vmalloc};
-use crate::verdict::fit::Fit;
+use crate::sample::CounterKind;
+use crate::stats::estimate::{Estimate, finite};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// A counter whose growth follows the dose.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -11,7 +11,7 @@ pub struct Finding {
     pub source: CounterKind,
     /// Name of the slab cache or counter.
     pub name: String,
-    pub objects_per_listing: Rate,
+    pub objects_per_listing: Estimate,
     #[serde(serialize_with = "finite")]
     pub bytes_per_listing: f64,
     /// Whether it was still there after the file system was unmounted; if not, the growth is bounded by a mount.
@@ -20,70 +20,13 @@ pub struct Finding {
     pub call_sites: Vec<CallSite>,
     /// Per READDIR and READDIRPLUS call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objects_per_rpc: Option<Rate>,
+    pub objects_per_rpc: Option<Estimate>,
     /// Per entry listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objects_per_entry: Option<Rate>,
+    pub objects_per_entry: Option<Estimate>,
     /// Growth over the whole run, late frees counted.
     #[serde(default)]
     pub net_objects: i64,
-}
-
-/// Where a counter is read.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "Source")]
-pub enum CounterKind {
-    /// Objects of a slab cache.
-    Slab,
-    /// Pages of the page allocator.
-    Pages,
-    /// Areas of vmalloc.
-    Vmalloc,
-    /// Per-CPU memory: allocations, or pages where the kernel does not count them.
-    Percpu,
-    /// What the kernel complains about when a file system is unmounted.
-    Unmount,
-}
-
-impl CounterKind {
-    /// Where the counter of this name is read.
-    pub fn from_counter(name: &str) -> Self {
-        match name {
-            pages::COUNTER => Self::Pages,
-            vmalloc::COUNTER => Self::Vmalloc,
-            percpu::COUNTER => Self::Percpu,
-            _ => Self::Slab,
-        }
-    }
-}
-
-/// An estimate and what it lies between, for all counters and all looks together.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct Rate {
-    #[serde(serialize_with = "finite")]
-    pub estimate: f64,
-    #[serde(serialize_with = "finite")]
-    pub low: f64,
-    #[serde(serialize_with = "finite")]
-    pub high: f64,
-}
-
-impl From<&Fit> for Rate {
-    fn from(fit: &Fit) -> Self {
-        Self { estimate: fit.estimate, low: fit.low, high: fit.high }
-    }
-}
-
-impl Rate {
-    /// The same rate per another unit, of which one old unit holds `per_unit`.
-    pub fn per(self, per_unit: f64) -> Option<Self> {
-        (per_unit > 0.0).then(|| Self {
-            estimate: self.estimate / per_unit,
-            low: self.low / per_unit,
-            high: self.high / per_unit,
-        })
-    }
 }
 
 /// A place in the kernel that allocated what grew.
@@ -98,23 +41,14 @@ pub struct CallSite {
     pub stack: Vec<String>,
 }
 
-/// JSON has no NaN and no infinity; `null` in their place would break every reader, so they are refused.
-pub(super) fn finite<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
-    if number.is_finite() {
-        to.serialize_f64(*number)
-    } else {
-        Err(serde::ser::Error::custom("a number is not finite"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_rate_per_nothing_is_no_rate() {
-        let rate = Rate { estimate: 24.0, low: 23.0, high: 25.0 };
+        let rate = Estimate { estimate: 24.0, low: 23.0, high: 25.0 };
         assert_eq!(rate.per(0.0), None);
-        assert_eq!(rate.per(2.0), Some(Rate { estimate: 12.0, low: 11.5, high: 12.5 }));
+        assert_eq!(rate.per(2.0), Some(Estimate { estimate: 12.0, low: 11.5, high: 12.5 }));
     }
 }

@@ -1,7 +1,8 @@
 //! The parts of a record: controls, rounds, bounds, and what else was seen of a run.
 
-use super::finding::{CounterKind, Rate, finite};
-use crate::server::Fault;
+use crate::nfs_server::Fault;
+use crate::sample::CounterKind;
+use crate::stats::estimate::{Estimate, finite};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -126,7 +127,7 @@ pub struct Bounds {
 pub struct CounterBound {
     pub source: CounterKind,
     pub name: String,
-    pub objects_per_listing: Rate,
+    pub objects_per_listing: Estimate,
 }
 
 /// How long one part of the work took.

@@ -6,11 +6,13 @@
 pub use super::bisection::BisectionRecord;
 pub use super::branches::BranchRecord;
 pub use super::cluster::{ClusterRecord, ServerRecord};
-use super::finding::finite;
-pub use super::finding::{CallSite, CounterKind, Finding, Rate};
+pub use super::finding::{CallSite, Finding};
 pub use super::parts::*;
 pub use super::proof::{Outcome, Proof};
+pub use crate::sample::CounterKind;
 pub use crate::shard::ShardRecord;
+pub use crate::stats::estimate::Estimate;
+use crate::stats::estimate::finite;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_the_same() {
         let mut file: ResultFile = serde_json::from_value(documented()).unwrap();
-        let rate = Rate { estimate: 1.0 / 3.0, low: -0.0, high: 1e300 };
+        let rate = Estimate { estimate: 1.0 / 3.0, low: -0.0, high: 1e300 };
         file.results[0].findings[0].objects_per_rpc = Some(rate);
         file.results[0].bounds = Some(Bounds {
             confidence: 0.99,

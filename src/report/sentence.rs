@@ -1,6 +1,7 @@
 //! A verdict in one sentence, with its numbers and their bounds.
 
-use super::record::{CounterKind, Finding, RunRecord, Verdict};
+use super::record::{Finding, RunRecord, Verdict};
+use crate::sample::CounterKind;
 use crate::text::number;
 
 /// The sentence of one run. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
@@ -97,7 +98,8 @@ fn thing(finding: &Finding) -> String {
 mod tests {
     use super::*;
     use crate::report::example;
-    use crate::report::record::{Bounds, CounterBound, Rate};
+    use crate::report::record::{Bounds, CounterBound};
+    use crate::stats::estimate::Estimate;
 
     #[test]
     fn a_leak_says_how_much_of_what_from_where() {
@@ -114,7 +116,7 @@ mod tests {
         record.findings[0].call_sites[0].share = 0.8;
         let mut second = record.findings[0].clone();
         second.source = CounterKind::Pages;
-        second.objects_per_listing = Rate { estimate: 1.0, low: 0.98, high: 1.02 };
+        second.objects_per_listing = Estimate { estimate: 1.0, low: 0.98, high: 1.02 };
         record.findings.push(second);
         let text = render(&record);
         assert!(text.contains("nfs_readdir_page_array_append (80 %);"), "{text}");
@@ -142,7 +144,7 @@ mod tests {
         let mut record = example::clean();
         record.bounds = None;
         assert_eq!(render(&record), "6.1 is clean in quick.");
-        let no_rate = Rate { estimate: 0.0, low: 0.0, high: 0.0 };
+        let no_rate = Estimate { estimate: 0.0, low: 0.0, high: 0.0 };
         let highest = vec![CounterBound { source: CounterKind::Slab, name: "x".into(), objects_per_listing: no_rate }];
         record.bounds = Some(Bounds { confidence: 0.99, min_rate: 2.0, counters: 1, highest });
         assert!(render(&record).contains("2.00 or more per listing (highest bound 0.00, x)"));

@@ -2,9 +2,8 @@
 
 use super::conduct::{Session, SessionResult};
 use crate::guest::protocol::{CgroupUsage, Request, Response};
-use crate::probe::Sample;
 use crate::report::record::{CgroupRecord, RoundKind};
-use crate::verdict::growth;
+use crate::sample::{Sample, growth};
 use crate::vm::machine::unexpected;
 
 impl Session<'_> {

@@ -7,7 +7,7 @@ use super::stage::{GuestImage, KernelDebug};
 use crate::error::Result;
 use crate::guest::protocol::{Request, Response};
 use crate::probe::kmemleak::KmemleakReport;
-use crate::verdict::growth;
+use crate::sample::growth;
 use crate::vm::machine::{AgentError, Vm, unexpected};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,12 +1,10 @@
 //! The positive controls: whether each source saw what the guest held on purpose, and saw it go.
 
 use crate::guest::protocol::MOST_LISTED_PLAINLY;
+use crate::probe::control_allocs::{self, ControlAllocs, EVENTFD, OWNED_PAGES, PIPE_WRITE};
 use crate::probe::counters::CALL_SITES;
-use crate::probe::hold::{self, ControlAllocs, EVENTFD, OWNED_PAGES, PIPE_WRITE};
-use crate::probe::traces::Site;
-use crate::probe::{Sample, pages, percpu, vmalloc};
-use crate::report::record::{Controls, CounterKind, RunRecord, SourceControl};
-use crate::verdict::Growth;
+use crate::report::record::{Controls, RunRecord, SourceControl};
+use crate::sample::{CounterKind, Growth, Sample, Site};
 use crate::vm::console;
 use std::collections::BTreeMap;
 
@@ -44,13 +42,15 @@ impl Readings<'_> {
     /// One control for each source that there is.
     pub fn controls(&self) -> Vec<SourceControl> {
         let held = &self.held;
-        let mut controls = vec![self.counter(CounterKind::Slab, hold::CACHE, held.files)];
+        let mut controls = vec![self.counter(CounterKind::Slab, control_allocs::CACHE, held.files)];
         controls.extend(self.sites.map(|sites| site(CounterKind::Slab, EVENTFD, held.eventfds, eventfds(sites))));
-        if self.there(pages::COUNTER) {
-            controls.push(self.counter(CounterKind::Pages, pages::COUNTER, held.pages));
+        if self.there(crate::sample::PAGES) {
+            controls.push(self.counter(CounterKind::Pages, crate::sample::PAGES, held.pages));
         }
         controls.extend(held.pages_owned.map(|seen| site(CounterKind::Pages, PIPE_WRITE, OWNED_PAGES, seen)));
-        for (source, name) in [(CounterKind::Vmalloc, vmalloc::COUNTER), (CounterKind::Percpu, percpu::COUNTER)] {
+        for (source, name) in
+            [(CounterKind::Vmalloc, crate::sample::VMALLOC), (CounterKind::Percpu, crate::sample::PERCPU)]
+        {
             if let Some(filters) = held.filters.filter(|_| self.there(name)) {
                 controls.push(self.multiple(self.counter(source, name, filters)));
             }
@@ -290,9 +290,9 @@ mod tests {
     #[test]
     fn a_source_that_is_there_must_be_in_the_samples_and_one_that_is_missing_has_no_control() {
         let mut without = sample(684, 1420, 5516, 84, 428);
-        without.objects.remove(pages::COUNTER);
+        without.objects.remove(crate::sample::PAGES);
         assert!(controls(&without, &[], held()).missed().unwrap().contains("pages"));
-        let missing = [pages::COUNTER.to_owned()];
+        let missing = [crate::sample::PAGES.to_owned()];
         let controls = controls(&without, &missing, ControlAllocs { filters: None, ..held() });
         assert_eq!(controls.missed(), None);
         assert_eq!(controls.sources.len(), 3, "{:?}", controls.sources);

@@ -1,6 +1,7 @@
 //! Growth that another finding explains: one leak is one finding.
 
-use crate::report::record::{CounterKind, Finding};
+use crate::report::record::Finding;
+use crate::sample::CounterKind;
 
 /// What vmalloc keeps for each of its areas: the area, its description, and the list of its pages.
 const OF_VMALLOC: [&str; 5] = [

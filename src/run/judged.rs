@@ -3,9 +3,9 @@
 use super::explained;
 use super::record::Observations;
 use crate::probe::mountstats::readdirs;
-use crate::probe::traces::Site;
-use crate::report::record::{CallSite, CounterKind, Finding, Rate, RoundKind, RunRecord, Verdict};
+use crate::report::record::{CallSite, Finding, RoundKind, RunRecord, Verdict};
 use crate::report::sentence;
+use crate::sample::{CounterKind, Site};
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
 const PAGE_BYTES: u64 = 4096;
@@ -116,7 +116,7 @@ impl Observations {
         let kept = |c: &&Counter| stays(&c.fit, net(&c.name), dose) && self.goes_on(&c.name, c.fit.estimate);
         let leaks = self.judgement.iter().flat_map(Judgement::leaks).filter(kept);
         let slab = leaks.map(|counter| {
-            let rate = Rate::from(&counter.fit);
+            let rate = counter.fit;
             let net = self.net.get(&counter.name).copied().unwrap_or(0);
             let unmounted = self.net_unmounted.get(&counter.name).copied().unwrap_or(0);
             let rpcs = readdirs(&self.record.rpcs) as f64 / self.record.listings.max(1) as f64;

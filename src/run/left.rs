@@ -4,9 +4,9 @@
 //! counter follows the dose. What tells them is a mount that cannot be taken down cleanly.
 
 use crate::guest::BUSY_CACHES;
-use crate::probe::Sample;
-use crate::probe::traces::{Site, since};
-use crate::report::record::{CounterKind, Finding, Rate};
+use crate::report::record::Finding;
+use crate::sample::{CounterKind, Sample, Site, since};
+use crate::stats::estimate::Estimate;
 use crate::vm::console::Complaints;
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ impl UnmountLeftovers {
         Some(Finding {
             source: CounterKind::Unmount,
             name,
-            objects_per_listing: Rate { estimate: rate, low: rate, high: rate },
+            objects_per_listing: Estimate { estimate: rate, low: rate, high: rate },
             bytes_per_listing: 0.0,
             survives_unmount: true,
             call_sites: super::judged::call_sites(sites),

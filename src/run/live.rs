@@ -9,9 +9,9 @@ use crate::error::Result;
 use crate::guest::protocol::Response;
 use crate::os::progress::Task;
 use crate::report::record::{RunRecord, Verdict};
+use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
 use crate::verdict::judge::bound_width;
-use crate::verdict::{Growth, growth};
 use crate::vm::machine::AgentError;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The control that call sites are seen: the names of a listing stand at their call site before the caches are
 //! dropped, and dropping them takes them away.
 
-use crate::probe::traces::{Site, objects_of};
+use crate::sample::{Site, objects_of};
 use std::collections::BTreeMap;
 
 /// Every function of the client's directory code that allocates names begins so, on every kernel since 2.6.37.

@@ -3,10 +3,8 @@
 
 use super::conduct::{Session, SessionResult};
 use crate::guest::protocol::Request;
-use crate::probe::Sample;
-use crate::probe::traces::{Site, since};
 use crate::report::record::RoundKind;
-use crate::verdict::growth;
+use crate::sample::{Sample, Site, growth, since};
 use std::collections::BTreeMap;
 
 /// Growth that a leak must have shown in all. Caches that fill to less are never taken for one.

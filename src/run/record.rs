@@ -5,16 +5,15 @@ use super::left::UnmountLeftovers;
 use super::prove::ConfirmationRound;
 use crate::guest::protocol::RoundStats;
 use crate::kernel::Kernel;
-use crate::probe::Sample;
-use crate::probe::traces::Site;
+use crate::nfs_server::FaultCount;
 use crate::report::record::{
-    Bounds, Controls, CounterBound, CounterKind, FaultRecord, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup,
-    SourceControl, Timing,
+    Bounds, Controls, CounterBound, FaultRecord, KernelRecord, Round, RoundKind, RunRecord, Setup, SourceControl,
+    Timing,
 };
+use crate::sample::{CounterKind, Growth, Sample, Site};
 use crate::scenario::Scenario;
-use crate::server::FaultCount;
-use crate::verdict::Growth;
-use crate::verdict::judge::{CONFIDENCE, Judgement};
+use crate::stats::estimate::CONFIDENCE;
+use crate::verdict::judge::Judgement;
 use crate::vm::console::Complaints;
 use crate::vm::qemu::{Accelerator, PROGRAM};
 use crate::vm::sandbox::Sandbox;
@@ -196,7 +195,7 @@ impl Observations {
                 .map(|c| CounterBound {
                     source: CounterKind::from_counter(&c.name),
                     name: c.name.clone(),
-                    objects_per_listing: Rate::from(&c.fit),
+                    objects_per_listing: c.fit,
                 })
                 .collect(),
         });

@@ -2,6 +2,7 @@
 
 use super::{Job, modules};
 use crate::error::{Context, Error, Result};
+use crate::guest::knfsd::{packages, starts_with_page_owner};
 use crate::guest::protocol::Plan;
 use crate::guest::{PLAN, export};
 use crate::kernel::Kernel;
@@ -10,7 +11,6 @@ use crate::os::search_path::SearchPath;
 use crate::os::temp_dir::Scratch;
 use crate::probe::page_owner::goes_with_alloc_traces;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
-use crate::server::knfsd::{packages, starts_with_page_owner};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
 use crate::vm::qemu::{

@@ -3,10 +3,10 @@
 use super::conduct::{Session, SessionResult};
 use super::{controls, names_control};
 use crate::guest::protocol::{Request, Response};
+use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
-use crate::probe::hold::ControlAllocs;
-use crate::probe::{Sample, percpu, vmalloc};
 use crate::report::record::RoundKind;
+use crate::sample::Sample;
 use crate::vm::machine::unexpected;
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
@@ -69,7 +69,7 @@ impl Session<'_> {
             other => return Err(unexpected(&other)),
         };
         let not_looked_for = &mut self.outcome.record.not_looked_for;
-        for source in [vmalloc::COUNTER, percpu::COUNTER] {
+        for source in [crate::sample::VMALLOC, crate::sample::PERCPU] {
             if held.filters.is_none() && !not_looked_for.iter().any(|missing| missing == source) {
                 not_looked_for.push(source.to_owned());
             }

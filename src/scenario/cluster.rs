@@ -1,6 +1,6 @@
 //! Several servers that share the directories of a scenario, its sites, by consistent hashing.
 
-use super::check::{Check, complain, in_range};
+use super::check::complaint::{Check, complain, in_range};
 use super::{Scenario, Shape, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use super::load::parse;
 use super::{Overrides, Scenario};
-use crate::workload::tree::Tree;
+use crate::dirtree::tree::Tree;
 
 /// A directory of more entries takes too long to be made here.
 const MOST_ENTRIES: u64 = 1000;

@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(scenario.mount.version, "4.2");
         assert_eq!(scenario.directory.entries, 110);
         assert_eq!(scenario.directory.made, Made::Export);
-        let maker = crate::workload::names::NameMaker::new(&scenario.directory.names, 110, 0);
+        let maker = crate::dirtree::names::NameMaker::new(&scenario.directory.names, 110, 0);
         assert_eq!(maker.name(0), b"1_0123456789abcdef");
         assert_eq!(maker.name(109), b"110_0123456789abcdef");
     }

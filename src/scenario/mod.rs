@@ -1,23 +1,19 @@
 //! A scenario: a TOML file that says what to do to an NFS mount, and what makes such a file valid.
 
-mod check;
-mod check_passes;
-mod check_steps;
+pub(crate) mod check;
 mod cluster;
-mod directory;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod load;
 mod memory;
-mod names;
 mod overrides;
 mod pass;
 mod schema;
 mod step;
 mod unit;
 
+pub use crate::dirtree::spec::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use cluster::{Cluster, PerSite};
-pub use directory::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use load::{load, names, select};
 pub use overrides::Overrides;
 pub use pass::{DirSelector, Errno, Every, Pass, Position, ReadCall};

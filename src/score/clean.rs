@@ -4,6 +4,7 @@ use super::bound::upper_bound;
 use crate::error::Result;
 use crate::report::record::{RunRecord, Verdict};
 use crate::scenario::{Overrides, Scenario, load};
+use crate::stats::estimate::median;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -71,7 +72,7 @@ pub fn markdown(runs: &[CleanRun]) -> String {
         let (clean, accused) =
             (count(matching.iter().copied(), Verdict::Clean), count(matching.iter().copied(), Verdict::Leak));
         let (all, other) = (matching.len(), matching.len() - clean - accused);
-        let seconds = super::table::median(matching.iter().map(|run| run.seconds));
+        let seconds = median(matching.iter().map(|run| run.seconds)).unwrap_or_default();
         let _ = writeln!(
             text,
             "| {scenario} | {version} | {entries} | {all} | {clean} | {accused} | {other} | {seconds:.1} |"

@@ -1,7 +1,7 @@
 //! The header of a patch in `vm/patches/`: what it puts into a kernel, and what must be seen of it.
 
 use crate::error::{Error, Result};
-use crate::report::record::CounterKind;
+use crate::sample::CounterKind;
 use std::collections::BTreeMap;
 
 /// What a patch says of itself.

@@ -135,7 +135,7 @@ impl Row {
 /// Whether the interval contains the header's rate; of what saturates, whether as many objects stayed, give or take those of
 /// the directory itself.
 fn rate_right(found: &Finding, leak: &Leak) -> bool {
-    if leak.source == crate::report::record::CounterKind::Unmount {
+    if leak.source == crate::sample::CounterKind::Unmount {
         return (found.net_objects as f64 - leak.rate).abs() <= 4.0;
     }
     let rate = &found.objects_per_listing;

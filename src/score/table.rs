@@ -1,7 +1,8 @@
 //! The score as tables in Markdown.
 
 use super::{Row, Score, catches, clean, recipe_accuses, recipe_sees};
-use crate::report::record::CounterKind;
+use crate::sample::CounterKind;
+use crate::stats::estimate::median;
 use crate::text::number;
 use std::fmt::Write;
 
@@ -73,13 +74,6 @@ fn share(runs: &[&Row], is: impl Fn(&Row) -> bool) -> String {
     format!("{right} of {all}{}", if right < all { "*" } else { "" })
 }
 
-/// The middle of some seconds; 0 of none.
-pub(super) fn median(seconds: impl Iterator<Item = f64>) -> f64 {
-    let mut seconds: Vec<f64> = seconds.collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().unwrap_or(0.0)
-}
-
 fn leak(runs: &Runs, text: &mut String) {
     let row = runs[0];
     let measured = row.found.as_ref().map_or("-".into(), |f| match f.source {
@@ -98,7 +92,7 @@ fn leak(runs: &Runs, text: &mut String) {
         row.rate.unwrap_or(0.0),
         row.counter.as_deref().unwrap_or("-"),
         share(runs, |row| row.rate_right == Some(true)),
-        median(runs.iter().map(|row| row.seconds)),
+        median(runs.iter().map(|row| row.seconds)).unwrap_or_default(),
     );
 }
 
@@ -106,7 +100,7 @@ fn honest_row(runs: &Runs, text: &mut String) {
     let row = runs[0];
     let (recipe, kmemleak) = others(row);
     let not_accused = share(runs, |row| row.right);
-    let seconds = median(runs.iter().map(|row| row.seconds));
+    let seconds = median(runs.iter().map(|row| row.seconds)).unwrap_or_default();
     let (patch, scenario) = (&row.patch, &row.scenario);
     let _ = writeln!(text, "| {patch} | {scenario} | {not_accused} | {seconds:.1} | {recipe} | {kmemleak} |");
 }

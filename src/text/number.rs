@@ -1,6 +1,6 @@
 //! How numbers are written for people: as many digits as mean something, with their units.
 
-use crate::report::record::Rate;
+use crate::stats::estimate::Estimate;
 
 /// Digits after the point that a number of this size deserves.
 fn decimals(size: f64) -> usize {
@@ -17,7 +17,7 @@ pub fn rate(number: f64) -> String {
 }
 
 /// What a rate lies between: `24.8 to 25.2`. Rounded outwards, so that what is shown never claims too much.
-pub fn bounds(of: &Rate) -> String {
+pub fn bounds(of: &Estimate) -> String {
     let digits = decimals(of.estimate);
     let scale = 10f64.powi(digits as i32);
     // Nine digits are kept before rounding outwards, or 24.8 would become 24.7 for its last binary digit.
@@ -78,7 +78,7 @@ mod tests {
             (0.0, -0.0, 0.0, "0.00 to 0.00"),
         ];
         for (estimate, low, high, expected) in table {
-            assert_eq!(bounds(&Rate { estimate, low, high }), expected);
+            assert_eq!(bounds(&Estimate { estimate, low, high }), expected);
         }
     }
 

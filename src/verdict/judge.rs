@@ -1,7 +1,9 @@
 //! Whether the blocks seen so far decide, and what they say.
 
-use super::fit::{BoundWidth, Fit, Point, fit};
-use super::{Block, Growth};
+use super::block::Block;
+use crate::sample::Growth;
+use crate::stats::estimate::{CONFIDENCE, Estimate};
+use crate::stats::theil_sen::{BoundWidth, Point, fit};
 use std::collections::BTreeSet;
 
 /// A run has two phases, each judged by its own blocks, because blocks are only comparable with blocks as long.
@@ -25,8 +27,7 @@ impl Phase {
 
 /// Looks in all. Every look costs confidence, so their number is fixed.
 const LOOKS: usize = 5;
-/// Probability that the bounds of all counters at all looks hold together.
-pub const CONFIDENCE: f64 = 0.99;
+
 /// The smallest rate that counts, in objects per unit, unless the user says otherwise.
 pub const MIN_RATE: f64 = 0.5;
 /// Before this many blocks a dose may have come only once, where one jump looks like a slope. Then only what could
@@ -49,7 +50,7 @@ pub enum CounterVerdict {
 #[derive(Clone, Debug)]
 pub struct Counter {
     pub name: String,
-    pub fit: Fit,
+    pub fit: Estimate,
     pub says: CounterVerdict,
 }
 
@@ -126,7 +127,7 @@ fn names(blocks: &[Block]) -> BTreeSet<&String> {
 }
 
 /// Whether growth is still there at the end: at least half of what the rate promises for `total_dose` units.
-pub fn stays(fit: &Fit, net: i64, total_dose: u64) -> bool {
+pub fn stays(fit: &Estimate, net: i64, total_dose: u64) -> bool {
     net as f64 >= 0.5 * fit.estimate * total_dose as f64
 }
 
@@ -138,7 +139,7 @@ fn points(blocks: &[Block], name: &str) -> Vec<Point> {
         .collect()
 }
 
-fn verdict_of(fit: &Fit, blocks: usize, min_rate: f64) -> CounterVerdict {
+fn verdict_of(fit: &Estimate, blocks: usize, min_rate: f64) -> CounterVerdict {
     let clear = blocks >= EVERY_DOSE_TWICE_FROM || fit.low >= (1.0 - CLEAR_SHARE) * fit.estimate;
     if fit.low > 0.0 && fit.estimate >= min_rate && clear {
         CounterVerdict::Leak

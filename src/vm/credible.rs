@@ -2,8 +2,8 @@
 //! guest meets.
 
 use crate::guest::protocol::{Response, RoundStats};
-use crate::probe::traces::Site;
-use crate::probe::{MOST, Sample};
+use crate::probe::procfs::MOST;
+use crate::sample::{Sample, Site};
 use crate::text::sanitize;
 use serde_json::Value;
 use std::collections::BTreeMap;

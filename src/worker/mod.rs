@@ -8,12 +8,11 @@ pub use round::wait_until;
 
 use crate::error::Result;
 use crate::guest::protocol::{Request, Response, RoundStats};
+use crate::probe::control_allocs::HeldFiles;
 use crate::probe::counters::Counters;
-use crate::probe::hold::HeldFiles;
-use crate::probe::mountstats::Rpcs;
-use crate::probe::rest::Quiescer;
-use crate::probe::trace::{TraceBudget, TraceTargets, Tracing};
-use crate::probe::traces::Site;
+use crate::probe::ftrace::{TraceBudget, TraceTargets, Tracing};
+use crate::probe::quiesce::Quiescer;
+use crate::sample::Site;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -80,7 +79,7 @@ impl<P: Target> Executor<P> {
     /// What the one who gives the orders needs to know first.
     pub fn ready(
         &self,
-        before_mount: crate::probe::Sample,
+        before_mount: crate::sample::Sample,
         sites_before_mount: BTreeMap<String, Vec<Site>>,
     ) -> Response {
         let counters = self.rest.counters();
@@ -112,11 +111,4 @@ pub fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Re
         }
     }
     Ok(sites)
-}
-
-/// Adds calls to calls.
-pub(crate) fn add(sum: &mut Rpcs, more: &Rpcs) {
-    for (name, calls) in more {
-        *sum.entry(name.clone()).or_default() += calls;
-    }
 }

@@ -1,11 +1,11 @@
 //! One round: units on the NFS mount and in the local directory, mixed evenly, as long as it is to take.
 
-use super::{Executor, StepCallback, Target, UnitStats, add};
+use super::{Executor, StepCallback, Target, UnitStats};
 use crate::error::Result;
 use crate::guest::protocol::RoundStats;
 use crate::os::signals;
-use crate::probe::mountstats::{self, Rpcs, readdirs};
-use crate::probe::trace::Tracing;
+use crate::probe::ftrace::Tracing;
+use crate::probe::mountstats::{self, Rpcs, add, readdirs};
 use crate::workload::progress;
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@
 use crate::case::Case;
 use crate::program::{Slots, Trialled};
 use crate::spare_pages;
+use dirleak::dirtree::tree::Tree;
 use dirleak::guest::protocol::{CommandLine, CommandOutput};
 use dirleak::kernel;
 use dirleak::os::cache::Cache;
@@ -14,7 +15,6 @@ use dirleak::run::{Job, Options};
 use dirleak::scenario::{Made, Scenario, ServerKind, load};
 use dirleak::vm::accelerator;
 use dirleak::vm::machine::AgentError;
-use dirleak::workload::tree::Tree;
 use libtest_mimic::Failed;
 use nix::libc::{SIGINT, SIGTERM};
 use std::fs;

@@ -2,7 +2,8 @@
 
 use crate::case::Case;
 use crate::program::{Program, Trialled};
-use dirleak::report::record::{CounterKind, RunRecord, Verdict};
+use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::sample::CounterKind;
 use dirleak::score::header::{Header, Kind};
 use dirleak::score::{Row, patches};
 

@@ -4,7 +4,8 @@ use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
 use crate::spare_pages::{self, Expected};
 use dirleak::guest::protocol::MOST_LISTED_PLAINLY;
-use dirleak::report::record::{CounterKind, Outcome, RunRecord, Verdict};
+use dirleak::report::record::{Outcome, RunRecord, Verdict};
+use dirleak::sample::CounterKind;
 use dirleak::scenario::{Overrides, ServerKind, select};
 
 const FIXED: &str = "6.1";

@@ -2,8 +2,8 @@
 
 use super::client::{Ask, Client};
 use super::{PLAIN, PLUS, names, serve};
+use dirleak::nfs_server::Export;
 use dirleak::scenario::{Directory, Kinds, Names, Shape};
-use dirleak::server::Export;
 use nfs3_types::nfs3::{ftype3, nfsstat3};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 use super::client::{Client, Entry};
 use super::serve;
+use dirleak::dirtree::tree::{Kind, Tree};
 use dirleak::scenario::{Alphabet, Directory, Kinds, Lengths, Names, Shape};
-use dirleak::workload::tree::{Kind, Tree};
 use nfs3_types::nfs3::{Nfs3Result, READLINK3args, READLINK3res, fattr3, ftype3, nfs_fh3, nfsstat3};
 use std::collections::{HashMap, HashSet};
 

@@ -1,11 +1,12 @@
 //! Synthetic runs: noise drawn from what was recorded, a leak if one is wanted, and the course of a run from look to look.
 
 use super::noise::{Noise, Pairs};
+use dirleak::sample::Growth;
 use dirleak::scenario::Rounds;
-use dirleak::verdict::doses::Doses;
-use dirleak::verdict::fit::BoundWidth;
+use dirleak::stats::theil_sen::BoundWidth;
+use dirleak::verdict::block::Block;
+use dirleak::verdict::dose_order::Doses;
 use dirleak::verdict::judge::Phase;
-use dirleak::verdict::{Block, Growth};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};

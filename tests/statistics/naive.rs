@@ -1,9 +1,10 @@
 //! Judges that the simulation must catch.
 
 use super::course::{Look, World};
-use dirleak::verdict::fit::Fit;
+use dirleak::sample::Growth;
+use dirleak::stats::estimate::Estimate;
+use dirleak::verdict::block::Block;
 use dirleak::verdict::judge::{Counter, CounterVerdict, Judgement, MIN_RATE};
-use dirleak::verdict::{Block, Growth};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The difference of two readings: whatever grew by as much as counts is a leak, and nothing is doubted.
@@ -11,7 +12,7 @@ pub fn difference(_: &World, look: &Look) -> Judgement {
     let counter = |(name, grown): (&String, &i64)| {
         let rate = *grown as f64 / look.total_dose as f64;
         let says = if rate >= MIN_RATE { CounterVerdict::Leak } else { CounterVerdict::Clean };
-        Counter { name: name.clone(), fit: Fit { estimate: rate, low: rate, high: rate }, says }
+        Counter { name: name.clone(), fit: Estimate { estimate: rate, low: rate, high: rate }, says }
     };
     Judgement { counters: look.net.iter().map(counter).collect() }
 }
@@ -32,7 +33,7 @@ pub fn least_squares(_: &World, look: &Look) -> Judgement {
     Judgement { counters: names.into_iter().map(counter).collect() }
 }
 
-fn ordinary(blocks: &[Block], name: &str) -> Fit {
+fn ordinary(blocks: &[Block], name: &str) -> Estimate {
     let growth_of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
     let points: Vec<(f64, f64)> = blocks.iter().map(|b| (b.dose as f64, growth_of(&b.growth))).collect();
     let count = points.len() as f64;
@@ -49,5 +50,5 @@ fn ordinary(blocks: &[Block], name: &str) -> Fit {
     } else {
         0.0
     };
-    Fit { estimate: slope, low: slope - half_width, high: slope + half_width }
+    Estimate { estimate: slope, low: slope - half_width, high: slope + half_width }
 }

@@ -1,7 +1,7 @@
 //! Recorded noise: by how much counters moved in the rounds of a kernel without a leak.
 
 use dirleak::report::record::{Round, RoundKind, RunRecord};
-use dirleak::verdict::{Growth, growth};
+use dirleak::sample::{Growth, growth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

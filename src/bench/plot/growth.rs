@@ -108,8 +108,8 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::record::Ratio;
     use crate::guest::timed::CacheState;
+    use crate::stats::estimate::Estimate;
 
     fn growth(state: CacheState, scale: f64) -> Growth {
         Growth {
@@ -118,7 +118,7 @@ mod tests {
             what: SECONDS.into(),
             state: Some(state),
             points: [1e3, 1e4, 1e5].map(|n| (n as u64, n * scale)).to_vec(),
-            exponent: Ratio { estimate: 1.0, low: 0.9, high: 1.1 },
+            exponent: Estimate { estimate: 1.0, low: 0.9, high: 1.1 },
             last_step: 1.0,
             called: "linear".into(),
         }

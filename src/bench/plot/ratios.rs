@@ -1,9 +1,10 @@
 //! Ratios of times as a picture: a point and its interval for each state, and how far from 1 is still called the same.
 
 use super::{Area, Drawn, Look};
-use crate::bench::record::{Comparison, Ratio, StateComparison};
+use crate::bench::record::{Comparison, StateComparison};
 use crate::bench::summary::SECONDS;
 use crate::error::Result;
+use crate::stats::estimate::Estimate;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -16,8 +17,8 @@ const BAR: f64 = 0.12;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The states that are drawn, with their ratios.
-pub fn rows(comparison: &Comparison) -> Vec<(&StateComparison, Ratio)> {
-    let bounded = |ratio: &Ratio| Ratio {
+pub fn rows(comparison: &Comparison) -> Vec<(&StateComparison, Estimate)> {
+    let bounded = |ratio: &Estimate| Estimate {
         estimate: ratio.estimate.clamp(0.0, LARGEST),
         low: ratio.low.clamp(0.0, LARGEST),
         high: ratio.high.clamp(0.0, LARGEST),
@@ -69,7 +70,7 @@ fn mesh(chart: &mut Chart, look: &Look, span: f64) -> Drawn {
     Ok(())
 }
 
-fn draw_row(chart: &mut Chart, place: f64, ratio: &Ratio, colour: RGBColor) -> Drawn {
+fn draw_row(chart: &mut Chart, place: f64, ratio: &Estimate, colour: RGBColor) -> Drawn {
     let line = |from: (f64, f64), to: (f64, f64)| PathElement::new([from, to], colour.stroke_width(2));
     let end = |at: f64| line((at, place - BAR), (at, place + BAR));
     chart.draw_series([line((ratio.low, place), (ratio.high, place)), end(ratio.low), end(ratio.high)])?;
@@ -97,7 +98,7 @@ mod tests {
     fn whatever_a_file_says_is_drawn() {
         let mut comparison = example::compared(&[BenchVerdict::Slower]).comparisons.remove(0);
         for (low, high) in [(0.0, 0.0), (-5.0, 1e300), (1.0, 1.0)] {
-            let ratio = Ratio { estimate: high, low, high };
+            let ratio = Estimate { estimate: high, low, high };
             comparison.states[0].ratios.insert(SECONDS.into(), ratio);
             let text = svg(&comparison, &Look::FILE).unwrap();
             assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");

@@ -1,13 +1,13 @@
 //! One reader's way through a directory: where it is, where it turns back, and what is due on the way.
 
 use super::{Listed, Side, UnitRunner};
+use crate::dirtree::names::scatter;
 use crate::error::Result;
 use crate::scenario::{Every, Pass, Position, Step};
 use crate::workload::check::Seen;
 use crate::workload::listing::reading::{Reading, Stands};
 use crate::workload::listing::{Dirent, ListError, Lister};
-use crate::workload::names::scatter;
-use crate::workload::trace;
+use crate::workload::syscall_log;
 use nix::errno::Errno;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl UnitRunner {
                 self.last_seen = last_seen;
             }
             due.into_iter().try_for_each(|step| {
-                trace::record(|| format!("meanwhile: {step}"));
+                syscall_log::record(|| format!("meanwhile: {step}"));
                 self.apply_step(step, place)
             })?;
             match self.seek_if_due(&mut reading, &mut course, place) {

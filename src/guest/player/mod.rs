@@ -9,17 +9,17 @@ mod readers;
 use super::mount;
 use super::outage::Outage;
 use super::served::RunningServer;
+use crate::dirtree::names::scatter;
+use crate::dirtree::tree::{Dir, Kind, Tree};
 use crate::error::{Context, Error, Result};
-use crate::probe::mountstats;
+use crate::probe::mountstats::{self, add};
 use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
-use crate::worker::{UnitStats, add};
+use crate::worker::UnitStats;
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
 use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::processes::Readers;
 use crate::workload::listing::{Counts, ListError, Lister, ReadMethod};
-use crate::workload::names::scatter;
-use crate::workload::trace;
-use crate::workload::tree::{Dir, Kind, Tree};
+use crate::workload::syscall_log;
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl UnitRunner {
     }
 
     fn step(&mut self, step: &Step, place: Side, played: &mut UnitStats) -> Result<()> {
-        trace::record(|| format!("{} {step}", place.as_str()));
+        syscall_log::record(|| format!("{} {step}", place.as_str()));
         match step {
             Step::List(pass) => self.list(pass, place, played),
             Step::MountCycle => self.mount_cycle(place, played),

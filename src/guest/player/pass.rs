@@ -2,14 +2,14 @@
 
 use super::course::ReadCursor;
 use super::{Listed, Side, UnitRunner, UnitStats};
+use crate::dirtree::names::scatter;
+use crate::dirtree::tree::{Dir, Tree};
 use crate::error::{Context, Result};
 use crate::scenario::{DirSelector, Pass, Position, ReadCall, Shape};
 use crate::workload::check::walk_and_check;
 use crate::workload::interrupt::Interrupts;
 use crate::workload::listing::walk::{Visitor, walk};
 use crate::workload::listing::{Call, Counts, Dirent, Lister, ReadMethod, Stat};
-use crate::workload::names::scatter;
-use crate::workload::tree::{Dir, Tree};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;

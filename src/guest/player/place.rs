@@ -4,10 +4,10 @@ use super::{Side, UnitRunner};
 use crate::error::Result;
 use crate::guest::mount;
 use crate::guest::protocol::MOST_LISTED_PLAINLY;
-use crate::probe::mountstats::{self, Rpcs};
+use crate::nfs_server::FaultCount;
+use crate::probe::mountstats::{self, Rpcs, add};
 use crate::scenario::{self, Pass, Step, Unit};
-use crate::server::FaultCount;
-use crate::worker::{Target, UnitStats, add};
+use crate::worker::{Target, UnitStats};
 use std::collections::BTreeMap;
 
 /// A getdents buffer that any name fits.

@@ -1,6 +1,7 @@
 //! Several readers of one directory at once, and one that is killed while it reads.
 
 use super::{Listed, Side, UnitRunner};
+use crate::dirtree::tree::Dir;
 use crate::error::Result;
 use crate::os::assets::OURSELVES;
 use crate::scenario::Pass;
@@ -8,7 +9,6 @@ use crate::workload::check::Check;
 use crate::workload::listing::processes::Readers;
 use crate::workload::listing::threads::{self, OpenFiles};
 use crate::workload::listing::{Call, Counts, Dirent};
-use crate::workload::tree::Dir;
 use std::ops::ControlFlow;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::guest::worker::GuestAgent;
-use crate::probe::stat;
+use crate::probe::procfs;
 use crate::scenario::{Pass, Step};
 use crate::workload::listing::timed::{self, ReadOptions};
 use serde::{Deserialize, Serialize};
@@ -38,19 +38,19 @@ impl GuestAgent {
         let (pass, root) = self.pass();
         let plain = Pass { every: None, ..pass.clone() };
         let before = self.measuring.rest.read_once()?.objects;
-        let pages_before = stat::page_cache_bytes()?;
+        let pages_before = procfs::page_cache_bytes()?;
         let worked = self.list_once(vec![Step::List(plain)])?;
         if worked.cold_listings == 0 {
             return Err(Error::kernel("a listing after caches were dropped sent no READDIR: they are not dropped"));
         }
         self.measuring.rest.counters().slabs().shrink();
         let held = self.measuring.rest.counters().slabs().read()?.objects;
-        let pages_held = stat::page_cache_bytes()?;
+        let pages_held = procfs::page_cache_bytes()?;
         let course = self.read_options(&pass);
         let compared = !course.stat && !course.walk;
         let (timed_seconds, bare_seconds) = if compared { compare(&root, course)? } else { (None, None) };
         let left = self.measuring.rest.read_once()?.objects;
-        let pages_left = stat::page_cache_bytes()?;
+        let pages_left = procfs::page_cache_bytes()?;
         let caches = self.bytes(&before, &held);
         Ok(Footprint {
             broken: worked.broken,
@@ -68,7 +68,7 @@ impl GuestAgent {
     fn bytes(&self, before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
         let layouts = self.measuring.rest.counters().slabs().layouts();
         let slot = |cache: &str| layouts.get(cache).map_or(0, |layout| layout.slot_bytes as i64);
-        let mut grown = crate::verdict::growth(before, after);
+        let mut grown = crate::sample::growth(before, after);
         grown.iter_mut().for_each(|(cache, grown)| *grown *= slot(cache));
         grown
     }

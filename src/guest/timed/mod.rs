@@ -12,7 +12,7 @@ use super::protocol::Response;
 use super::worker::GuestAgent;
 use crate::error::{Error, Result};
 use crate::probe::mountstats::{self, Operations};
-use crate::probe::stat::{self, Busy};
+use crate::probe::procfs::{self, Busy};
 use crate::scenario::{DirSelector, Pass, Shape, Step};
 use crate::worker::wait_until;
 use crate::workload::listing::timed::{self, ReadOptions, Timed};
@@ -119,12 +119,12 @@ impl GuestAgent {
         let mut changes = Changes::new(&pass, state, self.measuring.place.tree().entries(), course.walk);
         link.step(BEGINS, 0.0)?;
         let (operations, thread, guest) =
-            (mountstats::operations(&point)?, stat::thread_system_seconds()?, stat::busy()?);
+            (mountstats::operations(&point)?, procfs::thread_system_seconds()?, procfs::busy()?);
         let player = &mut self.measuring.place;
         let timed = timed::list(&root, course, |entries| {
             changes.due(entries).into_iter().try_for_each(|step| player.apply_step(&step, Side::Nfs))
         })?;
-        let (thread, guest) = (stat::thread_system_seconds()? - thread, stat::busy()?.since(guest));
+        let (thread, guest) = (procfs::thread_system_seconds()? - thread, procfs::busy()?.since(guest));
         let operations = mountstats::operations_since(&operations, &mountstats::operations(&point)?);
         let done = changes.done;
         if state == CacheState::Changing {

@@ -192,7 +192,8 @@ pub mod tests {
     use crate::bisect::history::Terms;
     use crate::report::example;
     use crate::report::merge::{InputFile, merge};
-    use crate::report::record::{Rate, ResultFile, Round, RoundKind};
+    use crate::report::record::{ResultFile, Round, RoundKind};
+    use crate::stats::estimate::Estimate;
     use std::collections::BTreeMap;
 
     /// What hostile text a guest could put into a record.
@@ -233,7 +234,7 @@ pub mod tests {
     pub fn extreme() -> ResultFile {
         let mut record = example::every_field();
         let (least, most) = (i64::MIN, i64::MAX);
-        let rate = Rate { estimate: 1e308, low: -1e308, high: 1e308 };
+        let rate = Estimate { estimate: 1e308, low: -1e308, high: 1e308 };
         let read = |objects| BTreeMap::from([("kmalloc-256".to_owned(), objects)]);
         let round = |kind, objects| Round { dose: u64::MAX, samples: read(objects), kind, seconds: 1e308 };
         record.rounds =

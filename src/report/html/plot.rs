@@ -1,6 +1,7 @@
 //! What the picture shows: objects kept against units made, every round a point, with the rate and its bounds as a line and a fan.
 
-use crate::report::record::{Rate, Round, RoundKind, RunRecord};
+use crate::report::record::{Round, RoundKind, RunRecord};
+use crate::stats::estimate::Estimate;
 use crate::text::number;
 use std::collections::BTreeMap;
 
@@ -49,7 +50,7 @@ pub enum Mark {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Slope {
     /// By an estimate with bounds.
-    Rate(Rate),
+    Rate(Estimate),
     /// By this at most: it is not among the counters whose bounds are kept, which are the highest.
     AtMost(f64),
     Unknown,
@@ -126,7 +127,7 @@ impl Series {
             Slope::Rate(rate) if rate.low > 0.0 => {
                 format!("{} per {unit} ({})", number::rate(rate.estimate), number::bounds(&rate))
             }
-            Slope::Rate(Rate { high, .. }) | Slope::AtMost(high) => {
+            Slope::Rate(Estimate { high, .. }) | Slope::AtMost(high) => {
                 format!("at most {} per {unit}", number::upper(high))
             }
             Slope::Unknown => "rate not known".into(),

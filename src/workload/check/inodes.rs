@@ -1,9 +1,9 @@
 //! Which inode number each entry has: known by a formula, or from a listing of the server's own files.
 
+use crate::dirtree::tree::{Dir, Tree};
 use crate::error::{Error, Result};
 use crate::workload::listing::walk::{Visitor, walk};
 use crate::workload::listing::{Dirent, Lister};
-use crate::workload::tree::{Dir, Tree};
 use std::path::Path;
 
 /// So few that to look one up takes no time.

@@ -3,12 +3,12 @@
 //! No name is stored. The names of a tree are a formula that tells a name's number, so one bit for each entry of a directory
 //! says whether it was shown; the name that the formula gives for the number must be the one that was shown, byte for byte.
 
-mod bits;
+mod bitset;
 mod changes;
-mod end;
 mod inodes;
+mod mismatch;
+mod summary;
 mod walk;
-mod wrong;
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +18,8 @@ pub use inodes::{Inodes, Stretch};
 pub use walk::walk_and_check;
 
 use super::listing::Dirent;
-use super::tree::{Dir, Kind, Tree};
-use bits::Bits;
+use crate::dirtree::tree::{Dir, Kind, Tree};
+use bitset::Bits;
 use std::sync::Arc;
 
 /// What a file is called that comes and goes.
@@ -149,7 +149,7 @@ impl Check {
         let again = self.seen.entries.set(place);
         let number = self.tree.number(node, place);
         let inode = self.inodes.get(if let Kind::HardLink(first) = kind { first } else { number });
-        let as_expected = wrong::same_type(record.d_type, kind) && inode.is_none_or(|inode| inode == record.inode);
+        let as_expected = mismatch::same_type(record.d_type, kind) && inode.is_none_or(|inode| inode == record.inode);
         // Nearly every entry is right at this first look.
         let plain = as_expected && !again && record.stat.is_none() && !self.changes.of_entries();
         let there = plain || self.look_again(record, kind, number, inode, again);
@@ -186,7 +186,7 @@ impl Check {
 
     /// Compares an entry with what is expected of it; `true` if it is right.
     fn compare(&mut self, record: &Dirent, expected: Other, again: bool) -> bool {
-        let difference = wrong::difference(record, expected, again);
+        let difference = mismatch::difference(record, expected, again);
         if let Some(what) = &difference {
             self.complain(record.name, what);
         }

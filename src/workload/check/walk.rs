@@ -1,9 +1,9 @@
 //! Whether a walk of a tree was complete: every directory of it.
 
 use super::Check;
+use crate::dirtree::tree::Dir;
 use crate::workload::listing::walk::{Visitor, walk};
 use crate::workload::listing::{Counts, Dirent, ListError, Lister};
-use crate::workload::tree::Dir;
 use std::path::Path;
 
 /// Walks a tree from `root` and checks each directory. How the walk went comes first, then what was wrong with the first

@@ -1,7 +1,7 @@
 //! getdents64(2): one call at a time, into a buffer of any size, and what stands in the buffer afterwards.
 
 use super::Dirent;
-use crate::workload::trace;
+use crate::workload::syscall_log;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -30,7 +30,7 @@ impl Buffer {
         let filled =
             unsafe { libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), self.words.as_mut_ptr(), self.bytes) };
         let filled = Errno::result(filled);
-        trace::record(|| format!("getdents64({}) = {}", self.bytes, trace::result(&filled)));
+        syscall_log::record(|| format!("getdents64({}) = {}", self.bytes, syscall_log::result(&filled)));
         self.filled = filled? as usize;
         Ok(self.last(self.filled))
     }

@@ -14,8 +14,8 @@ pub mod walk;
 #[cfg(test)]
 mod tests;
 
+use super::syscall_log;
 use crate::error::Context;
-use crate::workload::trace;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, open, posix_fadvise};
 use nix::sys::stat::Mode;
@@ -155,7 +155,7 @@ impl Lister {
 
 fn open_directory(dir: &Path) -> Result<OwnedFd, Errno> {
     let opened = open(dir, DIRECTORY, Mode::empty());
-    trace::record(|| format!("open({:?}) = {}", dir, trace::result(&opened.as_ref().map(|_| 0))));
+    syscall_log::record(|| format!("open({:?}) = {}", dir, syscall_log::result(&opened.as_ref().map(|_| 0))));
     opened
 }
 

@@ -8,7 +8,7 @@
 use super::getdents::{Buffer, Dirents};
 use super::{Counts, DIRECTORY, Dirent, ListError, failed};
 use crate::error::{Context, Error, Result as OurResult};
-use crate::workload::{progress, trace};
+use crate::workload::{progress, syscall_log};
 use nix::errno::Errno;
 use nix::fcntl::open;
 use nix::sys::prctl::set_pdeathsig;
@@ -196,7 +196,7 @@ impl Reader {
             };
             counts.getdents_calls += 1;
             progress::made();
-            trace::record(|| format!("getdents64 = {}, by a process", reply.len()));
+            syscall_log::record(|| format!("getdents64 = {}, by a process", reply.len()));
             if reply.is_empty() {
                 self.waits = true;
                 return Ok(Ok(counts));

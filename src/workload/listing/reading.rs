@@ -3,7 +3,7 @@
 use super::getdents::{Buffer, Dirents};
 use super::stream::Stream;
 use super::{Attributes, Call, Counts, Dirent, ListError, ReadMethod, Stat, failed};
-use crate::workload::{progress, trace};
+use crate::workload::{progress, syscall_log};
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -85,10 +85,10 @@ impl<'b> Reading<'b> {
                 let fd = stream.fd().as_raw_fd();
                 let next = stream.next().map_err(fail("readdir"))?;
                 let Some(mut record) = next else {
-                    trace::record(|| "readdir = NULL");
+                    syscall_log::record(|| "readdir = NULL");
                     return Ok(Stands::AtEnd);
                 };
-                trace::record(|| format!("readdir = \"{}\"", record.name.escape_ascii()));
+                syscall_log::record(|| format!("readdir = \"{}\"", record.name.escape_ascii()));
                 // SAFETY: the stream keeps it open.
                 record.stat = looked_at(unsafe { BorrowedFd::borrow_raw(fd) }, record.name, *stat);
                 counts.entries += 1;
@@ -133,7 +133,7 @@ impl<'b> Reading<'b> {
             Source::Getdents { fd, ahead, .. } => {
                 *ahead = 0;
                 let sought = lseek(fd.as_fd(), cookie, Whence::SeekSet);
-                trace::record(|| format!("lseek({cookie}) = {}", trace::result(&sought)));
+                syscall_log::record(|| format!("lseek({cookie}) = {}", syscall_log::result(&sought)));
                 sought.map(|_| ()).map_err(|errno| ListError { call: "lseek", errno, entries })
             }
             Source::Stream(stream) => {
@@ -179,7 +179,7 @@ fn looked_at(fd: BorrowedFd, name: &[u8], stat: Stat) -> Option<Result<Attribute
         }
         Stat::StatxDontSync => name.with_nix_path(|name| statx(fd, name)).and_then(|found| found),
     };
-    trace::record(|| format!("stat({name:?}) = {}", trace::result(&found.map(|found| found.inode))));
+    syscall_log::record(|| format!("stat({name:?}) = {}", syscall_log::result(&found.map(|found| found.inode))));
     Some(found)
 }
 

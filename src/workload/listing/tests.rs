@@ -3,10 +3,10 @@
 use super::reading::Stands;
 use super::threads::OpenFiles;
 use super::*;
+use crate::dirtree::tree::{Dir, Tree};
 use crate::scenario::{Directory, Names};
 use crate::workload::check::{Check, Inodes};
 use crate::workload::populate;
-use crate::workload::tree::{Dir, Tree};
 use std::collections::HashMap;
 use std::ops::ControlFlow::Continue;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! A walk of a tree: every directory is read to its end before those in it are, depth first, as find, du and rm do.
 
 use super::{Counts, DIRECTORY, Dirent, ListError, Lister, duplicate, failed, open_directory};
-use crate::workload::trace;
+use crate::workload::syscall_log;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
@@ -44,7 +44,7 @@ pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: 
         let entries = counts.entries;
         let opened = openat(&level.fd, OsStr::from_bytes(&name), DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty());
         let said = opened.as_ref().map(|_| 0);
-        trace::record(|| format!("openat(\"{}\") = {}", name.escape_ascii(), trace::result(&said)));
+        syscall_log::record(|| format!("openat(\"{}\") = {}", name.escape_ascii(), syscall_log::result(&said)));
         let fd = opened.map_err(|errno| ListError { call: "open", errno, entries })?;
         way_down.push(read(lister, fd, &dir, visitor, &mut counts)?);
     }

@@ -5,14 +5,14 @@
 //! so. This program is its own guest, as dirleak is.
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use dirleak::bench::guest::{Guest, options};
+use dirleak::bench::guest::Guest;
 use dirleak::bench::{course, fit};
+use dirleak::boot::job::{BootOptions, Job};
 use dirleak::error::Result;
-use dirleak::guest::timed::CacheState;
 use dirleak::kernel::{self, Kernel};
 use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
-use dirleak::run::Job;
+use dirleak::protocol::timing::CacheState;
 use dirleak::scenario::{Scenario, load};
 use dirleak::vm::accelerator;
 use dirleak::vm::console::MOST_LOG_BYTES;
@@ -54,7 +54,7 @@ fn benchmarks(criterion: &mut Criterion, spec: &str) -> Result<bool> {
 /// One scenario in one guest, in each state of the cache.
 fn listings(criterion: &mut Criterion, kernel: &Kernel, scenario: &Scenario, cache: &Cache, ui: &Ui) -> Result<()> {
     let accelerator = course::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
-    let options = options(42, LIMITS);
+    let options = BootOptions { limits: LIMITS, ..BootOptions::default() };
     let mut guest = Guest::start(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
     guest.wait(&ui.task(format!("{} on {}", scenario.name, kernel.spec)))?;
     // Without the kernel's name, so that one kernel's baseline is another's.

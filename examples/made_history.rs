@@ -4,11 +4,11 @@
 //!
 //! prints the commits to begin with and those that must be found.
 
-#[path = "../tests/made/mod.rs"]
-mod made;
+#[path = "../tests/support/git_history.rs"]
+mod git_history;
 
 use clap::Parser;
-use made::{Deed, GitHistory, base, draw};
+use git_history::{Deed, GitHistory, base, draw};
 use std::path::{Path, PathBuf};
 
 /// Make a git tree with a leak and its fix at places drawn by lot.

@@ -4,9 +4,11 @@
 //! [`server`], mounts it and lets [`workload`] list directories while [`probe`] reads the kernel's memory;
 //! [`run`] asks for the rounds, [`verdict`] judges the samples and [`report`] shows them.
 
+pub mod agent;
 pub mod apt;
 pub mod bench;
 pub mod bisect;
+pub mod boot;
 pub mod ci;
 pub mod cli;
 pub mod cluster;
@@ -22,15 +24,14 @@ pub mod kernel;
 pub mod nfs_server;
 pub mod os;
 pub mod probe;
+pub mod protocol;
 pub mod report;
 pub mod run;
 pub mod sample;
 pub mod scenario;
 pub mod score;
-pub mod shard;
 pub mod stats;
 pub mod text;
 pub mod verdict;
 pub mod vm;
-pub mod worker;
 pub mod workload;

@@ -2,9 +2,10 @@
 //! and builds in a moment. Whatever goes wrong is answered with one sentence and leaves nothing that could spoil the
 //! next build.
 
-mod desk;
+#[path = "support/fake_tree.rs"]
+mod fake_tree;
 
-use desk::*;
+use fake_tree::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;

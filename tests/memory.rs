@@ -1,16 +1,16 @@
 //! What dirleak itself holds while it goes on for a thousand rounds: the course of real runs, whose orders a made-up machine obeys, with
 //! as many counters as a kernel has, of which as many move. `cargo test --test memory -- --nocapture` tells the figures.
 
-use dirleak::guest::protocol::{Request, Response, RoundStats};
+use dirleak::boot::job::BootOptions;
 use dirleak::os::progress::Ui;
 use dirleak::probe::control_allocs::ControlAllocs;
 use dirleak::probe::counters::SiteSource;
+use dirleak::protocol::agent::{Agent, AgentError};
+use dirleak::protocol::message::{Request, Response, RoundStats};
 use dirleak::report::record::{KernelRecord, ResultFile, RunRecord};
-use dirleak::run::Options;
 use dirleak::run::live::{self, Live};
-use dirleak::run::obeys::Agent;
+use dirleak::run::options::Options;
 use dirleak::sample::Sample;
-use dirleak::vm::machine::AgentError;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -112,7 +112,7 @@ fn run(seed: u64) -> (RunRecord, usize) {
         ready: machine.ready(),
         worker: &mut machine,
         record: RunRecord::begin("made-up", KernelRecord::default(), seed),
-        options: &Options { seed, ..Options::default() },
+        options: &Options { boot: BootOptions { seed, ..BootOptions::default() }, ..Options::default() },
         budget: Duration::from_secs(3600),
         task: &Ui::silent().task("made up"),
     };

@@ -1,9 +1,10 @@
 //! Kernels from a source tree of the user's, with everything real but the kernel, which is one file: whatever is built, the tree
 //! and its repository stay as they are.
 
-mod desk;
+#[path = "support/fake_tree.rs"]
+mod fake_tree;
 
-use desk::*;
+use fake_tree::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

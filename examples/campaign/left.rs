@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What was killed is gone at once; the machine may be busy.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
-/// Console logs, and what QEMU said, that dirleak keeps: src/run/stage.rs, and those of the last run.
+/// Console logs, and what QEMU said, that dirleak keeps: src/boot/guest_image.rs, and those of the last run.
 const MOST_LOGS: usize = 200 + 8;
 /// Directories of the cache in which files come and go: logs are counted, the others hold what builds make.
 const NOT_LISTED: [&str; 4] = ["logs", "locks", "kernels", "build"];

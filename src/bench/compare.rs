@@ -2,7 +2,7 @@
 
 use super::record::{BenchRecord, BenchVerdict, Comparison, Measured, StateComparison};
 use super::summary::{SECONDS, figures, series};
-use crate::guest::timed::CacheState;
+use crate::protocol::timing::CacheState;
 use crate::stats::bootstrap::ratio;
 use crate::stats::estimate::Estimate;
 

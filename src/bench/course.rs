@@ -3,11 +3,11 @@
 use super::guest::Guest;
 use super::record::{BenchRecord, KernelId, Measured};
 use super::{compare, summary};
+use crate::boot::job::Job;
 use crate::error::{Error, Result};
-use crate::guest::timed::{CacheState, Footprint};
 use crate::kernel::Kernel;
 use crate::os::progress::Task;
-use crate::run::Job;
+use crate::protocol::timing::{CacheState, Footprint};
 use crate::scenario::Scenario;
 use crate::vm::qemu::Accelerator;
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use super::growth::{MEMORY, SIZES};
 use super::machine::Machine;
 use super::record::*;
 use super::summary::SECONDS;
-use crate::guest::timed::{CacheState, Footprint};
+use crate::protocol::timing::{CacheState, Footprint};
 use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 

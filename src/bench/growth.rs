@@ -2,7 +2,7 @@
 
 use super::record::{BenchRecord, Growth};
 use super::summary::{RPCS, SECONDS};
-use crate::guest::timed::CacheState;
+use crate::protocol::timing::CacheState;
 use crate::stats::estimate::Estimate;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

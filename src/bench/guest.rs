@@ -1,14 +1,16 @@
 //! A guest that times listings when it is asked to, and does not run at all while another one does.
 
 use super::record::Measured;
+use crate::boot::guest_image::{GuestImage, KernelDebug};
+use crate::boot::job::Job;
+use crate::boot::ready::boot;
 use crate::error::{Error, Result};
-use crate::guest::protocol::{Request, Response};
-use crate::guest::timed::{BEGINS, CacheState, Footprint};
 use crate::kernel::Kernel;
 use crate::os::progress::Task;
-use crate::run::stage::{GuestImage, KernelDebug};
-use crate::run::{Job, Options, boot};
-use crate::vm::machine::{AgentError, Vm, unexpected};
+use crate::protocol::agent::{AgentError, unexpected};
+use crate::protocol::message::{Request, Response};
+use crate::protocol::timing::{BEGINS, CacheState, Footprint};
+use crate::vm::machine::Vm;
 use crate::vm::qemu::Accelerator;
 use std::time::Instant;
 
@@ -125,9 +127,4 @@ fn into_error(spec: &str, log: &str, ended: AgentError) -> Error {
         }
         AgentError::Unsupported(sentence) => Error::kernel(format!("{spec}: {sentence}; its console is in {log}")),
     }
-}
-
-/// What a guest of a bench is told; nothing of what judges leaks matters.
-pub fn options(seed: u64, limits: crate::vm::machine::Limits) -> Options {
-    Options { seed, stock: true, limits, ..Options::default() }
 }

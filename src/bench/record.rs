@@ -2,7 +2,7 @@
 
 use crate::bench::machine::Machine;
 use crate::error::{Error, Result};
-use crate::guest::timed::{CacheState, Footprint, TimedListing};
+use crate::protocol::timing::{CacheState, Footprint, TimedListing};
 use crate::report::json;
 use crate::scenario::Scenario;
 use crate::stats::estimate::Estimate;

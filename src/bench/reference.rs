@@ -85,7 +85,7 @@ mod tests {
     use super::super::record::{KernelId, SCHEMA};
     use super::*;
     use crate::error::Exit;
-    use crate::guest::timed::Footprint;
+    use crate::protocol::timing::Footprint;
     use crate::scenario::load;
 
     fn machine() -> Machine {

@@ -1,7 +1,7 @@
 //! Medians of what the listings in one state took.
 
 use super::record::{Measured, StateRecord};
-use crate::guest::timed::CacheState;
+use crate::protocol::timing::CacheState;
 use crate::stats::estimate::median;
 use std::collections::BTreeMap;
 

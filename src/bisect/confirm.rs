@@ -4,9 +4,9 @@ use super::history::{Mark, Terms};
 use super::judge::KernelTester;
 use super::search::{State, TestCommit, TestResult, mark};
 use super::{Commit, Found};
+use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
 use crate::kernel::change::{Applied, Change};
-use crate::run::pool::{guests, run_parallel};
 
 /// Added to the seed, so that nothing is drawn as it was the first time.
 const OTHER_SEED: u64 = 7919;
@@ -74,7 +74,7 @@ impl Confirmation {
 /// Asks again, in fresh guests, about `commit` as the first one of the side of `new`, the end.
 pub fn confirm(kernels: &KernelTester, commit: &Commit, new: &str) -> Result<Confirmation> {
     let place = &kernels.builder.place;
-    let seed = kernels.options.seed + OTHER_SEED;
+    let seed = kernels.options.boot.seed + OTHER_SEED;
     // Of a merge, what it was merged into.
     let parent = place.repo.text(&["rev-parse", "--verify", &format!("{}^1", commit.id)])?;
     let parent = kernels.commit(parent.trim())?;

@@ -5,6 +5,7 @@ use super::ahead::Ahead;
 use super::history::{Mark, Terms};
 use super::search::{State, Step, TestCommit, TestResult, mark};
 use super::verdicts::{Built, Verdicts};
+use crate::boot::job::Job;
 use crate::error::{Error, Exit, Result};
 use crate::kernel::build::BuildOptions;
 use crate::kernel::snapshot::Snapshot;
@@ -12,7 +13,8 @@ use crate::kernel::{Builder, Kernel};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::report::record::{Finding, RunRecord, Verdict};
-use crate::run::{self, Job, Options};
+use crate::run;
+use crate::run::options::Options;
 use crate::scenario::Scenario;
 use crate::stats::estimate::CONFIDENCE;
 use crate::vm::accelerator;
@@ -47,7 +49,7 @@ impl TestCommit for KernelTester<'_> {
 
     fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult> {
         let snapshot = self.builder.place.of_commit(&commit.id)?;
-        self.test_snapshot(&snapshot, self.options.seed, guess)
+        self.test_snapshot(&snapshot, self.options.boot.seed, guess)
     }
 
     fn step(&mut self, step: &Step, left: u64) {
@@ -139,17 +141,24 @@ impl KernelTester<'_> {
 
     /// Runs a guest, and builds ahead meanwhile.
     fn guest(&self, kernel: &Kernel, seed: u64, guess: &[String], verdicts: &Verdicts) -> Result<RunRecord> {
-        let options = Options { seed, ..self.options.clone() };
+        let mut options = self.options.clone();
+        options.boot.seed = seed;
         let accelerator = accelerator::choose(&kernel.image, self.cache, self.ui)?;
-        let job =
-            Job { scenario: self.scenario, kernel, accelerator, options: &options, cache: self.cache, ui: self.ui };
+        let job = Job {
+            scenario: self.scenario,
+            kernel,
+            accelerator,
+            options: &options.boot,
+            cache: self.cache,
+            ui: self.ui,
+        };
         let ahead = Ahead::default();
         std::thread::scope(|scope| {
             if self.ahead {
                 scope.spawn(|| ahead.build(guess, |id, go_on| self.build_ahead(id, go_on, verdicts)));
             }
             // Kept before what is being built is waited for: dirleak may be killed any time.
-            let record = run::run(&job).and_then(|record| keep(record, verdicts));
+            let record = run::run(&job, &options).and_then(|record| keep(record, verdicts));
             let next = record.as_ref().ok().and_then(|record| {
                 match mark(&state(record, self.call_site.as_deref()), self.terms) {
                     Mark::Old => guess.first(),

@@ -4,7 +4,7 @@ use crate::error::{Context, Result};
 use crate::kernel::image::hex;
 use crate::os::cache::{Cache, install_atomically};
 use crate::report::record::RunRecord;
-use crate::run::Options;
+use crate::run::options::Options;
 use crate::scenario::Scenario;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,8 @@ impl Verdicts {
     /// Verdicts on `scenario` as they are reached with `options`.
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
         let program = crate::kernel::image::sha256(Path::new(crate::os::assets::OURSELVES))?;
-        let Options { min_rate, settle, strict, kmemleak, stock, every_counter, .. } = options;
+        let Options { boot, min_rate, settle, strict, stock, every_counter, .. } = options;
+        let kmemleak = boot.kmemleak;
         let setting =
             format!("{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter}");
         Ok(Self { dir: cache.dir("verdicts")?, setting })

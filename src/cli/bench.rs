@@ -7,19 +7,20 @@ use crate::bench::machine::Machine;
 use crate::bench::plot::{Look, growth as growth_plot};
 use crate::bench::record::{BenchFile, BenchRecord, BenchVerdict, SCHEMA};
 use crate::bench::reference::Baseline;
-use crate::bench::{compare, fit, growth, guest, text};
-use crate::cluster;
+use crate::bench::{compare, fit, growth, text};
+use crate::boot::job::BootOptions;
+use crate::boot::job::Job;
 use crate::error::{Error, Exit, Result};
-use crate::guest::timed::CacheState;
 use crate::kernel::{self, Kernel};
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
-use crate::run::{self, Job};
+use crate::protocol::timing::CacheState;
 use crate::scenario::{Overrides, Scenario, select};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use crate::vm::qemu::Accelerator;
+use crate::cluster;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ struct Bench<'a> {
     arguments: &'a Args,
     kernels: Vec<Kernel>,
     accelerator: Accelerator,
-    options: run::Options,
+    options: BootOptions,
     cache: Cache,
     ui: Ui,
 }
@@ -159,7 +160,7 @@ impl<'a> Bench<'a> {
             silence: Duration::from_secs_f64(arguments.silence),
             ..Limits::default()
         };
-        let options = guest::options(arguments.seed, limits);
+        let options = BootOptions { seed: arguments.seed, limits, ..BootOptions::default() };
         Ok(Self { arguments, kernels, accelerator, options, cache, ui })
     }
 

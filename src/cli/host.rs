@@ -1,15 +1,16 @@
 //! `dirleak host`: a directory on a live machine and its real NFS mount.
 
 use super::measure::positive;
+use crate::boot::job::BootOptions;
 use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
-use crate::host::place::Budget;
+use crate::host::target::Budget;
 use crate::host::{self, HostJob};
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::probe::memory;
 use crate::report::record::{ResultFile, RunRecord};
-use crate::run;
+use crate::run::options::Options;
 use crate::text::number;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -97,7 +98,11 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
     let whole = arguments.budget.unwrap_or(MEASURING_SECONDS);
     consent(arguments, whole)?;
-    let options = run::Options { seed: arguments.seed, min_rate: arguments.min_rate, ..run::Options::default() };
+    let options = Options {
+        boot: BootOptions { seed: arguments.seed, ..BootOptions::default() },
+        min_rate: arguments.min_rate,
+        ..Options::default()
+    };
     let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };
     let request = HostJob { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
     host::run(request)
@@ -118,7 +123,7 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
     });
     let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let interval = Duration::from_secs_f64(arguments.interval);
-    host::watch::run(mounted, interval, end, checked.transpose()?.as_ref())?;
+    host::monitor::run(mounted, interval, end, checked.transpose()?.as_ref())?;
     Ok(Exit::Clean)
 }
 

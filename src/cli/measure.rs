@@ -1,15 +1,17 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
+use crate::boot::job::BootOptions;
+use crate::boot::job::Job;
+use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::{Task, Ui};
 use crate::report::record::{ResultFile, RunRecord};
-use crate::run;
-use crate::run::pool::{guests, run_parallel};
+use crate::run::options::Options;
+use crate::run::{self, duration};
 use crate::scenario::{Overrides, Scenario, select};
-use crate::shard::estimate;
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use std::path::PathBuf;
@@ -88,23 +90,30 @@ impl Measure {
     }
 
     /// What a run is told.
-    pub fn options(&self) -> run::Options {
-        run::Options {
-            seed: self.seed,
+    pub fn options(&self) -> Options {
+        Options {
+            boot: self.boot_options(),
             min_rate: self.min_rate,
             settle: Duration::from_secs_f64(self.settle),
             strict: self.strict,
-            kmemleak: self.kmemleak,
             stock: self.stock,
             track: self.track,
             every_counter: false,
+        }
+    }
+
+    /// Returns what the guests of a run are booted with.
+    fn boot_options(&self) -> BootOptions {
+        BootOptions {
+            seed: self.seed,
             trace: self.trace.is_some(),
+            kmemleak: self.kmemleak,
             limits: Limits {
                 whole: Duration::from_secs_f64(self.timeout),
                 silence: Duration::from_secs_f64(self.silence),
                 ..Limits::default()
             },
-            ..run::Options::default()
+            ..BootOptions::default()
         }
     }
 
@@ -116,7 +125,8 @@ impl Measure {
         let options = self.options();
         let whole = Whole::begin(pairs, ui);
         let ended = run_parallel(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
-            let record = run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+            let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
+            let record = run::run(&job, &options)?;
             whole.ended(scenario);
             Ok(record)
         });
@@ -163,13 +173,13 @@ struct Whole {
 impl Whole {
     fn begin(pairs: &[(&Scenario, &Kernel)], ui: &Ui) -> Self {
         let runs = pairs.len();
-        let seconds = pairs.iter().map(|(scenario, _)| estimate::seconds(scenario)).sum();
+        let seconds = pairs.iter().map(|(scenario, _)| duration::seconds(scenario)).sum();
         Self { task: (runs > 1).then(|| ui.task(format!("{runs} runs"))), runs, seconds, ended: Mutex::default() }
     }
 
     fn ended(&self, scenario: &Scenario) {
         let mut ended = self.ended.lock().expect("no panic while held");
-        *ended = (ended.0 + 1, ended.1 + estimate::seconds(scenario));
+        *ended = (ended.0 + 1, ended.1 + duration::seconds(scenario));
         if let Some(task) = &self.task {
             task.part(ended.0, self.runs, ended.1 / self.seconds);
         }

@@ -1,17 +1,19 @@
 //! `dirleak score`: how often the checker is right.
 
+use crate::boot::job::{BootOptions, Job};
+use crate::boot::pool::{guests, run_parallel};
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::{self, Kernel};
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
-use crate::run::compare::compare;
-use crate::run::pool::{guests, run_parallel};
-use crate::run::{self, Job};
+use crate::run;
+use crate::run::options::Options;
 use crate::scenario::{Scenario, load};
 use crate::score::catches::Catch;
 use crate::score::clean::{self, CleanRun};
 use crate::score::header::Header;
+use crate::score::other_tools::compare;
 use crate::score::{Row, Score, patches, table};
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
@@ -172,6 +174,11 @@ fn command(arguments: &Args) -> String {
     words
 }
 
+/// Returns what a run is told that has this seed and waits so long for late frees.
+fn options(seed: u64, settle: Duration) -> Options {
+    Options { boot: BootOptions { seed, ..BootOptions::default() }, settle, ..Options::default() }
+}
+
 impl Trial {
     fn scenario(&self) -> &Scenario {
         match self {
@@ -183,22 +190,23 @@ impl Trial {
         match self {
             Self::Patch { header, kernel, scenario, seed, compared } => {
                 let settle = Duration::from_secs_f64(header.settle_seconds);
-                let options = run::Options { seed: *seed, settle, ..run::Options::default() };
-                let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
-                let record = run::run(&job)?;
+                let options = options(*seed, settle);
+                let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
+                let record = run::run(&job, &options)?;
                 let others = if *compared { Some(compare(&job, COMPARED_UNITS)?) } else { None };
                 Ok(Tried::Patch(Box::new(Row::new(header, &record, others))))
             }
             Self::Also { header, kernel, scenario, seed } => {
                 let settle = Duration::from_secs_f64(header.settle_seconds);
-                let options = run::Options { seed: *seed, settle, ..run::Options::default() };
-                let record = run::run(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+                let options = options(*seed, settle);
+                let record =
+                    run::run(&Job { scenario, kernel, accelerator, options: &options.boot, cache, ui }, &options)?;
                 Ok(Tried::Also(Catch::new(header, &scenario.name, &record)))
             }
             Self::Clean { kernel, scenario, seed } => {
-                let options = run::Options { seed: *seed, ..run::Options::default() };
-                let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
-                Ok(Tried::Clean(CleanRun::new(scenario, &run::run(&job)?)))
+                let options = options(*seed, Duration::ZERO);
+                let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
+                Ok(Tried::Clean(CleanRun::new(scenario, &run::run(&job, &options)?)))
             }
         }
     }

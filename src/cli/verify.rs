@@ -8,8 +8,8 @@ use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::report::proof;
 use crate::report::record::{Outcome, ResultFile};
+use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
-use crate::shard::{self, Shard};
 use crate::{cluster, kernel};
 use std::path::PathBuf;
 

@@ -1,14 +1,14 @@
 //! What a verify would do on this machine, from what is in the cache: bytes to fetch, disk, minutes.
 
 use super::CheckRequest;
+use crate::boot::nfs_utils;
+use crate::boot::pool::{QEMU_MIB, guests};
 use crate::error::Result;
-use crate::guest::knfsd;
 use crate::kernel::catalog::Catalog;
 use crate::kernel::{self, Options, source, tree};
 use crate::os::cache::Cache;
-use crate::run::pool::{QEMU_MIB, guests};
+use crate::run::duration;
 use crate::scenario::{Scenario, ServerKind};
-use crate::shard::estimate;
 use serde::Serialize;
 
 // Measured for 6.1.192 with gcc 12 (README, "What building a kernel costs").
@@ -147,7 +147,7 @@ fn step(spec: &str, has_tree: bool, cache: &Cache) -> Result<Step> {
 
 fn download(kernels: &[KernelCost], scenarios: &[Scenario], cache: &Cache) -> u64 {
     let fetches_source = kernels.iter().any(|kernel| kernel.step == Step::FetchAndBuild);
-    let lacks_knfsd = scenarios.iter().any(|s| s.server == ServerKind::Knfsd) && knfsd::cached(cache).is_none();
+    let lacks_knfsd = scenarios.iter().any(|s| s.server == ServerKind::Knfsd) && nfs_utils::cached(cache).is_none();
     let source = if fetches_source { INDEX_BYTES + SOURCE_BYTES } else { 0 };
     // The machine's own suite need not be that of the kernel.
     source + if lacks_knfsd { INDEX_BYTES + NFS_UTILS_BYTES } else { 0 }
@@ -155,7 +155,7 @@ fn download(kernels: &[KernelCost], scenarios: &[Scenario], cache: &Cache) -> u6
 
 /// Both kernels, as many guests side by side as this machine holds.
 fn running(scenarios: &[Scenario], kernels: usize) -> f64 {
-    let seconds: Vec<f64> = scenarios.iter().map(estimate::seconds).collect();
+    let seconds: Vec<f64> = scenarios.iter().map(duration::seconds).collect();
     let longest = seconds.iter().copied().fold(0.0, f64::max);
     let all = seconds.iter().sum::<f64>() * kernels as f64;
     longest.max(all / guests(scenarios.iter()) as f64)

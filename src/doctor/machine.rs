@@ -2,12 +2,12 @@
 
 use super::{Check, CostEstimate, Purpose, State};
 use crate::apt::Apt;
+use crate::boot::pool::{QEMU_MIB, available_memory_mib};
 use crate::error::{Context, Result};
 use crate::kernel::store;
 use crate::kernel::unpack::NEEDED_MIB;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use crate::run::pool::{QEMU_MIB, available_memory_mib};
 use crate::scenario;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;

@@ -9,11 +9,11 @@ pub use course::CostEstimate;
 pub use programs::of_setup as packages;
 pub use text::render as text;
 
+use crate::boot::guest_image::MKFS_PLACES;
 use crate::error::Result;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::os::search_path::SearchPath;
-use crate::run::stage::MKFS_PLACES;
 use crate::scenario::Scenario;
 use serde::Serialize;
 use std::path::Path;

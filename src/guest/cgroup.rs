@@ -1,7 +1,7 @@
 //! The cgroup (version 2) that the workload has to itself: what was charged to it, and what taking it away frees.
 
-use super::protocol::CgroupUsage;
 use crate::error::{Context, Error, Result};
+use crate::protocol::message::CgroupUsage;
 use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::path::{Path, PathBuf};

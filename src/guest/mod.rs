@@ -1,45 +1,40 @@
 //! The guest: this program as process 1 of a virtual machine, which sets the stage and obeys orders from the host.
 
+mod agent;
 mod cgroup;
-mod come_and_go;
-mod commands;
-pub mod export;
-mod files;
+mod exec;
+pub mod export_fs;
+mod file_churn;
+mod heartbeat;
+mod init;
 pub mod knfsd;
-mod labels;
-mod link;
+mod memory_pressure;
 mod modules;
-mod mount;
+mod nfs_mount;
 mod outage;
-mod player;
-mod policy;
-mod pressure;
-pub mod protocol;
-mod pulse;
-mod served;
-pub mod timed;
-mod worker;
+mod selinux;
+mod selinux_policy;
+mod serial;
+mod server;
+pub mod timing;
 
 use crate::error::{Exit, Result};
 use crate::os::panic_hook;
 use crate::probe::procfs;
+use crate::protocol::message::{AgentFailure, Plan, Request, Response};
 use crate::workload::syscall_log;
-use link::SerialLink;
+use agent::GuestAgent;
 use nix::sys::reboot::{RebootMode, reboot};
-use protocol::{AgentFailure, Plan, Request, Response};
+use serial::SerialLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use worker::GuestAgent;
 
-pub use worker::BUSY_CACHES;
-
-/// Where the initramfs keeps the plan.
-pub const PLAN: &str = "/plan.json";
+pub use crate::protocol::guest_paths::BUSY_CACHES;
 
 /// Runs as process 1 and ends with the machine.
 pub fn main() -> ! {
     panic_hook::install();
     // There is no link yet; the console is all we have.
-    match files::mount_all().and_then(|()| SerialLink::open()) {
+    match init::mount_all().and_then(|()| SerialLink::open()) {
         // Process 1 must not end, or the kernel panics, which would be blamed on the kernel.
         Ok(mut link) => {
             if catch_unwind(AssertUnwindSafe(|| serve(&mut link))).is_err() {
@@ -80,7 +75,7 @@ fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
 
 fn handle_requests(link: &mut SerialLink) -> Result<()> {
     link.send(&Response::Hello { release: procfs::release()? })?;
-    let plan: Plan = files::read_plan()?;
+    let plan: Plan = init::read_plan()?;
     if plan.trace {
         syscall_log::begin();
     }
@@ -91,9 +86,9 @@ fn handle_requests(link: &mut SerialLink) -> Result<()> {
         if matches!(order, Request::Finish) {
             return link.send(&Response::Bye);
         }
-        pulse::set_working(true);
+        heartbeat::set_working(true);
         let answer = worker.handle(order, link)?;
-        pulse::set_working(false);
+        heartbeat::set_working(false);
         for lines in pieces(&syscall_log::take(), CALLED_BYTES) {
             link.send(&Response::Called { lines: lines.to_owned() })?;
         }
@@ -112,3 +107,4 @@ mod tests {
         assert_eq!(pieces("", 5).count(), 0);
     }
 }
+pub mod steps;

@@ -1,7 +1,7 @@
 //! Knows how to load the kernel modules that the host put into the initramfs.
 
-use super::protocol::ModuleFile;
 use crate::error::{Context, Error, Result};
+use crate::protocol::message::ModuleFile;
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use nix::errno::Errno;

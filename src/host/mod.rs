@@ -1,34 +1,33 @@
 //! The machine itself, as it is: its real NFS mount is listed and its own memory read, by the course and the judge of every other run.
 
 pub mod bundle;
+mod listing_digest;
+pub mod monitor;
 pub mod mount;
-mod names;
 pub mod passive;
-pub mod place;
 mod prometheus;
-mod scratch;
-pub mod watch;
-mod watched;
+mod readings;
+mod scratch_dir;
+pub mod target;
 
+use crate::agent::executor::{Executor, Target};
 use crate::error::{Error, Exit, Result};
-use crate::guest::protocol::{Request, Response};
 use crate::os::progress::Ui;
 use crate::os::signals;
 use crate::probe::counters::{Counters, SiteSource};
 use crate::probe::ftrace::Settings;
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
 use crate::probe::{memory, procfs};
+use crate::protocol::agent::{Agent, AgentError};
+use crate::protocol::message::{Request, Response};
 use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
-use crate::run;
 use crate::run::live::{self, Live};
-use crate::run::obeys::Agent;
+use crate::run::options::Options;
 use crate::sample::Sample;
-use crate::vm::machine::AgentError;
-use crate::worker::{Executor, Target};
 use mount::Mounted;
-use place::{Budget, GETDENTS_BUFFER_BYTES, LiveTarget};
-use scratch::ScratchDir;
+use scratch_dir::ScratchDir;
 use std::collections::BTreeMap;
+use target::{Budget, GETDENTS_BUFFER_BYTES, LiveTarget};
 
 /// What the kernel of this machine is called where others have the word of a command line.
 pub const SPEC: &str = "host";
@@ -41,7 +40,7 @@ pub struct HostJob<'a> {
     /// So many files are made in a scratch directory, and that is listed.
     pub scratch: Option<u64>,
     pub budget: Budget,
-    pub options: &'a run::Options,
+    pub options: &'a Options,
     pub ui: &'a Ui,
 }
 
@@ -51,11 +50,11 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     stand_back();
     let _settings = Settings::keep();
     let counters = Counters::open()?;
-    let mut record = begin(&mounted, counters.site_source(), options.seed)?;
+    let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
     let task = ui.task(record.scenario.clone());
     let scratch = scratch.map(|entries| {
         task.note("making files");
-        ScratchDir::make(&mounted.dir, entries, options.seed)
+        ScratchDir::make(&mounted.dir, entries, options.boot.seed)
     });
     let scratch = scratch.transpose()?;
     task.note("the first listing");

@@ -1,7 +1,7 @@
 //! A verdict on a machine that is left alone: slab growth against the READDIR calls that others have the mount send.
 
 use super::mount::Mounted;
-use super::watched::{ReadingLog, Trend};
+use super::readings::{ReadingLog, Trend};
 use crate::error::Result;
 use crate::os::progress::Ui;
 use crate::report::record::{Bounds, CounterBound, Finding, Round, RoundKind, RunRecord, Verdict};

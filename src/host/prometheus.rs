@@ -1,7 +1,7 @@
 //! Readings in Prometheus' text format, for the textfile directory of a node exporter.
 
-use super::watch::{DAY_SECONDS, bytes_per_day};
-use super::watched::{ReadingLog, Trend};
+use super::monitor::DAY_SECONDS;
+use super::readings::{ReadingLog, Trend, bytes_per_day};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

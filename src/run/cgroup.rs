@@ -1,10 +1,10 @@
 //! The account of the workload's cgroup: what was charged to it in the rounds, and what taking it away frees.
 
-use super::conduct::{Session, SessionResult};
-use crate::guest::protocol::{CgroupUsage, Request, Response};
+use super::session::{Session, SessionResult};
+use crate::protocol::agent::unexpected;
+use crate::protocol::message::{CgroupUsage, Request, Response};
 use crate::report::record::{CgroupRecord, RoundKind};
 use crate::sample::{Sample, growth};
-use crate::vm::machine::unexpected;
 
 impl Session<'_> {
     /// What is charged to it now.

@@ -1,11 +1,11 @@
 //! The positive controls: whether each source saw what the guest held on purpose, and saw it go.
 
-use crate::guest::protocol::MOST_LISTED_PLAINLY;
 use crate::probe::control_allocs::{self, ControlAllocs, EVENTFD, OWNED_PAGES, PIPE_WRITE};
 use crate::probe::counters::CALL_SITES;
+use crate::protocol::guest_paths::TIMES_SAID;
+use crate::protocol::message::MOST_LISTED_PLAINLY;
 use crate::report::record::{Controls, RunRecord, SourceControl};
 use crate::sample::{CounterKind, Growth, Sample, Site};
-use crate::vm::console;
 use std::collections::BTreeMap;
 
 /// Objects may be off by the noise of a cache at rest.
@@ -89,7 +89,7 @@ fn site(source: CounterKind, name: &str, held: i64, seen: i64) -> SourceControl 
 
 /// The control of what is read from the console.
 pub fn console(times_heard: i64) -> SourceControl {
-    let held = console::TIMES_SAID;
+    let held = TIMES_SAID;
     SourceControl { source: CounterKind::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0, noise: 0 }
 }
 

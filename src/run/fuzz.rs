@@ -1,15 +1,14 @@
 //! Fuzzing of what is made of a guest's answers: a whole run, with one that lies within what is believed.
 
-use super::Options;
 use super::live::{self, Live};
-use super::obeys::Agent;
-use crate::guest::protocol::{Request, Response};
+use super::options::Options;
 use crate::os::progress::Ui;
+use crate::protocol::agent::{Agent, AgentError};
+use crate::protocol::message::{Request, Response};
 use crate::report::fuzz::read;
 use crate::report::record::{KernelRecord, ResultFile, RunRecord};
 use crate::report::text;
 use crate::vm::fuzz::parse_response;
-use crate::vm::machine::AgentError;
 use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! What the kernel's own leak detector reports of a run, beside its findings.
 
-use super::conduct::{Session, SessionResult};
-use crate::guest::protocol::{Request, Response};
+use super::session::{Session, SessionResult};
 use crate::probe::kmemleak::KmemleakReport;
+use crate::protocol::agent::unexpected;
+use crate::protocol::message::{Request, Response};
 use crate::report::record::KmemleakRecord;
-use crate::vm::machine::unexpected;
 use std::time::Instant;
 
 impl Session<'_> {

@@ -1,18 +1,17 @@
 //! A run on the machine itself, as it is, beside whatever else it does: its noise first, then the course that a run in a guest takes,
 //! with doses that follow the noise. Nothing is unmounted.
 
-use super::conduct::{Session, SessionResult};
-use super::obeys::Agent;
-use super::record::Observations;
-use super::{Options, Until};
+use super::observations::Observations;
+use super::options::{Options, Until};
+use super::session::{Session, SessionResult};
 use crate::error::Result;
-use crate::guest::protocol::Response;
 use crate::os::progress::Task;
+use crate::protocol::agent::{Agent, AgentError};
+use crate::protocol::message::Response;
 use crate::report::record::{RunRecord, Verdict};
 use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
 use crate::verdict::judge::bound_width;
-use crate::vm::machine::AgentError;
 use std::time::{Duration, Instant};
 
 /// Readings of which the noise is taken; what moves before the first of them is what the first reading does.

@@ -1,13 +1,13 @@
 //! The warm-up, before anything counts: what the kernel does once is done, and meanwhile the controls are held.
 
-use super::conduct::{Session, SessionResult};
-use super::{controls, names_control};
-use crate::guest::protocol::{Request, Response};
+use super::session::{Session, SessionResult};
+use super::{controls, name_control};
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
+use crate::protocol::agent::unexpected;
+use crate::protocol::message::{Request, Response};
 use crate::report::record::RoundKind;
 use crate::sample::Sample;
-use crate::vm::machine::unexpected;
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
@@ -42,9 +42,9 @@ impl Session<'_> {
     /// that.
     fn ask_for_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
         self.list_plainly()?;
-        let cached = names_control::count(&self.sites(names)?);
+        let cached = name_control::count(&self.sites(names)?);
         let meanwhile = self.read_once()?;
-        Ok((meanwhile, cached, names_control::count(&self.sites(names)?)))
+        Ok((meanwhile, cached, name_control::count(&self.sites(names)?)))
     }
 
     /// The same where a trace tells call sites. What it takes is given back before anything is read that counts.
@@ -59,7 +59,7 @@ impl Session<'_> {
             self.outcome.record.notes.push("the trace of the control's names lost events".into());
             return Ok((meanwhile, 0, 0));
         };
-        Ok((meanwhile, names_control::count(&cached), names_control::count(&kept)))
+        Ok((meanwhile, name_control::count(&cached), name_control::count(&kept)))
     }
 
     /// Has the guest hold what the controls need; without filters nothing shows that two sources work.

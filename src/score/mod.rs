@@ -4,15 +4,16 @@ pub mod bound;
 pub mod catches;
 pub mod clean;
 pub mod header;
+pub mod other_tools;
 pub mod table;
 
 use crate::error::{Error, Result};
 use crate::os::assets;
 use crate::report::record::{Finding, RunRecord, Verdict};
-use crate::run::compare::Compared;
 use catches::Catch;
 use clean::CleanRun;
 use header::{Header, Kind, Leak};
+use other_tools::Compared;
 use serde::Serialize;
 
 /// Of a hundred bounds, as many must contain the true rate.

@@ -1,6 +1,6 @@
 //! Whether KVM really runs a guest here. A `/dev/kvm` that opens proves nothing: only a guest that has spoken does.
 
-use super::qemu::{self, Accelerator, KERNEL_COMMAND_LINE, Machine};
+use super::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine};
 use crate::error::{Context, Result};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::process::Child;
@@ -62,7 +62,7 @@ fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cach
         accelerator,
         console_log: &log,
     };
-    let mut command = qemu::command(&machine)?;
+    let mut command = super::launch::command(&machine)?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut qemu = Child::spawn(&mut command)?;
     let end = Instant::now() + limit;

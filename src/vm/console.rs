@@ -1,5 +1,6 @@
 //! What the guest's console says: whether the kernel is in trouble, and what it complains of at unmount.
 
+use crate::protocol::guest_paths::SAID;
 use crate::text::sanitize;
 use std::fs::File;
 use std::io::Read;
@@ -29,11 +30,6 @@ const UNMOUNT: [(&str, &str); 3] = [
     ("Busy inodes after unmount", "Busy inodes after unmount"),
     ("Objects remaining in", "Objects remaining"),
 ];
-
-/// What the guest says on its console before and after it unmounts, to show that what the kernel says in between is heard.
-pub const SAID: &str = "dirleak is heard";
-/// How often it says so.
-pub const TIMES_SAID: i64 = 2;
 
 /// Lines after the first of a trouble that are kept to show it.
 const SHOWN_LINES: usize = 40;

@@ -1,8 +1,8 @@
 //! Fuzzing of what hears a guest.
 
 use super::console::Console;
-pub use super::credible::parse_response;
-use super::lines::read_line;
+use crate::protocol::framing::read_line;
+pub use crate::protocol::validate::parse_response;
 use std::io::BufReader;
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! The host's end of the link to a guest, whoever holds the other one: orders go out without waiting, answers come in bounded in length
 //! and number, and none that no honest guest gives.
 
-use super::credible::parse_response;
-use super::lines::{LineTooLong, MOST_LINE_BYTES, read_lines};
-use crate::guest::protocol::{Request, Response};
+use crate::protocol::framing::{LineTooLong, MOST_LINE_BYTES, read_lines};
+use crate::protocol::message::{Request, Response};
+use crate::protocol::validate::parse_response;
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;

@@ -4,9 +4,10 @@ use super::console::{Console, MOST_LOG_BYTES};
 use super::link::{Link, Received};
 use super::qemu::{self, Machine};
 use crate::error::{Error, Result};
-use crate::guest::protocol::{AgentFailure, Request, Response};
 use crate::os::process::{Child, POLL};
 use crate::os::signals;
+use crate::protocol::agent::{Agent, AgentError, unexpected};
+use crate::protocol::message::{AgentFailure, Request, Response};
 use crate::text::sanitize;
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -22,26 +23,6 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// The last lines of a console are in its last bytes.
 const LAST_BYTES: u64 = 64 * 1024;
 /// So much is shown of an answer that does not fit.
-const SHOWN_BYTES: usize = 200;
-
-/// Why a guest ended before it was done.
-#[derive(Clone, Debug)]
-pub enum AgentError {
-    /// The kernel is lost: what it is called, in a sentence, and the lines that show it.
-    Crash { kind: String, sentence: String, lines: Vec<String> },
-    /// The guest's kernel lacks something.
-    Unsupported(String),
-    /// Something in the guest that should have worked did not.
-    Failed(String),
-    /// The machine or the user ended it.
-    Error(Error),
-}
-
-impl From<Error> for AgentError {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
 
 /// A running guest. Dropping it kills its QEMU.
 pub struct Vm {
@@ -70,10 +51,20 @@ impl Default for Limits {
     }
 }
 
+impl Agent for Vm {
+    fn request(&mut self, order: &Request, step: &mut dyn FnMut(&str)) -> std::result::Result<Response, AgentError> {
+        Vm::request(self, order, |name, _| step(name))
+    }
+
+    fn take_syscall_log(&mut self) -> String {
+        Vm::take_syscall_log(self)
+    }
+}
+
 impl Vm {
     /// Starts QEMU. The calling thread must live as long as the guest.
     pub fn start(machine: &Machine, limits: Limits) -> Result<Self> {
-        let mut command = qemu::command(machine)?;
+        let mut command = super::launch::command(machine)?;
         Self::spawn(&mut command, machine.console_log, limits)
     }
 
@@ -259,13 +250,6 @@ impl Vm {
             lines: last_lines(self.console.path(), 20),
         }
     }
-}
-
-/// An answer that does not fit the order.
-pub fn unexpected(answer: &Response) -> AgentError {
-    let answer = format!("{answer:?}");
-    let shown = sanitize::beginning(&answer, SHOWN_BYTES);
-    AgentError::Failed(format!("the guest answered something else than it was asked: {shown}"))
 }
 
 /// A line of the console without the time in front, which it has where the kernel is configured so.

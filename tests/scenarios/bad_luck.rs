@@ -2,11 +2,12 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Slots, Trialled};
+use dirleak::boot::job::{BootOptions, Job};
 use dirleak::kernel;
 use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
 use dirleak::report::record::{RunRecord, Verdict};
-use dirleak::run::{Job, Options};
+use dirleak::run::options::Options;
 use dirleak::scenario::load;
 use dirleak::vm::accelerator;
 use dirleak::vm::machine::Limits;
@@ -71,11 +72,12 @@ fn flood() -> Trialled {
     let kernel = kernel::resolve(FIXED, &kernel::Options::default(), &cache, &ui)?;
     let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
     let limits = Limits { log_bytes: MOST_BYTES, ..Limits::default() };
-    let options = Options { limits, program: env!("CARGO_BIN_EXE_dirleak").into(), ..Options::default() };
+    let boot = BootOptions { limits, program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
+    let options = Options { boot, ..Options::default() };
     let mut scenario = load("quick")?;
     scenario.guest.kernel_arguments = "ignore_loglevel".into();
-    let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options, cache: &cache, ui: &ui };
-    let record = dirleak::run::run(&job)?;
+    let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
+    let record = dirleak::run::run(&job, &options)?;
     let log = record.console_log.clone().unwrap_or_default();
     let bytes = std::fs::metadata(&log)?.len();
     let said = record.reason.contains("the guest printed more than 4 KiB on its console and was ended")

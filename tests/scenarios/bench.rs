@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
 use dirleak::bench::record::{BenchFile, BenchRecord, BenchVerdict};
 use dirleak::bench::summary::SECONDS;
-use dirleak::guest::timed::CacheState;
+use dirleak::protocol::timing::CacheState;
 use libtest_mimic::Failed;
 
 const KERNEL: &str = "6.1";

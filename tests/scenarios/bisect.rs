@@ -2,7 +2,7 @@
 //! commit that does not compile.
 
 use crate::case::Case;
-use crate::made::{Deed, GitHistory, base};
+use crate::git_history::{Deed, GitHistory, base};
 use crate::program::{Program, Trialled};
 use dirleak::os::cache::Cache;
 use dirleak::report::branches::Applies;

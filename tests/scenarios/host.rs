@@ -2,19 +2,20 @@
 //! machine that may leak.
 
 use crate::case::Case;
+use crate::guest::Machine;
 use crate::program::{Slots, Trialled};
 use crate::spare_pages;
+use dirleak::boot::job::{BootOptions, Job};
 use dirleak::dirtree::tree::Tree;
-use dirleak::guest::protocol::{CommandLine, CommandOutput};
 use dirleak::kernel;
 use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
+use dirleak::protocol::agent::AgentError;
+use dirleak::protocol::message::{CommandLine, CommandOutput};
 use dirleak::report::record::{ResultFile, RunRecord, Verdict};
-use dirleak::run::commands::Machine;
-use dirleak::run::{Job, Options};
+use dirleak::run::options::Options;
 use dirleak::scenario::{Made, Scenario, ServerKind, load};
 use dirleak::vm::accelerator;
-use dirleak::vm::machine::AgentError;
 use libtest_mimic::Failed;
 use nix::libc::{SIGINT, SIGTERM};
 use std::fs;
@@ -83,10 +84,12 @@ impl Guest {
         let (cache, ui) = (Cache::open()?, Ui::silent());
         let kernel = kernel::resolve(spec, &kernel::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
-        let options = Options { stock, program: env!("CARGO_BIN_EXE_dirleak").into(), ..Options::default() };
+        let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
+        let options = Options { boot, stock, ..Options::default() };
         let scenario = scenario();
-        let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options, cache: &cache, ui: &ui };
-        let machine = Machine::start(&job).map_err(|ended| told(&ended))?;
+        let job =
+            Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
+        let machine = Machine::start(&job, options.debugging(&scenario, &kernel)).map_err(|ended| told(&ended))?;
         Ok(Self { machine, _slot: slot })
     }
 
@@ -215,7 +218,7 @@ fn evidence(ended: &CommandOutput) -> Trialled {
     let unpacked = Command::new("tar").args(["-xzf", "it.tar.gz"]).current_dir(dir.path()).output()?;
     must(ended, unpacked.status.success(), || "the bundle cannot be unpacked".into())?;
     let scenario = scenario();
-    let tree = Tree::new(&scenario.directory, Options::default().seed);
+    let tree = Tree::new(&scenario.directory, BootOptions::default().seed);
     let mut name = Vec::new();
     tree.names().write(0, &mut name);
     for (file, part) in [

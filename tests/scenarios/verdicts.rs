@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
 use crate::spare_pages::{self, Expected};
-use dirleak::guest::protocol::MOST_LISTED_PLAINLY;
+use dirleak::protocol::message::MOST_LISTED_PLAINLY;
 use dirleak::report::record::{Outcome, RunRecord, Verdict};
 use dirleak::sample::CounterKind;
 use dirleak::scenario::{Overrides, ServerKind, select};

@@ -108,7 +108,7 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::timed::CacheState;
+    use crate::protocol::timing::CacheState;
     use crate::stats::estimate::Estimate;
 
     fn growth(state: CacheState, scale: f64) -> Growth {

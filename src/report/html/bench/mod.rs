@@ -7,7 +7,7 @@ use super::cards::cells;
 use crate::bench::record::{BenchFile, BenchRecord, Comparison, Growth, StateComparison};
 use crate::bench::summary::{SECONDS, WALL_SECONDS};
 use crate::bench::{figures, words};
-use crate::guest::timed::CacheState;
+use crate::protocol::timing::CacheState;
 use crate::report::console::Logs;
 use crate::report::headline::{self, Status};
 use crate::report::merge::InputFile;

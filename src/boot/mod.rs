@@ -1,0 +1,9 @@
+//! TODO: what this room is.
+
+pub mod guest_image;
+pub mod job;
+pub mod kernel_quirks;
+pub(crate) mod modules;
+pub(crate) mod nfs_utils;
+pub mod pool;
+pub mod ready;

@@ -6,7 +6,7 @@
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use dirleak::bench::guest::Guest;
-use dirleak::bench::{course, fit};
+use dirleak::bench::{eligible, session};
 use dirleak::boot::job::{BootOptions, Job};
 use dirleak::error::Result;
 use dirleak::kernel::{self, Kernel};
@@ -46,14 +46,14 @@ fn benchmarks(criterion: &mut Criterion, spec: &str) -> Result<bool> {
     let (cache, ui) = (Cache::open()?, Ui::plain());
     let Some(kernel) = kernel::cached(spec, &kernel::Options::default(), &cache)? else { return Ok(false) };
     for name in SCENARIOS {
-        listings(criterion, &kernel, &fit::make_eligible(&load(name)?, None)?, &cache, &ui)?;
+        listings(criterion, &kernel, &eligible::make_eligible(&load(name)?, None)?, &cache, &ui)?;
     }
     Ok(true)
 }
 
 /// One scenario in one guest, in each state of the cache.
 fn listings(criterion: &mut Criterion, kernel: &Kernel, scenario: &Scenario, cache: &Cache, ui: &Ui) -> Result<()> {
-    let accelerator = course::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
+    let accelerator = session::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
     let options = BootOptions { limits: LIMITS, ..BootOptions::default() };
     let mut guest = Guest::start(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
     guest.wait(&ui.task(format!("{} on {}", scenario.name, kernel.spec)))?;

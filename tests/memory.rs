@@ -7,7 +7,7 @@ use dirleak::probe::control_allocs::ControlAllocs;
 use dirleak::probe::counters::SiteSource;
 use dirleak::protocol::agent::{Agent, AgentError};
 use dirleak::protocol::message::{Request, Response, RoundStats};
-use dirleak::report::record::{KernelRecord, ResultFile, RunRecord};
+use dirleak::result::record::{KernelRecord, ResultFile, RunRecord};
 use dirleak::run::live::{self, Live};
 use dirleak::run::options::Options;
 use dirleak::sample::Sample;

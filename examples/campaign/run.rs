@@ -2,8 +2,8 @@
 
 use super::left::Left;
 use super::plan::{Kill, Kind, Must, Next};
-use dirleak::report::json;
-use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::result::read;
+use dirleak::result::record::{RunRecord, Verdict};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
 
     /// Every verdict that was given must be right.
     fn judge(&self, path: &Path, ended: &mut Ended) {
-        match json::read(path) {
+        match read::read(path) {
             Ok(file) => {
                 ended.verdicts += file.results.len();
                 ended.faults.extend(file.results.iter().filter_map(wrong));

@@ -1,4 +1,4 @@
-//! TODO: what this room is.
+//! Carries out the requests of a run, in a guest or on this machine: rounds, readings, controls, call sites and traces.
 
 pub mod executor;
 pub(crate) mod round;

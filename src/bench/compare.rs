@@ -1,24 +1,10 @@
 //! One kernel against another, or against what was measured before: ratios, and the word for them.
 
-use super::record::{BenchRecord, BenchVerdict, Comparison, Measured, StateComparison};
-use super::summary::{SECONDS, figures, series};
 use crate::protocol::timing::CacheState;
+use crate::result::bench::{BenchRecord, BenchVerdict, Comparison, Measured, StateComparison};
+use crate::result::bench_metrics::{SECONDS, figures, is_slower_by, series, verdict};
 use crate::stats::bootstrap::ratio;
 use crate::stats::estimate::Estimate;
-
-/// The word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
-pub fn verdict(ratio: &Estimate, margin: f64) -> BenchVerdict {
-    let (fast, slow) = (1.0 / (1.0 + margin), 1.0 + margin);
-    if ratio.low > slow {
-        BenchVerdict::Slower
-    } else if ratio.high < fast {
-        BenchVerdict::Faster
-    } else if ratio.low >= fast && ratio.high <= slow {
-        BenchVerdict::Same
-    } else {
-        BenchVerdict::Undecided
-    }
-}
 
 /// Compares `other` with `base`, state by state.
 pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparison {
@@ -75,23 +61,6 @@ fn together(words: impl Iterator<Item = BenchVerdict>) -> BenchVerdict {
         Some(word) => word,
         None if words.is_empty() => BenchVerdict::Undecided,
         None => BenchVerdict::Same,
-    }
-}
-
-/// Whether `other` is slower than `base` by more than `percent`, in any state; `Undecided` if that cannot be said.
-pub fn is_slower_by(comparison: &Comparison, percent: f64) -> BenchVerdict {
-    let words: Vec<BenchVerdict> = comparison.states.iter().map(|state| is_state_slower_by(state, percent)).collect();
-    let worst = [BenchVerdict::Slower, BenchVerdict::Undecided].into_iter().find(|word| words.contains(word));
-    worst.unwrap_or(if words.is_empty() { BenchVerdict::Undecided } else { BenchVerdict::Same })
-}
-
-/// The same in one state.
-pub fn is_state_slower_by(state: &StateComparison, percent: f64) -> BenchVerdict {
-    let limit = 1.0 + percent / 100.0;
-    match state.ratios.get(SECONDS) {
-        Some(ratio) if ratio.low > limit => BenchVerdict::Slower,
-        Some(ratio) if ratio.high <= limit => BenchVerdict::Same,
-        _ => BenchVerdict::Undecided,
     }
 }
 

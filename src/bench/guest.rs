@@ -1,6 +1,5 @@
 //! A guest that times listings when it is asked to, and does not run at all while another one does.
 
-use super::record::Measured;
 use crate::boot::guest_image::{GuestImage, KernelDebug};
 use crate::boot::job::Job;
 use crate::boot::ready::boot;
@@ -10,6 +9,7 @@ use crate::os::progress::Task;
 use crate::protocol::agent::{AgentError, unexpected};
 use crate::protocol::message::{Request, Response};
 use crate::protocol::timing::{BEGINS, CacheState, Footprint};
+use crate::result::bench::Measured;
 use crate::vm::machine::Vm;
 use crate::vm::qemu::Accelerator;
 use std::time::Instant;

@@ -1,12 +1,13 @@
 //! Whether the answer of a search holds: the found commit and its parent once more in fresh guests, and the new end without it.
 
+use super::Found;
 use super::history::{Mark, Terms};
 use super::judge::KernelTester;
 use super::search::{State, TestCommit, TestResult, mark};
-use super::{Commit, Found};
 use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
 use crate::kernel::change::{Applied, Change};
+use crate::result::bisection::Commit;
 
 /// Added to the seed, so that nothing is drawn as it was the first time.
 const OTHER_SEED: u64 = 7919;

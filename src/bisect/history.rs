@@ -162,7 +162,7 @@ fn steps(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bisect::made::TestHistory;
+    use crate::bisect::test_history::TestHistory;
 
     #[test]
     fn the_number_of_steps_is_read() {

@@ -1,6 +1,5 @@
 //! What a commit says: its kernel is built and booted, and its verdict read as "what is looked for is there" or "is not".
 
-use super::Commit;
 use super::ahead::Ahead;
 use super::history::{Mark, Terms};
 use super::search::{State, Step, TestCommit, TestResult, mark};
@@ -12,7 +11,8 @@ use crate::kernel::snapshot::Snapshot;
 use crate::kernel::{Builder, Kernel};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use crate::report::record::{Finding, RunRecord, Verdict};
+use crate::result::bisection::Commit;
+use crate::result::record::{Finding, RunRecord, Verdict};
 use crate::run;
 use crate::run::options::Options;
 use crate::scenario::Scenario;
@@ -214,7 +214,7 @@ fn is_of(finding: &Finding, function: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     #[test]
     fn a_leak_of_another_function_is_not_what_is_looked_for() {

@@ -5,9 +5,10 @@ mod ahead;
 mod confirm;
 pub mod history;
 mod judge;
-#[cfg(test)]
-mod made;
+pub mod record;
 pub mod search;
+#[cfg(test)]
+mod test_history;
 mod verdicts;
 
 pub use confirm::{Confirmation, Revert, confirm};
@@ -15,18 +16,10 @@ pub use judge::KernelTester;
 
 use crate::error::Result;
 use crate::kernel::git::Repo;
+use crate::result::bisection::Commit;
 use crate::text::truncate::short;
-use schemars::JsonSchema;
 use search::Step;
-use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// A commit by its id and the first line of its message.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Commit {
-    pub id: String,
-    pub subject: String,
-}
 
 impl Commit {
     /// The commit of `repo` by its id.

@@ -1,10 +1,11 @@
 //! The search itself: both ends first, then what git asks for, until one commit is left. Who judges is somebody else.
 
+use super::Found;
 use super::history::{History, Mark, Next, Terms};
-use super::{Commit, Found};
 use crate::error::{Error, Result};
 use crate::kernel::git::Repo;
-use crate::report::record::{RunRecord, Verdict};
+use crate::result::bisection::Commit;
+use crate::result::record::{RunRecord, Verdict};
 use std::collections::BTreeSet;
 
 /// What is known of a commit.
@@ -145,7 +146,7 @@ fn other_leaks(judged: &TestResult) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bisect::made::TestHistory;
+    use crate::bisect::test_history::TestHistory;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
@@ -202,9 +203,9 @@ mod tests {
 
     #[test]
     fn a_leak_of_another_function_is_told() {
-        let mut judged = TestResult { record: Some(crate::report::example::leak()), ..TestResult::default() };
+        let mut judged = TestResult { record: Some(crate::result::example::leak()), ..TestResult::default() };
         assert_eq!(other_leaks(&judged).unwrap(), "leaks only what was allocated in nfs_readdir_page_array_append");
-        judged.record = Some(crate::report::example::clean());
+        judged.record = Some(crate::result::example::clean());
         assert_eq!(other_leaks(&judged), None);
     }
 

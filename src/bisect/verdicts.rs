@@ -3,7 +3,7 @@
 use crate::error::{Context, Result};
 use crate::kernel::image::hex;
 use crate::os::cache::{Cache, install_atomically};
-use crate::report::record::RunRecord;
+use crate::result::record::RunRecord;
 use crate::run::options::Options;
 use crate::scenario::Scenario;
 use serde::de::DeserializeOwned;
@@ -78,7 +78,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
     use crate::scenario::{Overrides, select};
 
     #[test]

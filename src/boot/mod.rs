@@ -1,4 +1,4 @@
-//! TODO: what this room is.
+//! A guest for a scenario: what it boots from, and what of the kernel must be heeded.
 
 pub mod guest_image;
 pub mod job;

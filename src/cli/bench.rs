@@ -1,26 +1,25 @@
 //! `dirleak bench`: what listing a directory costs, on one kernel or on one against another.
 
-use super::measure::{not_negative, positive};
-use super::sources::Config;
-use crate::bench::course::{Effort, clocked, measure};
-use crate::bench::machine::Machine;
-use crate::bench::plot::{Look, growth as growth_plot};
-use crate::bench::record::{BenchFile, BenchRecord, BenchVerdict, SCHEMA};
-use crate::bench::reference::Baseline;
-use crate::bench::{compare, fit, growth, text};
-use crate::boot::job::BootOptions;
-use crate::boot::job::Job;
+use super::kernel_args::Config;
+use super::measure_args::{not_negative, positive};
+use crate::bench::baseline::Baseline;
+use crate::bench::session::{Effort, clocked, measure};
+use crate::bench::{compare, eligible, scaling};
+use crate::boot::job::{BootOptions, Job};
 use crate::error::{Error, Exit, Result};
+use crate::fleet::cluster;
 use crate::kernel::{self, Kernel};
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::protocol::timing::CacheState;
+use crate::report::bench::plot::{Look, growth as growth_plot};
+use crate::report::bench::text;
+use crate::result::bench::{BenchFile, BenchRecord, BenchVerdict, Machine, SCHEMA};
 use crate::scenario::{Overrides, Scenario, select};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use crate::vm::qemu::Accelerator;
-use crate::cluster;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,7 +138,7 @@ fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
     };
     let chosen = select(&arguments.scenarios, arguments.set.as_deref(), &["quick"], &overrides)?;
     cluster::none_of(&chosen, "bench")?;
-    chosen.iter().map(|scenario| fit::make_eligible(scenario, overrides.mount_options.as_deref())).collect()
+    chosen.iter().map(|scenario| eligible::make_eligible(scenario, overrides.mount_options.as_deref())).collect()
 }
 
 impl<'a> Bench<'a> {
@@ -197,12 +196,12 @@ impl<'a> Bench<'a> {
     fn grow(&self, scenario: &Scenario, file: &mut BenchFile) -> Result<()> {
         let most = self.arguments.overrides.entries.unwrap_or(u64::MAX);
         let mut records = Vec::new();
-        for entries in growth::SIZES.into_iter().filter(|entries| *entries <= most) {
+        for entries in scaling::SIZES.into_iter().filter(|entries| *entries <= most) {
             let mut sized = scenario.clone();
             Overrides { entries: Some(entries), mount_options: None }.apply(&mut sized)?;
-            records.extend(self.records(&fit::make_eligible(&sized, Some("actimeo"))?)?);
+            records.extend(self.records(&eligible::make_eligible(&sized, Some("actimeo"))?)?);
         }
-        file.growth.extend(growth::growths(&records));
+        file.growth.extend(scaling::growths(&records));
         file.results.extend(records);
         Ok(())
     }
@@ -240,7 +239,8 @@ impl<'a> Bench<'a> {
 
 fn exit(file: &BenchFile, percent: Option<f64>) -> Exit {
     let Some(percent) = percent else { return Exit::Clean };
-    let words: Vec<BenchVerdict> = file.comparisons.iter().map(|c| compare::is_slower_by(c, percent)).collect();
+    let words: Vec<BenchVerdict> =
+        file.comparisons.iter().map(|c| crate::result::bench_metrics::is_slower_by(c, percent)).collect();
     if words.contains(&BenchVerdict::Slower) {
         Exit::Leak
     } else if words.contains(&BenchVerdict::Undecided) {

@@ -1,20 +1,21 @@
 //! `dirleak bisect`: the commit that broke or mended something, found without a person.
 
-use super::measure::{Measure, Targets};
-use super::sources::Config;
+use super::kernel_args::Config;
+use super::measure_args::{Measure, Targets};
 use crate::bisect::history::Terms;
+use crate::bisect::record;
 use crate::bisect::search::{Step, search};
 use crate::bisect::{Confirmation, Found, KernelTester, confirm};
-use crate::cluster;
 use crate::error::{Error, Exit, Result};
+use crate::fleet::cluster;
 use crate::kernel::git::Repo;
 use crate::kernel::{Builder, Options};
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
-use crate::report::record::ResultFile;
 use crate::report::{bisection, mail};
+use crate::result::record::ResultFile;
 use crate::scenario::Scenario;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -136,7 +137,7 @@ impl Args {
             Some(commit) => kernels.builder.place.repo.text(&["log", "-1", "--format=%B", &commit.id])?,
             None => String::new(),
         };
-        let question = bisection::BisectConfig {
+        let question = crate::bisect::record::BisectConfig {
             tree: &self.tree,
             terms: kernels.terms,
             scenario: &kernels.scenario.name,
@@ -145,13 +146,13 @@ impl Args {
             message: &message,
             seconds: took.as_secs_f64(),
         };
-        let record = bisection::record(&question, found, confirmation);
+        let record = crate::bisect::record::record(&question, found, confirmation);
         let text = bisection::text(&record);
         if let Some(file) = mail_file {
             file.write_bytes(mail::render(&record).as_bytes())?;
         }
         let mut file = ResultFile::new();
-        file.results = bisection::runs(found, confirmation);
+        file.results = crate::bisect::record::runs(found, confirmation);
         let exit = match (&record.commit, record.confirmed) {
             (Some(_), true) => Exit::Clean,
             (Some(_), false) => Exit::Leak,
@@ -180,7 +181,7 @@ impl Progress {
         let mut sorted = seconds.clone();
         sorted.sort_by(f64::total_cmp);
         let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
-        let line = bisection::step_line(step);
+        let line = bisection::line(&record::step(step));
         self.ui.line(&match left {
             0 => line,
             n => format!("{line}; about {n} more, {:.0} s", n as f64 * median),

@@ -1,7 +1,7 @@
 //! `dirleak ci`: writes the workflow that has dirleak run in CI.
 
+use super::ci_workflow::{Plan, Program, System};
 use super::print;
-use crate::ci::{Plan, Program, System};
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::catalog::Catalog;
 use crate::kernel::spec;

@@ -1,6 +1,6 @@
 //! `dirleak host`: a directory on a live machine and its real NFS mount.
 
-use super::measure::positive;
+use super::measure_args::positive;
 use crate::boot::job::BootOptions;
 use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
@@ -9,7 +9,7 @@ use crate::host::{self, HostJob};
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::probe::memory;
-use crate::report::record::{ResultFile, RunRecord};
+use crate::result::record::{ResultFile, RunRecord};
 use crate::run::options::Options;
 use crate::text::number;
 use std::io::IsTerminal;

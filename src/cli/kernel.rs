@@ -1,6 +1,6 @@
 //! `dirleak kernel`: what can be booted, getting it ready, and getting rid of it.
 
-use super::sources::Sources;
+use super::kernel_args::Sources;
 use super::{print, print_exactly};
 use crate::error::{Error, Exit, Result};
 use crate::kernel::catalog::Catalog;

@@ -2,22 +2,23 @@
 
 mod bench;
 mod bisect;
-mod branches;
 mod ci;
+pub mod ci_workflow;
 mod doctor;
 #[cfg(test)]
 mod documented;
 mod forecast;
 mod host;
 mod kernel;
+mod kernel_args;
 mod manual;
-mod measure;
-mod refusal;
+mod measure_args;
 mod report;
 mod run;
 mod score;
-mod sources;
+mod usage_error;
 mod verify;
+mod verify_branches;
 
 use crate::error::{Context, Error, Exit, Result};
 use crate::os::{panic_hook, progress, signals};
@@ -144,5 +145,5 @@ fn refused(refusal: &clap::Error) -> Exit {
         return Exit::Clean;
     }
     let typed: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    report_error(&Error::usage(refusal::sentence(refusal, &typed)))
+    report_error(&Error::usage(usage_error::sentence(refusal, &typed)))
 }

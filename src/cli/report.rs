@@ -1,13 +1,13 @@
 //! `dirleak report`: shows results that were measured earlier, from any number of files.
 
-use crate::bench;
-use crate::bench::record::BenchFile;
 use crate::error::{Error, Exit, Result};
 use crate::os::cache::{self, Cache};
 use crate::os::output_file::OutputFile;
 use crate::report::console::Logs;
 use crate::report::merge::{InputFile, Report, ReportSection, merge};
-use crate::report::{ci, html, json, markdown, text};
+use crate::report::{html, markdown, test_results, text};
+use crate::result::bench::BenchFile;
+use crate::result::read;
 use std::path::{Path, PathBuf};
 
 /// Show results that were written with --json: as text, and as files for people and for CI.
@@ -50,11 +50,11 @@ pub fn run(args: &Args) -> Result<Exit> {
 fn read(paths: &[PathBuf]) -> Result<Report> {
     let (mut verdicts, mut benches) = (Vec::new(), Vec::new());
     for path in paths {
-        let (name, value) = (path.display().to_string(), json::read_value(path)?);
+        let (name, value) = (path.display().to_string(), read::read_value(path)?);
         if BenchFile::is(&value) {
             benches.push(InputFile { file: BenchFile::of_value(&name, value)?, name });
         } else {
-            verdicts.push(InputFile { file: json::of_value(&name, value)?, name });
+            verdicts.push(InputFile { file: read::of_value(&name, value)?, name });
         }
     }
     Ok(merge(verdicts, benches))
@@ -67,7 +67,7 @@ fn shown(merged: &Report, timings: bool) -> String {
         false => String::new(),
     };
     let chapters = merged.chapters.iter().map(|c| (c.title(), text::render(&c.file) + &times(c)));
-    let benches = merged.benches.iter().map(|b| (b.name.clone(), bench::text::render(&b.file)));
+    let benches = merged.benches.iter().map(|b| (b.name.clone(), crate::report::bench::text::render(&b.file)));
     let parts: Vec<(String, String)> = chapters.chain(benches).collect();
     match parts.as_slice() {
         [(_, text)] => text.clone(),
@@ -115,12 +115,12 @@ impl Outputs {
         if let Some(target) = &self.html {
             target.write_bytes(html::page(merged, &logs(merged)).as_bytes())?;
         }
-        let suites = ci::suites(merged);
+        let suites = test_results::suites(merged);
         if let Some(target) = &self.junit {
-            target.write_bytes(ci::junit::render(&suites)?.as_bytes())?;
+            target.write_bytes(test_results::junit::render(&suites)?.as_bytes())?;
         }
         if let Some(target) = &self.ktap {
-            target.write_bytes(ci::ktap::render(&suites).as_bytes())?;
+            target.write_bytes(test_results::ktap::render(&suites).as_bytes())?;
         }
         if let Some(target) = &self.markdown {
             target.write_bytes(markdown::render(merged).as_bytes())?;

@@ -1,13 +1,13 @@
 //! `dirleak run`: scenarios on one kernel.
 
-use super::measure::Measure;
-use super::sources::Sources;
-use crate::cluster;
+use super::kernel_args::Sources;
+use super::measure_args::Measure;
 use crate::error::{Error, Exit, Result};
+use crate::fleet::cluster;
 use crate::kernel::{self, Options};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use crate::report::record::{ResultFile, RunRecord, Verdict};
+use crate::result::record::{ResultFile, RunRecord, Verdict};
 use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
 use std::collections::BTreeMap;

@@ -1,16 +1,17 @@
 //! `dirleak verify`: proves that a leak is there without a patch and gone with it.
 
-use super::branches::{self, Branches};
-use super::measure::Measure;
-use super::sources::Config;
+use super::kernel_args::Config;
+use super::measure_args::Measure;
+use super::verify_branches::{self, Branches};
 use crate::error::{Exit, Result};
+use crate::fleet::cluster;
+use crate::kernel;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use crate::report::proof;
-use crate::report::record::{Outcome, ResultFile};
+use crate::result::proof;
+use crate::result::record::{Outcome, ResultFile};
 use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
-use crate::{cluster, kernel};
 use std::path::PathBuf;
 
 /// The kernel that leaks, if no other is named.
@@ -53,7 +54,7 @@ pub struct Args {
 /// Runs both kernels side by side, shows, and gives 0 only for a proof.
 pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(tree) = &arguments.branches.tree {
-        return branches::run(arguments, tree);
+        return verify_branches::run(arguments, tree);
     }
     let all = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
     cluster::none_of(&all, "verify")?;

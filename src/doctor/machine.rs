@@ -1,6 +1,5 @@
 //! What the machine itself must have: the processor, KVM, memory, disk, and apt's sources.
 
-use super::{Check, CostEstimate, Purpose, State};
 use crate::apt::Apt;
 use crate::boot::pool::{QEMU_MIB, available_memory_mib};
 use crate::error::{Context, Result};
@@ -8,6 +7,7 @@ use crate::kernel::store;
 use crate::kernel::unpack::NEEDED_MIB;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
+use crate::result::doctor::{Check, CostEstimate, Purpose, State};
 use crate::scenario;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;

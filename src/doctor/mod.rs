@@ -1,11 +1,11 @@
 //! Whether this machine has all that dirleak needs: each thing, its state, what mends it, and what a verify would take here.
 
-mod course;
+mod cost;
 mod machine;
 mod programs;
 mod text;
 
-pub use course::CostEstimate;
+pub use crate::result::doctor::CostEstimate;
 pub use programs::of_setup as packages;
 pub use text::render as text;
 
@@ -14,60 +14,9 @@ use crate::error::Result;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::os::search_path::SearchPath;
+use crate::result::doctor::{Check, Checkup, Purpose, State};
 use crate::scenario::Scenario;
-use serde::Serialize;
 use std::path::Path;
-
-/// Whether something is there.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// It is.
-    Ok,
-    /// It is not, and a verify needs it.
-    Missing,
-    /// It is not, and a verify does without.
-    Optional,
-}
-
-/// What something is needed for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    Guests,
-    Building,
-    Fetching,
-    OwnKernels,
-    Trees,
-    Exports,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    pub name: String,
-    pub purpose: Purpose,
-    pub state: State,
-    /// What is to be known of it, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// Debian's package that has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub package: Option<&'static str>,
-    /// The command, or what else is to be done, that mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
-}
-
-/// All that was looked at.
-#[derive(Clone, Debug, Serialize)]
-pub struct Checkup {
-    pub schema: u32,
-    pub dirleak: &'static str,
-    pub checks: Vec<Check>,
-    /// What a verify without arguments would do.
-    pub verify: CostEstimate,
-}
 
 /// What a verify without arguments does.
 pub struct CheckRequest<'a> {

@@ -1,10 +1,11 @@
 //! Which programs and headers each command calls, and the Debian packages that have them.
 
-use super::{Check, CostEstimate, Places, Purpose, State};
+use super::Places;
 use crate::apt;
 use crate::error::Result;
 use crate::kernel::tools::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};
 use crate::os::search_path::SearchPath;
+use crate::result::doctor::{Check, CostEstimate, Purpose, State};
 use crate::vm::qemu;
 use std::path::Path;
 

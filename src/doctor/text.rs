@@ -1,7 +1,8 @@
 //! The checkup as text of 80 columns.
 
+use super::has_apt;
 use super::programs::install;
-use super::{Check, Checkup, CostEstimate, Purpose, State, has_apt};
+use crate::result::doctor::{Check, Checkup, CostEstimate, Purpose, State};
 use crate::text::layout::{WIDTH, list};
 use crate::text::truncate::head_of;
 

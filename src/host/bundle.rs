@@ -5,7 +5,7 @@
 use super::mount::Mount;
 use crate::error::{Context, Result};
 use crate::os::output_file::OutputFile;
-use crate::report::record::ResultFile;
+use crate::result::record::ResultFile;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;

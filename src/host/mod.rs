@@ -20,7 +20,7 @@ use crate::probe::quiesce::{QuiesceMode, Quiescer};
 use crate::probe::{memory, procfs};
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::{Request, Response};
-use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
+use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
 use crate::run::live::{self, Live};
 use crate::run::options::Options;
 use crate::sample::Sample;

@@ -110,8 +110,8 @@ pub fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
 mod tests {
     use super::*;
     use crate::error::Exit;
-    use crate::report::json::read;
-    use crate::report::record::{KernelRecord, ResultFile, RunRecord};
+    use crate::result::read::read;
+    use crate::result::record::{KernelRecord, ResultFile, RunRecord};
 
     fn sample() -> ResultFile {
         let mut file = ResultFile::new();

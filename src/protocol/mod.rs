@@ -1,4 +1,4 @@
-//! TODO: what this room is.
+//! What host and guest say to each other, and the limits that both sides obey.
 
 pub mod agent;
 pub(crate) mod framing;

@@ -2,15 +2,17 @@
 
 use super::console::Logs;
 use super::merge::{InputFile, Report, merge};
-use super::record::ResultFile;
-use super::{ci, html, json, mail, markdown, text};
+use super::{html, mail, markdown, test_results, text};
 use crate::error::{Error, Result};
-use crate::forecast::leak::{Leak, Per};
-use crate::forecast::{ForecastInput, forecast, sites};
+use crate::fleet::forecast::{ForecastInput, forecast};
+use crate::fleet::sites;
+use crate::result::forecast::{Leak, Per};
+use crate::result::read;
+use crate::result::record::ResultFile;
 
 /// The file that a text is, as it is read.
 pub fn read(text: &[u8]) -> Result<ResultFile> {
-    json::of_value("result.json", json::value(text).map_err(|e| Error::usage(e.to_string()))?)
+    read::of_value("result.json", read::value(text).map_err(|e| Error::usage(e.to_string()))?)
 }
 
 /// The text of a result file: what was read is written again as it was.
@@ -38,9 +40,9 @@ pub fn report(data: &[u8]) {
 
 /// As the files of every format.
 pub fn shown(merged: &Report) {
-    let suites = ci::suites(merged);
-    ci::junit::render(&suites).expect("any text can be in JUnit XML");
-    ci::ktap::render(&suites);
+    let suites = test_results::suites(merged);
+    test_results::junit::render(&suites).expect("any text can be in JUnit XML");
+    test_results::ktap::render(&suites);
     markdown::render(merged);
     assert!(html::page(merged, &Logs::default()).trim_end().ends_with("</html>"));
 }
@@ -53,7 +55,7 @@ pub fn prediction(data: &[u8]) {
         let question = ForecastInput { servers: 3, virtual_nodes: 4, seed: 42, memory_bytes: 1e9 };
         let made = forecast(&question, leak, sites::zipf(9, 1.2, 100_000, 96.0));
         assert!(made.servers.len() == 3 && made.sites.len() == 9);
-        assert!(!crate::forecast::text::render(&made).contains('\u{1b}'));
+        assert!(!super::forecast::render(&made).contains('\u{1b}'));
         serde_json::to_vec(&made).expect("a forecast is JSON");
     }
 }

@@ -1,10 +1,12 @@
 //! What a chapter comes to, in one sentence, and whether that is good news.
 
+use super::bench::phrases;
 use super::merge::{Report, ReportSection};
-use super::record::{BisectionRecord, BranchRecord, Outcome, Proof, RunRecord, Verdict};
-use super::{bisection, sentence};
-use crate::bench::record::{BenchFile, BenchVerdict};
-use crate::bench::words;
+use crate::result::bench::{BenchFile, BenchVerdict};
+use crate::result::bisection::BisectionRecord;
+use crate::result::branch::BranchRecord;
+use crate::result::record::{Outcome, Proof, RunRecord, Verdict};
+use crate::result::sentence;
 use crate::text::plural::counted;
 
 /// Whether a reader may put the page away.
@@ -45,7 +47,7 @@ pub fn for_report(merged: &Report) -> Headline {
 
 /// Of a bench: good unless something is slower.
 pub fn for_bench(file: &BenchFile) -> Headline {
-    let (word, sentence) = words::sentence(file);
+    let (word, sentence) = phrases::sentence(file);
     let tone = match word {
         Some(word) => bench_status(word),
         None if file.results.is_empty() => Status::Inconclusive,
@@ -78,7 +80,10 @@ pub fn for_section(chapter: &ReportSection) -> Headline {
 fn of_what_is_there(chapter: &ReportSection) -> Headline {
     let file = &chapter.file;
     if let Some(record) = &file.bisection {
-        return Headline { tone: bisection_status(record), sentence: capital(&bisection::sentence(record)) };
+        return Headline {
+            tone: bisection_status(record),
+            sentence: capital(&crate::result::bisection::sentence(record)),
+        };
     }
     if !file.branches.is_empty() {
         return of_branches(&file.branches);
@@ -198,8 +203,8 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::ci::tests::{bisection, merged, runs};
-    use crate::report::example;
+    use crate::report::test_results::tests::{bisection, merged, runs};
+    use crate::result::example;
 
     #[test]
     fn a_proof_says_what_leaks_where_and_what_does_not() {

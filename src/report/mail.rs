@@ -1,6 +1,7 @@
 //! What a bisection found, as a mail to whoever maintains the code.
 
-use super::bisection::{BisectionRecord, percent, text};
+use super::bisection::{percent, text};
+use crate::result::bisection::BisectionRecord;
 
 /// The mail: what was found, how sure it is, and how to see it again.
 pub fn render(record: &BisectionRecord) -> String {

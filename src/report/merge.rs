@@ -1,9 +1,10 @@
 //! Several result files as one: what belongs together is put together, and what is there twice counts once.
 
-use super::proof;
-use super::record::{ResultFile, ShardRecord};
 use super::shards;
-use crate::bench::record::BenchFile;
+use crate::result::bench::BenchFile;
+use crate::result::proof;
+use crate::result::record::ResultFile;
+use crate::result::shard::ShardRecord;
 
 /// A result file and where it was read.
 #[derive(Clone, Debug)]
@@ -144,11 +145,13 @@ impl ReportSection {
 
 #[cfg(test)]
 mod tests {
-    use super::{ResultFile, ShardRecord};
-    use crate::bench::example as bench;
+    use super::ResultFile;
+    use crate::report::bench::example as bench;
+    use crate::report::bisection;
     use crate::report::merge::{InputFile, Report};
-    use crate::report::record::{Outcome, RunRecord, Verdict};
-    use crate::report::{bisection, example};
+    use crate::result::example;
+    use crate::result::record::{Outcome, RunRecord, Verdict};
+    use crate::result::shard::ShardRecord;
 
     fn merge(sources: Vec<InputFile>) -> Report {
         super::merge(sources, Vec::new())

@@ -1,7 +1,7 @@
 //! The commands that give a result again: those that gave it, without the files that they wrote.
 
 use super::merge::ReportSection;
-use crate::bench::record::BenchFile;
+use crate::result::bench::BenchFile;
 use crate::text::quote::quoted;
 
 /// Options whose value is a file that is written.
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn of_a_bench_the_plot_is_left_out() {
-        let mut file = crate::bench::example::file();
+        let mut file = crate::report::bench::example::file();
         file.command_line.extend(["--grow", "--plot", "growth.svg"].map(String::from));
         assert_eq!(of_bench(&file), "dirleak bench huge-flat --grow --seed 42");
     }

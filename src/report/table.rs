@@ -1,7 +1,7 @@
 //! Tables that fit a terminal of 80 columns: scenarios below each other, or two kernels side by side.
 
-use super::record::{Finding, RunRecord, Verdict};
-use super::sentence;
+use crate::result::record::{Finding, RunRecord, Verdict};
+use crate::result::sentence;
 use crate::text::number;
 use crate::text::truncate::{head_of, length, tail};
 
@@ -159,7 +159,7 @@ fn columns(lines: &[[String; 3]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     #[test]
     fn scenarios_stand_below_their_kernel() {

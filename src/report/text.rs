@@ -1,7 +1,8 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::record::{CallSite, ResultFile, RunRecord, SourceControl, Verdict};
-use super::{beside, bisection, branches, sentence, table};
+use super::{bisection, branches, other_evidence, table};
+use crate::result::record::{CallSite, ResultFile, RunRecord, SourceControl, Verdict};
+use crate::result::sentence;
 use crate::text::number;
 
 /// Frames of a stack that are shown; the result file has them all.
@@ -54,7 +55,7 @@ pub fn details(record: &RunRecord) -> String {
             text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
         }
     }
-    text += &beside::render(record);
+    text += &other_evidence::render(record);
     for line in record.console_lines.iter().take(CONSOLE_LINES) {
         text += &format!("  | {line}\n");
     }
@@ -147,8 +148,8 @@ pub fn timings(records: &[RunRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
-    use crate::report::record::{Controls, Verdict};
+    use crate::result::example;
+    use crate::result::record::{Controls, Verdict};
 
     #[test]
     fn verify_is_a_comparison_the_evidence_and_a_sentence() {

@@ -1,6 +1,6 @@
 //! About how long a scenario takes, from a table of measured times, or from its entries and doses where it is not in the table.
 
-use crate::cluster;
+use crate::fleet::cluster;
 use crate::scenario::{Scenario, load};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -1,6 +1,6 @@
 //! Growth that another finding explains: one leak is one finding.
 
-use crate::report::record::Finding;
+use crate::result::record::Finding;
 use crate::sample::CounterKind;
 
 /// What vmalloc keeps for each of its areas: the area, its description, and the list of its pages.
@@ -25,8 +25,8 @@ pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
-    use crate::report::record::CallSite;
+    use crate::result::example;
+    use crate::result::record::CallSite;
 
     #[test]
     fn what_vmalloc_keeps_of_its_areas_belongs_to_them() {

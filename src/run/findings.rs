@@ -4,8 +4,8 @@ use super::call_sites::call_sites;
 use super::explained;
 use super::observations::Observations;
 use crate::probe::mountstats::readdirs;
-use crate::report::record::{Finding, RoundKind, RunRecord, Verdict};
-use crate::report::sentence;
+use crate::result::record::{Finding, RoundKind, RunRecord, Verdict};
+use crate::result::sentence;
 use crate::sample::CounterKind;
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 

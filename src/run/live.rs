@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::os::progress::Task;
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::Response;
-use crate::report::record::{RunRecord, Verdict};
+use crate::result::record::{RunRecord, Verdict};
 use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
 use crate::verdict::judge::bound_width;

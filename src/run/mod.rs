@@ -25,7 +25,7 @@ use crate::boot::guest_image::GuestImage;
 use crate::boot::job::Job;
 use crate::error::{Exit, Result};
 use crate::protocol::agent::AgentError;
-use crate::report::record::{RunRecord, Verdict};
+use crate::result::record::{RunRecord, Verdict};
 use options::{Options, Until};
 use std::time::Instant;
 
@@ -85,7 +85,7 @@ fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Effort;
+    use crate::kernel::{Effort, Kernel};
 
     #[test]
     fn a_package_is_booted_as_its_distribution_does_unless_that_is_not_wanted() {

@@ -5,7 +5,7 @@ use super::unmount::UnmountLeftovers;
 use crate::kernel::Kernel;
 use crate::nfs_server::FaultCount;
 use crate::protocol::message::RoundStats;
-use crate::report::record::{
+use crate::result::record::{
     Bounds, Controls, CounterBound, FaultRecord, KernelRecord, Round, RoundKind, RunRecord, Setup, SourceControl,
     Timing,
 };

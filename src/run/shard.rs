@@ -1,9 +1,8 @@
 //! Which of all runs a machine makes when several share them: the same split on each machine, about equally long.
 
 use crate::error::{Error, Result};
+use crate::result::shard::ShardRecord;
 use crate::scenario::Scenario;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::str::FromStr;
 
@@ -17,17 +16,6 @@ pub struct Shard {
     pub number: u32,
     /// How many shards there are.
     pub of: u32,
-}
-
-/// Which part of all runs a result file has.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub struct ShardRecord {
-    /// From 1 to `of`.
-    pub number: u32,
-    /// How many shards there are.
-    pub of: u32,
-    /// Runs of all shards together: scenarios times kernels.
-    pub runs: u64,
 }
 
 impl Shard {

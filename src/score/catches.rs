@@ -2,7 +2,7 @@
 
 use super::Row;
 use super::header::{Header, Kind};
-use crate::report::record::{RunRecord, Verdict};
+use crate::result::record::{RunRecord, Verdict};
 use serde::Serialize;
 use std::fmt::Write;
 

@@ -2,7 +2,7 @@
 
 use super::bound::upper_bound;
 use crate::error::Result;
-use crate::report::record::{RunRecord, Verdict};
+use crate::result::record::{RunRecord, Verdict};
 use crate::scenario::{Overrides, Scenario, load};
 use crate::stats::estimate::median;
 use serde::Serialize;
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_false_alarm_is_counted_and_bounded() {
-        let record = crate::report::example::clean();
+        let record = crate::result::example::clean();
         let scenario = load("quick").unwrap();
         let mut runs = vec![CleanRun::new(&scenario, &record); 300];
         assert!(markdown(&runs).contains("0 of 300 runs accused"));

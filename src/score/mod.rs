@@ -9,7 +9,7 @@ pub mod table;
 
 use crate::error::{Error, Result};
 use crate::os::assets;
-use crate::report::record::{Finding, RunRecord, Verdict};
+use crate::result::record::{Finding, RunRecord, Verdict};
 use catches::Catch;
 use clean::CleanRun;
 use header::{Header, Kind, Leak};
@@ -157,7 +157,7 @@ pub fn recipe_accuses(others: &Compared) -> Option<(&str, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     fn row(patch: &str, record: &RunRecord) -> Row {
         let header = patches("6.1").unwrap().into_iter().find(|h| h.name == patch).unwrap();

@@ -6,7 +6,7 @@ use dirleak::boot::job::{BootOptions, Job};
 use dirleak::kernel;
 use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
-use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::result::record::{RunRecord, Verdict};
 use dirleak::run::options::Options;
 use dirleak::scenario::load;
 use dirleak::vm::accelerator;

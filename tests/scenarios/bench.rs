@@ -2,9 +2,9 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
-use dirleak::bench::record::{BenchFile, BenchRecord, BenchVerdict};
-use dirleak::bench::summary::SECONDS;
 use dirleak::protocol::timing::CacheState;
+use dirleak::result::bench::{BenchFile, BenchRecord, BenchVerdict};
+use dirleak::result::bench_metrics::SECONDS;
 use libtest_mimic::Failed;
 
 const KERNEL: &str = "6.1";

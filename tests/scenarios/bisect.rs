@@ -5,8 +5,8 @@ use crate::case::Case;
 use crate::git_history::{Deed, GitHistory, base};
 use crate::program::{Program, Trialled};
 use dirleak::os::cache::Cache;
-use dirleak::report::branches::Applies;
-use dirleak::report::record::Outcome;
+use dirleak::result::branch::Applies;
+use dirleak::result::record::Outcome;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 

@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
-use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::result::record::{RunRecord, Verdict};
 
 /// A kernel that its command line makes blind; the patch says how.
 const BLIND: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/blind.patch");

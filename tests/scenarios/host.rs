@@ -12,7 +12,7 @@ use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
 use dirleak::protocol::agent::AgentError;
 use dirleak::protocol::message::{CommandLine, CommandOutput};
-use dirleak::report::record::{ResultFile, RunRecord, Verdict};
+use dirleak::result::record::{ResultFile, RunRecord, Verdict};
 use dirleak::run::options::Options;
 use dirleak::scenario::{Made, Scenario, ServerKind, load};
 use dirleak::vm::accelerator;

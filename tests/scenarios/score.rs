@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Trialled};
-use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::result::record::{RunRecord, Verdict};
 use dirleak::sample::CounterKind;
 use dirleak::score::header::{Header, Kind};
 use dirleak::score::{Row, patches};

@@ -1,6 +1,6 @@
 //! Recorded noise: by how much counters moved in the rounds of a kernel without a leak.
 
-use dirleak::report::record::{Round, RoundKind, RunRecord};
+use dirleak::result::record::{Round, RoundKind, RunRecord};
 use dirleak::sample::{Growth, growth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,8 +88,8 @@ fn pairs(rounds: &[Round]) -> Vec<[Growth; 4]> {
 
 #[test]
 fn a_run_becomes_pairs_of_blocks_by_phase() {
-    let mut run = RunRecord::begin("quick", dirleak::report::record::KernelRecord::default(), 1);
-    run.verdict = dirleak::report::record::Verdict::Clean;
+    let mut run = RunRecord::begin("quick", dirleak::result::record::KernelRecord::default(), 1);
+    run.verdict = dirleak::result::record::Verdict::Clean;
     let mut objects = 100;
     let mut round = |kind, dose, grown: i64| {
         objects += grown;

@@ -1,4 +1,4 @@
-//! TODO: what this room is.
+//! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
 pub(crate) mod actions;
 pub(crate) mod concurrent;

@@ -7,8 +7,10 @@ use super::record;
 use crate::report::console::Logs;
 use crate::report::headline::{self, Status, verdict_status};
 use crate::report::merge::ReportSection;
-use crate::report::record::{BisectionRecord, RunRecord, ServerRecord, Verdict};
 use crate::report::{bisection, branches, cluster, reproduce, table};
+use crate::result::bisection::BisectionRecord;
+use crate::result::cluster::ServerRecord;
+use crate::result::record::{RunRecord, Verdict};
 use crate::text::number;
 use maud::{Markup, PreEscaped, html};
 

@@ -96,9 +96,9 @@ fn class(tone: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::ci::tests::{HOSTILE, bisection, hostile, merged, runs};
-    use crate::report::example;
-    use crate::report::record::{ResultFile, RunRecord, Verdict};
+    use crate::report::test_results::tests::{HOSTILE, bisection, hostile, merged, runs};
+    use crate::result::example;
+    use crate::result::record::{ResultFile, RunRecord, Verdict};
 
     fn shown(file: ResultFile) -> String {
         page(&merged(vec![file]), &Logs::default())

@@ -1,6 +1,6 @@
 //! What the picture shows: objects kept against units made, every round a point, with the rate and its bounds as a line and a fan.
 
-use crate::report::record::{Round, RoundKind, RunRecord};
+use crate::result::record::{Round, RoundKind, RunRecord};
 use crate::stats::estimate::Estimate;
 use crate::text::number;
 use std::collections::BTreeMap;
@@ -151,7 +151,7 @@ impl Plot {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     fn round(kind: RoundKind, dose: u64, objects: i64) -> Round {
         let samples = if objects > 0 { BTreeMap::from([("kmalloc-256".into(), objects)]) } else { BTreeMap::new() };

@@ -3,8 +3,9 @@
 use super::stack;
 use crate::report::console::{Console, Logs};
 use crate::report::headline::{Status, verdict_status};
-use crate::report::record::{Finding, Round, RoundKind, RunRecord};
-use crate::report::{beside, sentence, text};
+use crate::report::{other_evidence, text};
+use crate::result::record::{Finding, Round, RoundKind, RunRecord};
+use crate::result::sentence;
 use crate::text::number;
 use crate::text::plural::counted;
 use maud::{Markup, html};
@@ -42,7 +43,7 @@ fn facts(record: &RunRecord) -> Markup {
     let kernel = &record.kernel;
     let source = kernel.source_version.as_ref().map(|version| format!(", source {version}")).unwrap_or_default();
     let patches = if kernel.patches.is_empty() { "none".to_owned() } else { kernel.patches.join(", ") };
-    let lines = text::work(record) + &text::trust(record) + &beside::render(record);
+    let lines = text::work(record) + &text::trust(record) + &other_evidence::render(record);
     html! {
         dl {
             (fact("Kernel", &format!("{}{source}, image {}", or_unknown(&kernel.release), or_unknown(&kernel.image_sha256))))

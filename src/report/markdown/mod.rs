@@ -4,8 +4,10 @@ mod bench;
 
 use super::headline::{self, Headline};
 use super::merge::{Report, ReportSection};
-use super::record::{BranchRecord, CallSite, Finding, RunRecord, Verdict};
-use super::{bisection, branches, cluster, reproduce, sentence, table};
+use super::{bisection, branches, cluster, reproduce, table};
+use crate::result::branch::BranchRecord;
+use crate::result::record::{CallSite, Finding, RunRecord, Verdict};
+use crate::result::sentence;
 use crate::text::number;
 
 /// Call sites of a finding that are shown; the result file has them all.
@@ -132,8 +134,8 @@ fn fenced(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::ci::tests::{bisection, hostile, merged};
-    use crate::report::example;
+    use crate::report::test_results::tests::{bisection, hostile, merged};
+    use crate::result::example;
 
     #[test]
     fn a_comparison_is_a_verdict_a_table_the_stack_and_a_command() {

@@ -9,7 +9,8 @@ use dirleak::bench::guest::Guest;
 use dirleak::bench::{eligible, session};
 use dirleak::boot::job::{BootOptions, Job};
 use dirleak::error::Result;
-use dirleak::kernel::{self, Kernel};
+use dirleak::kernel;
+use dirleak::kernel::bootable::Kernel;
 use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
 use dirleak::protocol::timing::CacheState;
@@ -44,7 +45,9 @@ fn main() {
 /// All scenarios; `false` if there is no kernel to boot.
 fn benchmarks(criterion: &mut Criterion, spec: &str) -> Result<bool> {
     let (cache, ui) = (Cache::open()?, Ui::plain());
-    let Some(kernel) = kernel::cached(spec, &kernel::Options::default(), &cache)? else { return Ok(false) };
+    let Some(kernel) = kernel::cached(spec, &kernel::build::ingredients::Options::default(), &cache)? else {
+        return Ok(false);
+    };
     for name in SCENARIOS {
         listings(criterion, &kernel, &eligible::make_eligible(&load(name)?, None)?, &cache, &ui)?;
     }

@@ -1,6 +1,6 @@
 //! What a run leaves behind: processes, temporary files, and files of the cache.
 
-use dirleak::kernel::image;
+use dirleak::kernel::image::identify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Error, Result};
@@ -117,7 +117,7 @@ impl Left {
         for entry in fs::read_dir(self.cache.join("dirleak/kernels"))? {
             let dir = entry?.path();
             let noted: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("meta.json"))?)?;
-            let hash = image::sha256(&dir.join("vmlinux")).map_err(Error::other)?;
+            let hash = identify::sha256(&dir.join("vmlinux")).map_err(Error::other)?;
             if noted["image_sha256"] != hash.as_str() {
                 return Err(Error::other(format!("the kernel in {} is not the one that was built", dir.display())));
             }

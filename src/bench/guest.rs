@@ -4,7 +4,7 @@ use crate::boot::guest_image::{GuestImage, KernelDebug};
 use crate::boot::job::Job;
 use crate::boot::ready::boot;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::os::progress::Task;
 use crate::protocol::agent::{AgentError, unexpected};
 use crate::protocol::message::{Request, Response};

@@ -1,7 +1,7 @@
 //! What a measurement belongs to: the machine, QEMU, and this very program, which is in the guest.
 
 use crate::error::{Context, Error, Result};
-use crate::kernel::image::sha256;
+use crate::kernel::image::identify::sha256;
 use crate::os::assets::OURSELVES;
 use crate::probe::{memory, procfs};
 use crate::result::bench::Machine;

@@ -4,7 +4,7 @@ use super::guest::Guest;
 use super::{compare, summary};
 use crate::boot::job::Job;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::os::progress::Task;
 use crate::protocol::timing::{CacheState, Footprint};
 use crate::result::bench::{BenchRecord, KernelId, Measured};

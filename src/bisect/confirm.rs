@@ -6,7 +6,7 @@ use super::judge::KernelTester;
 use super::search::{State, TestCommit, TestResult, mark};
 use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
-use crate::kernel::change::{Applied, Change};
+use crate::kernel::source::change::{Applied, Change};
 use crate::result::bisection::Commit;
 
 /// Added to the seed, so that nothing is drawn as it was the first time.

@@ -1,7 +1,7 @@
 //! The history that is searched: `git bisect` itself, in a repository of our own that borrows the objects of the user's.
 
 use crate::error::{Error, Result};
-use crate::kernel::git::{Repo, run};
+use crate::kernel::external::git::{Repo, run};
 
 /// What the two sides of the search are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub use confirm::{Confirmation, Revert, confirm};
 pub use judge::KernelTester;
 
 use crate::error::Result;
-use crate::kernel::git::Repo;
+use crate::kernel::external::git::Repo;
 use crate::result::bisection::Commit;
 use crate::text::truncate::short;
 use search::Step;

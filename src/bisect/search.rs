@@ -3,7 +3,7 @@
 use super::Found;
 use super::history::{History, Mark, Next, Terms};
 use crate::error::{Error, Result};
-use crate::kernel::git::Repo;
+use crate::kernel::external::git::Repo;
 use crate::result::bisection::Commit;
 use crate::result::record::{RunRecord, Verdict};
 use std::collections::BTreeSet;

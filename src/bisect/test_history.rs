@@ -4,7 +4,7 @@ use super::Found;
 use super::history::Terms;
 use super::search::{State, TestCommit, TestResult, search};
 use crate::error::Result;
-use crate::kernel::git::Repo;
+use crate::kernel::external::git::Repo;
 use crate::result::bisection::Commit;
 use std::collections::BTreeMap;
 use std::process::Command;

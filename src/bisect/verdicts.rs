@@ -1,7 +1,7 @@
 //! What is known of kernels from earlier: verdicts by image, scenario and options, and builds that failed.
 
 use crate::error::{Context, Result};
-use crate::kernel::image::hex;
+use crate::kernel::image::identify::hex;
 use crate::os::cache::{Cache, install_atomically};
 use crate::result::record::RunRecord;
 use crate::run::options::Options;
@@ -32,7 +32,7 @@ pub enum Built {
 impl Verdicts {
     /// Verdicts on `scenario` as they are reached with `options`.
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
-        let program = crate::kernel::image::sha256(Path::new(crate::os::assets::OURSELVES))?;
+        let program = crate::kernel::image::identify::sha256(Path::new(crate::os::assets::OURSELVES))?;
         let Options { boot, min_rate, settle, strict, stock, every_counter, .. } = options;
         let kmemleak = boot.kmemleak;
         let setting =

@@ -4,7 +4,7 @@ use super::job::Job;
 use super::kernel_quirks::{goes_with_alloc_traces, starts_with_page_owner};
 use super::{modules, nfs_utils};
 use crate::error::{Context, Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::os::cache::LOGS;
 use crate::os::search_path::SearchPath;
 use crate::os::temp_dir::Scratch;

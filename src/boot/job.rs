@@ -1,6 +1,6 @@
 //! One scenario on one kernel, and what a guest of both is booted with.
 
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::scenario::Scenario;

@@ -1,6 +1,6 @@
 //! What some versions of the kernel cannot do at once.
 
-use crate::kernel::Version;
+use crate::kernel::source::version::Version;
 
 /// Whether the server of the kernel with this `uname -r` starts while page_owner watches.
 ///

@@ -1,8 +1,8 @@
 //! Knows which kernel modules the guest of a scenario needs, and puts them into its file system.
 
 use crate::error::Result;
-use crate::kernel::Kernel;
-use crate::kernel::modules::Modules;
+use crate::kernel::bootable::Kernel;
+use crate::kernel::image::modules::Modules;
 use crate::protocol::message::ModuleFile;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
 use crate::vm::initramfs::Archive;

@@ -8,7 +8,8 @@ use crate::bench::{compare, eligible, scaling};
 use crate::boot::job::{BootOptions, Job};
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
-use crate::kernel::{self, Kernel};
+use crate::kernel;
+use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
@@ -146,7 +147,8 @@ impl<'a> Bench<'a> {
         let ui = Ui::new();
         let cache = Cache::open()?;
         let resolve = |spec: &str, modules: &Option<PathBuf>| {
-            let options = kernel::Options { modules: modules.clone(), ..arguments.config.options() };
+            let options =
+                kernel::build::ingredients::Options { modules: modules.clone(), ..arguments.config.options() };
             kernel::resolve(spec, &options, &cache, &ui)
         };
         let mut kernels = vec![resolve(&arguments.kernel, &arguments.modules)?];

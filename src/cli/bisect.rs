@@ -3,13 +3,13 @@
 use super::kernel_args::Config;
 use super::measure_args::{Measure, Targets};
 use crate::bisect::history::Terms;
-use crate::bisect::record;
 use crate::bisect::search::{Step, search};
-use crate::bisect::{Confirmation, Found, KernelTester, confirm};
+use crate::bisect::{Confirmation, Found, KernelTester, confirm, record};
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
-use crate::kernel::git::Repo;
-use crate::kernel::{Builder, Options};
+use crate::kernel::Builder;
+use crate::kernel::build::ingredients::Options;
+use crate::kernel::external::git::Repo;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;

@@ -3,7 +3,7 @@
 use super::ci_workflow::{Plan, Program, System};
 use super::print;
 use crate::error::{Context, Error, Exit, Result};
-use crate::kernel::catalog::Catalog;
+use crate::kernel::source::catalog::Catalog;
 use crate::kernel::spec;
 use crate::os::output_file::OutputFile;
 use crate::scenario::{Overrides, select};

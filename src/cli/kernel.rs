@@ -3,8 +3,10 @@
 use super::kernel_args::Sources;
 use super::{print, print_exactly};
 use crate::error::{Error, Exit, Result};
-use crate::kernel::catalog::Catalog;
-use crate::kernel::{self, source, store};
+use crate::kernel;
+use crate::kernel::build::store;
+use crate::kernel::source::catalog::Catalog;
+use crate::kernel::source::debian;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::text::layout;
@@ -54,7 +56,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 fn list(catalog: &Catalog, cache: &Cache) -> String {
     let mut text = String::new();
     for series in catalog.iter() {
-        let version = source::cached(series, cache).map_or_else(|| "not fetched yet".into(), |s| s.version);
+        let version = debian::cached(series, cache).map_or_else(|| "not fetched yet".into(), |s| s.version);
         text += &format!("{}: {} of Debian {} ({version})\n", series.name, series.package, series.suite);
         let patches = series.patches();
         if !patches.is_empty() {

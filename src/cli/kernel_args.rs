@@ -1,6 +1,6 @@
 //! The arguments that say the same as a kernel spec, or more, about the sources of a kernel.
 
-use crate::kernel::Options;
+use crate::kernel::build::ingredients::Options;
 use std::path::PathBuf;
 
 /// What is done to the sources of a kernel that is built.

@@ -3,7 +3,7 @@
 use crate::boot::job::{BootOptions, Job};
 use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::{Task, Ui};

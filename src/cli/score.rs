@@ -3,11 +3,10 @@
 use crate::boot::job::{BootOptions, Job};
 use crate::boot::pool::{guests, run_parallel};
 use crate::error::{Context, Error, Exit, Result};
-use crate::kernel::{self, Kernel};
+use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
-use crate::run;
 use crate::run::options::Options;
 use crate::scenario::{Scenario, load};
 use crate::score::catches::Catch;
@@ -17,6 +16,7 @@ use crate::score::other_tools::compare;
 use crate::score::{Row, Score, patches, table};
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
+use crate::{kernel, run};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let (json, markdown) = (json?, markdown?);
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let stock = kernel::resolve(&arguments.series, &kernel::Options::default(), &cache, &ui)?;
+    let stock = kernel::resolve(&arguments.series, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
     let accelerator = accelerator::choose(&stock.image, &cache, &ui)?;
     let mut score = Score {
         series: arguments.series.clone(),
@@ -132,7 +132,7 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
     let mut trials = Vec::new();
     for header in headers {
         let spec = format!("{}+{}", arguments.series, header.name);
-        let kernel = kernel::resolve(&spec, &kernel::Options::default(), cache, ui)?;
+        let kernel = kernel::resolve(&spec, &kernel::build::ingredients::Options::default(), cache, ui)?;
         let scenario = load(&header.scenario)?;
         for also in header.also.iter().filter(|_| arguments.also) {
             let (header, kernel, scenario) = (header.clone(), kernel.clone(), load(also)?);

@@ -63,7 +63,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let ui = Ui::new();
     let cache = Cache::open()?;
     let resolve = |spec: &str, modules: &Option<PathBuf>| {
-        let options = kernel::Options { modules: modules.clone(), ..arguments.config.options() };
+        let options = kernel::build::ingredients::Options { modules: modules.clone(), ..arguments.config.options() };
         kernel::resolve(spec, &options, &cache, &ui)
     };
     let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;

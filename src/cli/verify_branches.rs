@@ -3,10 +3,11 @@
 use super::verify::Args;
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
-use crate::kernel::build::BuildOptions;
-use crate::kernel::change::{Applied, Change};
-use crate::kernel::snapshot::Snapshot;
-use crate::kernel::{Builder, Kernel};
+use crate::kernel::Builder;
+use crate::kernel::bootable::Kernel;
+use crate::kernel::build::incremental::BuildOptions;
+use crate::kernel::source::change::{Applied, Change};
+use crate::kernel::source::snapshot::Snapshot;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::result::bisection::Commit;

@@ -4,8 +4,11 @@ use super::CheckRequest;
 use crate::boot::nfs_utils;
 use crate::boot::pool::{QEMU_MIB, guests};
 use crate::error::Result;
-use crate::kernel::catalog::Catalog;
-use crate::kernel::{self, Options, source, tree};
+use crate::kernel;
+use crate::kernel::build::build_tree;
+use crate::kernel::build::ingredients::Options;
+use crate::kernel::source::catalog::Catalog;
+use crate::kernel::source::debian;
 use crate::os::cache::Cache;
 use crate::result::doctor::{CostEstimate, KernelCost, Step};
 use crate::run::duration;
@@ -103,8 +106,8 @@ fn step(spec: &str, has_tree: bool, cache: &Cache) -> Result<Step> {
     }
     let catalog = Catalog::load()?;
     let series = spec.split('+').next().and_then(|name| catalog.series(name));
-    let is_at_hand = series.is_some_and(|series| source::cached(series, cache).is_some());
-    let has_built = series.is_some_and(|series| tree::is_built(&series.name, cache));
+    let is_at_hand = series.is_some_and(|series| debian::cached(series, cache).is_some());
+    let has_built = series.is_some_and(|series| build_tree::is_built(&series.name, cache));
     Ok(match (is_at_hand, has_built) {
         _ if has_tree => Step::Patch,
         (true, true) => Step::Patch,

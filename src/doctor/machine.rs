@@ -3,8 +3,8 @@
 use crate::apt::Apt;
 use crate::boot::pool::{QEMU_MIB, available_memory_mib};
 use crate::error::{Context, Result};
-use crate::kernel::store;
-use crate::kernel::unpack::NEEDED_MIB;
+use crate::kernel::build::store;
+use crate::kernel::source::unpack::NEEDED_MIB;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::result::doctor::{Check, CostEstimate, Purpose, State};

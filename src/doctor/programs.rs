@@ -3,7 +3,7 @@
 use super::Places;
 use crate::apt;
 use crate::error::Result;
-use crate::kernel::tools::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};
+use crate::kernel::external::toolchain::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};
 use crate::os::search_path::SearchPath;
 use crate::result::doctor::{Check, CostEstimate, Purpose, State};
 use crate::vm::qemu;

@@ -78,7 +78,7 @@ fn failed(name: &str, errno: Errno) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::modules::file_with_section;
+    use crate::kernel::image::modules::file_with_section;
 
     #[test]
     fn a_module_that_cannot_be_loaded_is_named() {

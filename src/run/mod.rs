@@ -85,7 +85,7 @@ fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Effort, Kernel};
+    use crate::kernel::bootable::{Effort, Kernel};
 
     #[test]
     fn a_package_is_booted_as_its_distribution_does_unless_that_is_not_wanted() {

@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::unmount::UnmountLeftovers;
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::nfs_server::FaultCount;
 use crate::protocol::message::RoundStats;
 use crate::result::record::{

@@ -2,7 +2,7 @@
 
 use crate::boot::guest_image::KernelDebug;
 use crate::boot::job::BootOptions;
-use crate::kernel::Kernel;
+use crate::kernel::bootable::Kernel;
 use crate::scenario::Scenario;
 use std::time::Duration;
 

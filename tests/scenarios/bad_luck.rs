@@ -69,7 +69,7 @@ fn flood() -> Trialled {
     const MOST_BYTES: u64 = 4096;
     let _slot = Slots::take(1);
     let (cache, ui) = (Cache::open()?, Ui::silent());
-    let kernel = kernel::resolve(FIXED, &kernel::Options::default(), &cache, &ui)?;
+    let kernel = kernel::resolve(FIXED, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
     let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
     let limits = Limits { log_bytes: MOST_BYTES, ..Limits::default() };
     let boot = BootOptions { limits, program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };

@@ -82,7 +82,7 @@ impl Guest {
     pub fn start(spec: &str, stock: bool) -> Result<Self, Failed> {
         let slot = Slots::take(1);
         let (cache, ui) = (Cache::open()?, Ui::silent());
-        let kernel = kernel::resolve(spec, &kernel::Options::default(), &cache, &ui)?;
+        let kernel = kernel::resolve(spec, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
         let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
         let options = Options { boot, stock, ..Options::default() };

@@ -1,6 +1,7 @@
 //! The kernels that trials boot: built once, before the first trial runs.
 
-use dirleak::kernel::{self, Options};
+use dirleak::kernel;
+use dirleak::kernel::build::ingredients::Options;
 use dirleak::os::cache::Cache;
 use dirleak::os::progress::Ui;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,8 +3,8 @@
 
 #![allow(dead_code, reason = "each of its users makes histories of other deeds")]
 
-use dirleak::kernel::catalog::Catalog;
-use dirleak::kernel::source;
+use dirleak::kernel::source::catalog::Catalog;
+use dirleak::kernel::source::debian;
 use dirleak::os::cache::Cache;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
@@ -89,7 +89,7 @@ pub fn base(dir: &Path, series: &str) {
     }
     let catalog = Catalog::load().expect("the catalog");
     let series = catalog.series(series).expect("a series of the catalog");
-    let package = source::cached(series, &Cache::open().expect("a cache")).expect("its source in the cache");
+    let package = debian::cached(series, &Cache::open().expect("a cache")).expect("its source in the cache");
     fs::create_dir_all(dir).unwrap();
     let shell = format!(
         "set -e; rm -rf x; dpkg-deb -x {deb} x; \

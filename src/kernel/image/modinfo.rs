@@ -25,7 +25,7 @@ impl Modinfo {
     }
 
     /// `name=value` strings with zeros between them.
-    pub(super) fn from_section(data: &[u8]) -> Self {
+    pub(crate) fn from_section(data: &[u8]) -> Self {
         let mut info = Self::default();
         for field in data.split(|&byte| byte == 0) {
             let field = String::from_utf8_lossy(field);

@@ -1,8 +1,9 @@
 //! Knows the kernels that the user brings, an image or a package, which are never written to.
 
-use super::image::{self, Kind};
-use super::{Effort, Kernel, extract, modules, package};
+use super::identify::{self, Kind};
+use super::{distro_package, extract_vmlinux, modules};
 use crate::error::{Context, Error, Result};
+use crate::kernel::bootable::{Effort, Kernel};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use std::path::{Path, PathBuf};
@@ -54,9 +55,9 @@ impl UserKernel {
         let begin = Instant::now();
         let found = match &self.what {
             What::Image { release } => self.image(release)?,
-            What::Package => package::unpack(&self.path, &image::sha256(&self.path)?, cache, ui)?.into(),
+            What::Package => distro_package::unpack(&self.path, &identify::sha256(&self.path)?, cache, ui)?.into(),
         };
-        let image = extract::fastest(&found.image, &found.image_sha256, cache, ui)?;
+        let image = extract_vmlinux::fastest(&found.image, &found.image_sha256, cache, ui)?;
         let effort = Effort { seconds: begin.elapsed().as_secs_f64(), ..Effort::default() };
         self.kernel(Found { image, ..found }, effort)
     }
@@ -65,13 +66,13 @@ impl UserKernel {
     pub fn cached(&self, cache: &Cache) -> Result<Option<Kernel>> {
         let found = match &self.what {
             What::Image { release } => Some(self.image(release)?),
-            What::Package => package::find(&image::sha256(&self.path)?, cache).map(Found::from),
+            What::Package => distro_package::find(&identify::sha256(&self.path)?, cache).map(Found::from),
         };
         found.map(|found| self.kernel(found, Effort::default())).transpose()
     }
 
     fn image(&self, release: &str) -> Result<Found> {
-        let image_sha256 = image::sha256(&self.path)?;
+        let image_sha256 = identify::sha256(&self.path)?;
         Ok(Found { image: self.path.clone(), image_sha256, release: release.to_owned(), modules: None })
     }
 
@@ -95,9 +96,9 @@ impl UserKernel {
     }
 }
 
-impl From<package::Unpacked> for Found {
-    fn from(unpacked: package::Unpacked) -> Self {
-        let package::Unpacked { image, image_sha256, release, modules } = unpacked;
+impl From<distro_package::Unpacked> for Found {
+    fn from(unpacked: distro_package::Unpacked) -> Self {
+        let distro_package::Unpacked { image, image_sha256, release, modules } = unpacked;
         Self { image, image_sha256, release, modules }
     }
 }

@@ -1,16 +1,15 @@
 //! What a kernel is built from: the source package of a series, which is fetched here, or a tree of the user's.
 
 use super::catalog::Series;
-use super::config::Version;
 use super::snapshot::Snapshot;
+use super::version::Version;
 use crate::apt::Apt;
 use crate::error::{Context, Error, Exit, Result};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 /// The sources of a kernel.
 #[derive(Clone, Debug)]
@@ -159,7 +158,7 @@ fn home(series: &Series, cache: &Cache) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::catalog::Catalog;
+    use crate::kernel::source::catalog::Catalog;
 
     #[test]
     fn the_current_package_is_found_again_and_older_ones_go() {

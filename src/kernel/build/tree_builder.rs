@@ -1,14 +1,15 @@
 //! Builds any number of kernels from one tree of the user's, each from a snapshot of it.
 
-use super::build::{self, BuildOptions};
-use super::catalog::Catalog;
-use super::image::{self, Kind};
-use super::snapshot::{Snapshot, SourceTree};
-use super::source::Source;
-use super::spec::{self, PatchRef};
+use super::incremental::{self, BuildOptions};
+use super::ingredients::{Options, ingredients, kernel};
 use super::store::{self, Ingredients};
-use super::{Effort, Kernel, Options, ingredients, kernel};
 use crate::error::{Error, Result};
+use crate::kernel::bootable::{Effort, Kernel};
+use crate::kernel::image::identify::{self, Kind};
+use crate::kernel::source::catalog::Catalog;
+use crate::kernel::source::debian::Source;
+use crate::kernel::source::snapshot::{Snapshot, SourceTree};
+use crate::kernel::spec::{self, PatchRef};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ impl<'a> Builder<'a> {
             return Err(Error::usage(format!("no source tree at {word}")));
         }
         let no_tree = || Error::usage(format!("{word} is a kernel image or a package, but a git tree is needed"));
-        if image::kind(path)? != Kind::Tree {
+        if identify::kind(path)? != Kind::Tree {
             return Err(no_tree());
         }
         let patches = options.patches.iter().map(|p| spec::patch_ref(p, &Catalog::load()?)).collect::<Result<_>>()?;
@@ -56,7 +57,7 @@ impl<'a> Builder<'a> {
         let ingredients = self.ingredients(snapshot)?;
         let (stored, built) = match store::find(&ingredients, self.cache) {
             Some(stored) => (stored, false),
-            None => (build::build(&ingredients, how, self.cache, ui)?, true),
+            None => (incremental::build(&ingredients, how, self.cache, ui)?, true),
         };
         let effort = Effort { seconds: started.elapsed().as_secs_f64(), downloaded_bytes: 0, built };
         let names = self.patches.iter().map(PatchRef::name).collect();

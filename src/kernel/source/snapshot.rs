@@ -1,9 +1,9 @@
 //! The state of a source tree of the user's, at a revision or as it lies there, as a git tree in a repository of our own.
 
-use super::config::Version;
-use super::git::{self, Repo, UserRepo};
-use super::image;
+use super::version::Version;
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::git::{self, Repo, UserRepo};
+use crate::kernel::image::identify;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::text::truncate::short;
@@ -63,7 +63,7 @@ impl SourceTree {
         let path = path.canonicalize().machine(|| format!("cannot find {}", path.display()))?;
         let theirs = UserRepo::discover(&path)?;
         let identity = theirs.as_ref().map_or(path.as_path(), UserRepo::objects);
-        let hash = image::hex(&Sha256::digest(identity.as_os_str().as_encoded_bytes()));
+        let hash = identify::hex(&Sha256::digest(identity.as_os_str().as_encoded_bytes()));
         let base = path.file_name().map_or("tree".into(), |n| n.to_string_lossy().into_owned());
         let base = base.replace(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c), "_");
         let name = format!("{}-{}", base.trim_start_matches('.'), &hash[..8]);
@@ -188,7 +188,7 @@ impl Snapshot {
         for line in list.lines().filter(|line| is_kconfig(line)) {
             hasher.update(line);
         }
-        Ok(image::hex(&hasher.finalize()))
+        Ok(identify::hex(&hasher.finalize()))
     }
 
     /// Makes `into` hold these sources; only files that differ from what `index` says is there are written. With `afresh`

@@ -1,7 +1,7 @@
 //! Knows how to get the vmlinux out of a bzImage: it boots seconds faster than one that unpacks itself in the guest.
 
 use super::compression::{self, GZIP};
-use super::image::{self, Kind};
+use super::identify::{self, Kind};
 use crate::error::{Context, Exit, Result};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
@@ -51,7 +51,7 @@ fn make(content: &[u8], home: &Path, shown: &str) -> Result<Option<String>> {
     let why_not = match unpacked(content, shown) {
         Ok(Ok(bytes)) => {
             fs::write(&vmlinux, bytes).machine(failed)?;
-            match image::kind(&vmlinux) {
+            match identify::kind(&vmlinux) {
                 Ok(Kind::Image { .. }) => return Ok(None),
                 Ok(_) => "booted as it is: what is in it is no kernel".to_owned(),
                 Err(_) => "booted as it is: what is in it has no PVH note".to_owned(),
@@ -78,7 +78,7 @@ fn unpacked(bzimage: &[u8], shown: &str) -> Result<std::result::Result<Vec<u8>, 
 }
 
 /// The compressed part, by the header that Documentation/x86/boot.rst describes.
-pub(super) fn payload(bzimage: &[u8]) -> Option<&[u8]> {
+pub(crate) fn payload(bzimage: &[u8]) -> Option<&[u8]> {
     let u32_at = |at: usize| bzimage.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let version = bzimage.get(0x206..0x208).map(|b| u16::from_le_bytes([b[0], b[1]]))?;
     if bzimage.get(0x202..0x206) != Some(b"HdrS") || version < 0x208 {

@@ -1,7 +1,7 @@
 //! Knows how kernels and modules are compressed, by their first bytes, and the programs that undo it.
 
-use super::tools;
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::toolchain;
 use crate::os::process;
 use std::io::{Seek, Write};
 use std::process::Command;
@@ -25,7 +25,7 @@ pub fn program(data: &[u8]) -> Option<&'static str> {
 
 /// Decompresses `data` with `program`. Damaged data is the kernel's fault (125), a missing program the machine's.
 pub fn decompress(data: &[u8], program: &str, what: &str) -> Result<Vec<u8>> {
-    tools::require(program, &format!("unpacking {what}"))?;
+    toolchain::require(program, &format!("unpacking {what}"))?;
     let failed = || "cannot write a temporary file".to_owned();
     // A file and not a pipe, which somebody would have to fill meanwhile.
     let mut input = tempfile::tempfile().machine(failed)?;

@@ -1,8 +1,8 @@
 //! Knows what is in a kernel package: it is unpacked once into the cache, as far as a guest can use it.
 
-use super::image::{self, Kind};
-use super::program;
+use super::identify::{self, Kind};
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::runner;
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::process::{self, Child};
 use crate::os::progress::Ui;
@@ -131,7 +131,7 @@ fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path) -> Result<()
 
 fn failed(path: &Path, why: &str, into: &Path) -> Error {
     if why.contains("No space left") {
-        return program::disk_full(&format!("unpacking {}", path.display()), into);
+        return runner::disk_full(&format!("unpacking {}", path.display()), into);
     }
     Error::usage(format!("{} cannot be unpacked, so it is damaged or no package after all: {why}", path.display()))
 }
@@ -142,7 +142,7 @@ fn describe(path: &Path, home: &Path) -> Result<()> {
         let pattern = home.join(pattern);
         glob::glob(&pattern.to_string_lossy()).into_iter().flatten().flatten()
     });
-    let kernel = found.filter(|file| file.is_file()).find_map(|file| match image::kind(&file) {
+    let kernel = found.filter(|file| file.is_file()).find_map(|file| match identify::kind(&file) {
         Ok(Kind::Image { release }) => Some((file, release)),
         _ => None,
     });
@@ -157,7 +157,7 @@ fn describe(path: &Path, home: &Path) -> Result<()> {
     let modules = ["lib/modules", "usr/lib/modules"].map(|dir| home.join(dir).join(&release));
     let meta = Meta {
         image: below(&file),
-        image_sha256: image::sha256(&file)?,
+        image_sha256: identify::sha256(&file)?,
         release,
         modules: modules.iter().find(|dir| dir.is_dir()).map(|dir| below(dir)),
     };
@@ -213,11 +213,11 @@ mod tests {
             ("usr/share/doc/changelog", b"text"),
         ];
         let deb = package(dir.path(), &files);
-        let sha256 = image::sha256(&deb).unwrap();
+        let sha256 = identify::sha256(&deb).unwrap();
         assert!(find(&sha256, &cache).is_none());
         let unpacked = unpack(&deb, &sha256, &cache, &Ui::new()).unwrap();
         assert_eq!(unpacked.release, "6.1-x");
-        assert_eq!(unpacked.image_sha256, image::sha256(&unpacked.image).unwrap());
+        assert_eq!(unpacked.image_sha256, identify::sha256(&unpacked.image).unwrap());
         let modules = unpacked.modules.unwrap();
         let has = |file: &str| modules.join("kernel").join(file).is_file();
         assert!(has("fs/nfs.ko") && has("drivers/block/loop.ko"));

@@ -1,7 +1,8 @@
 //! Which kernels are known by name: `vm/kernels.toml` and the patches beside it.
 
-use super::config::{self, Version};
+use super::version::Version;
 use crate::error::{Error, Result};
+use crate::kernel::build::config;
 use crate::os::assets;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
 //! The kernels that are ready: one directory each in the cache, under a key of everything they were made from.
 
-use super::catalog::Catalog;
-use super::patch::Patch;
-use super::source::Source;
-use super::{config, image};
+use super::config;
 use crate::error::{Context, Result};
+use crate::kernel::image::identify;
+use crate::kernel::source::catalog::Catalog;
+use crate::kernel::source::debian::Source;
+use crate::kernel::source::patch::Patch;
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ impl Ingredients {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        format!("{}-{}", self.source.name(), &image::hex(&hasher.finalize())[..16])
+        format!("{}-{}", self.source.name(), &identify::hex(&hasher.finalize())[..16])
     }
 }
 
@@ -93,7 +94,7 @@ pub fn keep(ingredients: &Ingredients, built: &Path, release: String, seconds: f
             patches: ingredients.patches.iter().map(|p| p.name.clone()).collect(),
             compiler: ingredients.compiler.clone(),
             release,
-            image_sha256: image::sha256(&image)?,
+            image_sha256: identify::sha256(&image)?,
             image_bytes,
             build_seconds: seconds,
         };
@@ -122,12 +123,12 @@ pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
     for name in ["kernels", "build", "sources", "packages", "images"] {
         let (dir, removed) = (cache.root().join(name), cache.root().join(format!(".removed-{name}")));
         bytes += size(&dir) + size(&removed);
-        super::tree::remove(&removed)?;
+        super::build_tree::remove(&removed)?;
         if dir.exists() {
             // Cut off half-way, what is left must not be taken for whole.
             fs::rename(&dir, &removed).machine(|| format!("cannot remove {}", dir.display()))?;
         }
-        super::tree::remove(&removed)?;
+        super::build_tree::remove(&removed)?;
     }
     Ok(bytes)
 }
@@ -159,7 +160,7 @@ fn read(dir: &Path) -> Option<Stored> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::source::Package;
+    use crate::kernel::source::debian::Package;
 
     fn source(version: &str) -> Source {
         let series = Catalog::load().unwrap().series("6.1").unwrap().clone();

@@ -1,43 +1,11 @@
 //! What a configuration fragment asks for of a kernel of some version, and whether the kernel's configuration has taken it.
 
 use crate::error::{Error, Result};
+use crate::kernel::source::version::Version;
 use std::collections::HashSet;
-use std::fmt;
-use std::str::FromStr;
-
-/// The first two numbers of a kernel's version, which tell what Kconfig symbols it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    pub major: u32,
-    pub minor: u32,
-}
-
-impl Version {
-    /// The release after it, as far as the numbers tell.
-    fn next(self) -> Self {
-        Self { minor: self.minor + 1, ..self }
-    }
-}
 
 /// A comment: the line behind it may be taken or not.
 const OPTIONAL: &str = "# optional: ";
-
-impl FromStr for Version {
-    type Err = ();
-
-    /// `5.10`; whatever follows the second number is not looked at.
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().map_err(|_| ()));
-        let mut next = || numbers.next().unwrap_or(Err(()));
-        Ok(Self { major: next()?, minor: next()? })
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
 
 /// `text` with those of its lines that kernels of `version` know. A line may end in `# FROM..TO`, each a version or
 /// nothing: the first and the last version that has the symbol as the line wants it.
@@ -136,7 +104,7 @@ mod tests {
             "CONFIG_A=y\nCONFIG_B=y # 5.18..\nCONFIG_C=y # ..6.7\n# CONFIG_D is not set # 5.10..6.1\n# why # not\n";
         let asked = |version: &str| {
             let text = for_version(text, version.parse().unwrap()).unwrap();
-            crate::kernel::config::requested_lines(&text).map(str::to_owned).collect::<Vec<_>>()
+            crate::kernel::build::config::requested_lines(&text).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(asked("5.2.3"), ["CONFIG_A=y", "CONFIG_C=y"]);
         assert_eq!(asked("5.18"), ["CONFIG_A=y", "CONFIG_B=y", "CONFIG_C=y", "# CONFIG_D is not set"]);

@@ -1,8 +1,8 @@
 //! What patches make of the files they touch, worked out on copies so that a patch either applies as a whole or
 //! changes nothing.
 
-use super::program;
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::runner;
 use crate::os::temp_dir::Scratch;
 use std::collections::BTreeSet;
 use std::fs;
@@ -97,12 +97,12 @@ fn apply(patch: &Patch, copies: &Path, tree_name: &str, scratch: &Path) -> Resul
     let mut command = Command::new("patch");
     command.args(["-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "--reject-file=-"]);
     command.env("LC_ALL", "C").arg("-d").arg(copies).arg("-i").arg(&file);
-    let ended = program::run(&mut command, Stdio::null(), None, |_| {}, || Ok(())).map_err(|stopped| stopped.why)?;
+    let ended = runner::run(&mut command, Stdio::null(), None, |_| {}, || Ok(())).map_err(|stopped| stopped.why)?;
     if ended.status.success() {
         return Ok(());
     }
     if ended.disk_full {
-        return Err(program::disk_full("applying a patch", scratch));
+        return Err(runner::disk_full("applying a patch", scratch));
     }
     Err(Error::kernel(format!(
         "the patch {} does not apply to {tree_name}: {}",

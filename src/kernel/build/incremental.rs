@@ -1,11 +1,14 @@
 //! Building a kernel: the private tree of its series configured, patched, made and put back, which makes a variant with
 //! a patch an increment of the build before it.
 
-use super::source::Source;
+use super::build_tree::Tree;
+use super::config;
 use super::store::{self, Ingredients, Stored};
-use super::tree::Tree;
-use super::{config, image, patch, program, tools};
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::{runner, toolchain};
+use crate::kernel::image::identify;
+use crate::kernel::source::debian::Source;
+use crate::kernel::source::patch;
 use crate::os::cache::{Cache, Lock};
 use crate::os::progress::{Task, Ui};
 use crate::os::temp_dir::Scratch;
@@ -23,7 +26,7 @@ const STEPS: &str = ".dirleak-steps";
 
 /// Builds what `ingredients` says, unless another dirleak did so meanwhile.
 pub fn build(ingredients: &Ingredients, how: &BuildOptions, cache: &Cache, ui: &Ui) -> Result<Stored> {
-    tools::check(matches!(ingredients.source, Source::Package { .. }))?;
+    toolchain::check(matches!(ingredients.source, Source::Package { .. }))?;
     let name = ingredients.source.name();
     let home = cache.root().join("build").join(name);
     let _lock = cache.lock(&format!("kernel-{name}"), ui)?;
@@ -41,8 +44,8 @@ pub fn build(ingredients: &Ingredients, how: &BuildOptions, cache: &Cache, ui: &
     maker.configure(&changes)?;
     maker.compile()?;
     let built = tree.src().join("vmlinux");
-    let release = match image::kind(&built)? {
-        image::Kind::Image { release } => release,
+    let release = match identify::kind(&built)? {
+        identify::Kind::Image { release } => release,
         other => return Err(Error::kernel(format!("the build made no kernel but {other:?}"))),
     };
     let stored = store::keep(ingredients, &built, release, started.elapsed().as_secs_f64(), cache)?;
@@ -94,7 +97,7 @@ impl Maker<'_> {
         if fs::read_to_string(&note).is_ok_and(|text| text == wanted) {
             return Ok(());
         }
-        super::tree::remove(&note)?;
+        super::build_tree::remove(&note)?;
         let fragment = self.tree.beside("fragment");
         fs::write(&fragment, &self.ingredients.fragment).machine(|| format!("cannot write {}", fragment.display()))?;
         let mut command = self.make();
@@ -149,8 +152,8 @@ impl Maker<'_> {
     /// make with an environment that makes the same vmlinux of the same sources everywhere.
     fn make(&self) -> Command {
         let mut command = Command::new("make");
-        tools::clean_environment(&mut command);
-        command.args(tools::chosen_compiler().map(|cc| format!("CC={cc}")));
+        toolchain::clean_environment(&mut command);
+        command.args(toolchain::chosen_compiler().map(|cc| format!("CC={cc}")));
         command.env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970").env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "dirleak").env("KBUILD_BUILD_HOST", "dirleak").env("LOCALVERSION", "");
         command.arg("-C").arg(self.tree.src()).arg("--no-print-directory");
@@ -169,7 +172,7 @@ impl Maker<'_> {
         let temporary = Scratch::within(&self.tree.beside(""))?;
         command.env("TMPDIR", temporary.path());
         self.tree.begin_writing()?;
-        let ended = program::run(command, Stdio::null(), Some(&log), line, tick).map_err(|stopped| {
+        let ended = runner::run(command, Stdio::null(), Some(&log), line, tick).map_err(|stopped| {
             if stopped.gently {
                 // make removed what was half-written, so that the rest can be trusted.
                 let _ = self.tree.end_writing();
@@ -179,7 +182,7 @@ impl Maker<'_> {
         let what = format!("{what} {}", self.ingredients.describe());
         if ended.disk_full {
             // Nothing in the tree can be trusted now; the note that says so stays.
-            return Err(program::disk_full(&what, &self.tree.beside("")));
+            return Err(runner::disk_full(&what, &self.tree.beside("")));
         }
         self.tree.end_writing()?;
         if ended.status.success() {

@@ -1,7 +1,7 @@
 //! What a file is to QEMU: a kernel image that it can boot, or something else.
 
-use super::git;
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::git;
 use elf::ElfStream;
 use elf::abi::{EM_X86_64, PT_LOAD, PT_NOTE};
 use elf::endian::AnyEndian;
@@ -26,7 +26,7 @@ pub enum Kind {
 const PVH_NOTE: u64 = 0x12;
 
 /// The first kilobyte tells what a file is; the rest of it is only read when needed.
-pub(super) const HEAD_BYTES: usize = 0x400;
+pub(crate) const HEAD_BYTES: usize = 0x400;
 
 /// Looks at `path`, which exists.
 pub fn kind(path: &Path) -> Result<Kind> {
@@ -43,7 +43,7 @@ pub fn kind(path: &Path) -> Result<Kind> {
 }
 
 /// The same of a file that begins with `head`; the error says what is wrong with it.
-pub(super) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
+pub(crate) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
     if head.starts_with(b"!<arch>\ndebian-binary") || head.starts_with(b"\xed\xab\xee\xdb") {
         return Ok(Kind::Package);
     }

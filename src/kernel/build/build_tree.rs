@@ -3,11 +3,11 @@
 //!
 //! Everything here happens under the lock of the sources.
 
-use super::patch::Change;
-use super::snapshot::Snapshot;
-use super::source::Source;
-use super::unpack;
 use crate::error::{Context, Error, Result};
+use crate::kernel::source::debian::Source;
+use crate::kernel::source::patch::Change;
+use crate::kernel::source::snapshot::Snapshot;
+use crate::kernel::source::unpack;
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};

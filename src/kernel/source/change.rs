@@ -1,8 +1,8 @@
 //! A change to sources, a commit or a patch file, put onto other sources or taken out of them by git's three-way merge.
 
-use super::git::{self, GitOutput};
 use super::snapshot::{Snapshot, SourceTree};
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::git::{self, GitOutput};
 use crate::os::temp_dir::Scratch;
 use crate::text::truncate::short;
 use std::fs;

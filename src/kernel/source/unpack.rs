@@ -1,9 +1,9 @@
 //! How a private source tree is filled for the first time, whole or not at all.
 
-use super::program;
+use super::debian::Package;
 use super::snapshot::Snapshot;
-use super::source::Package;
 use crate::error::{Context, Error, Result};
+use crate::kernel::external::runner;
 use crate::os::cache::install_atomically;
 use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
@@ -102,6 +102,6 @@ pub fn check_space(home: &Path, what: &str) -> Result<()> {
 
 fn tool(command: &mut Command, input: File, what: &str, home: &Path, tick: impl FnMut() -> Result<()>) -> Result<()> {
     command.env("LC_ALL", "C");
-    let ended = program::run(command, input.into(), None, |_| {}, tick).map_err(|stopped| stopped.why)?;
+    let ended = runner::run(command, input.into(), None, |_| {}, tick).map_err(|stopped| stopped.why)?;
     if ended.status.success() { Ok(()) } else { Err(ended.machine_failure(what, home)) }
 }

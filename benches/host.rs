@@ -2,7 +2,7 @@
 //! run's time goes to. Making and listing directories are in make.rs and list.rs.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::probe::{alloc_traces, slabinfo};
+use dirleak::probe::{site_text, slabinfo};
 use dirleak::sample::Growth;
 use dirleak::verdict::block::Block;
 use dirleak::verdict::judge::{MIN_RATE, Phase, judge};
@@ -24,12 +24,12 @@ fn alloc_traces() -> String {
 
 fn call_sites(criterion: &mut Criterion) {
     let text = alloc_traces();
-    let before = alloc_traces::parse(&text);
+    let before = site_text::parse(&text);
     let mut after = before.clone();
     after.iter_mut().for_each(|site| site.objects += 25);
     let mut group = criterion.benchmark_group("call sites");
     group.throughput(Throughput::Elements(before.len() as u64));
-    group.bench_function("parse", |bencher| bencher.iter(|| alloc_traces::parse(black_box(&text))));
+    group.bench_function("parse", |bencher| bencher.iter(|| site_text::parse(black_box(&text))));
     group.bench_function("difference", |bencher| bencher.iter(|| dirleak::sample::since(black_box(&before), &after)));
     group.finish();
 }

@@ -5,11 +5,13 @@ mod support;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::{Directory, Kinds};
 use dirleak::dirtree::tree::{Dir, Tree};
-use dirleak::scenario::{Directory, Kinds, Names};
 use dirleak::workload::check::{Check, Inodes};
+use dirleak::workload::listing::Lister;
+use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
 use dirleak::workload::listing::getdents::Buffer;
-use dirleak::workload::listing::{Call, Lister, ReadMethod, Stat};
 use dirleak::workload::populate;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;

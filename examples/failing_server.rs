@@ -13,10 +13,11 @@
 //! times = 2
 //! ```
 
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::Directory;
 use dirleak::dirtree::tree::Tree;
 use dirleak::error::{Context, Error, Result};
 use dirleak::nfs_server::{Export, Fault, Server};
-use dirleak::scenario::{Directory, Names};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;

@@ -1,9 +1,8 @@
 //! Carries out the orders that measure, whatever machine it is on: rounds, readings, controls, call sites and traces.
 
-pub use super::round::wait_until;
-pub use super::target::{Target, UnitStats};
-
 use super::target::StepCallback;
+use crate::agent::target::Target;
+use crate::agent::target::UnitStats;
 use crate::error::Result;
 use crate::probe::control_allocs::HeldFiles;
 use crate::probe::counters::Counters;

@@ -1,7 +1,7 @@
 //! One round: units on the NFS mount and in the local directory, mixed evenly, as long as it is to take.
 
-use super::executor::{Executor, Target, UnitStats};
-use super::target::StepCallback;
+use super::executor::Executor;
+use super::target::{StepCallback, Target, UnitStats};
 use crate::error::Result;
 use crate::os::signals;
 use crate::probe::ftrace::Tracing;

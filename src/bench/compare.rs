@@ -2,7 +2,7 @@
 
 use crate::protocol::timing::CacheState;
 use crate::result::bench::{BenchRecord, BenchVerdict, Comparison, Measured, StateComparison};
-use crate::result::bench_metrics::{SECONDS, figures, is_slower_by, series, verdict};
+use crate::result::bench_metrics::{SECONDS, figures, series, verdict};
 use crate::stats::bootstrap::ratio;
 use crate::stats::estimate::Estimate;
 
@@ -67,6 +67,7 @@ fn together(words: impl Iterator<Item = BenchVerdict>) -> BenchVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::bench_metrics::is_slower_by;
 
     fn bounds(low: f64, high: f64) -> Estimate {
         Estimate { estimate: f64::midpoint(low, high), low, high }

@@ -1,7 +1,8 @@
 //! Which scenarios can be timed, and what is changed in them before they are.
 
 use crate::error::{Error, Result};
-use crate::scenario::{Pass, Position, Scenario, Step};
+use crate::scenario::step::Pass;
+use crate::scenario::{Position, Scenario, Step};
 
 /// What a leak scenario mounts with so that every listing is cold. With it nothing is ever warm, so that it is replaced.
 const NEVER_GOOD: &str = "actimeo=0";

@@ -1,9 +1,9 @@
 //! Whether the answer of a search holds: the found commit and its parent once more in fresh guests, and the new end without it.
 
-use super::Found;
+use super::found::{Found, State, TestResult};
 use super::history::{Mark, Terms};
 use super::judge::KernelTester;
-use super::search::{State, TestCommit, TestResult, mark};
+use super::search::{TestCommit, mark};
 use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
 use crate::kernel::source::change::{Applied, Change};

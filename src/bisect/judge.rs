@@ -1,8 +1,9 @@
 //! What a commit says: its kernel is built and booted, and its verdict read as "what is looked for is there" or "is not".
 
 use super::ahead::Ahead;
+use super::found::{State, Step, TestResult};
 use super::history::{Mark, Terms};
-use super::search::{State, Step, TestCommit, TestResult, mark};
+use super::search::{TestCommit, mark};
 use super::verdicts::{Built, Verdicts};
 use crate::boot::job::Job;
 use crate::error::{Error, Exit, Result};
@@ -13,7 +14,8 @@ use crate::kernel::source::snapshot::Snapshot;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::result::bisection::Commit;
-use crate::result::record::{Finding, RunRecord, Verdict};
+use crate::result::finding::Finding;
+use crate::result::record::{RunRecord, Verdict};
 use crate::run;
 use crate::run::options::Options;
 use crate::scenario::Scenario;

@@ -1,8 +1,8 @@
 //! The record of a search, for the result file.
 
+use super::confirm::{Confirmation, Revert};
+use super::found::{Found, State, Step, TestResult};
 use super::history::Terms;
-use super::search::{State, Step, TestResult};
-use super::{Confirmation, Found, Revert};
 use crate::result::bisection::{BisectionRecord, Commit, StepRecord};
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;

@@ -1,47 +1,12 @@
 //! The search itself: both ends first, then what git asks for, until one commit is left. Who judges is somebody else.
 
-use super::Found;
+use super::found::{Found, State, Step, TestResult};
 use super::history::{History, Mark, Next, Terms};
 use crate::error::{Error, Result};
 use crate::kernel::external::git::Repo;
 use crate::result::bisection::Commit;
-use crate::result::record::{RunRecord, Verdict};
+use crate::result::record::Verdict;
 use std::collections::BTreeSet;
-
-/// What is known of a commit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// What is looked for is there.
-    Leaks,
-    /// It is not.
-    Clean,
-    /// Nobody has looked yet.
-    #[default]
-    Untested,
-    /// It cannot be told, and why.
-    Unknown(String),
-}
-
-/// A commit's state and how it came about.
-#[derive(Clone, Debug, Default)]
-pub struct TestResult {
-    pub state: State,
-    /// Of the last guest; none if there was no kernel to boot.
-    pub record: Option<RunRecord>,
-    /// Guests that were run for it now.
-    pub guests: u64,
-    /// Building and running.
-    pub seconds: f64,
-    /// Probability that the state is wrong.
-    pub error: f64,
-}
-
-/// A commit that was judged.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub commit: Commit,
-    pub judged: TestResult,
-}
 
 /// Whoever can say of a commit what state it is in.
 pub trait TestCommit {

@@ -1,8 +1,8 @@
 //! For tests: histories that are made up, and a judge who knows the answer.
 
-use super::Found;
+use super::found::{Found, State, TestResult};
 use super::history::Terms;
-use super::search::{State, TestCommit, TestResult, search};
+use super::search::{TestCommit, search};
 use crate::error::Result;
 use crate::kernel::external::git::Repo;
 use crate::result::bisection::Commit;
@@ -100,7 +100,7 @@ impl TestCommit for Knowing<'_> {
         Ok(TestResult { state, ..TestResult::default() })
     }
 
-    fn step(&mut self, _step: &super::search::Step, _left: u64) {}
+    fn step(&mut self, _step: &super::found::Step, _left: u64) {}
 }
 
 /// What git fast-import reads.

@@ -73,9 +73,6 @@ protocols: files
 #[derive(Clone, Debug)]
 pub struct NfsUtils {
     root: PathBuf,
-    about: About,
-    /// How many bytes were fetched for it just now; 0 when it was in the cache.
-    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -99,8 +96,7 @@ pub fn packages(cache: &Cache, ui: &Ui) -> Result<NfsUtils> {
     let apt = Apt::open(cache, None)?;
     apt.update(ui)?;
     install_atomically(&home, |new| fetch(&apt, new, ui))?;
-    let made = NfsUtils::open(&home).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))?;
-    Ok(NfsUtils { bytes: apt.bytes(), ..made })
+    NfsUtils::open(&home).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))
 }
 
 /// What is in the cache; nothing is fetched.
@@ -119,19 +115,10 @@ fn machine() -> String {
 impl NfsUtils {
     /// What is unpacked in `home`, if it is whole and all its libraries are still there.
     fn open(home: &Path) -> Option<Self> {
-        let about = serde_json::from_str(&fs::read_to_string(home.join("about.json")).ok()?).ok()?;
-        let unpacked = Self { root: home.join("root"), about, bytes: 0 };
+        // What was put in place whole describes itself.
+        let _: About = serde_json::from_str(&fs::read_to_string(home.join("about.json")).ok()?).ok()?;
+        let unpacked = Self { root: home.join("root") };
         unpacked.missing().ok()?.is_empty().then_some(unpacked)
-    }
-
-    /// The version of nfs-kernel-server.
-    pub fn version(&self) -> &str {
-        &self.about.version
-    }
-
-    /// The packages it was unpacked from, as `name version`.
-    pub fn packages(&self) -> &[String] {
-        &self.about.packages
     }
 
     /// Puts the programs, their libraries and what they read into a guest's file system.

@@ -126,7 +126,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(svg) = svg {
         svg.write_bytes(growth_plot::svg(&growth_plot::lines(&file.growth), &Look::FILE)?.as_bytes())?;
     }
-    super::print(&text::render(&file))?;
+    super::output::print(&text::render(&file))?;
     measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 

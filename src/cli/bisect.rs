@@ -2,8 +2,9 @@
 
 use super::kernel_args::Config;
 use super::measure_args::{Measure, Targets};
+use crate::bisect::found::Step;
 use crate::bisect::history::Terms;
-use crate::bisect::search::{Step, search};
+use crate::bisect::search::search;
 use crate::bisect::{Confirmation, Found, KernelTester, confirm, record};
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
@@ -15,7 +16,7 @@ use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
 use crate::report::{bisection, mail};
-use crate::result::record::ResultFile;
+use crate::result::file::ResultFile;
 use crate::scenario::Scenario;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -160,7 +161,7 @@ impl Args {
         };
         file.bisection = Some(record);
         targets.write(&file)?;
-        super::print(&text).map(|()| exit)
+        super::output::print(&text).map(|()| exit)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `dirleak ci`: writes the workflow that has dirleak run in CI.
 
 use super::ci_workflow::{Plan, Program, System};
-use super::print;
+use super::output::print;
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::source::catalog::Catalog;
 use crate::kernel::spec;

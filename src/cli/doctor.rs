@@ -1,7 +1,9 @@
 //! `dirleak doctor`: what this machine lacks, and what mends it.
 
-use super::{print, verify};
-use crate::doctor::{CheckRequest, Places, examine, text};
+use super::output::print;
+use super::verify;
+use crate::doctor::request::{CheckRequest, Places};
+use crate::doctor::{examine, text};
 use crate::error::{Error, Exit, Result};
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;

@@ -1,6 +1,6 @@
 //! What the documentation has people type: the parser takes it, and in the tour all that is named exists.
 
-use super::Arguments;
+use super::arguments::Arguments;
 use crate::kernel::source::catalog::{self, Catalog};
 use crate::scenario::load;
 use clap::{ArgMatches, CommandFactory};

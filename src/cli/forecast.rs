@@ -5,9 +5,10 @@ use crate::fleet::forecast::{ForecastInput, forecast};
 use crate::fleet::sites;
 use crate::os::output_file::OutputFile;
 use crate::report::forecast;
+use crate::result::file::SCHEMA;
 use crate::result::forecast::{Forecast, ForecastFile, Leak, Per, Site};
 use crate::result::read;
-use crate::result::record::{RunRecord, SCHEMA};
+use crate::result::record::RunRecord;
 use std::path::PathBuf;
 
 /// A ring of more takes more than a gigabyte.
@@ -88,7 +89,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write_bytes(&as_json(&made)?)?;
     }
-    super::print(&forecast::render(&made)).map(|()| Exit::Clean)
+    super::output::print(&forecast::render(&made)).map(|()| Exit::Clean)
 }
 
 impl Args {

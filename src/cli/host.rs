@@ -9,7 +9,8 @@ use crate::host::{self, HostJob};
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::probe::memory;
-use crate::result::record::{ResultFile, RunRecord};
+use crate::result::file::ResultFile;
+use crate::result::record::RunRecord;
 use crate::run::options::Options;
 use crate::text::number;
 use std::io::IsTerminal;
@@ -91,7 +92,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
-    super::print(&text)?;
+    super::output::print(&text)?;
     Ok(super::run::exit(&file.results))
 }
 

@@ -1,7 +1,7 @@
 //! `dirleak kernel`: what can be booted, getting it ready, and getting rid of it.
 
 use super::kernel_args::Sources;
-use super::{print, print_exactly};
+use super::output::{print, print_exactly};
 use crate::error::{Error, Exit, Result};
 use crate::kernel;
 use crate::kernel::build::store;

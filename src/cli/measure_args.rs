@@ -7,7 +7,8 @@ use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::{Task, Ui};
-use crate::result::record::{ResultFile, RunRecord};
+use crate::result::file::ResultFile;
+use crate::result::record::RunRecord;
 use crate::run::options::Options;
 use crate::run::{self, duration};
 use crate::scenario::{Overrides, Scenario, select};
@@ -155,7 +156,7 @@ impl Measure {
         if self.timings {
             text += &format!("\n{}", crate::report::text::timings(&file.results));
         }
-        super::print(&text)
+        super::output::print(&text)
     }
 }
 

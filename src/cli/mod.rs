@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and what they have in common.
 
+pub mod arguments;
 mod bench;
 mod bisect;
 mod ci;
@@ -13,6 +14,7 @@ mod kernel;
 mod kernel_args;
 mod manual;
 mod measure_args;
+pub mod output;
 mod report;
 mod run;
 mod score;
@@ -20,65 +22,12 @@ mod usage_error;
 mod verify;
 mod verify_branches;
 
-use crate::error::{Context, Error, Exit, Result};
+use crate::error::{Error, Exit, Result};
 use crate::os::{panic_hook, progress, signals};
-use crate::text::layout;
-use clap::Parser;
+use arguments::{Arguments, Command};
 use clap::error::ErrorKind;
-use std::io::Write;
+use clap::{CommandFactory, Parser};
 use std::panic::catch_unwind;
-
-/// Reproduces, proves and bisects kernel memory leaks in NFS directory listing.
-///
-/// Exit status: 0 clean or proven; 1 a leak, or not proven; 125 this kernel cannot be judged; 128 the machine failed;
-/// 129 usage; 130 and 143 stopped by a signal.
-#[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-    #[command(flatten)]
-    telling: Telling,
-}
-
-/// How much is told on standard error.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What is told")]
-struct Telling {
-    /// Tell nothing on the way, only what changes the meaning of the result, and errors.
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-    /// Tell each program that is started, and more often how far things are; no bars.
-    #[arg(long, short, global = true)]
-    verbose: bool,
-}
-
-impl Telling {
-    fn level(&self) -> progress::Level {
-        match (self.quiet, self.verbose) {
-            (true, _) => progress::Level::Quiet,
-            (_, true) => progress::Level::Verbose,
-            _ => progress::Level::Normal,
-        }
-    }
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    Verify(verify::Args),
-    Run(run::Args),
-    Bisect(bisect::Args),
-    Bench(bench::Args),
-    Host(host::Args),
-    Kernel(kernel::Args),
-    Report(report::Args),
-    Forecast(forecast::Args),
-    Score(score::Args),
-    Doctor(doctor::Args),
-    Ci(ci::Args),
-    Man(manual::Man),
-    Completions(manual::Completions),
-}
 
 /// Does what the command line says. Errors are told in one sentence on standard error.
 pub fn main() -> Exit {
@@ -110,24 +59,8 @@ fn dispatch(command: &Command) -> Result<Exit> {
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Ci(arguments) => ci::run(arguments),
-        Command::Man(arguments) => manual::man(arguments),
-        Command::Completions(arguments) => manual::completions(arguments),
-    }
-}
-
-/// Text for people on standard output, its lines as long as a terminal is wide.
-fn print(text: &str) -> Result<()> {
-    match layout::terminal_width() {
-        Some(width) => print_exactly(&layout::wrapped(text, width)),
-        None => print_exactly(text),
-    }
-}
-
-/// Text for programs on standard output. Whoever reads may stop early: `dirleak report … | head`.
-fn print_exactly(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.machine(|| "cannot write to standard output".into()),
+        Command::Man(arguments) => manual::man(arguments, Arguments::command()),
+        Command::Completions(arguments) => manual::completions(arguments, Arguments::command()),
     }
 }
 

@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     for note in &merged.notes {
         eprintln!("{note}");
     }
-    super::print(&shown(&merged, args.timings))?;
+    super::output::print(&shown(&merged, args.timings))?;
     let is_whole = merged.chapters.iter().all(|chapter| chapter.incomplete().is_none());
     Ok(if is_whole { Exit::Clean } else { Exit::CannotJudge })
 }

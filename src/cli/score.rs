@@ -13,7 +13,8 @@ use crate::score::catches::Catch;
 use crate::score::clean::{self, CleanRun};
 use crate::score::header::Header;
 use crate::score::other_tools::compare;
-use crate::score::{Row, Score, patches, table};
+use crate::score::report::Score;
+use crate::score::{Row, patches, table};
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
 use crate::{kernel, run};
@@ -110,7 +111,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = markdown {
         target.write_bytes(text.as_bytes())?;
     }
-    super::print_exactly(&text)?;
+    super::output::print_exactly(&text)?;
     Ok(if score.all_right() { Exit::Clean } else { Exit::Leak })
 }
 

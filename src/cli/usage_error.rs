@@ -1,6 +1,6 @@
 //! What is said of a command line that cannot be: one sentence that names the thing and the way out.
 
-use super::Arguments;
+use super::arguments::Arguments;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory};
 

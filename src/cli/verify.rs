@@ -8,8 +8,8 @@ use crate::fleet::cluster;
 use crate::kernel;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use crate::result::proof;
-use crate::result::record::{Outcome, ResultFile};
+use crate::result::file::ResultFile;
+use crate::result::proof::{self, Outcome};
 use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
 use std::path::PathBuf;
@@ -54,7 +54,8 @@ pub struct Args {
 /// Runs both kernels side by side, shows, and gives 0 only for a proof.
 pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(tree) = &arguments.branches.tree {
-        return verify_branches::run(arguments, tree);
+        let Args { branches, measure, config, scenarios, .. } = arguments;
+        return verify_branches::run(tree, branches, measure, config, scenarios);
     }
     let all = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
     cluster::none_of(&all, "verify")?;

@@ -1,6 +1,7 @@
 //! `dirleak verify --branch`: whether a fix applies to each of several branches, and is one there.
 
-use super::verify::Args;
+use super::kernel_args::Config;
+use super::measure_args::Measure;
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
 use crate::kernel::Builder;
@@ -12,8 +13,9 @@ use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::result::bisection::Commit;
 use crate::result::branch::{Applies, BranchRecord};
-use crate::result::proof;
-use crate::result::record::{Outcome, Proof, ResultFile, RunRecord};
+use crate::result::file::ResultFile;
+use crate::result::proof::{self, Outcome, Proof};
+use crate::result::record::RunRecord;
 use crate::scenario::Scenario;
 use std::path::Path;
 
@@ -33,7 +35,7 @@ pub struct Branches {
 
 /// What all branches have in common.
 struct Work<'a> {
-    arguments: &'a Args,
+    measure: &'a Measure,
     scenarios: Vec<Scenario>,
     builder: Builder<'a>,
     fix: Change,
@@ -42,17 +44,17 @@ struct Work<'a> {
 }
 
 /// Proves the fix branch by branch, shows a row for each, and gives 0 only if it is proven on all.
-pub fn run(arguments: &Args, tree: &str) -> Result<Exit> {
-    let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
+pub fn run(tree: &str, asked: &Branches, measure: &Measure, config: &Config, scenarios: &[String]) -> Result<Exit> {
+    let scenarios = measure.scenarios(scenarios, &["quick"])?;
     cluster::none_of(&scenarios, "verify")?;
-    let targets = arguments.measure.targets()?;
+    let targets = measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let builder = Builder::new(tree, &arguments.config.options(), &cache)?;
-    let branches = &arguments.branches.branches;
+    let builder = Builder::new(tree, &config.options(), &cache)?;
+    let branches = &asked.branches;
     let commits = branches.iter().map(|branch| builder.place.commit(branch)).collect::<Result<Vec<_>>>()?;
-    let fix = change(&builder, arguments.branches.fix.as_deref().unwrap_or_default())?;
-    let work = Work { arguments, scenarios, builder, fix, cache: &cache, ui: &ui };
+    let fix = change(&builder, asked.fix.as_deref().unwrap_or_default())?;
+    let work = Work { measure, scenarios, builder, fix, cache: &cache, ui: &ui };
     let mut file = ResultFile::new();
     for (branch, commit) in branches.iter().zip(&commits) {
         let (record, results) = work.prove(branch, commit)?;
@@ -60,7 +62,7 @@ pub fn run(arguments: &Args, tree: &str) -> Result<Exit> {
         file.branches.push(record);
         file.results.extend(results);
     }
-    arguments.measure.show(&file, &targets)?;
+    measure.show(&file, &targets)?;
     let all = |outcome| file.branches.iter().all(|branch| branch.proof.outcome == outcome);
     let any = |outcome| file.branches.iter().any(|branch| branch.proof.outcome == outcome);
     Ok(match () {
@@ -95,8 +97,8 @@ impl Work<'_> {
         };
         let [unpatched, patched] = &kernels;
         let pairs: Vec<_> = self.scenarios.iter().flat_map(|s| [(s, unpatched), (s, patched)]).collect();
-        let results = self.arguments.measure.run(&pairs, self.cache, self.ui)?;
-        let one_is_enough = self.arguments.measure.set.is_some();
+        let results = self.measure.run(&pairs, self.cache, self.ui)?;
+        let one_is_enough = self.measure.set.is_some();
         record.proof = proof::from_records(&results, one_is_enough, &unpatched.spec, &patched.spec);
         record.fill(&results, one_is_enough);
         Ok((record, results))

@@ -1,12 +1,10 @@
 //! How the entries of a directory are called: the lengths of names decide which slab caches hold them.
 
-use crate::scenario::check::complaint::{Check, complain};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const KEY: &str = "directory.names";
 /// Longest name of a file in Linux (NAME_MAX).
-const NAME_MAX: usize = 255;
+pub const NAME_MAX: usize = 255;
 /// kmalloc's size classes that can hold a name. The client allocates one byte more than a name has.
 const SIZE_CLASSES: [usize; 8] = [8, 16, 32, 64, 96, 128, 192, 256];
 
@@ -53,14 +51,6 @@ impl Names {
         Self::Pattern { pattern: pattern.into() }
     }
 
-    /// The first value that cannot be, for `count` different names.
-    pub(crate) fn check(&self, count: u64) -> Check {
-        match self {
-            Self::Random { lengths, .. } => random(lengths, count),
-            Self::Pattern { pattern } => pattern_of(pattern, count),
-        }
-    }
-
     /// Length of the longest of `count` names.
     pub fn longest_bytes(&self, count: u64) -> usize {
         match self {
@@ -93,52 +83,6 @@ impl Lengths {
             }
         }
     }
-}
-
-fn random(lengths: &Lengths, count: u64) -> Check {
-    if let Lengths::Range(min, max) = *lengths {
-        for (name, value) in [("min_bytes", min), ("max_bytes", max)] {
-            if !(1..=NAME_MAX).contains(&value) {
-                return complain(KEY, format!("`{KEY}.{name}` is {value}; it must be between 1 and {NAME_MAX}"));
-            }
-        }
-        if min > max {
-            return complain(KEY, format!("`{KEY}.min_bytes` is {min}, which is more than `max_bytes`, {max}"));
-        }
-    }
-    let all = lengths.all();
-    if let Some(bad) = all.iter().find(|length| !(1..=NAME_MAX).contains(*length)) {
-        return complain(KEY, format!("`{KEY}.lengths_bytes` has {bad}; lengths must be between 1 and {NAME_MAX}"));
-    }
-    let Some(min) = all.iter().min() else {
-        return complain(KEY, format!("`{KEY}.lengths_bytes` is empty; name at least one length"));
-    };
-    let needed = digits_needed(count);
-    if *min < needed {
-        let which = match lengths {
-            Lengths::Range(..) => "min_bytes` is",
-            Lengths::List(_) => "lengths_bytes` has",
-            Lengths::SizeClasses => "size_classes` has names of",
-        };
-        let message = format!("`{KEY}.{which} {min}, but {count} different names need at least {needed} bytes");
-        return complain(KEY, message);
-    }
-    Ok(())
-}
-
-fn pattern_of(pattern: &str, count: u64) -> Check {
-    if !pattern.contains("{n}") {
-        return complain(KEY, format!("`{KEY}.pattern` is \"{pattern}\" and must contain {{n}}, the entry's number"));
-    }
-    if let Some(bad) = pattern.chars().find(|c| matches!(c, '/' | '\0')) {
-        return complain(KEY, format!("`{KEY}.pattern` contains {bad:?}, which no file's name can hold"));
-    }
-    let longest = pattern.replace("{n}", &count.to_string()).len();
-    if longest > NAME_MAX {
-        let message = format!("`{KEY}.pattern` gives names of {longest} bytes; a file's name has at most {NAME_MAX}");
-        return complain(KEY, message);
-    }
-    Ok(())
 }
 
 /// The keys of `names`, of which some exclude each other. Read as they are: an untagged enum would answer every

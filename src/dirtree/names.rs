@@ -1,7 +1,6 @@
 //! Which name the nth entry of a directory has: a formula of the seed, so that nobody needs to store it.
 
-use super::name_spec::digits_needed;
-use crate::scenario::{Alphabet, Names};
+use super::name_spec::{Alphabet, Names, digits_needed};
 
 /// Digits that numbers are written with; none of them needs quoting in a shell.
 const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -198,7 +197,7 @@ fn number_in_pattern(pieces: &[Box<[u8]>], name: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Lengths;
+    use crate::dirtree::name_spec::Lengths;
     use std::collections::HashSet;
 
     #[test]

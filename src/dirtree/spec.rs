@@ -1,19 +1,12 @@
 //! The directories of a scenario: their shape, what their entries are called, and what they are.
 
-use crate::scenario::ServerKind;
-use crate::scenario::check::complaint::{Check, complain, in_range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::name_spec::{Alphabet, Lengths, Names};
 
-/// More than any NFS server is known to serve in one directory.
-const MAX_ENTRIES: u64 = 100_000_000;
-/// Each directory is held in memory, a file is not.
-const MAX_DIRECTORIES: u64 = 1_000_000;
 /// PATH_MAX is 4096 and a name has up to 255 bytes.
-const MAX_DEPTH: u64 = 12;
-const MAX_WEIGHT: u32 = 1_000_000;
+pub const MAX_DEPTH: u64 = 12;
 
 /// What is made and listed.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -115,72 +108,6 @@ impl Directory {
             }
             _ => Self { entries, ..self.clone() },
         }
-    }
-
-    /// The first value that cannot be.
-    pub(crate) fn check(&self, server: ServerKind) -> Check {
-        in_range("directory.entries", self.entries, 0, MAX_ENTRIES)?;
-        self.check_shape()?;
-        self.check_kinds()?;
-        self.names.check(self.entries + self.shape.directories())?;
-        if self.made == Made::Mount && server == ServerKind::Synthetic {
-            return complain(
-                "directory.made",
-                "`directory.made` is \"mount\", but the synthetic server's files are a formula and cannot be made; \
-                 use \"export\", or the server \"knfsd\"",
-            );
-        }
-        Ok(())
-    }
-
-    fn check_shape(&self) -> Check {
-        let key = "directory.shape";
-        match self.shape.clone() {
-            Shape::Sizes(sizes) if sizes.is_empty() || sizes.iter().sum::<u64>() != self.entries => {
-                let sum: u64 = sizes.iter().sum();
-                let message = format!(
-                    "`{key}.sizes` has {sum} entries and `directory.entries` is {}; make them equal",
-                    self.entries
-                );
-                return complain(key, message);
-            }
-            Shape::Tree { fan_out, depth } => {
-                in_range("directory.shape.tree.fan_out", fan_out, 1, MAX_DIRECTORIES)?;
-                in_range("directory.shape.tree.depth", depth, 1, MAX_DEPTH)?;
-            }
-            Shape::WebSite { exponent, .. } if !(0.0..=10.0).contains(&exponent) => {
-                let message = format!("`{key}.web-site.exponent` is {exponent}; it must be between 0 and 10");
-                return complain(key, message);
-            }
-            Shape::Many { directories: 0 } | Shape::WebSite { directories: 0, .. } => {
-                return complain(key, format!("`{key}` has no directories; use \"flat\""));
-            }
-            _ => {}
-        }
-        let directories = self.shape.directories();
-        if directories > MAX_DIRECTORIES {
-            let message = format!("`{key}` has {directories} directories; {MAX_DIRECTORIES} are possible");
-            return complain(key, message);
-        }
-        Ok(())
-    }
-
-    fn check_kinds(&self) -> Check {
-        let key = "directory.kinds";
-        let Kinds { files, directories, symlinks, hard_links } = self.kinds;
-        for weight in [files, directories, symlinks, hard_links] {
-            in_range(key, weight, 0, MAX_WEIGHT)?;
-        }
-        if files + directories + symlinks + hard_links == 0 {
-            return complain(key, format!("`{key}` weighs nothing; say for instance files = 1"));
-        }
-        if hard_links > 0 && files == 0 {
-            return complain(
-                key,
-                format!("`{key}` has hard links but no files that they could be links to; add files = 1"),
-            );
-        }
-        Ok(())
     }
 }
 

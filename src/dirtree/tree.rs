@@ -2,7 +2,7 @@
 //! directories share. Only directories are stored, files are not.
 
 use super::names::{NameMaker, scatter};
-use crate::scenario::{Directory, Kinds, Shape};
+use super::spec::{Directory, Kinds, Shape};
 use std::ops::Range;
 
 /// Keeps what an entry is apart from how it is called, which comes of the same seed.
@@ -263,7 +263,7 @@ fn zipf(directories: u64, exponent: f64, entries: u64, seed: u64) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Names;
+    use crate::dirtree::name_spec::Names;
     use std::collections::HashSet;
 
     fn tree(shape: Shape, entries: u64) -> Tree {

@@ -1,6 +1,6 @@
 //! What a verify would do on this machine, from what is in the cache: bytes to fetch, disk, minutes.
 
-use super::CheckRequest;
+use super::request::CheckRequest;
 use crate::boot::nfs_utils;
 use crate::boot::pool::{QEMU_MIB, guests};
 use crate::error::Result;

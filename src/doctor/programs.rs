@@ -1,6 +1,6 @@
 //! Which programs and headers each command calls, and the Debian packages that have them.
 
-use super::Places;
+use super::request::Places;
 use crate::apt;
 use crate::error::Result;
 use crate::kernel::external::toolchain::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};

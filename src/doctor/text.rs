@@ -1,6 +1,6 @@
 //! The checkup as text of 80 columns.
 
-use super::has_apt;
+use super::examine::has_apt;
 use super::programs::install;
 use crate::result::doctor::{Check, Checkup, CostEstimate, Purpose, State};
 use crate::text::layout::{WIDTH, list};

@@ -1,9 +1,6 @@
 //! The cursed server as an experiment: a guest for each server of a cluster with the sites that the ring gave it, and directories of a few
 //! of their sizes, listed alone, which say what each server should lose.
 
-pub use super::cluster_compare::compare;
-pub use super::cluster_guests::guests;
-
 use super::forecast::ForecastInput;
 use super::hash_ring::Ring;
 use crate::dirtree::tree::Tree;

@@ -56,9 +56,10 @@ fn measured(record: &RunRecord) -> Option<Estimate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::cluster::guests;
+    use crate::dirtree::spec::Shape;
+    use crate::fleet::cluster_guests::guests;
     use crate::result::example;
-    use crate::scenario::{Shape, load};
+    use crate::scenario::load;
 
     /// Records of guests that lose one object of 32 bytes for each entry that is listed, `factor` times as much on servers.
     fn records(scenario: &Scenario, factor: f64) -> Vec<RunRecord> {

@@ -72,7 +72,7 @@ fn days(memory_bytes: f64, lost: Estimate) -> Option<Estimate> {
 
 /// `11.2 (10.9 to 11.5)`.
 pub fn range(days: &Estimate) -> String {
-    format!("{} ({})", number::rate(days.estimate), number::bounds(days))
+    format!("{} ({})", number::rate(days.estimate), days.bounds())
 }
 
 /// The sentence. Servers come in the order of what they lose, most first.

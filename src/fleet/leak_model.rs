@@ -1,8 +1,9 @@
 //! How many bytes one listing of a directory of any size loses, from the sizes that were measured.
 
 use crate::error::{Error, Result};
+use crate::result::finding::Finding;
 use crate::result::forecast::{GrowthModel, Leak, Measured, Per};
-use crate::result::record::{Finding, RunRecord, Verdict};
+use crate::result::record::{RunRecord, Verdict};
 use crate::stats::estimate::Estimate;
 use std::collections::BTreeSet;
 

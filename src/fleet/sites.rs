@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::result::forecast::Site;
-use serde::Deserialize;
 use std::collections::HashSet;
 use std::path::Path;
 

@@ -18,7 +18,7 @@ mod serial;
 mod server;
 pub mod timing;
 
-use crate::error::{Exit, Result};
+use crate::error::{Context, Exit, Result};
 use crate::os::panic_hook;
 use crate::probe::procfs;
 use crate::protocol::message::{AgentFailure, Plan, Request, Response};
@@ -74,6 +74,7 @@ fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
 }
 
 fn handle_requests(link: &mut SerialLink) -> Result<()> {
+    heartbeat::start(link.sender()).machine(|| "cannot start a thread".into())?;
     link.send(&Response::Hello { release: procfs::release()? })?;
     let plan: Plan = init::read_plan()?;
     if plan.trace {

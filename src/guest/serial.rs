@@ -1,6 +1,5 @@
 //! The guest's end of the second serial port.
 
-use super::heartbeat;
 use crate::error::{Context, Error, Result};
 use crate::protocol::message::{Request, Response};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
@@ -30,8 +29,12 @@ impl SerialLink {
         cfmakeraw(&mut settings);
         tcsetattr(&file, SetArg::TCSANOW, &settings).machine(failed)?;
         let answers = ResponseSender(Arc::new(Mutex::new(file.try_clone().machine(failed)?)));
-        heartbeat::start(answers.clone()).machine(|| "cannot start a thread".into())?;
         Ok(Self { orders: BufReader::new(file), answers })
+    }
+
+    /// Returns a sender for what is said beside the work.
+    pub fn sender(&self) -> ResponseSender {
+        self.answers.clone()
     }
 
     /// Says something.

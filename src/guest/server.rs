@@ -1,12 +1,14 @@
 //! The server of a guest: started, populated, mounted, changed, stopped and started again.
 
 use super::{export_fs, file_churn, init, knfsd, nfs_mount, selinux};
+use crate::dirtree::spec::{Directory, Made};
 use crate::dirtree::tree::Tree;
 use crate::error::{Context, Error, Result};
 use crate::nfs_server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry};
-use crate::scenario::{Directory, Made, Scenario, ServerKind};
+use crate::scenario::{Scenario, ServerKind};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
-use crate::workload::listing::{Lister, ReadMethod};
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::ReadMethod;
 use crate::workload::populate;
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
 use nix::sys::time::TimeSpec;

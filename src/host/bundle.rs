@@ -5,7 +5,7 @@
 use super::mount::Mount;
 use crate::error::{Context, Result};
 use crate::os::output_file::OutputFile;
-use crate::result::record::ResultFile;
+use crate::result::file::ResultFile;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;

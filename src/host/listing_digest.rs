@@ -1,6 +1,6 @@
 //! What a directory showed in one listing, without keeping a name: two listings that differ are told apart.
 
-use crate::workload::listing::is_dot;
+use crate::workload::listing::entry::is_dot;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 

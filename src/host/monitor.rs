@@ -2,14 +2,13 @@
 
 use super::mount::Mounted;
 use super::prometheus;
-use super::readings::{ReadingLog, Trend, bytes_per_day};
+use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
 use crate::error::Result;
 use crate::os::output_file::OutputFile;
 use crate::text::number;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-pub const DAY_SECONDS: f64 = 86_400.0;
 /// Counters that a line names.
 const NAMED: usize = 3;
 

@@ -1,7 +1,6 @@
 //! Readings in Prometheus' text format, for the textfile directory of a node exporter.
 
-use super::monitor::DAY_SECONDS;
-use super::readings::{ReadingLog, Trend, bytes_per_day};
+use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

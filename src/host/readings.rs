@@ -1,6 +1,5 @@
 //! What is watched of a machine that is left alone: readings beside the READDIR calls that others have its mount send.
 
-use super::monitor::DAY_SECONDS;
 use super::mount::Mount;
 use crate::error::{Error, Result};
 use crate::os::signals;
@@ -168,6 +167,8 @@ fn thin_out(readings: &mut Vec<Reading>) {
 pub fn bytes_per_day(trend: &Trend) -> f64 {
     trend.per_second * DAY_SECONDS * trend.object_bytes as f64
 }
+
+pub const DAY_SECONDS: f64 = 86_400.0;
 
 #[cfg(test)]
 mod tests {

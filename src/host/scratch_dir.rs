@@ -1,10 +1,11 @@
 //! A directory of our own on the mount, made through it and taken away again.
 
 use super::listing_digest::NameDigest;
+use crate::dirtree::name_spec::Names as Naming;
+use crate::dirtree::spec::Directory;
 use crate::dirtree::tree::Tree;
 use crate::error::{Error, Result};
 use crate::os::signals;
-use crate::scenario::{Directory, Names as Naming};
 use crate::workload::populate;
 use std::path::Path;
 use tempfile::TempDir;

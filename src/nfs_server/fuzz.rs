@@ -5,8 +5,9 @@ use super::export::Export;
 use super::fault::Fault;
 use super::readdir::LARGEST_REPLY_BYTES;
 use super::rpc::{LENGTH_BYTES, read_record};
+use crate::dirtree::name_spec::Names;
+use crate::dirtree::spec::Directory;
 use crate::dirtree::tree::Tree;
-use crate::scenario::{Directory, Names};
 use std::cell::RefCell;
 
 /// A reply is no longer than what the largest listing takes and its headers.

@@ -110,8 +110,9 @@ pub fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
 mod tests {
     use super::*;
     use crate::error::Exit;
+    use crate::result::file::ResultFile;
     use crate::result::read::read;
-    use crate::result::record::{KernelRecord, ResultFile, RunRecord};
+    use crate::result::record::{KernelRecord, RunRecord};
 
     fn sample() -> ResultFile {
         let mut file = ResultFile::new();

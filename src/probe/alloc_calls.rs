@@ -3,8 +3,8 @@
 //! The file is no longer than a page, and the kernel stops before the line that might not fit (list_locations in mm/slub.c).
 //! What it leaves out is known from the number of objects, and told as a site of its own.
 
-use super::alloc_traces::parse;
 use super::procfs::number;
+use super::site_text::parse;
 use crate::sample::Site;
 use std::fs;
 use std::path::Path;

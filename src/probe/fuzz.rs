@@ -1,13 +1,13 @@
 //! Fuzzing of what reads the kernel's texts about its memory.
 
 use super::mountstats::{self, operations_since, readdirs};
-use super::{alloc_calls, alloc_traces, kmemleak, memory, page_owner, pages, percpu, procfs, slab, slabinfo, vmalloc};
+use super::{alloc_calls, kmemleak, memory, page_owner, pages, percpu, procfs, slab, slabinfo, vmalloc};
 use crate::sample::{objects_of, since};
 
 /// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.
 pub fn sites(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let sites = alloc_traces::parse(&text);
+    let sites = super::site_text::parse(&text);
     assert!(sites.iter().all(|site| site.objects > 0), "a site has no objects");
     let all = alloc_calls::sites(&text, 100).unwrap_or_default();
     assert!(all.len() <= sites.len() + 1, "sites came from nowhere");

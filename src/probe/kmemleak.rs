@@ -1,6 +1,6 @@
 //! The kernel's own leak detector: what it reports after a scan (Documentation/dev-tools/kmemleak.rst).
 
-use super::alloc_traces::without_offset;
+use super::site_text::without_offset;
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -15,6 +15,7 @@ pub mod pages;
 pub mod percpu;
 pub mod procfs;
 pub mod quiesce;
+pub mod site_text;
 pub mod slab;
 pub mod slabinfo;
 pub mod vmalloc;

@@ -1,6 +1,6 @@
 //! Who allocated the pages that are in use: from debugfs `page_owner` (CONFIG_PAGE_OWNER and page_owner=on).
 
-use super::alloc_traces::without_offset;
+use super::site_text::without_offset;
 use crate::sample::Site;
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,10 +1,6 @@
 //! What a bisection found, as text on a terminal.
 
-use crate::bisect::history::Terms;
-use crate::bisect::record::BisectConfig;
-use crate::bisect::search::{State, Step, TestResult};
-use crate::bisect::{Confirmation, Found, Revert};
-use crate::result::bisection::{BisectionRecord, Commit, StepRecord, verb};
+use crate::result::bisection::{BisectionRecord, StepRecord, verb};
 use crate::text::number;
 use crate::text::truncate::{head_of, short};
 
@@ -62,6 +58,11 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::bisect::found::{State, Step, TestResult};
+    use crate::bisect::history::Terms;
+    use crate::bisect::record::BisectConfig;
+    use crate::bisect::{Confirmation, Found, Revert};
+    use crate::result::bisection::Commit;
     use crate::result::example;
 
     pub(crate) fn example(terms: Terms) -> BisectionRecord {

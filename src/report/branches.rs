@@ -1,8 +1,8 @@
 //! What became of a fix on each of several branches, as a record and as a table.
 
-use crate::result::bisection::Commit;
 use crate::result::branch::{Applies, BranchRecord};
-use crate::result::record::{Outcome, Proof, RunRecord, Verdict};
+use crate::result::proof::Outcome;
+use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 use crate::text::number;
 
@@ -68,7 +68,9 @@ fn brief(record: &RunRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::bisection::Commit;
     use crate::result::example;
+    use crate::result::proof::Proof;
 
     fn branch(applies: Applies, outcome: Outcome) -> BranchRecord {
         BranchRecord {

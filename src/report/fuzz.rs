@@ -6,9 +6,9 @@ use super::{html, mail, markdown, test_results, text};
 use crate::error::{Error, Result};
 use crate::fleet::forecast::{ForecastInput, forecast};
 use crate::fleet::sites;
+use crate::result::file::ResultFile;
 use crate::result::forecast::{Leak, Per};
 use crate::result::read;
-use crate::result::record::ResultFile;
 
 /// The file that a text is, as it is read.
 pub fn read(text: &[u8]) -> Result<ResultFile> {

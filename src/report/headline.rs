@@ -5,7 +5,8 @@ use super::merge::{Report, ReportSection};
 use crate::result::bench::{BenchFile, BenchVerdict};
 use crate::result::bisection::BisectionRecord;
 use crate::result::branch::BranchRecord;
-use crate::result::record::{Outcome, Proof, RunRecord, Verdict};
+use crate::result::proof::{Outcome, Proof};
+use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 use crate::text::plural::counted;
 
@@ -203,7 +204,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::test_results::tests::{bisection, merged, runs};
+    use crate::report::test_results::suites::tests::{bisection, merged, runs};
     use crate::result::example;
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::shards;
 use crate::result::bench::BenchFile;
+use crate::result::file::ResultFile;
 use crate::result::proof;
-use crate::result::record::ResultFile;
 use crate::result::shard::ShardRecord;
 
 /// A result file and where it was read.
@@ -145,12 +145,13 @@ impl ReportSection {
 
 #[cfg(test)]
 mod tests {
-    use super::ResultFile;
     use crate::report::bench::example as bench;
     use crate::report::bisection;
     use crate::report::merge::{InputFile, Report};
     use crate::result::example;
-    use crate::result::record::{Outcome, RunRecord, Verdict};
+    use crate::result::file::ResultFile;
+    use crate::result::proof::Outcome;
+    use crate::result::record::{RunRecord, Verdict};
     use crate::result::shard::ShardRecord;
 
     fn merge(sources: Vec<InputFile>) -> Report {

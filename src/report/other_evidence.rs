@@ -1,6 +1,7 @@
 //! What else was seen of the same run, beside dirleak's own findings: the account of the workload's cgroup, and kmemleak.
 
-use crate::result::record::{CgroupRecord, KmemleakRecord, RunRecord};
+use crate::result::parts::{CgroupRecord, KmemleakRecord};
+use crate::result::record::RunRecord;
 use crate::text::number;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Tables that fit a terminal of 80 columns: scenarios below each other, or two kernels side by side.
 
-use crate::result::record::{Finding, RunRecord, Verdict};
+use crate::result::finding::Finding;
+use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 use crate::text::number;
 use crate::text::truncate::{head_of, length, tail};
@@ -24,7 +25,7 @@ impl Cells {
         let objects = match (first, &record.bounds, record.verdict) {
             (Some(f), _, _) => {
                 let rate = &f.objects_per_listing;
-                format!("{} ({})", number::rate(rate.estimate), number::bounds(rate))
+                format!("{} ({})", number::rate(rate.estimate), rate.bounds())
             }
             (None, Some(_), Verdict::Clean) => sentence::at_most(record).unwrap_or("none".into()),
             _ => "-".into(),

@@ -1,7 +1,10 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
 use super::{bisection, branches, other_evidence, table};
-use crate::result::record::{CallSite, ResultFile, RunRecord, SourceControl, Verdict};
+use crate::result::file::ResultFile;
+use crate::result::finding::CallSite;
+use crate::result::parts::SourceControl;
+use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 use crate::text::number;
 
@@ -149,7 +152,8 @@ pub fn timings(records: &[RunRecord]) -> String {
 mod tests {
     use super::*;
     use crate::result::example;
-    use crate::result::record::{Controls, Verdict};
+    use crate::result::parts::Controls;
+    use crate::result::record::Verdict;
 
     #[test]
     fn verify_is_a_comparison_the_evidence_and_a_sentence() {

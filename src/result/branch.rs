@@ -1,7 +1,8 @@
 //! A fix on one branch, in the result file.
 
 use super::bisection::Commit;
-use super::record::{Proof, RunRecord, Verdict};
+use super::proof::Proof;
+use super::record::{RunRecord, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

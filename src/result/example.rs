@@ -2,7 +2,15 @@
 
 use super::bisection::Commit;
 use super::branch::Applies;
+use super::branch::BranchRecord;
+use super::cluster::{ClusterRecord, ServerRecord};
+use super::file::{ResultFile, SCHEMA};
+use super::finding::{CallSite, Finding};
+use super::parts::*;
+use super::proof::{Outcome, Proof};
 use super::record::*;
+use crate::sample::CounterKind;
+use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 
 /// A leak of 25 objects per listing.

@@ -8,10 +8,11 @@ pub mod branch;
 pub mod cluster;
 pub mod doctor;
 #[cfg(test)]
-pub(crate) mod example;
-pub(crate) mod finding;
+pub mod example;
+pub mod file;
+pub mod finding;
 pub mod forecast;
-pub(crate) mod parts;
+pub mod parts;
 pub mod proof;
 pub mod read;
 pub mod record;

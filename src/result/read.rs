@@ -1,6 +1,6 @@
 //! The result file on disk: checked before anything is measured, put there whole, read back with plain words.
 
-use super::record::{ResultFile, SCHEMA};
+use super::file::{ResultFile, SCHEMA};
 use crate::error::{Error, Result};
 use crate::text::sanitize;
 use serde_json::Value;
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_was_mailed_gives_the_terminal_no_orders() {
-        let mut file = crate::report::test_results::tests::hostile();
+        let mut file = crate::report::test_results::suites::tests::hostile();
         file.results[0].rpcs = [("\u{1b}[2J".to_owned(), 1)].into();
         let read = of_value("x", value(&serde_json::to_vec(&file).unwrap()).unwrap()).unwrap();
         let shown = crate::report::text::render(&read);

@@ -3,15 +3,8 @@
 //! Fields may be added; none is ever renamed or removed without a new schema number. Fields that were added after
 //! the first ones have defaults, so that older files stay readable. All floating point numbers are finite.
 
-pub use super::bisection::BisectionRecord;
-pub use super::branch::BranchRecord;
-pub use super::cluster::{ClusterRecord, ServerRecord};
-pub use super::finding::{CallSite, Finding};
-pub use super::parts::*;
-pub use super::proof::{Outcome, Proof};
-pub use super::shard::ShardRecord;
-pub use crate::sample::CounterKind;
-pub use crate::stats::estimate::Estimate;
+use super::finding::Finding;
+use super::parts::*;
 use crate::stats::estimate::finite;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,61 +12,6 @@ use std::collections::BTreeMap;
 
 /// What stands in the place of an accelerator where nothing was booted.
 pub const NO_ACCELERATOR: &str = "none";
-
-/// The schema that this program writes, and the newest that it reads.
-pub const SCHEMA: u32 = 1;
-
-/// A whole result file.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct ResultFile {
-    /// Changes when a field changes its meaning.
-    pub schema: u32,
-    /// The version of dirleak that wrote it.
-    pub dirleak: String,
-    /// As it was typed.
-    pub command_line: Vec<String>,
-    /// One record per scenario and kernel, in the order of the table on the terminal.
-    pub results: Vec<RunRecord>,
-    /// Only of `verify`: what the records mean together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proof: Option<Proof>,
-    /// Only of `verify --branch`: what became of the fix on each branch.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub branches: Vec<BranchRecord>,
-    /// Only of `bisect`: what was found, and how.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bisection: Option<BisectionRecord>,
-    /// Only of scenarios with a cluster: what each of its servers lost.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub clusters: Vec<ClusterRecord>,
-    /// Only of `run --shard`: which part of all runs these are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard: Option<ShardRecord>,
-}
-
-impl ResultFile {
-    /// A file without records yet, for this program and its command line.
-    pub fn new() -> Self {
-        let command_line = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-        Self {
-            schema: SCHEMA,
-            dirleak: env!("CARGO_PKG_VERSION").into(),
-            command_line,
-            results: Vec::new(),
-            proof: None,
-            branches: Vec::new(),
-            bisection: None,
-            clusters: Vec::new(),
-            shard: None,
-        }
-    }
-}
-
-impl Default for ResultFile {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// One scenario on one kernel.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -251,6 +189,10 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::file::ResultFile;
+    use crate::result::shard::ShardRecord;
+    use crate::sample::CounterKind;
+    use crate::stats::estimate::Estimate;
     use serde_json::{Value, json};
 
     /// The fields that users script against. Renaming one of them fails here.

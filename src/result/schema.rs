@@ -1,6 +1,6 @@
 //! The JSON Schema of result files, made from the types of the records, so that whatever reads results can be checked against it.
 
-use super::record::ResultFile;
+use super::file::ResultFile;
 use crate::text::json_schema;
 use schemars::generate::SchemaSettings;
 

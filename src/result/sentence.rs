@@ -1,6 +1,7 @@
 //! A verdict in one sentence, with its numbers and their bounds.
 
-use super::record::{Finding, RunRecord, Verdict};
+use super::finding::Finding;
+use super::record::{RunRecord, Verdict};
 use crate::sample::CounterKind;
 use crate::text::number;
 
@@ -80,7 +81,7 @@ pub fn amount(finding: &Finding, unit: &str) -> String {
         return format!("{} {}", finding.net_objects, thing(finding));
     }
     let rate = &finding.objects_per_listing;
-    let (estimate, bounds) = (number::rate(rate.estimate), number::bounds(rate));
+    let (estimate, bounds) = (number::rate(rate.estimate), rate.bounds());
     format!("{estimate} {} per {unit} ({bounds})", thing(finding))
 }
 
@@ -98,7 +99,7 @@ fn thing(finding: &Finding) -> String {
 mod tests {
     use super::*;
     use crate::result::example;
-    use crate::result::record::{Bounds, CounterBound};
+    use crate::result::parts::{Bounds, CounterBound};
     use crate::stats::estimate::Estimate;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Call sites as results have them.
 
-use crate::result::record::CallSite;
+use crate::result::finding::CallSite;
 use crate::sample::Site;
 
 /// Call sites by function, largest share first, each with its most frequent stack.

@@ -3,7 +3,7 @@
 use super::session::{Session, SessionResult};
 use crate::protocol::agent::unexpected;
 use crate::protocol::message::{CgroupUsage, Request, Response};
-use crate::result::record::{CgroupRecord, RoundKind};
+use crate::result::parts::{CgroupRecord, RoundKind};
 use crate::sample::{Sample, growth};
 
 impl Session<'_> {

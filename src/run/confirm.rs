@@ -4,7 +4,7 @@
 use super::observations::ConfirmationRound;
 use super::session::{Session, SessionResult};
 use crate::protocol::message::Request;
-use crate::result::record::RoundKind;
+use crate::result::parts::RoundKind;
 use crate::sample::{Sample, Site, growth, since};
 use std::collections::BTreeMap;
 

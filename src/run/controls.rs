@@ -4,7 +4,8 @@ use crate::probe::control_allocs::{self, ControlAllocs, EVENTFD, OWNED_PAGES, PI
 use crate::probe::counters::CALL_SITES;
 use crate::protocol::guest_paths::TIMES_SAID;
 use crate::protocol::message::MOST_LISTED_PLAINLY;
-use crate::result::record::{Controls, RunRecord, SourceControl};
+use crate::result::parts::{Controls, SourceControl};
+use crate::result::record::RunRecord;
 use crate::sample::{CounterKind, Growth, Sample, Site};
 use std::collections::BTreeMap;
 

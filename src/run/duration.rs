@@ -1,6 +1,5 @@
 //! About how long a scenario takes, from a table of measured times, or from its entries and doses where it is not in the table.
 
-use crate::fleet::cluster;
 use crate::scenario::{Scenario, load};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -21,7 +20,7 @@ const ANY_SEED: u64 = 42;
 pub fn seconds(scenario: &Scenario) -> f64 {
     if scenario.cluster.is_some() {
         // Which site is where changes little.
-        return cluster::guests(scenario, ANY_SEED).iter().map(seconds).sum();
+        return crate::fleet::cluster_guests::guests(scenario, ANY_SEED).iter().map(seconds).sum();
     }
     let by_formula = formula(scenario);
     let shelved = MEASURED.get(&scenario.name).and_then(|seconds| Some((seconds, load(&scenario.name).ok()?)));

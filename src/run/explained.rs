@@ -1,6 +1,6 @@
 //! Growth that another finding explains: one leak is one finding.
 
-use crate::result::record::Finding;
+use crate::result::finding::Finding;
 use crate::sample::CounterKind;
 
 /// What vmalloc keeps for each of its areas: the area, its description, and the list of its pages.
@@ -26,7 +26,7 @@ pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::result::example;
-    use crate::result::record::CallSite;
+    use crate::result::finding::CallSite;
 
     #[test]
     fn what_vmalloc_keeps_of_its_areas_belongs_to_them() {

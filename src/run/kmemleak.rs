@@ -4,7 +4,7 @@ use super::session::{Session, SessionResult};
 use crate::probe::kmemleak::KmemleakReport;
 use crate::protocol::agent::unexpected;
 use crate::protocol::message::{Request, Response};
-use crate::result::record::KmemleakRecord;
+use crate::result::parts::KmemleakRecord;
 use std::time::Instant;
 
 impl Session<'_> {

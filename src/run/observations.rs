@@ -5,10 +5,10 @@ use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
 use crate::nfs_server::FaultCount;
 use crate::protocol::message::RoundStats;
-use crate::result::record::{
-    Bounds, Controls, CounterBound, FaultRecord, KernelRecord, Round, RoundKind, RunRecord, Setup, SourceControl,
-    Timing,
+use crate::result::parts::{
+    Bounds, Controls, CounterBound, FaultRecord, Round, RoundKind, Setup, SourceControl, Timing,
 };
+use crate::result::record::{KernelRecord, RunRecord};
 use crate::sample::{CounterKind, Growth, Sample, Site};
 use crate::scenario::Scenario;
 use crate::stats::estimate::CONFIDENCE;

@@ -11,7 +11,7 @@ use crate::probe::counters::SiteSource;
 use crate::protocol::agent::{Agent, AgentError, unexpected};
 use crate::protocol::guest_paths::BUSY_CACHES;
 use crate::protocol::message::{Request, Response, RoundStats};
-use crate::result::record::RoundKind;
+use crate::result::parts::RoundKind;
 use crate::sample::{Growth, Sample, Site, growth};
 use crate::scenario::Rounds;
 use crate::verdict::block::Block;

@@ -4,7 +4,7 @@
 //! counter follows the dose. What tells them is a mount that cannot be taken down cleanly.
 
 use crate::protocol::guest_paths::BUSY_CACHES;
-use crate::result::record::Finding;
+use crate::result::finding::Finding;
 use crate::sample::{CounterKind, Sample, Site, since};
 use crate::stats::estimate::Estimate;
 use crate::vm::console::Complaints;

@@ -6,7 +6,7 @@ use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
 use crate::protocol::agent::unexpected;
 use crate::protocol::message::{Request, Response};
-use crate::result::record::RoundKind;
+use crate::result::parts::RoundKind;
 use crate::sample::Sample;
 
 /// Listings before anything counts, so that what is allocated once at first use is there.

@@ -1,7 +1,8 @@
 //! Fuzzing of what reads scenarios.
 
 use super::load::parse;
-use super::{Overrides, Scenario};
+use super::overrides::Overrides;
+use super::types::Scenario;
 use crate::dirtree::tree::Tree;
 
 /// A directory of more entries takes too long to be made here.

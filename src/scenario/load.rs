@@ -1,6 +1,8 @@
 //! Finding scenarios by name, path or set, and reading their TOML with line and column in every complaint.
 
-use super::{Overrides, Scenario, check};
+use super::check;
+use super::overrides::Overrides;
+use super::types::Scenario;
 use crate::error::{Error, Result};
 use crate::os::assets;
 use std::ops::Range;
@@ -136,7 +138,8 @@ fn span_of(text: &str, key: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Made, ServerKind};
+    use crate::dirtree::spec::Made;
+    use crate::scenario::types::ServerKind;
 
     #[test]
     fn every_scenario_that_ships_is_valid_and_fits_its_guest() {

@@ -1,83 +1,9 @@
 //! How a directory is read: one pass, or several at once.
 
-use super::step::Step;
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// One pass over the directory: open, getdents64, close.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pass {
-    /// Whether every entry is looked at by stat(2) as soon as it is seen, as `ls -l` does.
-    pub stat: bool,
-    /// Which system calls read it.
-    pub by: ReadCall,
-    /// Size of the buffer given to getdents64; the scenario's if it is not said.
-    #[schemars(range(min = 24, max = 16777216))]
-    pub getdents_buffer_bytes: Option<usize>,
-    /// Where it begins; in the middle: at the cookie that the pass before saw there.
-    pub from: Position,
-    /// Where it ends.
-    pub to: Position,
-    /// What is done when half of the entries have been seen, with the directory open.
-    pub middle: Vec<Step>,
-    /// What is done after every so many entries.
-    pub every: Option<Every>,
-    /// How often the pass goes back to a cookie that it has seen, by lseek, and reads on from there.
-    #[schemars(range(max = 10000))]
-    pub seeks: u32,
-    /// How often it is rewound when half of the entries have been seen, and begins anew.
-    #[schemars(range(max = 1000))]
-    pub rewinds: u32,
-    /// Threads that read the same open directory.
-    #[schemars(range(min = 1, max = 64))]
-    pub threads: u32,
-    /// Processes that read the directory at the same time, each by an open directory of its own.
-    #[schemars(range(min = 1, max = 64))]
-    pub processes: u32,
-    /// Whether the process that reads it is killed when half of the entries have been seen.
-    pub killed: bool,
-    /// So often a signal interrupts the reader, in microseconds; never if it is 0.
-    #[schemars(range(max = 1000000))]
-    pub signals_every_us: u32,
-    /// Which directories are read.
-    pub of: DirSelector,
-    /// Through which mount it is read, counted from 1.
-    #[schemars(range(min = 1, max = 8))]
-    pub mount: u32,
-    /// Whether the server lies, so that it does not matter what the pass shows and how it ends.
-    #[serde(rename = "lied_to")]
-    pub server_lies: bool,
-    /// The error with which it must end.
-    #[serde(rename = "fails")]
-    pub expected_error: Option<Errno>,
-}
-
-impl Default for Pass {
-    fn default() -> Self {
-        Self {
-            stat: false,
-            by: ReadCall::Getdents,
-            getdents_buffer_bytes: None,
-            from: Position::Outside,
-            to: Position::Outside,
-            middle: Vec::new(),
-            every: None,
-            seeks: 0,
-            rewinds: 0,
-            threads: 1,
-            processes: 1,
-            killed: false,
-            signals_every_us: 0,
-            of: DirSelector::All,
-            mount: 1,
-            server_lies: false,
-            expected_error: None,
-        }
-    }
-}
 
 /// The system calls that read a directory.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -105,20 +31,6 @@ pub enum DirSelector {
     Drawn,
     /// Those with these numbers, one after the other; directories of a shape are counted from 1, and 0 is the one that is mounted.
     Directories(Vec<usize>),
-}
-
-/// Steps that are done again and again while a directory is read.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Every {
-    /// After so many entries.
-    #[schemars(range(min = 1))]
-    pub entries: Option<u64>,
-    /// Or after so much time, by the guest's clock.
-    #[schemars(range(min = 1))]
-    pub milliseconds: Option<u64>,
-    /// What is done then.
-    pub steps: Vec<Step>,
 }
 
 /// A place in the directory.

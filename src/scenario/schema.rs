@@ -1,6 +1,6 @@
 //! The JSON Schema of scenario files, made from their types, so that editors know each key.
 
-use super::Scenario;
+use super::types::Scenario;
 use crate::text::json_schema;
 use schemars::generate::SchemaSettings;
 

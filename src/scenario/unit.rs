@@ -1,7 +1,7 @@
 //! What a scenario repeats.
 
-use super::pass::{Pass, Position};
-use super::step::Step;
+use super::pass::Position;
+use super::step::{Pass, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Which scenarios beside its own catch a known leak: one that only a single scenario catches is caught by luck.
 
-use super::Row;
 use super::header::{Header, Kind};
+use super::row::Row;
 use crate::result::record::{RunRecord, Verdict};
 use serde::Serialize;
 use std::fmt::Write;

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_patch_that_ships_has_a_header_with_a_scenario_that_ships() {
-        let patches = crate::score::patches("6.1").unwrap();
+        let patches = crate::score::row::patches("6.1").unwrap();
         let honest = patches.iter().filter(|header| header.kind == Kind::Honest).count();
         assert!(honest >= 6, "{honest} honest patches");
         assert!(patches.len() - honest >= 16, "{} leak patches", patches.len() - honest);

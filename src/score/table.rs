@@ -1,6 +1,8 @@
 //! The score as tables in Markdown.
 
-use super::{Row, Score, catches, clean, recipe_accuses, recipe_sees};
+use super::report::Score;
+use super::row::{Row, recipe_accuses, recipe_sees};
+use super::{catches, clean};
 use crate::sample::CounterKind;
 use crate::stats::estimate::median;
 use crate::text::number;
@@ -78,7 +80,7 @@ fn leak(runs: &Runs, text: &mut String) {
     let row = runs[0];
     let measured = row.found.as_ref().map_or("-".into(), |f| match f.source {
         CounterKind::Unmount => format!("{} at unmount", f.net_objects),
-        _ => format!("{} ({})", number::rate(f.objects_per_listing.estimate), number::bounds(&f.objects_per_listing)),
+        _ => format!("{} ({})", number::rate(f.objects_per_listing.estimate), f.objects_per_listing.bounds()),
     });
     let (recipe, kmemleak) = others(row);
     let _ = writeln!(

@@ -1,5 +1,6 @@
 //! An estimate with its bounds, and the median.
 
+use crate::text::number;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -19,6 +20,11 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Returns what it lies between, rounded outwards: `24.8 to 25.2`.
+    pub fn bounds(&self) -> String {
+        number::bounds(self.estimate, self.low, self.high)
+    }
+
     /// Returns the same rate per another unit, of which one old unit holds `per_unit`; `None` if it holds none.
     pub fn per(self, per_unit: f64) -> Option<Self> {
         (per_unit > 0.0).then(|| Self {

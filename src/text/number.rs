@@ -1,7 +1,5 @@
 //! How numbers are written for people: as many digits as mean something, with their units.
 
-use crate::stats::estimate::Estimate;
-
 /// Digits after the point that a number of this size deserves.
 fn decimals(size: f64) -> usize {
     match size.abs() {
@@ -16,14 +14,14 @@ pub fn rate(number: f64) -> String {
     format!("{number:.*}", decimals(number))
 }
 
-/// What a rate lies between: `24.8 to 25.2`. Rounded outwards, so that what is shown never claims too much.
-pub fn bounds(of: &Estimate) -> String {
-    let digits = decimals(of.estimate);
+/// What a rate of about `estimate` lies between: `24.8 to 25.2`. Rounded outwards, so that what is shown never claims too much.
+pub fn bounds(estimate: f64, low: f64, high: f64) -> String {
+    let digits = decimals(estimate);
     let scale = 10f64.powi(digits as i32);
     // Nine digits are kept before rounding outwards, or 24.8 would become 24.7 for its last binary digit.
     let steady = |x: f64| (x * scale * 1e9).round() / 1e9;
-    let low = steady(of.low).floor() / scale;
-    let high = steady(of.high).ceil() / scale;
+    let low = steady(low).floor() / scale;
+    let high = steady(high).ceil() / scale;
     // Adding 0.0 turns a negative zero into a plain one.
     format!("{:.digits$} to {:.digits$}", low + 0.0, high + 0.0)
 }
@@ -78,7 +76,7 @@ mod tests {
             (0.0, -0.0, 0.0, "0.00 to 0.00"),
         ];
         for (estimate, low, high, expected) in table {
-            assert_eq!(bounds(&Estimate { estimate, low, high }), expected);
+            assert_eq!(bounds(estimate, low, high), expected);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::git_history::{Deed, GitHistory, base};
 use crate::program::{Program, Trialled};
 use dirleak::os::cache::Cache;
 use dirleak::result::branch::Applies;
-use dirleak::result::record::Outcome;
+use dirleak::result::proof::Outcome;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 

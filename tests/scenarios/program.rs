@@ -1,7 +1,8 @@
 //! Runs dirleak as a user does, reads its result, and looks for what it left running.
 
+use dirleak::result::file::ResultFile;
 use dirleak::result::read;
-use dirleak::result::record::{ResultFile, RunRecord};
+use dirleak::result::record::RunRecord;
 use libtest_mimic::Failed;
 use std::fs::{self, File};
 use std::io::BufReader;

@@ -4,7 +4,8 @@ use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
 use crate::spare_pages::{self, Expected};
 use dirleak::protocol::message::MOST_LISTED_PLAINLY;
-use dirleak::result::record::{Outcome, RunRecord, Verdict};
+use dirleak::result::proof::Outcome;
+use dirleak::result::record::{RunRecord, Verdict};
 use dirleak::sample::CounterKind;
 use dirleak::scenario::{Overrides, ServerKind, select};
 

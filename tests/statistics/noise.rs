@@ -1,6 +1,7 @@
 //! Recorded noise: by how much counters moved in the rounds of a kernel without a leak.
 
-use dirleak::result::record::{Round, RoundKind, RunRecord};
+use dirleak::result::parts::{Round, RoundKind};
+use dirleak::result::record::RunRecord;
 use dirleak::sample::{Growth, growth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

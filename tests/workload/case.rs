@@ -1,9 +1,10 @@
 //! What is drawn at random: a directory of any shape, a way of reading it, and something that is changed behind the check's back.
 
+use dirleak::dirtree::name_spec::{Alphabet, Lengths, Names};
 use dirleak::dirtree::names::NameMaker;
-use dirleak::scenario::{Alphabet, Directory, Kinds, Lengths, Names, Shape};
+use dirleak::dirtree::spec::{Directory, Kinds, Shape};
+use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
 use dirleak::workload::listing::threads::OpenFiles;
-use dirleak::workload::listing::{Call, ReadMethod, Stat};
 use proptest::prelude::*;
 use proptest::sample::select;
 

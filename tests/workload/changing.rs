@@ -3,7 +3,8 @@
 use super::course::{Course, entries};
 use dirleak::dirtree::tree::{Dir, Kind};
 use dirleak::workload::check::{Check, Other, Presence};
-use dirleak::workload::listing::{Dirent, Lister};
+use dirleak::workload::listing::Lister;
+use dirleak::workload::listing::entry::Dirent;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::ops::ControlFlow::Continue;

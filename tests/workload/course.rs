@@ -3,8 +3,9 @@
 use super::case::{Case, INTRUDER, Manner, Mutation};
 use dirleak::dirtree::tree::{Dir, Kind, Tree};
 use dirleak::workload::check::{Check, Inodes, walk_and_check};
+use dirleak::workload::listing::entry::{Call, Counts, Dirent, ListError, ReadMethod};
 use dirleak::workload::listing::threads::{self, OpenFiles};
-use dirleak::workload::listing::{Call, Counts, Dirent, ListError, Lister, ReadMethod, processes};
+use dirleak::workload::listing::{Lister, processes};
 use dirleak::workload::populate;
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -5,11 +5,11 @@ use super::side::{Listed, Side};
 use crate::dirtree::tree::Dir;
 use crate::error::Result;
 use crate::os::assets::OURSELVES;
-use crate::scenario::Pass;
+use crate::scenario::step::Pass;
 use crate::workload::check::Check;
+use crate::workload::listing::entry::{Call, Counts, Dirent};
 use crate::workload::listing::processes::Readers;
 use crate::workload::listing::threads::{self, OpenFiles};
-use crate::workload::listing::{Call, Counts, Dirent};
 use std::ops::ControlFlow;
 use std::path::Path;
 

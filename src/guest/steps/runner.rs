@@ -1,7 +1,7 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
 use super::side::{Listed, Side};
-use crate::agent::executor::UnitStats;
+use crate::agent::target::UnitStats;
 use crate::dirtree::names::scatter;
 use crate::dirtree::tree::{Dir, Kind, Tree};
 use crate::error::{Context, Error, Result};
@@ -9,11 +9,13 @@ use crate::guest::nfs_mount;
 use crate::guest::outage::Outage;
 use crate::guest::server::{Local, RunningServer};
 use crate::probe::mountstats::{self, add};
-use crate::scenario::{Errno as ExpectedErrno, Pass, Scenario, Step};
+use crate::scenario::step::Pass;
+use crate::scenario::{Errno as ExpectedErrno, Scenario, Step};
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
 use crate::workload::interrupt::Interrupts;
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::ReadMethod;
 use crate::workload::listing::processes::Readers;
-use crate::workload::listing::{Lister, ReadMethod};
 use crate::workload::syscall_log;
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};

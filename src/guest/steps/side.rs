@@ -1,6 +1,6 @@
 //! Where a unit is made, and how its passes ended.
 
-use crate::workload::listing::{Counts, ListError};
+use crate::workload::listing::entry::{Counts, ListError};
 
 /// How a pass went, as far as the kernel is concerned.
 pub type Listed = std::result::Result<Counts, ListError>;

@@ -2,13 +2,14 @@
 
 use super::runner::UnitRunner;
 use super::side::Side;
-use crate::agent::executor::{Target, UnitStats};
+use crate::agent::target::{Target, UnitStats};
 use crate::error::Result;
 use crate::guest::nfs_mount;
 use crate::nfs_server::FaultCount;
 use crate::probe::mountstats::{self, Rpcs, add};
 use crate::protocol::message::MOST_LISTED_PLAINLY;
-use crate::scenario::{self, Pass, Step, Unit};
+use crate::scenario::step::Pass;
+use crate::scenario::{self, Step, Unit};
 use std::collections::BTreeMap;
 
 /// A getdents buffer that any name fits.

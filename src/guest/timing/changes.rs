@@ -1,7 +1,8 @@
 //! What is done while a directory is listed and timed: what the scenario says, or else changes of the directory at regular places.
 
 use crate::protocol::timing::CacheState;
-use crate::scenario::{Pass, Step};
+use crate::scenario::Step;
+use crate::scenario::step::Pass;
 use std::time::Instant;
 
 /// In the state "directory being modified" the directory changes after each such part of its entries.
@@ -81,7 +82,7 @@ mod tests {
     #[test]
     fn what_evicts_is_done_in_every_state_and_what_changes_is_not() {
         let every = |step: Step| Pass {
-            every: Some(crate::scenario::Every { entries: Some(10), milliseconds: None, steps: vec![step] }),
+            every: Some(crate::scenario::step::Every { entries: Some(10), milliseconds: None, steps: vec![step] }),
             ..Pass::default()
         };
         let cold = |step| Changes::new(&every(step), CacheState::Cold, 1000, false).due(10);

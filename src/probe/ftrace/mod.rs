@@ -17,9 +17,9 @@ mod wanted;
 pub use tracefs::{Settings, traces_objects};
 pub use wanted::TraceTargets;
 
-use super::alloc_traces::look_through;
 use super::memory;
 use super::page_owner::who_asked_for_pages;
+use super::site_text::look_through;
 use crate::error::{Context, Result};
 use crate::sample::{Site, since};
 use decode::Decoder;

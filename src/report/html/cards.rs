@@ -18,7 +18,7 @@ pub fn cells<Row: AsRef<[String]>>(
 
 fn line(head: &[impl AsRef<str>], tone: Option<Status>, row: &[String]) -> Markup {
     html! {
-        tr class=[tone.map(super::class)] {
+        tr class=[tone.map(super::badge::class)] {
             @for (name, cell) in head.iter().zip(row) {
                 td class=(extent(cell)) data-label=(name.as_ref()) { span { (cell) } }
             }

@@ -22,7 +22,7 @@ pub fn section(chapter: &ReportSection, logs: &Logs, is_only: bool) -> Markup {
     html! {
         section {
             @if !is_only {
-                h2 { (super::verdict(&headline::for_section(chapter))) }
+                h2 { (super::badge::verdict(&headline::for_section(chapter))) }
                 p class="note" { (chapter.title()) }
             }
             @for cluster in &file.clusters {

@@ -1,6 +1,7 @@
 //! What the picture shows: objects kept against units made, every round a point, with the rate and its bounds as a line and a fan.
 
-use crate::result::record::{Round, RoundKind, RunRecord};
+use crate::result::parts::{Round, RoundKind};
+use crate::result::record::RunRecord;
 use crate::stats::estimate::Estimate;
 use crate::text::number;
 use std::collections::BTreeMap;
@@ -125,7 +126,7 @@ impl Series {
     pub fn legend(&self, unit: &str) -> String {
         match self.slope {
             Slope::Rate(rate) if rate.low > 0.0 => {
-                format!("{} per {unit} ({})", number::rate(rate.estimate), number::bounds(&rate))
+                format!("{} per {unit} ({})", number::rate(rate.estimate), rate.bounds())
             }
             Slope::Rate(Estimate { high, .. }) | Slope::AtMost(high) => {
                 format!("at most {} per {unit}", number::upper(high))

@@ -4,7 +4,9 @@ use super::stack;
 use crate::report::console::{Console, Logs};
 use crate::report::headline::{Status, verdict_status};
 use crate::report::{other_evidence, text};
-use crate::result::record::{Finding, Round, RoundKind, RunRecord};
+use crate::result::finding::Finding;
+use crate::result::parts::{Round, RoundKind};
+use crate::result::record::RunRecord;
 use crate::result::sentence;
 use crate::text::number;
 use crate::text::plural::counted;
@@ -19,7 +21,7 @@ pub fn section(record: &RunRecord, logs: &Logs) -> Markup {
     html! {
         details class="run" open[tone != Status::Pass] {
             summary {
-                (super::badge(tone, record.verdict.as_str()))
+                (super::badge::badge(tone, record.verdict.as_str()))
                 span class="what" { strong { (record.scenario) } " on " code { (record.kernel.spec) } }
             }
             div class="body" {

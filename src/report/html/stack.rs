@@ -1,6 +1,6 @@
 //! Who allocated what: call sites put together from the outermost function inwards, with their shares.
 
-use crate::result::record::CallSite;
+use crate::result::finding::CallSite;
 use crate::text::number;
 use maud::{Markup, html};
 

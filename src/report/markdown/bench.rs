@@ -1,6 +1,6 @@
 //! A bench as Markdown: times, ratios and growth as tables.
 
-use super::{fenced, plain, rows_of};
+use super::escape::{fenced, plain, rows_of};
 use crate::report::bench::{format, phrases};
 use crate::report::reproduce;
 use crate::result::bench::{BenchFile, BenchRecord, Comparison, Growth, StateComparison};

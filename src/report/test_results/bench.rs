@@ -1,6 +1,6 @@
 //! A bench as tests: that it was measured, and that nothing that was compared is slower than it may be.
 
-use super::{Suite, Test, TestStatus};
+use super::test::{Suite, Test, TestStatus};
 use crate::report::bench::{format, phrases, text};
 use crate::result::bench::{BenchFile, BenchRecord, BenchVerdict, Comparison, StateComparison};
 use crate::result::bench_metrics::{SECONDS, is_state_slower_by};

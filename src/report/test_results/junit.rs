@@ -1,6 +1,6 @@
 //! JUnit XML, as GitHub, GitLab and Jenkins read it.
 
-use super::{Suite, Test, TestStatus};
+use super::test::{Suite, Test, TestStatus};
 use crate::error::{Error, Result};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
@@ -44,9 +44,9 @@ fn duration(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::suites;
-    use super::super::tests::{hostile, merged, runs};
     use super::*;
+    use crate::report::test_results::suites::suites;
+    use crate::report::test_results::suites::tests::{hostile, merged, runs};
     use crate::result::example;
     use crate::result::record::Verdict;
 

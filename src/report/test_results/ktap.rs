@@ -1,6 +1,6 @@
 //! KTAP version 1 (Documentation/dev-tools/ktap.rst), as the kernel's own tests and `kunit.py parse` have it.
 
-use super::{Suite, Test, TestStatus};
+use super::test::{Suite, Test, TestStatus};
 
 /// Suites with their tests inside.
 pub fn render(suites: &[Suite]) -> String {
@@ -51,9 +51,9 @@ fn name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::suites;
-    use super::super::tests::{hostile, merged, runs};
     use super::*;
+    use crate::report::test_results::suites::suites;
+    use crate::report::test_results::suites::tests::{hostile, merged, runs};
     use crate::result::record::Verdict;
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::complaint::{Check, complain, in_range};
 use super::passes;
-use crate::scenario::{Position, Scenario, ServerKind, Step};
+use crate::scenario::pass::Position;
+use crate::scenario::step::Step;
+use crate::scenario::types::{Scenario, ServerKind};
 
 const KEY: &str = "unit";
 /// A client gives up after a minute (timeo=600), and so does whoever waits for a unit.

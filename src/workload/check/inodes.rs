@@ -2,8 +2,9 @@
 
 use crate::dirtree::tree::{Dir, Tree};
 use crate::error::{Error, Result};
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::Dirent;
 use crate::workload::listing::walk::{Visitor, walk};
-use crate::workload::listing::{Dirent, Lister};
 use std::path::Path;
 
 /// So few that to look one up takes no time.

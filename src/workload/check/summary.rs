@@ -1,6 +1,7 @@
 //! What was wrong with a listing, in one sentence, and whether it was whole.
 
-use super::{Check, DOTS, Last, Presence};
+use super::changes::Presence;
+use super::checker::{Check, DOTS, Last};
 
 impl Check {
     /// Keeps what was wrong first.

@@ -1,9 +1,13 @@
 //! What a check says of listings that are right and of each way of being wrong.
 
 use super::*;
-use crate::scenario::{Directory, Kinds, Names, Shape};
-use crate::workload::listing::Attributes;
+use crate::dirtree::name_spec::Names;
+use crate::dirtree::spec::{Directory, Kinds, Shape};
+use crate::dirtree::tree::{Dir, Kind, Tree};
+use crate::workload::listing::entry::Attributes;
+use crate::workload::listing::entry::Dirent;
 use nix::errno::Errno;
+use std::sync::Arc;
 
 fn tree(directory: Directory) -> Arc<Tree> {
     Arc::new(Tree::new(&directory, 3))

@@ -1,9 +1,10 @@
 //! Whether a walk of a tree was complete: every directory of it.
 
-use super::Check;
+use super::checker::Check;
 use crate::dirtree::tree::Dir;
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::{Counts, Dirent, ListError};
 use crate::workload::listing::walk::{Visitor, walk};
-use crate::workload::listing::{Counts, Dirent, ListError, Lister};
 use std::path::Path;
 
 /// Walks a tree from `root` and checks each directory. How the walk went comes first, then what was wrong with the first

@@ -1,6 +1,6 @@
 //! getdents64(2): one call at a time, into a buffer of any size, and what stands in the buffer afterwards.
 
-use super::Dirent;
+use super::entry::Dirent;
 use crate::workload::syscall_log;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -5,8 +5,8 @@
 //! through a pipe as it stood in the buffer, and is taken apart and checked here. They stay for the next listing, because
 //! starting a process moves more of a kernel's memory than any listing.
 
+use super::entry::{Counts, DIRECTORY, Dirent, ListError, failed};
 use super::getdents::{Buffer, Dirents};
-use super::{Counts, DIRECTORY, Dirent, ListError, failed};
 use crate::error::{Context, Error, Result as OurResult};
 use crate::workload::{progress, syscall_log};
 use nix::errno::Errno;

@@ -1,8 +1,8 @@
 //! One open directory that is being read: call by call, from any cookie.
 
+use super::entry::{Attributes, Call, Counts, Dirent, ListError, ReadMethod, Stat, failed};
 use super::getdents::{Buffer, Dirents};
 use super::stream::Stream;
-use super::{Attributes, Call, Counts, Dirent, ListError, ReadMethod, Stat, failed};
 use crate::workload::{progress, syscall_log};
 use nix::NixPath;
 use nix::errno::Errno;

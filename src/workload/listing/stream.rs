@@ -1,6 +1,6 @@
 //! readdir(3): the C library's own reading, with its buffer, of an open directory.
 
-use super::Dirent;
+use super::entry::Dirent;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};

@@ -3,10 +3,13 @@
 use super::reading::Stands;
 use super::threads::OpenFiles;
 use super::*;
+use crate::dirtree::name_spec::Names;
+use crate::dirtree::spec::Directory;
 use crate::dirtree::tree::{Dir, Tree};
-use crate::scenario::{Directory, Names};
 use crate::workload::check::{Check, Inodes};
+use crate::workload::listing::entry::Stat;
 use crate::workload::populate;
+use nix::errno::Errno;
 use std::collections::HashMap;
 use std::ops::ControlFlow::Continue;
 use std::sync::Arc;

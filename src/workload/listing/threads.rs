@@ -1,6 +1,7 @@
 //! Several threads that read one directory at once, through one open file or each through its own.
 
-use super::{Counts, Dirent, ListError, Lister, ReadMethod, duplicate, failed, open_directory};
+use super::Lister;
+use super::entry::{Counts, Dirent, ListError, ReadMethod, duplicate, failed, open_directory};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;

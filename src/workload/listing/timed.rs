@@ -3,8 +3,8 @@
 //! The clock is read before and after each call of getdents64 and not within; what the call brought is counted while the clock stands.
 //! Where each entry is to be looked at, a reply's worth of calls of fstatat is on the clock.
 
+use super::entry::{ListError, is_dot, open_directory};
 use super::getdents::{Buffer, Dirents};
-use super::{ListError, is_dot, open_directory};
 use crate::error::{Error, Result};
 use crate::workload::progress;
 use nix::errno::Errno;

@@ -1,6 +1,7 @@
 //! A walk of a tree: every directory is read to its end before those in it are, depth first, as find, du and rm do.
 
-use super::{Counts, DIRECTORY, Dirent, ListError, Lister, duplicate, failed, open_directory};
+use super::Lister;
+use super::entry::{Counts, DIRECTORY, Dirent, ListError, duplicate, failed, open_directory};
 use crate::workload::syscall_log;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;

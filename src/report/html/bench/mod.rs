@@ -20,7 +20,7 @@ pub fn section(bench: &InputFile<BenchFile>, logs: &Logs, is_only: bool) -> Mark
     html! {
         section {
             @if !is_only {
-                h2 { (super::verdict(&headline::for_bench(file))) }
+                h2 { (super::badge::verdict(&headline::for_bench(file))) }
                 p class="note" { (bench.name) }
             }
             @for comparison in &file.comparisons { (compared(comparison)) }

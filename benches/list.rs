@@ -5,14 +5,14 @@ mod support;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::dirtree::name_spec::Names;
-use dirleak::dirtree::spec::{Directory, Kinds};
-use dirleak::dirtree::tree::{Dir, Tree};
 use dirleak::workload::check::{Check, Inodes};
 use dirleak::workload::listing::Lister;
 use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
 use dirleak::workload::listing::getdents::Buffer;
 use dirleak::workload::populate;
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::{Directory, Kinds};
+use nfs_fault_server::dirtree::tree::{Dir, Tree};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::hint::black_box;

@@ -7,10 +7,10 @@ mod uring;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::dirtree::names::NameMaker;
-use dirleak::dirtree::spec::Directory;
-use dirleak::dirtree::tree::Tree;
 use dirleak::workload::populate;
+use nfs_fault_server::dirtree::names::NameMaker;
+use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::tree::Tree;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::linkat;

@@ -51,6 +51,17 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<nfs_fault_server::Error> for Error {
+    fn from(error: nfs_fault_server::Error) -> Self {
+        match error {
+            nfs_fault_server::Error::ImpossibleFault(sentence) => Self::usage(sentence),
+            nfs_fault_server::Error::Change(sentence) | nfs_fault_server::Error::System(sentence) => {
+                Self::machine(sentence)
+            }
+        }
+    }
+}
+
 /// Says what was being done to which thing when the operating system refused.
 pub trait Context<T> {
     /// Turns the error into a machine error (128) that reads "`what`: reason".

@@ -3,7 +3,6 @@
 
 pub use crate::bench::fuzz::bench;
 pub use crate::kernel::fuzz::image;
-pub use crate::nfs_server::fuzz::{fault, rpc};
 pub use crate::probe::ftrace::fuzz::{trace, trace_text};
 pub use crate::probe::fuzz::{counts, mountstats, page_owner, sites};
 pub use crate::report::fuzz::{prediction, report, result};
@@ -11,6 +10,7 @@ pub use crate::run::fuzz::course;
 pub use crate::scenario::fuzz::scenario;
 pub use crate::vm::fuzz::{console, link};
 pub use crate::workload::listing::fuzz::dirents;
+pub use nfs_fault_server::fuzz::{fault, rpc};
 
 #[cfg(test)]
 mod tests {

@@ -12,8 +12,8 @@ use std::path::Path;
 
 /// The floors, the ground first.
 const FLOORS: [&[&str]; 10] = [
-    &["error", "sample", "text", "dirtree"],
-    &["stats", "os", "probe", "workload", "nfs_server"],
+    &["error", "sample", "text"],
+    &["stats", "os", "probe", "workload"],
     &["verdict", "scenario", "apt"],
     &["kernel", "protocol"],
     &["vm", "agent", "result"],
@@ -35,9 +35,12 @@ fn rooms_import_only_what_stands_above_them() {
 
 #[test]
 fn files_import_each_other_in_no_circle() {
-    let imports = imports(&read(Path::new("src")));
-    let circles: Vec<String> = circles(&imports).into_iter().map(|circle| circle.join(" -> ")).collect();
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
+    // The failing server is a crate of its own, below all rooms.
+    for source in ["src", "crates/nfs-fault-server/src"] {
+        let imports = imports(&read(Path::new(source)));
+        let circles: Vec<String> = circles(&imports).into_iter().map(|circle| circle.join(" -> ")).collect();
+        assert!(circles.is_empty(), "{source}: {}", circles.join("\n"));
+    }
 }
 
 /// Returns a sentence for each import of a room that stands below, or beside on the same floor.

@@ -1,8 +1,8 @@
 //! Making entries by io_uring, in batches.
 
 use super::{MODE, c_string, opened, terminated};
-use dirleak::dirtree::names::NameMaker;
 use io_uring::{IoUring, opcode, types};
+use nfs_fault_server::dirtree::names::NameMaker;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{SFlag, mknodat};
 use std::io;

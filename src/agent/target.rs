@@ -1,8 +1,8 @@
 //! Where units are made: a mount that is listed, and a local directory for control rounds.
 
 use crate::error::Result;
-use crate::nfs_server::FaultCount;
 use crate::probe::mountstats::Rpcs;
+use nfs_fault_server::FaultCount;
 
 /// What one unit did.
 #[derive(Debug, Default)]

@@ -3,10 +3,10 @@
 
 use super::forecast::ForecastInput;
 use super::hash_ring::Ring;
-use crate::dirtree::tree::Tree;
 use crate::error::{Error, Result};
 use crate::result::forecast::Site;
 use crate::scenario::{self, Scenario};
+use nfs_fault_server::dirtree::tree::Tree;
 
 pub(super) const HOURS_PER_DAY: f64 = 24.0;
 const MIB: f64 = 1024.0 * 1024.0;

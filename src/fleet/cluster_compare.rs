@@ -56,10 +56,10 @@ fn measured(record: &RunRecord) -> Option<Estimate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dirtree::spec::Shape;
     use crate::fleet::cluster_guests::guests;
     use crate::result::example;
     use crate::scenario::load;
+    use nfs_fault_server::dirtree::spec::Shape;
 
     /// Records of guests that lose one object of 32 bytes for each entry that is listed, `factor` times as much on servers.
     fn records(scenario: &Scenario, factor: f64) -> Vec<RunRecord> {

@@ -2,9 +2,9 @@
 
 use super::cluster::{Shared, name_of_server, name_of_size};
 use super::forecast::server_name;
-use crate::dirtree::spec::{Directory, Shape};
 use crate::scenario::step::Pass;
 use crate::scenario::{DirSelector, Scenario, Step, Unit};
+use nfs_fault_server::dirtree::spec::{Directory, Shape};
 use std::collections::BTreeSet;
 
 /// How many sizes are listed alone, beside the smallest.

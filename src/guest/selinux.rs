@@ -2,8 +2,8 @@
 
 use super::nfs_mount;
 use super::selinux_policy::{self, TMPFS_LABEL};
-use crate::dirtree::tree::Tree;
 use crate::error::{Error, Result};
+use nfs_fault_server::dirtree::tree::Tree;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount as mount_file_system};
 use std::ffi::{CString, OsStr};

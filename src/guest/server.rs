@@ -1,15 +1,15 @@
 //! The server of a guest: started, populated, mounted, changed, stopped and started again.
 
 use super::{export_fs, file_churn, init, knfsd, nfs_mount, selinux};
-use crate::dirtree::spec::{Directory, Made};
-use crate::dirtree::tree::Tree;
 use crate::error::{Context, Error, Result};
-use crate::nfs_server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry};
 use crate::scenario::{Scenario, ServerKind};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
 use crate::workload::listing::Lister;
 use crate::workload::listing::entry::ReadMethod;
 use crate::workload::populate;
+use nfs_fault_server::dirtree::spec::{Directory, Made};
+use nfs_fault_server::dirtree::tree::Tree;
+use nfs_fault_server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry};
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
 use nix::sys::time::TimeSpec;
 use std::ffi::OsStr;
@@ -49,7 +49,7 @@ impl StoppedServer {
     /// Serves again what it served before.
     pub fn start_again(self) -> Result<()> {
         match self {
-            Self::Synthetic(server) => server.start_again(),
+            Self::Synthetic(server) => Ok(server.start_again()?),
             Self::Knfsd { version } => knfsd::start_again(&version),
         }
     }
@@ -155,7 +155,7 @@ impl RunningServer {
 
     /// A fault is to happen.
     pub fn arm(&self, fault: Fault) -> Result<()> {
-        self.export("fail")?.arm(fault)
+        Ok(self.export("fail")?.arm(fault)?)
     }
 
     /// What only the synthetic server does on purpose; scenarios are checked for it.
@@ -173,12 +173,12 @@ impl RunningServer {
 
     /// The entry with this cookie is gone.
     pub fn remove_entry(&self, cookie: i64) -> Result<()> {
-        self.export("remove the entry of a cookie")?.set_aside(MOUNTED, cookie as u64)
+        Ok(self.export("remove the entry of a cookie")?.set_aside(MOUNTED, cookie as u64)?)
     }
 
     /// It is there again.
     pub fn restore_entry(&self) -> Result<()> {
-        self.export("restore an entry")?.restore()
+        Ok(self.export("restore an entry")?.restore()?)
     }
 
     /// The next reply to READDIRPLUS has no file handles.
@@ -189,7 +189,7 @@ impl RunningServer {
     /// One file more in the directory.
     pub fn add(&self) -> Result<()> {
         match self {
-            Self::Synthetic(server) => server.export().create(MOUNTED, ADDED.as_bytes()),
+            Self::Synthetic(server) => Ok(server.export().create(MOUNTED, ADDED.as_bytes())?),
             Self::Knfsd { .. } => file_churn::add(Path::new(EXPORT)),
         }
     }
@@ -204,7 +204,7 @@ impl RunningServer {
                 if !export.has(MOUNTED, from.as_bytes()) {
                     return Ok(());
                 }
-                export.rename(MOUNTED, from.as_bytes(), to.as_bytes())
+                Ok(export.rename(MOUNTED, from.as_bytes(), to.as_bytes())?)
             }
             Self::Knfsd { .. } => file_churn::rename(Path::new(EXPORT)),
         }
@@ -216,7 +216,7 @@ impl RunningServer {
             Self::Synthetic(server) => {
                 let export = server.export();
                 let there = [ADDED, RENAMED].into_iter().filter(|name| export.has(MOUNTED, name.as_bytes()));
-                there.map(str::as_bytes).try_for_each(|name| export.remove(MOUNTED, name))
+                Ok(there.map(str::as_bytes).try_for_each(|name| export.remove(MOUNTED, name))?)
             }
             Self::Knfsd { .. } => file_churn::remove(Path::new(EXPORT)),
         }
@@ -239,7 +239,7 @@ impl RunningServer {
     /// Gives all directories of the shape a newer change time, so that a client that looks again drops what it has cached.
     pub fn touch(&self, tree: &Tree) -> Result<()> {
         match self {
-            Self::Synthetic(server) => (0..tree.nodes().len()).try_for_each(|node| server.export().touch(node)),
+            Self::Synthetic(server) => Ok((0..tree.nodes().len()).try_for_each(|node| server.export().touch(node))?),
             Self::Knfsd { directories, .. } => directories.iter().try_for_each(|directory| touch(directory)),
         }
     }

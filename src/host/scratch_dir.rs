@@ -1,12 +1,12 @@
 //! A directory of our own on the mount, made through it and taken away again.
 
 use super::listing_digest::NameDigest;
-use crate::dirtree::name_spec::Names as Naming;
-use crate::dirtree::spec::Directory;
-use crate::dirtree::tree::Tree;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::workload::populate;
+use nfs_fault_server::dirtree::name_spec::Names as Naming;
+use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::tree::Tree;
 use std::path::Path;
 use tempfile::TempDir;
 

@@ -1,13 +1,13 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
 use super::timing::{CacheState, Footprint, TimedListing};
-use crate::nfs_server::FaultCount;
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
 use crate::probe::kmemleak::KmemleakReport;
 use crate::probe::mountstats::Rpcs;
 use crate::sample::{Sample, Site};
 use crate::scenario::Scenario;
+use nfs_fault_server::FaultCount;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

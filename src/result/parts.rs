@@ -1,8 +1,8 @@
 //! The parts of a record: controls, rounds, bounds, and what else was seen of a run.
 
-use crate::nfs_server::Fault;
 use crate::sample::CounterKind;
 use crate::stats::estimate::{Estimate, finite};
+use nfs_fault_server::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

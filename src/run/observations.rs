@@ -3,7 +3,6 @@
 use super::options::Options;
 use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
-use crate::nfs_server::FaultCount;
 use crate::protocol::message::RoundStats;
 use crate::result::parts::{
     Bounds, Controls, CounterBound, FaultRecord, Round, RoundKind, Setup, SourceControl, Timing,
@@ -16,6 +15,7 @@ use crate::verdict::judge::Judgement;
 use crate::vm::console::Complaints;
 use crate::vm::qemu::{Accelerator, PROGRAM};
 use crate::vm::sandbox::Sandbox;
+use nfs_fault_server::FaultCount;
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -3,7 +3,7 @@
 use super::load::parse;
 use super::overrides::Overrides;
 use super::types::Scenario;
-use crate::dirtree::tree::Tree;
+use nfs_fault_server::dirtree::tree::Tree;
 
 /// A directory of more entries takes too long to be made here.
 const MOST_ENTRIES: u64 = 1000;

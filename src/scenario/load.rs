@@ -138,8 +138,8 @@ fn span_of(text: &str, key: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dirtree::spec::Made;
     use crate::scenario::types::ServerKind;
+    use nfs_fault_server::dirtree::spec::Made;
 
     #[test]
     fn every_scenario_that_ships_is_valid_and_fits_its_guest() {
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(scenario.mount.version, "4.2");
         assert_eq!(scenario.directory.entries, 110);
         assert_eq!(scenario.directory.made, Made::Export);
-        let maker = crate::dirtree::names::NameMaker::new(&scenario.directory.names, 110, 0);
+        let maker = nfs_fault_server::dirtree::names::NameMaker::new(&scenario.directory.names, 110, 0);
         assert_eq!(maker.name(0), b"1_0123456789abcdef");
         assert_eq!(maker.name(109), b"110_0123456789abcdef");
     }

@@ -13,9 +13,9 @@ pub(crate) mod step;
 pub mod types;
 pub(crate) mod unit;
 
-pub use crate::dirtree::spec::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use cluster::{Cluster, PerSite};
 pub use load::{load, names, select};
+pub use nfs_fault_server::dirtree::spec::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use overrides::Overrides;
 pub use pass::{DirSelector, Errno, Position, ReadCall};
 pub use schema::schema;

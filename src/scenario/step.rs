@@ -1,7 +1,7 @@
 //! One thing that a scenario does to the mount, its server or the kernel's caches.
 
 use super::pass::{DirSelector, Errno, Position, ReadCall};
-use crate::nfs_server::{Fault, Nfs3Error};
+use nfs_fault_server::{Fault, Nfs3Error};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::unit::Unit;
-use crate::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::spec::Directory;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Making the entries of directories, fast.
 
 use super::{progress, syscall_log};
-use crate::dirtree::tree::{Kind, Tree};
 use crate::error::{Context, Error, Result};
+use nfs_fault_server::dirtree::tree::{Kind, Tree};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};

@@ -1,12 +1,12 @@
 //! One random case: the tree is made, perhaps changed, and listed.
 
 use super::case::{Case, INTRUDER, Manner, Mutation};
-use dirleak::dirtree::tree::{Dir, Kind, Tree};
 use dirleak::workload::check::{Check, Inodes, walk_and_check};
 use dirleak::workload::listing::entry::{Call, Counts, Dirent, ListError, ReadMethod};
 use dirleak::workload::listing::threads::{self, OpenFiles};
 use dirleak::workload::listing::{Lister, processes};
 use dirleak::workload::populate;
+use nfs_fault_server::dirtree::tree::{Dir, Kind, Tree};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::ops::ControlFlow::{self, Continue};

@@ -2,7 +2,6 @@
 
 use super::runner::UnitRunner;
 use super::side::{Listed, Side};
-use crate::dirtree::tree::Dir;
 use crate::error::Result;
 use crate::os::assets::OURSELVES;
 use crate::scenario::step::Pass;
@@ -10,6 +9,7 @@ use crate::workload::check::Check;
 use crate::workload::listing::entry::{Call, Counts, Dirent};
 use crate::workload::listing::processes::Readers;
 use crate::workload::listing::threads::{self, OpenFiles};
+use nfs_fault_server::dirtree::tree::Dir;
 use std::ops::ControlFlow;
 use std::path::Path;
 

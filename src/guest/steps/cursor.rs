@@ -2,7 +2,6 @@
 
 use super::runner::UnitRunner;
 use super::side::{Listed, Side};
-use crate::dirtree::names::scatter;
 use crate::error::Result;
 use crate::scenario::step::{Every, Pass};
 use crate::scenario::{Position, Step};
@@ -11,6 +10,7 @@ use crate::workload::listing::Lister;
 use crate::workload::listing::entry::{Dirent, ListError};
 use crate::workload::listing::reading::{Reading, Stands};
 use crate::workload::syscall_log;
+use nfs_fault_server::dirtree::names::scatter;
 use nix::errno::Errno;
 use std::ops::ControlFlow;
 use std::path::Path;

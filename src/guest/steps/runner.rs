@@ -2,8 +2,6 @@
 
 use super::side::{Listed, Side};
 use crate::agent::target::UnitStats;
-use crate::dirtree::names::scatter;
-use crate::dirtree::tree::{Dir, Kind, Tree};
 use crate::error::{Context, Error, Result};
 use crate::guest::nfs_mount;
 use crate::guest::outage::Outage;
@@ -17,6 +15,8 @@ use crate::workload::listing::Lister;
 use crate::workload::listing::entry::ReadMethod;
 use crate::workload::listing::processes::Readers;
 use crate::workload::syscall_log;
+use nfs_fault_server::dirtree::names::scatter;
+use nfs_fault_server::dirtree::tree::{Dir, Kind, Tree};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

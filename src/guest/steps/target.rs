@@ -5,11 +5,11 @@ use super::side::Side;
 use crate::agent::target::{Target, UnitStats};
 use crate::error::Result;
 use crate::guest::nfs_mount;
-use crate::nfs_server::FaultCount;
 use crate::probe::mountstats::{self, Rpcs, add};
 use crate::protocol::message::MOST_LISTED_PLAINLY;
 use crate::scenario::step::Pass;
 use crate::scenario::{self, Step, Unit};
+use nfs_fault_server::FaultCount;
 use std::collections::BTreeMap;
 
 /// A getdents buffer that any name fits.

@@ -10,7 +10,6 @@ use super::nfs_mount;
 use super::serial::SerialLink;
 use super::steps::side::Side;
 use crate::agent::round::wait_until;
-use crate::dirtree::spec::Shape;
 use crate::error::{Error, Result};
 use crate::probe::{mountstats, procfs};
 use crate::protocol::message::Response;
@@ -19,6 +18,7 @@ use crate::scenario::step::Pass;
 use crate::scenario::{DirSelector, Step};
 use crate::workload::listing::timed::{self, ReadOptions, Timed};
 use changes::Changes;
+use nfs_fault_server::dirtree::spec::Shape;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! What a cluster must be.
 
 use super::complaint::{Check, complain, in_range};
-use crate::dirtree::spec::Shape;
 use crate::scenario::cluster::{Cluster, MAX_LISTINGS_PER_HOUR, MAX_SERVERS, MAX_VIRTUAL_NODES, PerSite};
 use crate::scenario::types::Scenario;
 use crate::scenario::unit::Unit;
+use nfs_fault_server::dirtree::spec::Shape;
 
 /// The first value that cannot be.
 pub(crate) fn check(cluster: &Cluster, scenario: &Scenario) -> Check {

@@ -1,9 +1,9 @@
 //! What the directories of a scenario must be.
 
 use super::complaint::{Check, complain, in_range};
-use crate::dirtree::name_spec::{Lengths, NAME_MAX, Names, digits_needed};
-use crate::dirtree::spec::{Directory, Kinds, MAX_DEPTH, Made, Shape};
 use crate::scenario::types::ServerKind;
+use nfs_fault_server::dirtree::name_spec::{Lengths, NAME_MAX, Names, digits_needed};
+use nfs_fault_server::dirtree::spec::{Directory, Kinds, MAX_DEPTH, Made, Shape};
 
 const KEY: &str = "directory.names";
 /// More than any NFS server is known to serve in one directory.

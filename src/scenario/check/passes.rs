@@ -1,10 +1,10 @@
 //! What a pass over a directory can be told at once.
 
 use super::complaint::{Check, complain, in_range};
-use crate::dirtree::spec::Shape;
 use crate::scenario::pass::{DirSelector, Errno, Position, ReadCall};
 use crate::scenario::step::Pass;
 use crate::scenario::types::Scenario;
+use nfs_fault_server::dirtree::spec::Shape;
 
 const KEY: &str = "unit";
 const MAX_READERS: u32 = 64;

@@ -1,6 +1,6 @@
 //! What is not as the formula says: entries that are made, removed and renamed, before a listing or while it runs.
 
-use crate::dirtree::tree::Kind;
+use nfs_fault_server::dirtree::tree::Kind;
 use std::collections::BTreeMap;
 
 /// How often a listing may show a name.

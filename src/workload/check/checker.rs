@@ -4,8 +4,8 @@ use super::bitset::Bits;
 use super::changes::{Changes, Other, Presence};
 use super::inodes::Inodes;
 use super::mismatch;
-use crate::dirtree::tree::{Dir, Kind, Tree};
 use crate::workload::listing::entry::Dirent;
+use nfs_fault_server::dirtree::tree::{Dir, Kind, Tree};
 use std::sync::Arc;
 
 /// What a file is called that comes and goes.

@@ -1,10 +1,10 @@
 //! Which inode number each entry has: known by a formula, or from a listing of the server's own files.
 
-use crate::dirtree::tree::{Dir, Tree};
 use crate::error::{Error, Result};
 use crate::workload::listing::Lister;
 use crate::workload::listing::entry::Dirent;
 use crate::workload::listing::walk::{Visitor, walk};
+use nfs_fault_server::dirtree::tree::{Dir, Tree};
 use std::path::Path;
 
 /// So few that to look one up takes no time.

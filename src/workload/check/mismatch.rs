@@ -1,8 +1,8 @@
 //! How an entry differs from what is expected of it, in words.
 
 use super::changes::{Other, Presence};
-use crate::dirtree::tree::Kind;
 use crate::workload::listing::entry::Dirent;
+use nfs_fault_server::dirtree::tree::Kind;
 use nix::errno::Errno;
 
 /// What is wrong with an entry, as it goes on after its name; `again` if it was shown before.

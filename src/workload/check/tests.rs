@@ -1,11 +1,11 @@
 //! What a check says of listings that are right and of each way of being wrong.
 
 use super::*;
-use crate::dirtree::name_spec::Names;
-use crate::dirtree::spec::{Directory, Kinds, Shape};
-use crate::dirtree::tree::{Dir, Kind, Tree};
 use crate::workload::listing::entry::Attributes;
 use crate::workload::listing::entry::Dirent;
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::{Directory, Kinds, Shape};
+use nfs_fault_server::dirtree::tree::{Dir, Kind, Tree};
 use nix::errno::Errno;
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! Whether a walk of a tree was complete: every directory of it.
 
 use super::checker::Check;
-use crate::dirtree::tree::Dir;
 use crate::workload::listing::Lister;
 use crate::workload::listing::entry::{Counts, Dirent, ListError};
 use crate::workload::listing::walk::{Visitor, walk};
+use nfs_fault_server::dirtree::tree::Dir;
 use std::path::Path;
 
 /// Walks a tree from `root` and checks each directory. How the walk went comes first, then what was wrong with the first

@@ -3,12 +3,12 @@
 use super::reading::Stands;
 use super::threads::OpenFiles;
 use super::*;
-use crate::dirtree::name_spec::Names;
-use crate::dirtree::spec::Directory;
-use crate::dirtree::tree::{Dir, Tree};
 use crate::workload::check::{Check, Inodes};
 use crate::workload::listing::entry::Stat;
 use crate::workload::populate;
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::tree::{Dir, Tree};
 use nix::errno::Errno;
 use std::collections::HashMap;
 use std::ops::ControlFlow::Continue;

@@ -31,7 +31,12 @@ pub enum Dir {
     /// One of the shape, by its number.
     Node(usize),
     /// An empty one that is an entry of another: the number of that one, and the place in it.
-    Empty { node: usize, place: u64 },
+    Empty {
+        /// The number of the directory that it is an entry of.
+        node: usize,
+        /// Its place in that one.
+        place: u64,
+    },
 }
 
 /// One directory of the shape.

@@ -1,5 +1,5 @@
 //! Serves a directory that goes wrong as a file says, to try an NFS client on:
-//! `cargo run --example failing_server -- faults.toml`
+//! `cargo run -p nfs-fault-server --example failing_server -- faults.toml`
 //!
 //! ```toml
 //! entries = 100000      # files in the directory, 0 to 100000000
@@ -13,12 +13,12 @@
 //! times = 2
 //! ```
 
-use dirleak::dirtree::name_spec::Names;
-use dirleak::dirtree::spec::Directory;
-use dirleak::dirtree::tree::Tree;
-use dirleak::error::{Context, Error, Result};
-use dirleak::nfs_server::{Export, Fault, Server};
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::tree::Tree;
+use nfs_fault_server::{Export, Fault, Server};
 use serde::Deserialize;
+use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;
 
@@ -46,14 +46,14 @@ fn seed() -> u64 {
     42
 }
 
-/// Serves what the text of a file says.
-pub fn serve(text: &str) -> Result<Server> {
-    let config: Config = toml::from_str(text).map_err(|e| Error::usage(e.to_string()))?;
+/// Serves what the text of a file says; an error is a sentence.
+pub fn serve(text: &str) -> Result<Server, Box<dyn Error>> {
+    let config: Config = toml::from_str(text)?;
     if config.entries > MAX_ENTRIES {
-        return Err(Error::usage(format!("`entries` is {}; it must be between 0 and {MAX_ENTRIES}", config.entries)));
+        return Err(format!("`entries` is {}; it must be between 0 and {MAX_ENTRIES}", config.entries).into());
     }
     if !(8..=255).contains(&config.name_bytes) {
-        return Err(Error::usage(format!("`name_bytes` is {}; it must be between 8 and 255", config.name_bytes)));
+        return Err(format!("`name_bytes` is {}; it must be between 8 and 255", config.name_bytes).into());
     }
     let names = Names::random(config.name_bytes, config.name_bytes);
     let tree = Tree::new(&Directory::flat(config.entries, names), config.seed);
@@ -61,7 +61,7 @@ pub fn serve(text: &str) -> Result<Server> {
     for fault in config.faults {
         export.arm(fault)?;
     }
-    Server::start_at(export, SocketAddrV4::new(Ipv4Addr::LOCALHOST, config.port))
+    Ok(Server::start_at(export, SocketAddrV4::new(Ipv4Addr::LOCALHOST, config.port))?)
 }
 
 /// How the directory is mounted, by root.
@@ -69,12 +69,12 @@ pub fn mount_command(port: u16) -> String {
     format!("mount -t nfs -o vers=3,tcp,nolock,port={port},mountport={port},mountproto=tcp 127.0.0.1:/ /mnt")
 }
 
-fn run() -> Result<()> {
-    let path = std::env::args().nth(1).ok_or_else(|| Error::usage("name a file of faults, such as faults.toml"))?;
-    let text = std::fs::read_to_string(&path).machine(|| format!("cannot read {path}"))?;
-    let server = serve(&text).map_err(|e| Error::new(e.exit(), format!("{path}: {e}")))?;
+fn run() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("name a file of faults, such as faults.toml")?;
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    let server = serve(&text).map_err(|e| format!("{path}: {e}"))?;
     println!("{}\nPress Enter to stop; unmount first.", mount_command(server.port()));
-    std::io::stdin().read_line(&mut String::new()).machine(|| "cannot wait for Enter".into())?;
+    std::io::stdin().read_line(&mut String::new())?;
     for tally in server.export().faults() {
         let fault = serde_json::to_string(&tally.fault).expect("a fault is JSON");
         println!("happened {} times: {fault}", tally.happened);

@@ -2,7 +2,7 @@
 
 use super::client::{Ask, Client, Page};
 use super::{PLAIN, PLUS, names, ten};
-use dirleak::nfs_server::{Fault, FaultCount, Server};
+use nfs_fault_server::{Fault, FaultCount, Server};
 use nfs3_types::mount::{mountres3, mountstat3};
 use nfs3_types::nfs3::{
     ACCESS3args, ACCESS3res, FSINFO3args, FSINFO3res, FSSTAT3args, FSSTAT3res, Nfs3Result, PATHCONF3args, PATHCONF3res,

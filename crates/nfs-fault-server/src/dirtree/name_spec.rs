@@ -1,5 +1,6 @@
 //! How the entries of a directory are called: the lengths of names decide which slab caches hold them.
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +10,22 @@ pub const NAME_MAX: usize = 255;
 const SIZE_CLASSES: [usize; 8] = [8, 16, 32, 64, 96, 128, 192, 256];
 
 /// How the entries of a directory are called.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(try_from = "NamesKeys", into = "NamesKeys")]
 pub enum Names {
     /// Seeded names.
-    Random { lengths: Lengths, alphabet: Alphabet },
+    Random {
+        /// How long they are.
+        lengths: Lengths,
+        /// What they are made of.
+        alphabet: Alphabet,
+    },
     /// `pattern` with `{n}` replaced by 1, 2, 3 and so on.
-    Pattern { pattern: String },
+    Pattern {
+        /// Contains `{n}`.
+        pattern: String,
+    },
 }
 
 /// Lengths in bytes, each drawn as often as the others.
@@ -30,7 +40,8 @@ pub enum Lengths {
 }
 
 /// What random names are made of.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Alphabet {
     /// Letters and digits.
@@ -87,7 +98,8 @@ impl Lengths {
 
 /// The keys of `names`, of which some exclude each other. Read as they are: an untagged enum would answer every
 /// mistake with "did not match any variant".
-#[derive(Clone, Default, Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 struct NamesKeys {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -118,7 +118,7 @@ impl Export {
 
     /// Arms a fault: from now on its replies are counted. One that is equal and still armed begins anew.
     pub fn arm(&self, fault: Fault) -> Result<()> {
-        fault.check().map_err(Error::usage)?;
+        fault.check().map_err(Error::ImpossibleFault)?;
         lock(&self.schedule).arm(fault);
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Export {
         change: impl FnOnce(&mut Files) -> std::result::Result<(), String>,
     ) -> Result<()> {
         let mut files = self.files_mut();
-        let cannot = |why: String| Error::machine(format!("cannot {what} directory {directory} of the export: {why}"));
+        let cannot = |why: String| Error::Change(format!("cannot {what} directory {directory} of the export: {why}"));
         if files.node(directory).is_none() {
             return Err(cannot("there is none with this number".into()));
         }

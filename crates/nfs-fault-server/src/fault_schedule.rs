@@ -148,7 +148,7 @@ impl FaultAction {
 mod tests {
     use super::super::fault::Nfs3Error;
     use super::*;
-    use crate::nfs_server::fault::FaultScope;
+    use crate::fault::FaultScope;
 
     const IO: FaultAction = FaultAction::Error(Nfs3Error::Io);
 

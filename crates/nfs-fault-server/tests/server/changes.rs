@@ -2,9 +2,9 @@
 
 use super::client::{Ask, Client};
 use super::{PLAIN, PLUS, names, serve};
-use dirleak::dirtree::name_spec::Names;
-use dirleak::dirtree::spec::{Directory, Kinds, Shape};
-use dirleak::nfs_server::Export;
+use nfs_fault_server::Export;
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::{Directory, Kinds, Shape};
 use nfs3_types::nfs3::{ftype3, nfsstat3};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

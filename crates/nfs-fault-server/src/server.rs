@@ -96,19 +96,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn run(export: &Arc<Export>, address: SocketAddrV4) -> Result<(Running, SocketAddrV4)> {
     let cannot = || format!("cannot listen on {address}");
-    let listener = TcpListener::bind(address).machine(cannot)?;
+    let listener = TcpListener::bind(address).context(cannot)?;
     // Who waits for connections must also hear of the end.
-    listener.set_nonblocking(true).machine(cannot)?;
-    let SocketAddr::V4(address) = listener.local_addr().machine(cannot)? else {
-        return Err(Error::machine(format!("{}: the address is not one of IPv4", cannot())));
+    listener.set_nonblocking(true).context(cannot)?;
+    let SocketAddr::V4(address) = listener.local_addr().context(cannot)? else {
+        return Err(Error::System(format!("{}: the address is not one of IPv4", cannot())));
     };
-    let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).machine(cannot)?;
+    let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).context(cannot)?;
     let end = Arc::new(End { is_near: Mutex::new(false), came: Condvar::new(), bell });
     let (export, heard) = (export.clone(), end.clone());
     let thread = thread::Builder::new()
         .name("nfs-accept".into())
         .spawn(move || accept(listener, &export, &heard))
-        .machine(|| "cannot start the server's thread".into())?;
+        .context(|| "cannot start the server's thread".into())?;
     Ok((Running { end, thread }, address))
 }
 

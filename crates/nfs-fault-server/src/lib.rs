@@ -11,9 +11,10 @@
 //! silent. Which call each of them hits is told in advance, and that it did is counted.
 //!
 //! ```
-//! use dirleak::scenario::{Directory, Names, Shape};
-//! use dirleak::nfs_server::{Export, Fault, FaultAction, FaultScope, FaultTrigger, Nfs3Error, Procedure, Server};
-//! use dirleak::dirtree::tree::Tree;
+//! use nfs_fault_server::dirtree::name_spec::Names;
+//! use nfs_fault_server::dirtree::spec::{Directory, Shape};
+//! use nfs_fault_server::dirtree::tree::Tree;
+//! use nfs_fault_server::{Export, Fault, FaultAction, FaultScope, FaultTrigger, Nfs3Error, Procedure, Server};
 //!
 //! // A million names of 24 bytes in 20 directories; the same seed gives the same names.
 //! let names = Names::random(24, 24);
@@ -38,7 +39,7 @@
 //! server.export().create(0, b"new")?;
 //! server.stop();
 //! server.start_again()?;
-//! # Ok::<(), dirleak::error::Error>(())
+//! # Ok::<(), nfs_fault_server::Error>(())
 //! ```
 //!
 //! Which procedures there are: [`Procedure`]. Of NFS these are the ones that look at files and list directories; what would
@@ -47,21 +48,25 @@
 //! Calls of one connection are answered one after the other. Everything is deterministic given the calls, in the order in
 //! which they arrive, except for faults that wait for a moment ([`FaultTrigger::AfterMs`]).
 //!
-//! What cannot be done is an [`Error`](crate::error::Error) of one sentence: a port that is taken, an entry that is not there,
+//! What cannot be done is an [`Error`] of one sentence: a port that is taken, an entry that is not there,
 //! a fault that cannot happen.
 
+#![warn(missing_docs)]
+
+pub mod dirtree;
 mod dispatch;
+mod error;
 mod export;
 mod fault;
 mod fault_check;
 mod fault_schedule;
 mod file_handle;
 mod file_table;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
 pub mod fuzz;
 mod mount3;
 mod nfs3;
-pub mod object;
+mod object;
 mod overlay;
 mod procedure;
 mod readdir;
@@ -69,6 +74,7 @@ mod rpc;
 mod server;
 mod xdr;
 
+pub use error::{Error, Result};
 pub use export::Export;
 pub use fault::{Fault, FaultAction, FaultScope, FaultTrigger, Garbage, Moment, Nfs3Error, OldVerifiers};
 pub use fault_schedule::FaultCount;

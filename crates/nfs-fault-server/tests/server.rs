@@ -14,10 +14,10 @@ mod life;
 mod shapes;
 
 use client::Client;
-use dirleak::dirtree::name_spec::Names;
-use dirleak::dirtree::spec::Directory;
-use dirleak::dirtree::tree::Tree;
-use dirleak::nfs_server::{Export, Server};
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::tree::Tree;
+use nfs_fault_server::{Export, Server};
 use nfs3_types::nfs3::nfs_fh3;
 
 /// Serves a directory on a free port.

@@ -2,10 +2,10 @@
 
 use super::client::{Ask, Client, DEADLINE};
 use super::{names, serve, ten};
-use dirleak::dirtree::name_spec::Names;
-use dirleak::dirtree::spec::Directory;
-use dirleak::dirtree::tree::Tree;
-use dirleak::nfs_server::{Export, Fault, FaultAction, FaultScope, Procedure, Server};
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::tree::Tree;
+use nfs_fault_server::{Export, Fault, FaultAction, FaultScope, Procedure, Server};
 use nfs3_types::mount::mountres3;
 use nfs3_types::nfs3::nfs_fh3;
 use nfs3_types::xdr_codec::Void;

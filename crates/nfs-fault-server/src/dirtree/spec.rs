@@ -1,5 +1,6 @@
 //! The directories of a scenario: their shape, what their entries are called, and what they are.
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ pub use super::name_spec::{Alphabet, Lengths, Names};
 pub const MAX_DEPTH: u64 = 12;
 
 /// What is made and listed.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
     /// Number of entries that are no directories of the shape, over all directories; `.` and `..` not counted.
@@ -28,25 +30,40 @@ pub struct Directory {
 }
 
 /// Which directories there are below the one that is mounted.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
     /// None: every entry is in the directory that is mounted.
     #[default]
     Flat,
     /// So many, side by side, with the same number of entries in each.
-    Many { directories: u64 },
+    Many {
+        /// How many.
+        directories: u64,
+    },
     /// Every directory has `fan_out` directories, down to `depth` levels below the first; entries are spread evenly.
-    Tree { fan_out: u64, depth: u64 },
+    Tree {
+        /// Directories in each directory.
+        fan_out: u64,
+        /// Levels below the first directory.
+        depth: u64,
+    },
     /// The sites of a web server: so many directories side by side, the nth largest of which has a share of the entries
     /// that is proportional to 1 / n^`exponent` (Zipf's law).
-    WebSite { directories: u64, exponent: f64 },
+    WebSite {
+        /// How many sites.
+        directories: u64,
+        /// Of Zipf's law, 0 to 10.
+        exponent: f64,
+    },
     /// Side by side, with so many entries each, which are `entries` together.
     Sizes(Vec<u64>),
 }
 
 /// What the entries are, by weight: with `{ files = 999, symlinks = 1 }` one entry of a thousand is a symbolic link.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Kinds {
     /// Empty regular files.
@@ -66,7 +83,8 @@ impl Default for Kinds {
 }
 
 /// Where the entries are made.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Made {
     /// On the exported file system itself.

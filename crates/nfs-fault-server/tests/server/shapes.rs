@@ -2,9 +2,9 @@
 
 use super::client::{Client, Entry};
 use super::serve;
-use dirleak::dirtree::name_spec::{Alphabet, Lengths, Names};
-use dirleak::dirtree::spec::{Directory, Kinds, Shape};
-use dirleak::dirtree::tree::{Kind, Tree};
+use nfs_fault_server::dirtree::name_spec::{Alphabet, Lengths, Names};
+use nfs_fault_server::dirtree::spec::{Directory, Kinds, Shape};
+use nfs_fault_server::dirtree::tree::{Kind, Tree};
 use nfs3_types::nfs3::{Nfs3Result, READLINK3args, READLINK3res, fattr3, ftype3, nfs_fh3, nfsstat3};
 use std::collections::{HashMap, HashSet};
 

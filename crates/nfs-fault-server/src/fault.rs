@@ -1,5 +1,6 @@
 //! The words in which a fault is told: on which calls, when, what goes wrong, and how often.
 
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,8 @@ use super::procedure::Procedure;
 ///
 /// `on` is `"readdir"`, `when` is `{ reply = 1 }` unless said otherwise. Replies are counted from the moment the fault is
 /// armed, and only those to calls that `on` names.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Which calls it looks at.
@@ -31,9 +33,10 @@ pub struct Fault {
 }
 
 /// The calls that a fault looks at.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-#[schemars(rename = "On")]
+#[cfg_attr(feature = "schema", schemars(rename = "On"))]
 pub enum FaultScope {
     /// READDIR and READDIRPLUS.
     #[default]
@@ -66,9 +69,10 @@ pub enum FaultScope {
 ///
 /// A fault that the call leaves no room for (a reply of three entries cannot be cut to ten, another fault has put an error
 /// in its place) hits the next one that does, except with `entry`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-#[schemars(rename = "When")]
+#[cfg_attr(feature = "schema", schemars(rename = "When"))]
 pub enum FaultTrigger {
     /// The nth since the fault was armed, counted from 1.
     Reply(u64),
@@ -81,9 +85,10 @@ pub enum FaultTrigger {
 }
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-#[schemars(rename = "What")]
+#[cfg_attr(feature = "schema", schemars(rename = "What"))]
 pub enum FaultAction {
     /// The reply is this error of NFSv3.
     Error(Nfs3Error),
@@ -118,7 +123,8 @@ pub enum FaultAction {
 }
 
 /// What becomes of cookies that came with an older verifier.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OldVerifiers {
     /// They are good, and the listing goes on.
@@ -128,7 +134,8 @@ pub enum OldVerifiers {
 }
 
 /// How a reply cannot be decoded. Its RPC header always can.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Garbage {
     /// It ends after half of its bytes; what is there can be decoded.
@@ -140,7 +147,8 @@ pub enum Garbage {
 }
 
 /// When a connection is closed.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
     /// Without a reply.
@@ -150,7 +158,8 @@ pub enum Moment {
 }
 
 /// Errors of NFS version 3 (RFC 1813, section 2.6) that a server can be told to give.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Nfs3Error {
     /// NFS3ERR_NOENT: no such file or directory.

@@ -138,6 +138,7 @@ mod tests {
         assert_eq!(fault(whole).unwrap(), on_and_when);
     }
 
+    #[cfg(feature = "schema")]
     #[test]
     fn the_schema_has_the_keys_and_no_others() {
         let schema = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();

@@ -23,13 +23,21 @@ pub enum Applied {
     Stopped(String),
 }
 
+/// A patch as `git apply` reads it. This command, unlike `git diff`, does nothing else because of a setting.
+const DIFF: [&str; 9] =
+    ["diff-tree", "-r", "-p", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color"];
+
 impl Change {
     /// What `commit` changed of its first parent.
     pub fn of_commit(place: &Place, commit: &str) -> Result<Self> {
         let change = Self::empty(place, short(commit))?;
+        let parent = format!("{commit}^1");
+        for id in [commit, &parent] {
+            place.check_complete(id, short(id))?;
+        }
         // To a file, as sources are not always UTF-8.
         let output = format!("--output={}", change.file().display());
-        place.repo.text(&["diff", "--binary", "--full-index", &output, &format!("{commit}^1"), commit])?;
+        place.repo.text(&[&DIFF[..], &[&output, &parent, commit]].concat())?;
         Ok(change)
     }
 
@@ -61,6 +69,10 @@ impl Change {
 
     fn apply(&self, place: &Place, of: &str, reverse: bool, described: &str) -> Result<Applied> {
         let base = place.repo.tree_of(of)?;
+        // A commit that changes nothing is no patch in git's eyes.
+        if fs::metadata(self.file()).is_ok_and(|patch| patch.len() == 0) {
+            return Ok(Applied::Nothing);
+        }
         place.repo.lend_to_writer(&self.blobs(place, of)?)?;
         let tree = match self.merged(place, of, reverse)? {
             Ok(tree) => tree,
@@ -85,6 +97,11 @@ impl Change {
         arguments.extend(reverse.then_some("-R"));
         arguments.push(&file);
         let applied = git::run(place.repo.writer().env("GIT_INDEX_FILE", &index).args(&arguments))?;
+        if applied.fatal {
+            // It is not the sources that are in the way.
+            applied.expect(&format!("git apply of {}", self.name))?;
+            unreachable!("what is fatal is no success");
+        }
         if !applied.success {
             return Ok(Err(complaint(&applied)));
         }

@@ -88,7 +88,13 @@ impl Place {
 
     /// The tree of a commit by its id.
     pub fn of_commit(&self, commit: &str) -> Result<Snapshot> {
+        self.check_complete(commit, short(commit))?;
         self.snapshot(self.repo.tree_of(commit)?, short(commit).to_owned(), 0)
+    }
+
+    /// Refuses what a partial clone has only in part.
+    pub(super) fn check_complete(&self, id: &str, described: &str) -> Result<()> {
+        self.theirs.as_ref().map_or(Ok(()), |theirs| theirs.check_complete(&self.repo, id, described))
     }
 
     /// A git tree that is already in our repository.
@@ -106,6 +112,7 @@ impl Place {
         }
         let _lock = cache.lock(&format!("snapshot-{}", self.name), ui)?;
         let tree = self.write_tree(ui)?;
+        self.check_complete(&tree, "what is checked out")?;
         let head = self.theirs.as_ref().and_then(|theirs| theirs.commit("HEAD").ok());
         let Some(head) = head else {
             return self.snapshot(tree.clone(), format!("files {}", short(&tree)), 0);
@@ -148,8 +155,12 @@ impl Place {
     }
 
     fn add(&self, index: &Path) -> Result<git::Ended> {
+        // By name, as this git looks for it in our repository.
+        let excludes = self.theirs.as_ref().map(|theirs| format!("core.excludesFile={}", theirs.excludes().display()));
+        let mut arguments: Vec<&str> = excludes.iter().flat_map(|setting| ["-c", setting.as_str()]).collect();
         // Directories that are repositories of their own are no sources of this kernel.
-        self.with(index, &["-c", "advice.addEmbeddedRepo=false", "add", "--all", "."], Stdio::null())
+        arguments.extend(["-c", "advice.addEmbeddedRepo=false", "add", "--all", "."]);
+        self.with(index, &arguments, Stdio::null())
     }
 
     /// Adds what is not made by a build, where there is no git tree to say what belongs to it. The top's own rules do not

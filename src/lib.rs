@@ -24,6 +24,7 @@ pub mod fuzzing;
 pub mod guest;
 pub mod host;
 pub mod kernel;
+mod owned;
 mod plain;
 pub mod probe;
 pub mod report;

@@ -131,7 +131,8 @@ fn print_exactly(text: &str) -> Result<()> {
 }
 
 fn told(error: &Error) -> Exit {
-    eprintln!("dirleak: {error}");
+    // A terminal that is gone is no reason to panic.
+    let _ = writeln!(std::io::stderr(), "dirleak: {error}");
     error.exit()
 }
 

@@ -1,6 +1,7 @@
 //! A change to sources, a commit or a patch file, put onto other sources or taken out of them by git's three-way merge.
 
 use super::git::{self, Ended};
+use super::patch;
 use super::snapshot::{Place, Snapshot, short};
 use crate::error::{Context, Error, Result};
 use crate::scratch::Scratch;
@@ -46,6 +47,8 @@ impl Change {
         let change = Self::empty(place, &file.display().to_string())?;
         fs::copy(file, change.file())
             .map_err(|e| Error::usage(format!("cannot read the patch {}: {e}", file.display())))?;
+        let text = fs::read(change.file()).machine(|| "cannot read in the cache".into())?;
+        patch::refuse_links(&String::from_utf8_lossy(&text), &change.name)?;
         if change.paths(place)?.is_empty() {
             return Err(Error::usage(format!("{} has no patch in it that git understands", file.display())));
         }

@@ -1,6 +1,9 @@
 //! The machine itself, as it is: its real NFS mount is listed and its own memory read, by the course and the judge of every other run.
 
 pub mod bundle;
+mod journal;
+mod left;
+mod mark;
 pub mod mount;
 mod names;
 pub mod passive;
@@ -15,7 +18,6 @@ use crate::exit::Exit;
 use crate::guest::protocol::{Answer, Order};
 use crate::probe::counters::{Counters, SiteSource};
 use crate::probe::rest::{Manner, Rest};
-use crate::probe::trace::Settings;
 use crate::probe::{Sample, memory, stat};
 use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
 use crate::run;
@@ -25,6 +27,7 @@ use crate::stop;
 use crate::ui::Ui;
 use crate::vm::machine::Ended;
 use crate::worker::{Place, Worker};
+use journal::Journal;
 use mount::Mounted;
 use place::{Budget, GETDENTS_BUFFER_BYTES, LivePlace};
 use scratch::Scratch;
@@ -49,15 +52,18 @@ pub struct Request<'a> {
 pub fn run(request: Request) -> Result<RunRecord> {
     let Request { mounted, scratch, budget, options, ui } = request;
     stand_back();
-    let _settings = Settings::keep();
+    let _tracing = Journal::begin(ui);
     let counters = Counters::open()?;
     let mut record = begin(&mounted, counters.site_source(), options.seed)?;
     let task = ui.task(record.scenario.clone());
     let scratch = scratch.map(|entries| {
         task.note("making files");
-        Scratch::make(&mounted.dir, entries, options.seed)
+        Scratch::make(&mounted, entries, options.seed)
     });
     let scratch = scratch.transpose()?;
+    for name in scratch.iter().flat_map(|scratch| &scratch.removed) {
+        ui.line(&format!("removed {name}, which a run that was killed had left"));
+    }
     task.note("the first listing");
     let place = LivePlace::new(mounted, scratch, budget)?;
     let mut here = Here(Worker::new(place, Rest::new(counters, Manner::Gentle)?));

@@ -1,5 +1,7 @@
 //! A directory of our own on the mount, made through it and taken away again.
 
+use super::left::OwnDirectory;
+use super::mount::Mounted;
 use super::names::Names;
 use crate::error::{Error, Result};
 use crate::scenario::{Directory, Names as Naming};
@@ -7,28 +9,29 @@ use crate::stop;
 use crate::workload::populate;
 use crate::workload::tree::Tree;
 use std::path::Path;
-use tempfile::TempDir;
 
-/// How its name begins: who finds one that was left by a kill may remove it.
+/// How its name begins: the next run removes one that was left by a kill.
 const PREFIX: &str = ".dirleak-";
 /// Lengths of the names, in bytes: from kmalloc-32 to kmalloc-96.
 const NAME_BYTES: (usize, usize) = (20, 80);
 
 /// The directory; it is gone when this is dropped.
 pub struct Scratch {
-    dir: TempDir,
+    dir: OwnDirectory,
     /// What was made in it.
     pub names: Names,
+    /// What killed runs had left beside it, and is gone now.
+    pub removed: Vec<String>,
 }
 
 impl Scratch {
-    /// Makes so many empty files in a directory of their own in `parent`.
-    pub fn make(parent: &Path, entries: u64, seed: u64) -> Result<Self> {
-        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
-        let dir = made.map_err(|e| {
+    /// Makes so many empty files in a directory of their own in the directory that was named.
+    pub fn make(parent: &Mounted, entries: u64, seed: u64) -> Result<Self> {
+        let made = OwnDirectory::make(parent.descriptor()?, &parent.dir, PREFIX);
+        let (dir, removed) = made.map_err(|e| {
             Error::machine(format!(
                 "cannot make a scratch directory in {}: {e}; the export may be read-only, or its server not let root write (root_squash)",
-                parent.display()
+                parent.dir.display()
             ))
         })?;
         let tree = Tree::new(&Directory::flat(entries, Naming::random(NAME_BYTES.0, NAME_BYTES.1)), seed);
@@ -39,9 +42,10 @@ impl Scratch {
             tree.names().write(number, &mut name);
             names.add(&name);
         }
-        populate::tree(dir.path(), &tree)?;
+        // By its descriptor: whose directory it is in may put a link in its place.
+        populate::tree(&dir.path_by_descriptor(), &tree)?;
         stop::check()?;
-        Ok(Self { dir, names })
+        Ok(Self { dir, names, removed })
     }
 
     pub fn path(&self) -> &Path {
@@ -50,9 +54,6 @@ impl Scratch {
 
     /// Takes it away; what was left is told.
     pub fn remove(self) -> Result<()> {
-        let path = self.dir.path().to_owned();
-        self.dir
-            .close()
-            .map_err(|e| Error::machine(format!("cannot remove the scratch directory {}: {e}", path.display())))
+        self.dir.remove()
     }
 }

@@ -36,7 +36,11 @@ static HOME: LazyLock<TempDir> = LazyLock::new(|| {
          [apply]\n\twhitespace = error-all\n[color]\n\tui = always\n[bisect]\n\tautostart = false\n"
     );
     fs::write(path(".gitconfig"), settings).unwrap();
-    for (name, value) in [("HOME", home.path().to_owned()), ("XDG_CONFIG_HOME", path("config"))] {
+    let words = [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "diff.noprefix"), ("GIT_CONFIG_VALUE_0", "true")];
+    let words = words.map(|(name, value)| (name, PathBuf::from(value)));
+    for (name, value) in
+        [("HOME", home.path().to_owned()), ("XDG_CONFIG_HOME", path("config"))].into_iter().chain(words)
+    {
         // SAFETY: all tests of this file begin with a look at this, and nothing is set after it.
         unsafe { std::env::set_var(name, value) };
     }
@@ -58,6 +62,7 @@ fn nothing_was_started() {
 fn git(dir: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     command.env("HOME", "/dev/null").env_remove("XDG_CONFIG_HOME").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.env_remove("GIT_CONFIG_COUNT");
     command.arg("-C").arg(dir).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
     let output = command.output().unwrap();
     assert!(output.status.success(), "git {arguments:?}: {}", text(&output.stderr));

@@ -25,14 +25,14 @@ pub struct Journal {
 impl Journal {
     /// Sets tracing as it was before runs that were killed, and keeps how that is.
     pub fn begin(ui: &Ui) -> Self {
-        Self::begin_in(Path::new(HOME), ui)
+        Self::begin_in(Path::new(HOME), Settings::keep, ui)
     }
 
-    fn begin_in(home: &Path, ui: &Ui) -> Self {
+    fn begin_in(home: &Path, keep: impl FnOnce() -> Settings, ui: &Ui) -> Self {
         if mend(home) > 0 {
             ui.line("set tracing as it was before a run that was killed");
         }
-        let settings = Settings::keep();
+        let settings = keep();
         let file = home.join(format!("{PREFIX}{}", Mark::of_this_process()));
         let written = serde_json::to_vec(settings.before()).ok().and_then(|text| write(&file, &text).ok());
         Self { file: written.map(|()| file), settings: Some(settings) }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn journal_is_there_as_long_as_tracing_may_be_changed() {
         let home = tempfile::tempdir().unwrap();
-        let journal = Journal::begin_in(home.path(), &Ui::silent());
+        let journal = Journal::begin_in(home.path(), Settings::of_nothing, &Ui::silent());
         let [file] = &files(home.path())[..] else { panic!("{:?}", files(home.path())) };
         assert!(read(file).is_some() && !is_of_dead(file), "its writer lives");
         assert_eq!(mend(home.path()), 0);

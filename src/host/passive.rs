@@ -3,6 +3,7 @@
 use super::mount::Mounted;
 use super::watched::{Trend, Watched};
 use crate::error::Result;
+use crate::probe::trace::Unmounts;
 use crate::report::number;
 use crate::report::record::{Bounds, CounterBound, Finding, Rate, Round, RoundKind, RunRecord, Source, Verdict};
 use crate::report::sentence;
@@ -25,6 +26,7 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let begin = Instant::now();
     let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
     let task = ui.task(format!("{}, watched", record.scenario));
+    let _tracefs = Unmounts::unless_mounted();
     let mut watched = Watched::begin(mounted.mount.clone())?;
     while begin.elapsed() < whole {
         watched.wait_and_read(interval, Some(begin + whole))?;

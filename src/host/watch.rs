@@ -4,6 +4,7 @@ use super::mount::Mounted;
 use super::prometheus;
 use super::watched::{Trend, Watched};
 use crate::error::Result;
+use crate::probe::trace::Unmounts;
 use crate::report::json::Target;
 use crate::report::number;
 use std::io::Write;
@@ -15,6 +16,7 @@ const NAMED: usize = 3;
 
 /// Reads every `interval`, until `end` or until it is stopped.
 pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&Target>) -> Result<()> {
+    let _tracefs = Unmounts::unless_mounted();
     let mut watched = Watched::begin(mounted.mount.clone())?;
     let mut out = std::io::stdout();
     while end.is_none_or(|end| Instant::now() < end) {

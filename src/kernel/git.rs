@@ -165,6 +165,10 @@ impl Repo {
             .map(|store| format!("{}\n", store.display()))
             .collect::<String>();
         fs::write(repo.git_dir.join("objects/info/alternates"), stores).machine(failed)?;
+        // Another dirleak may have made it when the user's templates still counted.
+        for of_template in ["info/exclude", "info/attributes"] {
+            let _ = fs::remove_file(repo.git_dir.join(of_template));
+        }
         let Some(theirs) = theirs else { return Ok(repo) };
         // Where history was cut off, it must end for us, too.
         let cut = repo.git_dir.join("shallow");

@@ -20,7 +20,7 @@ pub struct Place {
     pub name: String,
     /// A repository of our own, with the user's objects at hand.
     pub repo: Repo,
-    theirs: Option<Theirs>,
+    theirs: Option<Box<Theirs>>,
 }
 
 /// The sources that a kernel is built from.
@@ -67,7 +67,7 @@ impl Place {
         let base = base.replace(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c), "_");
         let name = format!("{}-{}", base.trim_start_matches('.'), &hash[..8]);
         let repo = Repo::open(cache.root().join("build").join(&name).join("git"), theirs.as_ref())?;
-        Ok(Self { path, name, repo, theirs })
+        Ok(Self { path, name, repo, theirs: theirs.map(Box::new) })
     }
 
     /// The tree at revision `rev`.

@@ -70,8 +70,8 @@ impl Sandbox {
     pub fn confine(self, qemu: &mut Command, console: Option<&Path>) -> Result<()> {
         qemu.env_clear();
         qemu.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        // SAFETY: what is called between fork and exec is two system calls that touch no memory of ours.
-        unsafe { qemu.pre_exec(limit_files) };
+        // SAFETY: what is called between fork and exec is a few system calls that touch no memory of ours.
+        unsafe { qemu.pre_exec(|| limit_files().and_then(|()| keep_no_privileges())) };
         if self.seccomp {
             qemu.args(SECCOMP);
         }
@@ -120,6 +120,33 @@ fn limit_files() -> io::Result<()> {
     // SAFETY: setrlimit reads the limit, and ignoring a signal installs no handler. The signal would end QEMU; ignored, its writes fail.
     let refused = unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN) == libc::SIG_ERR || libc::setrlimit(libc::RLIMIT_FSIZE, &limit) != 0
+    };
+    if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The third version of the arguments of capset(2), in which a set has two words.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+/// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root may be given a kernel of somebody else's.
+const TO_OPEN_FILES: u32 = 1 << 1 | 1 << 2;
+
+/// Of what root may do, the calling process keeps what opens files; the fences let the program that it becomes have no more. The rest would
+/// lead around them: root may look into any process.
+fn keep_no_privileges() -> io::Result<()> {
+    // SAFETY: it only tells a number.
+    if unsafe { libc::geteuid() } != 0 {
+        return Ok(());
+    }
+    let mut header: [u32; 2] = [CAPABILITY_VERSION, 0];
+    // Effective, permitted and inheritable, the lower words first.
+    let sets: [u32; 6] = [TO_OPEN_FILES, TO_OPEN_FILES, 0, 0, 0, 0];
+    let mut now: [u32; 6] = [0; 6];
+    // SAFETY: both calls read and write the arrays only, which are as long as that version wants them.
+    let refused = unsafe {
+        libc::syscall(libc::SYS_capget, header.as_mut_ptr(), now.as_mut_ptr()) != 0 || {
+            // Only what it has can be kept: in a container that may be less.
+            let kept: [u32; 6] = std::array::from_fn(|word| sets[word] & now[word]);
+            libc::syscall(libc::SYS_capset, header.as_mut_ptr(), kept.as_ptr()) != 0
+        }
     };
     if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -186,6 +213,14 @@ mod tests {
             let Some((finished, _)) = told(script) else { return };
             assert!(!finished.status.success(), "{script}");
         }
+    }
+
+    #[test]
+    fn privileges_of_root_are_not_kept() {
+        let Some((finished, _)) = told("grep -E 'Cap(Eff|Prm|Inh|Amb)' /proc/self/status") else { return };
+        let told = String::from_utf8(finished.output).unwrap();
+        let sets: Vec<u64> = told.split_whitespace().filter_map(|word| u64::from_str_radix(word, 16).ok()).collect();
+        assert!(sets.len() == 4 && sets.iter().all(|set| set & !u64::from(TO_OPEN_FILES) == 0), "{told}");
     }
 
     #[test]

@@ -68,6 +68,27 @@ pub(super) fn has_entries(stats: &str) -> bool {
     stats.lines().filter_map(|line| line.strip_prefix("entries: ")).any(|count| count.trim() != "0")
 }
 
+/// tracefs is no more mounted when this is dropped than it is now.
+pub struct Unmounts {
+    was_mounted: bool,
+}
+
+impl Unmounts {
+    /// Notes how it is now.
+    pub fn unless_mounted() -> Self {
+        Self { was_mounted: is_mounted() }
+    }
+}
+
+impl Drop for Unmounts {
+    fn drop(&mut self) {
+        if !self.was_mounted {
+            // Where somebody uses it by now, it stays.
+            let _ = umount(ROOT);
+        }
+    }
+}
+
 /// How the kernel's buffer was set before anybody traced; it is set so again when this is dropped.
 pub struct Settings(Before);
 
@@ -92,6 +113,12 @@ impl Settings {
         let now = |file: &str| Some((file.to_owned(), chosen(&fs::read_to_string(Path::new(ROOT).join(file)).ok()?)));
         let values = CHANGED.into_iter().filter_map(now).collect();
         Self(Before { values, was_mounted, had_events: in_use() })
+    }
+
+    /// Keeps nothing and sets nothing again: this machine's tracing is none of a test.
+    #[cfg(test)]
+    pub fn of_nothing() -> Self {
+        Self(Before { values: Vec::new(), was_mounted: true, had_events: true })
     }
 
     /// What was set before.
@@ -123,10 +150,7 @@ impl Before {
             // What cannot be set was not changed either.
             let _ = write(&Path::new(ROOT).join(file), value);
         }
-        if !self.was_mounted {
-            // Where somebody uses it by now, it stays.
-            let _ = umount(ROOT);
-        }
+        drop(Unmounts { was_mounted: self.was_mounted });
     }
 }
 

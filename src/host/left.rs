@@ -22,6 +22,11 @@ const NO_LINK: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::
 /// What was made before this machine was started anew is removed when it is as old as this: another machine may go by the same name.
 const OLD_SECONDS: i64 = 24 * 3600;
 
+/// Names that are kept in memory while a directory is emptied, which may have millions.
+const AT_ONCE: usize = 10_000;
+/// Names among which what was left is looked for: whoever has a directory with millions waits for no listing of it.
+const LOOKED_AT: usize = 100_000;
+
 /// A directory of our own with empty files in it; it is gone when this is dropped.
 #[derive(Debug)]
 pub struct OwnDirectory {
@@ -81,7 +86,7 @@ impl OwnDirectory {
     fn remove_dead(&self, prefix: &str) -> Vec<String> {
         let Ok(owner) = fstat(&self.dir).map(|stat| stat.st_uid) else { return Vec::new() };
         let mut removed = Vec::new();
-        for name in names(&self.parent).unwrap_or_default() {
+        for name in names(&self.parent, LOOKED_AT).unwrap_or_default() {
             let shown = name.to_string_lossy().into_owned();
             let Some(mark) = Mark::parse(&shown, prefix) else { continue };
             let Ok(dir) = openat(&self.parent, name.as_c_str(), NO_LINK | OFlag::O_PATH, Mode::empty()) else {
@@ -120,25 +125,30 @@ fn is_left(mark: &Mark, stat: &FileStat) -> bool {
 
 /// Removes the empty files in a directory, and nothing else.
 fn empty(dir: &OwnedFd) -> std::result::Result<(), Errno> {
-    for name in names(dir)? {
-        let stat = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;
-        if !is_file || stat.st_size != 0 {
-            return Err(Errno::ENOTEMPTY);
+    loop {
+        let names = names(dir, AT_ONCE)?;
+        if names.is_empty() {
+            return Ok(());
         }
-        unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+        for name in names {
+            let stat = fstatat(dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;
+            if !is_file || stat.st_size != 0 {
+                return Err(Errno::ENOTEMPTY);
+            }
+            unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+        }
     }
-    Ok(())
 }
 
-/// The names in a directory.
-fn names(dir: &OwnedFd) -> std::result::Result<Vec<CString>, Errno> {
+/// Reads the first `most` names in a directory.
+fn names(dir: &OwnedFd, most: usize) -> std::result::Result<Vec<CString>, Errno> {
     let read = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or_default());
     let entries = std::fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd())).map_err(read)?;
     let name = |entry: std::io::Result<std::fs::DirEntry>| {
         CString::new(entry.map_err(read)?.file_name().as_bytes()).map_err(|_| Errno::EINVAL)
     };
-    entries.map(name).collect()
+    entries.take(most).map(name).collect()
 }
 
 /// Opens a directory that others make something in, too.

@@ -1,14 +1,15 @@
 //! Trees of others, read under settings of git that break or start something: right, or refused in one sentence, and never more than read.
 
-mod desk;
+#[path = "support/fake_tree.rs"]
+mod fake_tree;
 
-use desk::{Desk, USAGE, must, text};
 use dirleak::bisect::history::{History, Mark, Next, Terms};
-use dirleak::cache::Cache;
-use dirleak::kernel::change::{Applied, Change};
-use dirleak::kernel::git::Repo;
-use dirleak::kernel::snapshot::Place;
-use dirleak::ui::Ui;
+use dirleak::kernel::external::git::Repo;
+use dirleak::kernel::source::change::{Applied, Change};
+use dirleak::kernel::source::snapshot::SourceTree;
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
+use fake_tree::{FakeTree, USAGE, must, text};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -104,8 +105,8 @@ impl Setting {
         Cache::at(self.path("cache")).unwrap()
     }
 
-    fn place(&self, tree: &str) -> dirleak::error::Result<Place> {
-        Place::of(&self.path(tree), &self.cache())
+    fn place(&self, tree: &str) -> dirleak::error::Result<SourceTree> {
+        SourceTree::open(&self.path(tree), &self.cache())
     }
 
     /// The files of a tree as it lies there.
@@ -136,8 +137,8 @@ fn change_under_hostile_settings_is_put_on_and_taken_out() {
         Applied::Nothing => "nothing".to_owned(),
         Applied::Stopped(why) => why,
     };
-    assert_eq!(content(change.put_onto(&place, &setting.ids[0]).unwrap()), fixed);
-    assert_eq!(content(change.take_out_of(&place, &setting.ids[2]).unwrap()), LINES.replace('h', "later"));
+    assert_eq!(content(change.apply_to(&place, &setting.ids[0]).unwrap()), fixed);
+    assert_eq!(content(change.revert_from(&place, &setting.ids[2]).unwrap()), LINES.replace('h', "later"));
     nothing_was_started();
 }
 
@@ -217,7 +218,7 @@ fn listing(dir: &Path) -> String {
 
 #[test]
 fn tree_of_another_owner_is_refused_unless_the_user_trusts_it() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let tree = desk.path("linux");
     must(Command::new("cp").arg("-r").arg(desk.path("linux-source-6.1")).arg(&tree));
     fs::write(tree.join("Kconfig"), "").unwrap();
@@ -242,7 +243,7 @@ fn tree_with_sha256_names_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     git(dir.path(), &["init", "-q", "--object-format=sha256", "linux"]);
     let cache = Cache::at(dir.path().join("cache")).unwrap();
-    let refused = Place::of(&dir.path().join("linux"), &cache).unwrap_err();
+    let refused = SourceTree::open(&dir.path().join("linux"), &cache).unwrap_err();
     assert!(refused.to_string().contains("names its objects by sha256"), "{refused}");
 }
 

@@ -1,8 +1,9 @@
 //! A dirleak whose terminal goes away, or that is told to quit: it ends what it has begun and leaves nothing half-made.
 
-mod desk;
+#[path = "support/fake_tree.rs"]
+mod fake_tree;
 
-use desk::{Desk, INTERRUPTED, TERMINATED, running, text, wait_until};
+use fake_tree::{FakeTree, INTERRUPTED, TERMINATED, running, text, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
@@ -24,7 +25,7 @@ fn ended(mut child: Child) -> (Option<i32>, String) {
 #[test]
 fn build_that_hears_of_a_hangup_or_quit_clears_away() {
     for (signal, status) in [(Signal::SIGHUP, TERMINATED), (Signal::SIGQUIT, INTERRUPTED)] {
-        let desk = Desk::new();
+        let desk = FakeTree::new();
         let child = desk.start_endless();
         send(&child, signal);
         let (code, said) = ended(child);
@@ -37,7 +38,7 @@ fn build_that_hears_of_a_hangup_or_quit_clears_away() {
 
 #[test]
 fn build_whose_terminal_is_gone_ends_without_a_panic() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let mut child = desk.start_endless();
     // Nobody reads what it says any more.
     drop(child.stderr.take());
@@ -49,8 +50,8 @@ fn build_whose_terminal_is_gone_ends_without_a_panic() {
 
 #[test]
 fn build_under_nohup_does_not_hear_of_a_hangup() {
-    let desk = Desk::new();
-    desk.patch("endless.patch", &[desk::ENDLESS, desk::CHANGE].concat());
+    let desk = FakeTree::new();
+    desk.patch("endless.patch", &[fake_tree::ENDLESS, fake_tree::CHANGE].concat());
     let mut command = desk.command(&["build", "6.1+endless.patch"]);
     // SAFETY: signal is async-signal-safe and installs no handler.
     let ignore = || unsafe {

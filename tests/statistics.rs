@@ -12,7 +12,7 @@ mod tables;
 #[path = "statistics/tally.rs"]
 mod tally;
 
-use dirleak::verdict::judge::CONFIDENCE;
+use dirleak::stats::estimate::CONFIDENCE;
 use std::sync::LazyLock;
 use tables::{Row, Tables};
 

@@ -1,17 +1,18 @@
 //! `dirleak host`: a directory on a live machine and its real NFS mount.
 
-use super::measure::positive;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use super::measure_args::positive;
+use crate::boot::job::BootOptions;
+use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
-use crate::host::place::Budget;
-use crate::host::{self, Request};
+use crate::host::target::Budget;
+use crate::host::{self, HostJob};
+use crate::os::output_file::OutputFile;
+use crate::os::progress::Ui;
 use crate::probe::memory;
-use crate::report::json::Target;
-use crate::report::number;
-use crate::report::record::{ResultFile, RunRecord};
-use crate::run;
-use crate::ui::Ui;
+use crate::result::file::ResultFile;
+use crate::result::record::RunRecord;
+use crate::run::options::Options;
+use crate::text::number;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -75,8 +76,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         ));
     }
     let mounted = Mounted::find(&arguments.dir)?;
-    let target = arguments.json.as_deref().map(Target::check).transpose()?;
-    let bundle = arguments.bundle.as_deref().map(|path| Target::check_other(path, "bundle")).transpose()?;
+    let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
+    let bundle = arguments.bundle.as_deref().map(|path| OutputFile::check_other(path, "bundle")).transpose()?;
     if arguments.watch {
         return watch(arguments, &mounted);
     }
@@ -86,20 +87,25 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write(&file)?;
     }
-    let text = if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::of(&file) };
+    let text =
+        if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::render(&file) };
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
-    super::print(&text)?;
+    super::output::print(&text)?;
     Ok(super::run::exit(&file.results))
 }
 
 fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
     let whole = arguments.budget.unwrap_or(MEASURING_SECONDS);
     consent(arguments, whole)?;
-    let options = run::Options { seed: arguments.seed, min_rate: arguments.min_rate, ..run::Options::default() };
+    let options = Options {
+        boot: BootOptions { seed: arguments.seed, ..BootOptions::default() },
+        min_rate: arguments.min_rate,
+        ..Options::default()
+    };
     let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };
-    let request = Request { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
+    let request = HostJob { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
     host::run(request)
 }
 
@@ -114,11 +120,11 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
             let shown = path.display();
             return Err(Error::usage(format!("a node exporter reads files that end in .prom, which {shown} does not")));
         }
-        Target::check_other(path, "file for Prometheus")
+        OutputFile::check_other(path, "file for Prometheus")
     });
     let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let interval = Duration::from_secs_f64(arguments.interval);
-    host::watch::run(mounted, interval, end, checked.transpose()?.as_ref())?;
+    host::monitor::run(mounted, interval, end, checked.transpose()?.as_ref())?;
     Ok(Exit::Clean)
 }
 

@@ -1,9 +1,9 @@
 //! How tracing was set before we traced, kept where a later run finds it: if we are killed, that one sets it so again.
 
 use super::mark::{Maker, Mark};
-use crate::owned;
-use crate::probe::trace::{Before, Settings};
-use crate::ui::Ui;
+use crate::os::owned;
+use crate::os::progress::Ui;
+use crate::probe::ftrace::{Before, Settings};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

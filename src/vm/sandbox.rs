@@ -3,8 +3,8 @@
 use super::console::MOST_LOG_BYTES;
 use super::qemu::PROGRAM;
 use super::syscalls;
-use crate::child::Child;
 use crate::error::{Context, Result};
+use crate::os::process::Child;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     Scope,
@@ -79,19 +79,19 @@ impl Sandbox {
             let rules = rules(console).machine(|| format!("cannot keep {PROGRAM} from writing elsewhere"))?;
             if let Some(rules) = rules {
                 // SAFETY: the same holds here.
-                unsafe { qemu.pre_exec(move || obey(&rules)) };
+                unsafe { qemu.pre_exec(move || enforce(&rules)) };
             }
         }
         // The last, as it may forbid what the others need.
         if let Some(filter) = self.no_sockets.then(syscalls::filter).flatten() {
             // SAFETY: the filter was made before, and putting it in place is two system calls.
-            unsafe { qemu.pre_exec(move || syscalls::obey(&filter)) };
+            unsafe { qemu.pre_exec(move || syscalls::enforce(&filter)) };
         }
         Ok(())
     }
 
     /// Its words in results.
-    pub fn words(self) -> Vec<String> {
+    pub fn names(self) -> Vec<String> {
         let words = [("seccomp", self.seccomp), ("landlock", self.landlock), ("no-sockets", self.no_sockets)];
         words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
     }
@@ -152,7 +152,7 @@ fn keep_no_privileges() -> io::Result<()> {
 }
 
 /// The calling process and the program that it becomes obey the rules from now on.
-fn obey(rules: &OwnedFd) -> io::Result<()> {
+fn enforce(rules: &OwnedFd) -> io::Result<()> {
     // SAFETY: neither call touches memory of ours.
     let refused = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
@@ -164,7 +164,7 @@ fn obey(rules: &OwnedFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child;
+    use crate::os::process;
     use std::fs;
 
     const NOTHING: Sandbox = Sandbox { seccomp: false, landlock: false, no_sockets: false };
@@ -181,7 +181,7 @@ mod tests {
     }
 
     /// What a shell behind Landlock says, and what it wrote to the console; `None` only where the kernel has no Landlock.
-    fn told(script: &str) -> Option<(child::Finished, String)> {
+    fn told(script: &str) -> Option<(process::Finished, String)> {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
         fs::write(&console, "").unwrap();
@@ -193,7 +193,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(dir.path());
         LANDLOCK_ALONE.confine(&mut shell, Some(&console)).unwrap();
-        let finished = child::finish(&mut shell, Stdio::null()).unwrap();
+        let finished = process::finish(&mut shell, Stdio::null()).unwrap();
         assert!(!dir.path().join("other").exists(), "it wrote beside its console");
         Some((finished, fs::read_to_string(&console).unwrap()))
     }
@@ -285,7 +285,7 @@ mod tests {
         let mut shell = Command::new("env");
         shell.env("SSH_AUTH_SOCK", "/run/agent").env("GITHUB_TOKEN", "secret");
         NOTHING.confine(&mut shell, None).unwrap();
-        let told = String::from_utf8(child::output(&mut shell).unwrap()).unwrap();
+        let told = String::from_utf8(process::output(&mut shell).unwrap()).unwrap();
         let names: Vec<&str> = told.lines().filter_map(|line| line.split('=').next()).collect();
         assert!(names.contains(&"PATH") && names.iter().all(|name| ENVIRONMENT.contains(name)), "{told}");
     }
@@ -298,7 +298,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", "yes >console; echo still here"]).current_dir(dir.path());
         NOTHING.confine(&mut shell, Some(&console)).unwrap();
-        let finished = child::finish(&mut shell, Stdio::null()).unwrap();
+        let finished = process::finish(&mut shell, Stdio::null()).unwrap();
         assert_eq!(&finished.output[..], b"still here\n");
         assert_eq!(fs::metadata(&console).unwrap().len(), MOST_LOG_BYTES);
     }
@@ -313,6 +313,6 @@ mod tests {
         assert_eq!(arguments(true), SECCOMP);
         assert!(arguments(false).is_empty());
         let all = Sandbox { seccomp: true, landlock: true, no_sockets: true };
-        assert_eq!(all.words(), ["seccomp", "landlock", "no-sockets"]);
+        assert_eq!(all.names(), ["seccomp", "landlock", "no-sockets"]);
     }
 }

@@ -56,6 +56,6 @@ pub fn filter() -> Option<BpfProgram> {
 }
 
 /// Puts the calling process and the program that it becomes behind the filter.
-pub fn obey(filter: &BpfProgram) -> io::Result<()> {
+pub fn enforce(filter: &BpfProgram) -> io::Result<()> {
     apply_filter(filter).map_err(|_| io::Error::last_os_error())
 }

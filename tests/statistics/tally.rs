@@ -1,7 +1,7 @@
 //! Many runs of one kind, counted.
 
 use super::course::{Look, World, run};
-use dirleak::verdict::judge::{Judgement, MIN_RATE, Says, judge_with};
+use dirleak::verdict::judge::{CounterVerdict, Judgement, MIN_RATE, judge_with};
 
 /// Looks of a run at most.
 pub const LOOKS: usize = 5;
@@ -28,7 +28,7 @@ pub fn verdict(world: &World, look: &Look) -> Judgement {
 
 impl Verdicts {
     /// Of `runs` runs as `judge` judges.
-    pub fn of(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgement) -> Self {
+    pub fn count(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgement) -> Self {
         let mut verdicts = Self { runs, ..Self::default() };
         (0..runs).for_each(|seed| verdicts.add(world, seed, &judge));
         verdicts
@@ -44,7 +44,7 @@ impl Verdicts {
         run(world, seed, |look| {
             looks += 1;
             let judgement = judge(world, look);
-            let enough = judgement.says() != Says::Undecided;
+            let enough = judgement.verdict() != CounterVerdict::Undecided;
             last = Some((judgement, look.counter.to_owned(), look.number_of_blocks()));
             enough
         });
@@ -55,8 +55,8 @@ impl Verdicts {
         let called = judgement.leaks();
         self.false_leaks += u64::from(called.iter().any(|c| !leaks(&c.name)));
         self.found[looks - 1] += u64::from(called.iter().any(|c| leaks(&c.name)));
-        self.clean += u64::from(judgement.says() == Says::Clean);
-        self.undecided += u64::from(judgement.says() == Says::Undecided);
+        self.clean += u64::from(judgement.verdict() == CounterVerdict::Clean);
+        self.undecided += u64::from(judgement.verdict() == CounterVerdict::Undecided);
         let fit = judgement.counters.iter().find(|c| c.name == counter).map(|c| c.fit);
         self.covered += u64::from(fit.is_some_and(|fit| fit.low <= rate && rate <= fit.high));
     }

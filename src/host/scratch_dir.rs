@@ -1,0 +1,60 @@
+//! A directory of our own on the mount, made through it and taken away again.
+
+use super::left::OwnDirectory;
+use super::listing_digest::NameDigest;
+use super::mount::Mounted;
+use crate::dirtree::name_spec::Names as Naming;
+use crate::dirtree::spec::Directory;
+use crate::dirtree::tree::Tree;
+use crate::error::{Error, Result};
+use crate::os::signals;
+use crate::workload::populate;
+use std::path::Path;
+
+/// How its name begins: the next run removes one that was left by a kill.
+const PREFIX: &str = ".dirleak-";
+/// Lengths of the names, in bytes: from kmalloc-32 to kmalloc-96.
+const NAME_BYTES: (usize, usize) = (20, 80);
+
+/// The directory; it is gone when this is dropped.
+pub struct ScratchDir {
+    dir: OwnDirectory,
+    /// What was made in it.
+    pub names: NameDigest,
+    /// What killed runs had left beside it, and is gone now.
+    pub removed: Vec<String>,
+}
+
+impl ScratchDir {
+    /// Makes so many empty files in a directory of their own in the directory that was named.
+    pub fn make(parent: &Mounted, entries: u64, seed: u64) -> Result<Self> {
+        let made = OwnDirectory::make(parent.descriptor()?, &parent.dir, PREFIX);
+        let (dir, removed) = made.map_err(|e| {
+            Error::machine(format!(
+                "cannot make a scratch directory in {}: {e}; the export may be read-only, or its server not let root write (root_squash)",
+                parent.dir.display()
+            ))
+        })?;
+        let tree = Tree::new(&Directory::flat(entries, Naming::random(NAME_BYTES.0, NAME_BYTES.1)), seed);
+        let mut names = NameDigest::default();
+        let mut name = Vec::new();
+        for number in 0..entries {
+            name.clear();
+            tree.names().write(number, &mut name);
+            names.add(&name);
+        }
+        // By its descriptor: whose directory it is in may put a link in its place.
+        populate::tree(&dir.path_by_descriptor(), &tree)?;
+        signals::check()?;
+        Ok(Self { dir, names, removed })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Takes it away; what was left is told.
+    pub fn remove(self) -> Result<()> {
+        self.dir.remove()
+    }
+}

@@ -102,7 +102,9 @@ fn archive(package: &[u8]) -> HashMap<String, Vec<u8>> {
         sha256(packages.as_bytes()),
         packages.len()
     );
+    assert!(SIGNED.contains(&release), "the signature in tests/data/apt is of another archive");
     HashMap::from([
+        ("dists/bookworm/InRelease".to_owned(), SIGNED.as_bytes().to_vec()),
         ("dists/bookworm/Release".to_owned(), release.into_bytes()),
         ("dists/bookworm/main/binary-amd64/Packages".to_owned(), packages.clone().into_bytes()),
         ("dists/bookworm/main/binary-arm64/Packages".to_owned(), packages.into_bytes()),
@@ -110,12 +112,17 @@ fn archive(package: &[u8]) -> HashMap<String, Vec<u8>> {
     ])
 }
 
+/// The Release file of `archive`, signed by a key that was made for it and thrown away: gpg --quick-gen-key and gpg --clearsign make both
+/// anew. What apt needs to check them is there wherever apt is.
+const SIGNED: &str = include_str!("data/apt/InRelease");
+const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/apt/debian-archive-test.asc");
+
 /// Makes apt believe that this machine knows one archive only.
 fn pretend(dir: &Path, port: u16) {
     let sources = dir.join("sources.list.d");
     fs::create_dir(&sources).unwrap();
     fs::create_dir_all(dir.join("lists/partial")).unwrap();
-    fs::write(sources.join("test.list"), format!("deb [trusted=yes] http://127.0.0.1:{port}/ bookworm main\n"))
+    fs::write(sources.join("test.list"), format!("deb [signed-by={KEY}] http://127.0.0.1:{port}/ bookworm main\n"))
         .unwrap();
     let dir = dir.display();
     let text = format!(

@@ -68,7 +68,8 @@ fn machine_configuration(home: &Path) -> Result<String> {
 }
 
 /// The machine's settings on how to reach and trust an archive, and our own on everything else. The machine's hooks
-/// (which delete archives in containers and wake desktop services) and preferences stay out.
+/// (which delete archives in containers and wake desktop services) and preferences stay out, and so does whatever lets an archive in
+/// whose signature does not hold.
 fn configuration(home: &Path, machine: &str) -> String {
     let home = home.display();
     let kept: Vec<&str> = machine.lines().filter(|line| is_kept(line)).collect();
@@ -89,13 +90,25 @@ fn configuration(home: &Path, machine: &str) -> String {
          APT::Update::Error-Mode \"any\";\n\
          APT::Install-Recommends \"false\";\n\
          Acquire::Languages {{ \"none\"; }};\n\
+         Acquire::AllowInsecureRepositories \"false\";\n\
+         Acquire::AllowWeakRepositories \"false\";\n\
+         Acquire::AllowDowngradeToInsecureRepositories \"false\";\n\
+         APT::Get::AllowUnauthenticated \"false\";\n\
          Acquire::Retries \"2\";\n",
         kept.join("\n")
     )
 }
 
 fn is_kept(line: &str) -> bool {
-    let other = ["Acquire::IndexTargets", "Acquire::Languages", "Acquire::Changelogs", "Acquire::Retries"];
+    let other = [
+        "Acquire::IndexTargets",
+        "Acquire::Languages",
+        "Acquire::Changelogs",
+        "Acquire::Retries",
+        "Acquire::AllowInsecureRepositories",
+        "Acquire::AllowWeakRepositories",
+        "Acquire::AllowDowngradeToInsecureRepositories",
+    ];
     let key = line.split(' ').next().unwrap_or_default();
     let reach = key.starts_with("Acquire::") && !other.iter().any(|o| key.starts_with(o));
     let trust =
@@ -122,6 +135,15 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("Dir::State::status \"/home/u/status\""));
+    }
+
+    #[test]
+    fn machine_that_takes_unsigned_archives_is_not_followed() {
+        let machine = "Acquire::AllowInsecureRepositories \"true\";\nAcquire::AllowWeakRepositories \"1\";\n\
+                       Acquire::AllowDowngradeToInsecureRepositories \"yes\";\nAPT::Get::AllowUnauthenticated \"true\";\n";
+        let text = configuration(Path::new("/home/u"), machine);
+        let said: Vec<&str> = text.lines().filter(|line| line.contains("::Allow")).collect();
+        assert!(said.len() == 4 && said.iter().all(|line| line.ends_with(" \"false\";")), "{said:?}");
     }
 
     #[test]

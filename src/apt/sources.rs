@@ -44,6 +44,9 @@ pub struct Entry {
     pub text: String,
 }
 
+/// Options by which the machine's apt takes what is not signed, or badly. Kernels are made of what comes from there.
+const UNCHECKED: [&str; 4] = ["trusted", "allow-insecure", "allow-weak", "allow-downgrade-to-insecure"];
+
 impl Sources {
     /// Reads what `apt-get indextargets` printed, first with and then without `--no-release-info`.
     pub fn parse(all: &str, fetched: &str) -> Self {
@@ -152,7 +155,7 @@ fn stanza(text: &str, number: usize) -> Option<String> {
 }
 
 fn retarget_stanza(stanza: &str, suites: &[String]) -> Entry {
-    let replaced = ["types", "suites", "components", "enabled"];
+    let replaced = [&["types", "suites", "components", "enabled"][..], &UNCHECKED].concat();
     let mut keeping = true;
     let mut text = String::new();
     for line in stanza.lines() {
@@ -170,10 +173,19 @@ fn retarget_stanza(stanza: &str, suites: &[String]) -> Entry {
     Entry { format: "sources", text }
 }
 
+/// Options of an entry without those that take what is not signed; with a blank behind them, or nothing.
+fn checked(options: &str) -> String {
+    let name =
+        |option: &str| option.split(['=', '+']).next().unwrap_or_default().trim_end_matches('-').to_ascii_lowercase();
+    let is_kept = |option: &&str| !UNCHECKED.contains(&name(option).as_str());
+    let kept: Vec<&str> = options.split_whitespace().filter(is_kept).collect();
+    if kept.is_empty() { String::new() } else { format!("[{}] ", kept.join(" ")) }
+}
+
 fn retarget_line(line: &str, suites: &[String]) -> Option<Entry> {
     let rest = line.trim().strip_prefix("deb")?.trim_start();
     let (options, rest) = match rest.strip_prefix('[') {
-        Some(inner) => inner.split_once(']').map(|(options, rest)| (format!("[{options}] "), rest))?,
+        Some(inner) => inner.split_once(']').map(|(options, rest)| (checked(options), rest))?,
         None => (String::new(), rest),
     };
     let uri = rest.split_whitespace().next()?;
@@ -223,7 +235,19 @@ mod tests {
         let all = never_fetched(&format!("{}:2", file.display()), "stable/updates");
         let entries = Sources::parse(&all, "").entries("trixie").unwrap();
         let text = &entries.first().unwrap().text;
-        assert_eq!(text, "deb [ arch=amd64 signed-by=/k/debian-archive.gpg ] mirror:/sec trixie-security main\n");
+        assert_eq!(text, "deb [arch=amd64 signed-by=/k/debian-archive.gpg] mirror:/sec trixie-security main\n");
+    }
+
+    #[test]
+    fn entry_that_takes_what_is_not_signed_is_told_to_check() {
+        let unchecked = "trusted=yes Allow-Insecure=yes allow-weak=yes allow-downgrade-to-insecure=yes";
+        let retargeted = |line: &str| retarget_line(line, &["trixie".to_owned()]).unwrap().text;
+        assert_eq!(retargeted(&format!("deb [{unchecked}] mirror:/a x main")), "deb mirror:/a trixie main\n");
+        let line = format!("deb [arch=amd64 {unchecked}] mirror:/a x main");
+        assert_eq!(retargeted(&line), "deb [arch=amd64] mirror:/a trixie main\n");
+        let stanza = "URIs: mirror:/a\nTrusted: yes\nAllow-Insecure: yes\nAllow-Weak: yes\nSigned-By: /k\n";
+        let text = retarget_stanza(stanza, &["trixie".to_owned()]).text;
+        assert_eq!(text, "URIs: mirror:/a\nSigned-By: /k\nTypes: deb\nSuites: trixie\nComponents: main\n");
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub struct Confirmation {
 pub enum Revert {
     /// The new end is the found commit itself, so it is its parent.
     IsParent,
-    /// Later changes stand in the way.
-    DoesNotApply,
+    /// It could not be made, and why.
+    NotTried(String),
     /// What its kernel said.
     Judged(Box<TestResult>),
 }
@@ -51,7 +51,11 @@ impl Confirmation {
             Revert::Judged(judged) if mark(&judged.state, terms) != Mark::Old => {
                 Some(format!("the {} end without the found commit {}", terms.after(), says(judged)))
             }
-            _ => None,
+            Revert::NotTried(why) => Some(format!(
+                "in fresh guests the commit and its parent said the same again, but the {} end without it was not tried, as {why}",
+                terms.after()
+            )),
+            Revert::IsParent | Revert::Judged(_) => None,
         }
     }
 
@@ -89,7 +93,8 @@ pub fn confirm(kernels: &KernelTester, commit: &Commit, new: &str) -> Result<Con
     } else {
         match Change::of_commit(place, &commit.id)?.revert_from(place, new)? {
             Applied::Sources(snapshot) => Revert::Judged(Box::new(kernels.test_snapshot(&snapshot, seed, &[])?)),
-            Applied::Nothing | Applied::Stopped(_) => Revert::DoesNotApply,
+            Applied::Nothing => Revert::NotTried("nothing of the commit is left in it".into()),
+            Applied::Stopped(why) => Revert::NotTried(format!("taking the commit out of it {why}")),
         }
     };
     Ok(Confirmation { commit: judged, parent, parent_judged, revert })
@@ -126,6 +131,18 @@ mod tests {
         ] {
             assert!(wrong.doubt(Terms::Break).unwrap().contains(part), "{:?}", wrong.doubt(Terms::Break));
         }
-        assert_eq!(confirmation(State::Leaks, State::Clean, Revert::DoesNotApply).doubt(Terms::Break), None);
+        assert_eq!(confirmation(State::Leaks, State::Clean, Revert::IsParent).doubt(Terms::Break), None);
+    }
+
+    #[test]
+    fn confirmation_without_take_out_is_doubted() {
+        let not_tried = || Revert::NotTried("taking the commit out of it conflicts in fs/nfs/dir.c".into());
+        for (commit, parent, terms, end) in
+            [(State::Leaks, State::Clean, Terms::Break, "bad"), (State::Clean, State::Leaks, Terms::Fix, "fixed")]
+        {
+            let doubt = confirmation(commit, parent, not_tried()).doubt(terms).unwrap();
+            assert!(doubt.contains(&format!("the {end} end without it was not tried, as taking")), "{doubt}");
+            assert!(doubt.ends_with("conflicts in fs/nfs/dir.c"), "{doubt}");
+        }
     }
 }

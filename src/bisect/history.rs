@@ -119,12 +119,13 @@ impl History {
     fn step(&self, arguments: &[&str]) -> Result<Next> {
         let ended = run(self.repo.git().args(arguments))?;
         let text = &ended.stdout;
-        if let Some(found) = text.lines().find_map(|line| line.split_once(" is the first ")) {
-            return Ok(Next::Found(found.0.to_owned()));
+        let answer = format!(" is the first {} commit", self.terms.after());
+        let found = text.lines().filter_map(|line| line.strip_suffix(&answer)).find(|id| is_id(id));
+        if let Some(found) = found {
+            return Ok(Next::Found(found.to_owned()));
         }
-        if text.contains("only 'skip'ped commits left") {
-            let is_id = |line: &&str| line.len() >= 40 && line.bytes().all(|b| b.is_ascii_hexdigit());
-            return Ok(Next::Skipped(text.lines().filter(is_id).map(str::to_owned).collect()));
+        if text.lines().any(|line| line.starts_with("There are only 'skip'ped commits left")) {
+            return Ok(Next::Skipped(text.lines().filter(|line| is_id(line)).map(str::to_owned).collect()));
         }
         if !ended.success {
             return Err(self.refused(&ended.complaint, text));
@@ -136,7 +137,9 @@ impl History {
     /// git's own reasons are long; the two that users meet are told in a sentence.
     fn refused(&self, complaint: &str, text: &str) -> Error {
         let (old, new) = (self.terms.before(), self.terms.after());
-        let all = format!("{complaint}\n{text}");
+        // A line "[id] subject" is somebody else's words.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('[')).collect();
+        let all = format!("{complaint}\n{}", lines.join("\n"));
         if all.contains("merge base") || all.contains("not ancestors") {
             return Error::kernel(format!(
                 "the {old} end is not older than the {new} one, and where their histories part it is {new} already; \
@@ -156,7 +159,13 @@ impl History {
 /// From `Bisecting: 31 revisions left to test after this (roughly 5 steps)`; this test comes on top.
 fn steps(text: &str) -> u64 {
     let number = |rest: &str| rest.split_whitespace().next()?.parse::<u64>().ok();
-    1 + text.split_once("(roughly ").and_then(|(_, rest)| number(rest)).unwrap_or(0)
+    let line = text.lines().find(|line| line.starts_with("Bisecting: "));
+    1 + line.and_then(|line| line.split_once("(roughly ")).and_then(|(_, rest)| number(rest)).unwrap_or(0)
+}
+
+/// Tells a whole id from other words.
+fn is_id(word: &str) -> bool {
+    word.len() == 40 && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -89,9 +89,7 @@ pub fn confirmation_sentence(confirmation: &Confirmation, terms: Terms, doubt: O
     let end = terms.after();
     let revert = match &confirmation.revert {
         Revert::IsParent => format!("it is the {end} end itself"),
-        Revert::DoesNotApply => {
-            format!("taking it out of the {end} end was not tried, as later changes stand in the way")
-        }
+        Revert::NotTried(why) => format!("the {end} end without it was not tried, as {why}"),
         Revert::Judged(_) if terms == Terms::Break => format!("the {end} end without it is clean"),
         Revert::Judged(_) => format!("the {end} end without it leaks"),
     };

@@ -27,6 +27,7 @@ use crate::os::{panic_hook, progress, signals};
 use arguments::{Arguments, Command};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use std::io::Write;
 use std::panic::catch_unwind;
 
 /// Does what the command line says. Errors are told in one sentence on standard error.
@@ -65,7 +66,8 @@ fn dispatch(command: &Command) -> Result<Exit> {
 }
 
 fn report_error(error: &Error) -> Exit {
-    eprintln!("dirleak: {error}");
+    // A terminal that is gone is no reason to panic.
+    let _ = writeln!(std::io::stderr(), "dirleak: {error}");
     error.exit()
 }
 

@@ -63,7 +63,7 @@ pub fn sandbox(has_qemu: bool) -> Vec<Check> {
     if !has_qemu {
         return Vec::new();
     }
-    let Sandbox { seccomp, landlock } = Sandbox::of_this_machine();
+    let Sandbox { seccomp, landlock, no_sockets } = Sandbox::of_this_machine();
     let check = |name, is_there, detail: [&str; 2], mend: &str| match is_there {
         true => Check::ok(name, Purpose::Guests, detail[0].into()),
         false => Check::lacking(name, Purpose::Guests, false, detail[1].into(), mend.into()),
@@ -86,6 +86,15 @@ pub fn sandbox(has_qemu: bool) -> Vec<Check> {
                 "this kernel does not keep QEMU from writing files of yours; guests run without",
             ],
             "run Linux 5.13 or later with landlock in the list of its lsm= parameter",
+        ),
+        check(
+            "the filter of system calls",
+            no_sockets,
+            [
+                "QEMU reaches no socket, no process and no key of yours",
+                "this machine does not keep QEMU from sockets of yours; guests run without",
+            ],
+            "run a kernel with CONFIG_SECCOMP_FILTER",
         ),
     ]
 }

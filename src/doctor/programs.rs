@@ -97,7 +97,7 @@ pub fn others(places: &Places) -> Vec<Check> {
 /// Debian's packages of all that building kernels and running guests call.
 pub fn of_setup() -> Vec<&'static str> {
     let programs = [qemu::PROGRAM, ELF_HEADER, C_HEADER].into_iter().chain(PROGRAMS).chain(FOR_PACKAGES);
-    let mut packages: Vec<&str> = programs.chain(DECOMPRESSORS).filter_map(package_of).collect();
+    let mut packages: Vec<&str> = programs.chain(DECOMPRESSORS).chain(["git"]).filter_map(package_of).collect();
     packages.sort_unstable();
     packages.dedup();
     packages
@@ -196,7 +196,7 @@ mod tests {
         checks.extend(building(&path, &all).unwrap());
         checks.extend(fetching(&path, &all).into_iter().filter(|check| check.package != Some("apt")));
         let own = others(&Places { path: path.clone(), mkfs: path });
-        checks.extend(own.into_iter().filter(|check| check.purpose == Purpose::OwnKernels));
+        checks.extend(own.into_iter().filter(|check| check.purpose == Purpose::OwnKernels || check.name == "git"));
         let known: BTreeSet<(&str, &str)> = checks.iter().map(|c| (c.name.as_str(), c.package.unwrap())).collect();
         assert_eq!(known, installed);
         let packages: BTreeSet<&str> = installed.iter().map(|(_, package)| *package).collect();

@@ -1,7 +1,10 @@
 //! The machine itself, as it is: its real NFS mount is listed and its own memory read, by the course and the judge of every other run.
 
 pub mod bundle;
+mod journal;
+mod left;
 mod listing_digest;
+mod mark;
 pub mod monitor;
 pub mod mount;
 pub mod passive;
@@ -16,7 +19,6 @@ use crate::error::{Error, Exit, Result};
 use crate::os::progress::Ui;
 use crate::os::signals;
 use crate::probe::counters::{Counters, SiteSource};
-use crate::probe::ftrace::Settings;
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
 use crate::probe::{memory, procfs};
 use crate::protocol::agent::{Agent, AgentError};
@@ -26,6 +28,7 @@ use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord};
 use crate::run::live::{self, Live};
 use crate::run::options::Options;
 use crate::sample::Sample;
+use journal::Journal;
 use mount::Mounted;
 use scratch_dir::ScratchDir;
 use std::collections::BTreeMap;
@@ -50,15 +53,18 @@ pub struct HostJob<'a> {
 pub fn run(request: HostJob) -> Result<RunRecord> {
     let HostJob { mounted, scratch, budget, options, ui } = request;
     stand_back();
-    let _settings = Settings::keep();
+    let _tracing = Journal::begin(ui);
     let counters = Counters::open()?;
     let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
     let task = ui.task(record.scenario.clone());
     let scratch = scratch.map(|entries| {
         task.note("making files");
-        ScratchDir::make(&mounted.dir, entries, options.boot.seed)
+        ScratchDir::make(&mounted, entries, options.boot.seed)
     });
     let scratch = scratch.transpose()?;
+    for name in scratch.iter().flat_map(|scratch| &scratch.removed) {
+        ui.line(&format!("removed {name}, which a run that was killed had left"));
+    }
     task.note("the first listing");
     let place = LiveTarget::new(mounted, scratch, budget)?;
     let mut here = HostAgent(Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?));

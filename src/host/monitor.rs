@@ -5,6 +5,7 @@ use super::prometheus;
 use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
 use crate::error::Result;
 use crate::os::output_file::OutputFile;
+use crate::probe::ftrace::Unmounts;
 use crate::text::number;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ const NAMED: usize = 3;
 
 /// Reads every `interval`, until `end` or until it is stopped.
 pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&OutputFile>) -> Result<()> {
+    let _tracefs = Unmounts::unless_mounted();
     let mut watched = ReadingLog::begin(mounted.mount.clone())?;
     let mut out = std::io::stdout();
     while end.is_none_or(|end| Instant::now() < end) {

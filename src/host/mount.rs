@@ -44,6 +44,11 @@ impl Mount {
 }
 
 impl Mounted {
+    /// The directory itself, whatever is put in its place meanwhile.
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        self._fd.try_clone().machine(|| format!("cannot open {} once more", self.dir.display()))
+    }
+
     /// Finds the mount of a directory. Opening it has an automounter mount it.
     pub fn find(dir: &Path) -> Result<Self> {
         let shown = dir.display();

@@ -4,6 +4,7 @@ use super::mount::Mounted;
 use super::readings::{ReadingLog, Trend};
 use crate::error::Result;
 use crate::os::progress::Ui;
+use crate::probe::ftrace::Unmounts;
 use crate::result::finding::Finding;
 use crate::result::parts::{Bounds, CounterBound, Round, RoundKind};
 use crate::result::record::{RunRecord, Verdict};
@@ -28,6 +29,7 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let begin = Instant::now();
     let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
     let task = ui.task(format!("{}, watched", record.scenario));
+    let _tracefs = Unmounts::unless_mounted();
     let mut watched = ReadingLog::begin(mounted.mount.clone())?;
     while begin.elapsed() < whole {
         watched.wait_and_read(interval, Some(begin + whole))?;

@@ -1,6 +1,8 @@
 //! A directory of our own on the mount, made through it and taken away again.
 
+use super::left::OwnDirectory;
 use super::listing_digest::NameDigest;
+use super::mount::Mounted;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::workload::populate;
@@ -8,28 +10,29 @@ use nfs_fault_server::dirtree::name_spec::Names as Naming;
 use nfs_fault_server::dirtree::spec::Directory;
 use nfs_fault_server::dirtree::tree::Tree;
 use std::path::Path;
-use tempfile::TempDir;
 
-/// How its name begins: who finds one that was left by a kill may remove it.
+/// How its name begins: the next run removes one that was left by a kill.
 const PREFIX: &str = ".dirleak-";
 /// Lengths of the names, in bytes: from kmalloc-32 to kmalloc-96.
 const NAME_BYTES: (usize, usize) = (20, 80);
 
 /// The directory; it is gone when this is dropped.
 pub struct ScratchDir {
-    dir: TempDir,
+    dir: OwnDirectory,
     /// What was made in it.
     pub names: NameDigest,
+    /// What killed runs had left beside it, and is gone now.
+    pub removed: Vec<String>,
 }
 
 impl ScratchDir {
-    /// Makes so many empty files in a directory of their own in `parent`.
-    pub fn make(parent: &Path, entries: u64, seed: u64) -> Result<Self> {
-        let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
-        let dir = made.map_err(|e| {
+    /// Makes so many empty files in a directory of their own in the directory that was named.
+    pub fn make(parent: &Mounted, entries: u64, seed: u64) -> Result<Self> {
+        let made = OwnDirectory::make(parent.descriptor()?, &parent.dir, PREFIX);
+        let (dir, removed) = made.map_err(|e| {
             Error::machine(format!(
                 "cannot make a scratch directory in {}: {e}; the export may be read-only, or its server not let root write (root_squash)",
-                parent.display()
+                parent.dir.display()
             ))
         })?;
         let tree = Tree::new(&Directory::flat(entries, Naming::random(NAME_BYTES.0, NAME_BYTES.1)), seed);
@@ -40,9 +43,10 @@ impl ScratchDir {
             tree.names().write(number, &mut name);
             names.add(&name);
         }
-        populate::tree(dir.path(), &tree)?;
+        // By its descriptor: whose directory it is in may put a link in its place.
+        populate::tree(&dir.path_by_descriptor(), &tree)?;
         signals::check()?;
-        Ok(Self { dir, names })
+        Ok(Self { dir, names, removed })
     }
 
     pub fn path(&self) -> &Path {
@@ -51,9 +55,6 @@ impl ScratchDir {
 
     /// Takes it away; what was left is told.
     pub fn remove(self) -> Result<()> {
-        let path = self.dir.path().to_owned();
-        self.dir
-            .close()
-            .map_err(|e| Error::machine(format!("cannot remove the scratch directory {}: {e}", path.display())))
+        self.dir.remove()
     }
 }

@@ -1,5 +1,6 @@
 //! The directory on the live mount and a local one beside it, listed at a pace that leaves others room.
 
+use super::left::{OwnDirectory, open_parent};
 use super::listing_digest::{NameDigest, NameLengths};
 use super::mount::Mounted;
 use super::scratch_dir::ScratchDir;
@@ -17,7 +18,6 @@ use nfs_fault_server::dirtree::tree::Tree;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// The buffer of readdir(3) in glibc, and so that of ls, find and web servers.
 pub const GETDENTS_BUFFER_BYTES: usize = 32768;
@@ -33,7 +33,7 @@ pub struct LiveTarget {
     mounted: Mounted,
     /// The directory itself, or a scratch directory in it.
     dir: PathBuf,
-    local: TempDir,
+    local: OwnDirectory,
     lister: Lister,
     pace: Pace,
     deadline: (Instant, Duration),
@@ -167,14 +167,17 @@ impl Target for LiveTarget {
     }
 }
 
+/// How the name of a local directory begins: the next run removes one that was left by a kill.
+const PREFIX: &str = "dirleak-";
+
 /// A local directory with as many files, gone when this is dropped.
-fn make_local_directory(entries: u64) -> Result<TempDir> {
+fn make_local_directory(entries: u64) -> Result<OwnDirectory> {
     let tree = Tree::new(&Directory::flat(entries.min(MOST_LOCAL_ENTRIES), Naming::pattern("dirleak-{n}")), 0);
-    let mut made = LOCAL.iter().filter_map(|dir| tempfile::Builder::new().prefix("dirleak-").tempdir_in(dir).ok());
-    let dir = made.next().ok_or_else(|| {
+    let make = |parent: &Path| OwnDirectory::make(open_parent(parent).ok()?, parent, PREFIX).ok();
+    let (dir, _) = LOCAL.iter().find_map(|parent| make(Path::new(parent))).ok_or_else(|| {
         Error::machine(format!("cannot make a local directory to compare with in any of {}", LOCAL.join(", ")))
     })?;
-    populate::tree(dir.path(), &tree)?;
+    populate::tree(&dir.path_by_descriptor(), &tree)?;
     Ok(dir)
 }
 

@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod cache;
 pub mod output_file;
+pub mod owned;
 pub mod panic_hook;
 pub mod process;
 pub mod progress;

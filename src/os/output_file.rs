@@ -1,10 +1,12 @@
 //! A file that the user named: checked before anything is measured, and put in its place whole.
 
+use super::owned;
 use crate::error::{Error, Result};
 use serde::Serialize;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A place for a result file that could be written when it was checked.
@@ -18,6 +20,8 @@ pub struct OutputFile {
     in_place: bool,
     /// What the file is, in words.
     what: &'static str,
+    /// The directory that it is to be in, open: whoever may rename things leads nobody elsewhere.
+    dir: Option<File>,
 }
 
 impl OutputFile {
@@ -29,6 +33,11 @@ impl OutputFile {
     /// The same of a file that is `what`.
     pub fn check_other(path: &Path, what: &'static str) -> Result<Self> {
         let unwritable = |path: &Path, reason: &str| unwritable(what, path, reason);
+        // Of links, too, what others make leads where they want: root would overwrite any file for them.
+        let is_others = |meta: fs::Metadata| meta.is_symlink() && !owned::is_of_us_or_root(&meta);
+        if fs::symlink_metadata(path).is_ok_and(is_others) {
+            return Err(unwritable(path, "it is a symbolic link of another user, which is not followed"));
+        }
         let path_behind_links = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let in_place = match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => return Err(unwritable(path, "it is a directory")),
@@ -39,12 +48,12 @@ impl OutputFile {
         if path.file_name().is_none() {
             return Err(unwritable(path, "that is no name for a file"));
         }
-        let target = Self { named: path.to_owned(), path: path_behind_links, in_place, what };
+        let mut target = Self { named: path.to_owned(), path: path_behind_links, in_place, what, dir: None };
         target.try_out().map_err(|reason| unwritable(path, &reason))?;
         Ok(target)
     }
 
-    fn try_out(&self) -> std::result::Result<(), String> {
+    fn try_out(&mut self) -> std::result::Result<(), String> {
         if self.path.exists() {
             // Asked, not opened: opening a pipe that nobody reads yet would block.
             nix::unistd::access(&self.path, nix::unistd::AccessFlags::W_OK)
@@ -57,10 +66,11 @@ impl OutputFile {
         if !parent.is_dir() {
             return Err(format!("there is no directory {}", parent.display()));
         }
-        match tempfile::tempfile_in(parent) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("the directory {} cannot be written", parent.display())),
-        }
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(parent);
+        let tried = opened.and_then(|dir| tempfile::tempfile_in(by_descriptor(&dir)).map(|_| dir));
+        let dir = tried.map_err(|_| format!("the directory {} cannot be written", parent.display()))?;
+        self.dir = Some(dir);
+        Ok(())
     }
 
     fn parent(&self) -> &Path {
@@ -90,15 +100,20 @@ impl OutputFile {
 
     fn write_whole(&self, text: &[u8]) -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
+        let dir = self.dir.as_ref().map_or_else(|| self.parent().to_owned(), by_descriptor);
         // The permissions of an ordinary new file (the umask applies), or those of the file that is replaced.
         let mode = fs::metadata(&self.path).map_or(0o666, |meta| meta.permissions().mode() & 0o777);
-        let mut fresh =
-            builder.prefix(".dirleak-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(self.parent())?;
+        let mut fresh = builder.prefix(".dirleak-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(&dir)?;
         fresh.write_all(text)?;
         fresh.as_file().sync_all()?;
-        fresh.persist(&self.path).map_err(|e| e.error)?;
+        fresh.persist(dir.join(self.path.file_name().unwrap_or_default())).map_err(|e| e.error)?;
         Ok(())
     }
+}
+
+/// A path to an open directory, whatever it is called now.
+fn by_descriptor(dir: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", dir.as_raw_fd()).into()
 }
 
 pub fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
@@ -159,6 +174,36 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(read(&real).unwrap(), sample());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn link_of_another_user_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (precious, link) = (dir.path().join("precious"), dir.path().join("link.json"));
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        // Only root can give a link away, and only to root is it another one's then.
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
+            let error = OutputFile::check(&link).unwrap_err();
+            assert!(error.to_string().contains("a symbolic link of another user, which is not followed"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    }
+
+    #[test]
+    fn directory_that_is_exchanged_meanwhile_leads_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (user, system) = (dir.path().join("user"), dir.path().join("system"));
+        fs::create_dir(&user).unwrap();
+        fs::create_dir(&system).unwrap();
+        fs::write(system.join("out.json"), "precious").unwrap();
+        let target = OutputFile::check(&user.join("out.json")).unwrap();
+        fs::rename(&user, dir.path().join("away")).unwrap();
+        std::os::unix::fs::symlink(&system, &user).unwrap();
+        target.write(&sample()).unwrap();
+        assert_eq!(fs::read_to_string(system.join("out.json")).unwrap(), "precious");
+        assert_eq!(read(&dir.path().join("away/out.json")).unwrap(), sample());
     }
 
     #[test]

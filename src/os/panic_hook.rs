@@ -1,10 +1,12 @@
 //! What a panic looks like: one sentence, as every other thing that goes wrong.
 
+use std::io::Write;
 use std::panic::{PanicHookInfo, set_hook};
 
 /// From now on a panic is told in one sentence on standard error.
 pub fn install() {
-    set_hook(Box::new(|panic| eprintln!("dirleak: {}", sentence(panic))));
+    // Where the terminal is gone, eprintln! would panic within a panic, and nothing would be cleared away.
+    set_hook(Box::new(|panic| _ = writeln!(std::io::stderr(), "dirleak: {}", sentence(panic))));
 }
 
 /// What went wrong and where.

@@ -3,10 +3,12 @@
 
 use super::{progress, signals};
 use crate::error::{Context, Error, Result};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, PipeWriter, Read};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -72,9 +74,23 @@ impl Child {
         Ok(self)
     }
 
-    /// Its exit status if it has ended.
+    /// Its exit status if it has ended. It is not reaped before this is dropped: until then no other process group can get its number,
+    /// which signals go to.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
-        self.inner.try_wait().map_err(|e| Error::machine(format!("cannot wait for {}: {e}", self.name)))
+        let process = Pid::from_raw(self.inner.id() as i32);
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let state = loop {
+            match waitid(Id::Pid(process), flags) {
+                Err(Errno::EINTR) => {}
+                state => break state.map_err(|e| Error::machine(format!("cannot wait for {}: {e}", self.name)))?,
+            }
+        };
+        // As wait(2) has it.
+        Ok(match state {
+            WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
+            WaitStatus::Signaled(_, signal, core) => Some(ExitStatus::from_raw(signal as i32 | i32::from(core) << 7)),
+            _ => None,
+        })
     }
 
     /// Waits for its end, calling `tick` meanwhile; a signal from the user or an error of `tick` kills it.
@@ -162,6 +178,20 @@ impl Finished {
 
 /// Runs `command` to its end, reading `input`.
 pub fn finish(command: &mut Command, input: Stdio) -> Result<Finished> {
+    finish_bounded(command, input, u64::MAX - 1)
+}
+
+/// Does the same, but nobody reads its output beyond the first byte after `most` of them, which ends most programs.
+pub fn finish_bounded(command: &mut Command, input: Stdio, most: u64) -> Result<Finished> {
+    finish_with(command, input, most, || Ok(()))
+}
+
+/// Does the same, calling `tick` meanwhile, whose error kills it.
+pub fn finish_watched(command: &mut Command, input: Stdio, tick: impl FnMut() -> Result<()>) -> Result<Finished> {
+    finish_with(command, input, u64::MAX - 1, tick)
+}
+
+fn finish_with(command: &mut Command, input: Stdio, most: u64, tick: impl FnMut() -> Result<()>) -> Result<Finished> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = Child::spawn(command);
@@ -170,8 +200,8 @@ pub fn finish(command: &mut Command, input: Stdio) -> Result<Finished> {
     let mut child = child?;
     let stdout = child.inner().stdout.take().expect("stdout is piped");
     let stderr = child.inner().stderr.take().expect("stderr is piped");
-    let (out, err) = (all_of(stdout), all_of(stderr));
-    let status = child.wait(|| Ok(()))?;
+    let (out, err) = (all_of(stdout.take(most + 1)), all_of(stderr));
+    let status = child.wait(tick)?;
     drop(child);
     let output = out.join().expect("reader thread").map_err(|e| Error::machine(format!("{name}: {e}")))?;
     let errors = err.join().expect("reader thread").unwrap_or_default();
@@ -211,6 +241,27 @@ mod tests {
     fn a_failing_program_is_quoted() {
         let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert!(error.to_string().contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn child_that_has_ended_keeps_its_number_until_it_is_dropped() {
+        let mut child = Child::spawn(Command::new("sh").args(["-c", "exit 7"])).unwrap();
+        let id = child.inner().id();
+        assert_eq!(child.wait(|| Ok(())).unwrap().code(), Some(7));
+        // Another process group cannot have it, so that no signal reaches one.
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("it was reaped");
+        assert!(stat.contains(") Z "), "{stat}");
+        assert_eq!(child.try_wait().unwrap().and_then(|status| status.code()), Some(7));
+        drop(child);
+        let gone = || std::fs::read_to_string(format!("/proc/{id}/stat")).map_or(true, |stat| !stat.contains(") Z "));
+        assert!(gone(), "it was not reaped");
+    }
+
+    #[test]
+    fn child_that_was_killed_tells_the_signal() {
+        let mut child = Child::spawn(Command::new("sleep").arg("1000")).unwrap();
+        child.signal(Signal::SIGKILL).unwrap();
+        assert_eq!(child.wait(|| Ok(())).unwrap().signal(), Some(Signal::SIGKILL as i32));
     }
 
     #[test]

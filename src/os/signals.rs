@@ -1,21 +1,33 @@
-//! Whether the user has asked us to stop (SIGINT, SIGTERM), which every long wait looks at.
+//! Whether the user has asked us to stop (SIGINT, SIGTERM, SIGQUIT) or the terminal is gone (SIGHUP), which every long wait looks at.
 
 use crate::error::{Error, Exit, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(|| Arc::new(AtomicUsize::new(0)));
 
-/// From now on SIGINT and SIGTERM are remembered instead of ending the program at once, so that children are
-/// ended and temporary files removed first.
+/// From now on these signals are remembered instead of ending the program at once, so that children are ended and what was made or
+/// switched on is taken back first. One that is ignored, as nohup has it with SIGHUP, stays so.
 pub fn install() -> Result<()> {
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
+        if is_ignored(signal) {
+            continue;
+        }
         signal_hook::flag::register_usize(signal, SIGNAL.clone(), signal as usize)
             .map_err(|e| Error::machine(format!("cannot catch signal {signal}: {e}")))?;
     }
     Ok(())
+}
+
+/// Asks how the program was started.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: a plain structure of numbers, which sigaction fills and nothing else is done with.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action it only tells the one that there is.
+    let told = unsafe { libc::sigaction(signal, std::ptr::null(), &mut now) };
+    told == 0 && now.sa_sigaction == libc::SIG_IGN
 }
 
 /// Between two looks while nothing but waiting is done.
@@ -38,6 +50,8 @@ pub fn check() -> Result<()> {
     match SIGNAL.load(Ordering::Relaxed) as i32 {
         0 => Ok(()),
         SIGTERM => Err(Error::new(Exit::Terminated, "stopped by SIGTERM")),
+        SIGHUP => Err(Error::new(Exit::Terminated, "stopped by SIGHUP, as the terminal is gone")),
+        SIGQUIT => Err(Error::new(Exit::Interrupted, "stopped by SIGQUIT")),
         _ => Err(Error::new(Exit::Interrupted, "stopped by SIGINT")),
     }
 }

@@ -1,9 +1,11 @@
 //! Directories for what is being made: gone with us, however we end.
 
+use super::owned;
 use crate::error::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -42,7 +44,10 @@ impl Scratch {
 }
 
 fn lock(dir: &Path) -> std::result::Result<Flock<File>, Errno> {
-    let file = File::open(dir).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
+    // Whatever else bears such a name is not waited for, and a link leads to what is not ours.
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let opened = File::options().read(true).custom_flags(flags).open(dir);
+    let file = opened.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
 }
 
@@ -53,7 +58,9 @@ fn forget_dead(parent: &Path) {
     let dirs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(ours).collect();
     for dir in dirs {
         // Held while it is removed, so that nobody takes it for living meanwhile.
-        if let Ok(_dead) = lock(&dir) {
+        if let Ok(dead) = lock(&dir)
+            && dead.metadata().is_ok_and(|meta| owned::is_of_us(&meta))
+        {
             let _ = fs::remove_dir_all(&dir);
         }
     }
@@ -78,6 +85,20 @@ mod tests {
         let path = next.path().to_owned();
         drop(next);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn names_of_others_neither_hang_nor_lead_elsewhere() {
+        let home = tempfile::tempdir().unwrap();
+        let (parent, victim) = (home.path().join("parent"), home.path().join("victim"));
+        fs::create_dir(&parent).unwrap();
+        fs::create_dir(&victim).unwrap();
+        nix::unistd::mkfifo(&parent.join(".new-fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(&victim, parent.join(".new-link")).unwrap();
+        let (sender, done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(Scratch::within(&parent).map(drop)));
+        let made = done.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits for a FIFO");
+        assert!(made.is_ok() && victim.is_dir());
     }
 
     #[test]

@@ -101,8 +101,8 @@ pub struct Setup {
     /// Whether the kernel was booted without the debugging that says who allocated what.
     #[serde(default)]
     pub stock: bool,
-    /// What kept QEMU from doing more than a guest needs: `seccomp`, its own filter of system calls, and `landlock`, the kernel's
-    /// rules about files.
+    /// What kept QEMU from doing more than a guest needs: `seccomp`, its own filter of system calls; `landlock`, the kernel's rules about
+    /// files; and `no-sockets`, our filter, which leaves it no socket and no look at other processes. It can read files in any case.
     #[serde(default)]
     pub sandbox: Vec<String>,
 }

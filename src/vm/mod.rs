@@ -10,3 +10,4 @@ mod link;
 pub mod machine;
 pub mod qemu;
 pub mod sandbox;
+mod syscalls;

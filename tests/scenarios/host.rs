@@ -19,7 +19,7 @@ use dirleak::vm::accelerator;
 use libtest_mimic::Failed;
 use nfs_fault_server::dirtree::spec::Made;
 use nfs_fault_server::dirtree::tree::Tree;
-use nix::libc::{SIGINT, SIGTERM};
+use nix::libc::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use std::fs;
 use std::process::Command;
 
@@ -28,6 +28,8 @@ const LEAKING: &str = "6.1+spare-pages";
 const CALL_SITE: &str = "nfs_readdir_page_array_append";
 const RESULT: &str = "/run/result.json";
 const BUNDLE: &str = "/run/evidence.tar.gz";
+const TRACED_EVENTS: &str = "/sys/kernel/tracing/set_event";
+const TRACING: &str = "/sys/kernel/tracing/tracing_on";
 const METRICS: &str = "/run/dirleak.prom";
 /// How far the measured rate may be from the modelled one.
 const RATE_TOLERANCE: f64 = 0.02;
@@ -54,6 +56,11 @@ pub fn cases() -> Vec<Case> {
         Case::new("host on a stock 6.1 is clean, and refuses what it cannot do", &[FIXED], |_| clean_and_refusals()),
         Case::new("host on 6.1 with slub_debug is clean", &[FIXED], |_| clean(FIXED, false)),
         Case::new("host --scratch leaves nothing behind, however it ends", &[FIXED], |_| scratch()),
+        Case::new(
+            "what a killed host leaves the next one takes away, and a hung-up one leaves nothing",
+            &[LEAKING],
+            |_| killed_and_hung_up(),
+        ),
         Case::new(
             "host --passive notices what follows the listings of others, and --watch tells it",
             &[LEAKING],
@@ -261,6 +268,42 @@ fn scratch() -> Trialled {
     }
     let (ended, left) = measured(&mut guest, 0, Verdict::Clean)?;
     must(&ended, left.entries == scenario().directory.entries, || format!("there are {} entries", left.entries))?;
+    guest.finish()
+}
+
+/// A run is killed while it traces; what it left is gone after the next, which traces as well. One that hears of a hangup leaves nothing.
+fn killed_and_hung_up() -> Trialled {
+    let mut guest = Guest::start(LEAKING, true)?;
+    let slowly = ["host", "/mnt", "--scratch=300", "--yes", "--listings-per-second", "10"];
+    let mut signalled = |seconds: f64, signal: i32| {
+        let files = [TRACED_EVENTS, TRACING].map(str::to_owned).into();
+        guest.run(CommandLine { signal: Some((seconds, signal)), files, ..command(&slowly) })
+    };
+    let says = |ended: &CommandOutput, file: &str| {
+        ended.files.get(file).map(|text| String::from_utf8_lossy(text).trim().to_owned()).unwrap_or_default()
+    };
+    let mut killed_at = None;
+    for seconds in (2..40).map(f64::from) {
+        let ended = signalled(seconds, SIGKILL)?;
+        must(&ended, ended.status.is_none(), || format!("it had ended by itself after {seconds} s, and never traced"))?;
+        if !says(&ended, TRACED_EVENTS).is_empty() {
+            killed_at = Some(seconds);
+            break;
+        }
+    }
+    let seconds = killed_at.ok_or("no run was killed while it traced")?;
+    for (signal, status) in [(SIGHUP, 143), (SIGQUIT, 130)] {
+        let ended = signalled(seconds, signal)?;
+        must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
+        let left = says(&ended, TRACED_EVENTS);
+        must(&ended, left.is_empty(), || format!("these events are still on: {left}"))?;
+        must(&ended, says(&ended, TRACING) == "1", || "the kernel's buffer takes nothing any more".into())?;
+    }
+    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+    let entries = scenario().directory.entries;
+    must(&ended, record.entries == entries, || format!("there are {} entries, not {entries}", record.entries))?;
+    let site = record.findings.first().and_then(|finding| finding.call_sites.first());
+    must(&ended, site.is_some_and(|site| site.function == CALL_SITE), || "it could not trace any more".into())?;
     guest.finish()
 }
 

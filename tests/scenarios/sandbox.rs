@@ -6,13 +6,17 @@ use crate::host::{Guest, must};
 use crate::program::{Program, Trialled};
 use crate::signals::endless;
 use dirleak::protocol::message::CommandLine;
+use dirleak::vm::qemu::PROGRAM;
 use dirleak::vm::sandbox::Sandbox;
 use libtest_mimic::Failed;
 use nix::libc::{O_ACCMODE, O_RDONLY};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const FIXED: &str = "6.1";
@@ -28,13 +32,17 @@ const INTERFACES: &str = "/proc/net/dev";
 const DISKS: &str = "/proc/partitions";
 
 pub fn cases() -> Vec<Case> {
-    let Sandbox { seccomp, landlock } = Sandbox::of_this_machine();
-    let lacking =
-        (!seccomp || !landlock).then(|| "this machine lacks seccomp or Landlock, see dirleak doctor".to_owned());
+    let sandbox = Sandbox::of_this_machine();
+    let all = sandbox.seccomp && sandbox.landlock && sandbox.no_sockets;
+    let lacking = || (!all).then(|| "this machine lacks seccomp or Landlock, see dirleak doctor".to_owned());
     vec![
         Case::new("QEMU can write nothing but its console, and has no socket", &[FIXED], |_| qemu(opened)),
         Case::new("QEMU runs in its seccomp sandbox and gains no privileges", &[FIXED], |_| qemu(confined))
-            .ignored_because(lacking),
+            .ignored_because(lacking()),
+        Case::new("a QEMU that is told to connect to a socket, or to write elsewhere, cannot", &[], move |_| {
+            attacks(sandbox)
+        })
+        .ignored_because(lacking()),
         Case::new("a QEMU that was built without seccomp runs guests, and the result says so", &[FIXED], |_| {
             without_seccomp()
         }),
@@ -92,6 +100,44 @@ fn confined(process: &Path) -> Result<Vec<String>, Failed> {
         .filter(|line| lacks(line))
         .map(|line| format!("its status does not say {line:?}:\n{status}"))
         .collect())
+}
+
+/// A QEMU whose arguments have it do what one that was taken over would. Without its sandbox it does it.
+fn attacks(sandbox: Sandbox) -> Trialled {
+    let dir = tempfile::tempdir()?;
+    let (console, other, socket) = (dir.path().join("console"), dir.path().join("other"), dir.path().join("socket"));
+    let _listening = UnixListener::bind(&socket)?;
+    fs::write(&console, "")?;
+    let connecting = format!("socket,id=it,path={}", socket.display());
+    let writing = format!("file,id=it,path={}", other.display());
+    let told = |chardev: &str, sandbox: Option<Sandbox>| -> Result<String, Failed> {
+        let mut qemu = Command::new(PROGRAM);
+        // It ends when it is told to, which it hears of when all that its arguments say is done.
+        qemu.args(["-nodefaults", "-no-user-config", "-machine", "none", "-display", "none"]);
+        qemu.args(["-chardev", chardev, "-monitor", "none", "-S", "-qmp", "stdio"]);
+        if let Some(sandbox) = sandbox {
+            sandbox.confine(&mut qemu, Some(&console))?;
+        }
+        let qemu = qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        writeln!(
+            qemu.stdin.as_ref().ok_or("no standard input")?,
+            "{{\"execute\":\"qmp_capabilities\"}} {{\"execute\":\"quit\"}}"
+        )?;
+        let ended = qemu.wait_with_output()?;
+        Ok(if ended.status.success() { String::new() } else { String::from_utf8_lossy(&ended.stderr).into_owned() })
+    };
+    for chardev in [&connecting, &writing] {
+        let free = told(chardev, None)?;
+        if !free.is_empty() {
+            return Err(format!("without a sandbox -chardev {chardev} fails: {free}").into());
+        }
+        let _ = fs::remove_file(&other);
+        let confined = told(chardev, Some(sandbox))?;
+        if confined.is_empty() || other.exists() {
+            return Err(format!("in its sandbox -chardev {chardev} works").into());
+        }
+    }
+    Ok(())
 }
 
 fn no_devices() -> Trialled {

@@ -14,7 +14,8 @@ const BOOTED: Duration = Duration::from_secs(5);
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+    let all = [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGQUIT, 130), (Signal::SIGHUP, 143)];
+    for (signal, status) in all {
         for (when, pause) in [("boots", Duration::ZERO), ("works", BOOTED)] {
             let name = format!("{signal} while the guest {when} ends dirleak with {status} and its guest");
             cases.push(Case::new(name, &[FIXED], move |_| told_to_end(signal, status, pause)));

@@ -174,7 +174,7 @@ fn run(name: &'static str, arguments: &[&str]) -> Result<&'static str> {
     }
 }
 
-/// Starts `command` and waits for its end. Not [`crate::child::Child`], which kills what is left of the process group: a
+/// Starts `command` and waits for its end. Not [`crate::os::process::Child`], which kills what is left of the process group: a
 /// daemon may not have left it yet when its parent ends.
 fn wait(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
     let mut child = command.spawn()?;

@@ -66,9 +66,10 @@ impl Ingredients {
     }
 }
 
-/// The kernel made from `ingredients`, if it is ready.
+/// The kernel made from `ingredients`, if it is ready and still what was made: its digest is what results tell of it.
 pub fn find(ingredients: &Ingredients, cache: &Cache) -> Option<Stored> {
-    read(&home(cache).join(ingredients.key()))
+    let stored = read(&home(cache).join(ingredients.key()))?;
+    identify::sha256(&stored.image).is_ok_and(|now| now == stored.meta.image_sha256).then_some(stored)
 }
 
 /// All kernels that are ready, by series.
@@ -134,7 +135,7 @@ pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
 }
 
 /// What the files below `path` take on disk.
-fn size(path: &Path) -> u64 {
+pub(crate) fn size(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
         Ok(m) if m.is_dir() => fs::read_dir(path).into_iter().flatten().flatten().map(|e| size(&e.path())).sum(),
         Ok(m) => m.blocks() * 512,
@@ -209,5 +210,10 @@ mod tests {
         assert_eq!(all(&cache).len(), 1);
         fs::write(&kept.image, "im").unwrap();
         assert!(find(&ingredients(), &cache).is_none());
+        // As long as it was, but another.
+        fs::write(&kept.image, "imagE").unwrap();
+        assert!(find(&ingredients(), &cache).is_none());
+        fs::write(&kept.image, "image").unwrap();
+        assert!(find(&ingredients(), &cache).is_some());
     }
 }

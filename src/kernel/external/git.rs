@@ -15,6 +15,12 @@ pub struct UserRepo {
     objects: PathBuf,
     shallow: PathBuf,
     index: PathBuf,
+    /// Where it says what to ignore beside what its files say.
+    excludes: PathBuf,
+    /// Whether objects may be missing, which git would fetch when they are wanted.
+    is_partial: bool,
+    /// What the user trusts though it is another one's.
+    trusted: Vec<String>,
 }
 
 impl UserRepo {
@@ -23,21 +29,95 @@ impl UserRepo {
         if !is_repository(dir) {
             return Ok(None);
         }
-        let places = ["--git-path", "objects", "--git-path", "shallow", "--git-path", "index"];
-        let text = text(git().arg("-C").arg(dir).args(["rev-parse", "--path-format=absolute"]).args(places))?;
-        let mut paths = text.lines().map(PathBuf::from);
-        let mut next = || paths.next().ok_or_else(|| Error::machine("git rev-parse said less than it was asked"));
-        Ok(Some(Self { dir: dir.to_owned(), objects: next()?, shallow: next()?, index: next()? }))
+        let mut theirs = Self {
+            dir: dir.to_owned(),
+            objects: PathBuf::new(),
+            shallow: PathBuf::new(),
+            index: PathBuf::new(),
+            excludes: PathBuf::new(),
+            is_partial: false,
+            trusted: Vec::new(),
+        };
+        let paths = ["objects", "shallow", "index", "info/exclude"].map(|path| ["--git-path", path]).concat();
+        let arguments = [&["rev-parse", "--path-format=absolute", "--show-object-format"][..], &paths].concat();
+        let text = theirs.first_words(&arguments)?;
+        let mut lines = text.lines();
+        let mut next = || lines.next().ok_or_else(|| Error::machine("git rev-parse said less than it was asked"));
+        let format = next()?;
+        if format != "sha1" {
+            let shown = dir.display();
+            return Err(Error::usage(format!(
+                "the git tree {shown} names its objects by {format}, and dirleak reads those with sha1 names; name the sources \
+                 without git, as `git -C {shown} archive` writes them"
+            )));
+        }
+        theirs.objects = next()?.into();
+        theirs.shallow = next()?.into();
+        theirs.index = next()?.into();
+        theirs.excludes = next()?.into();
+        theirs.is_partial = theirs.has_promises()?;
+        Ok(Some(theirs))
+    }
+
+    /// git in it.
+    fn git(&self) -> Command {
+        let mut command = git();
+        for path in &self.trusted {
+            command.arg("-c").arg(format!("safe.directory={path}"));
+        }
+        command.arg("-C").arg(&self.dir);
+        command
+    }
+
+    /// Asks it for the first time, which git refuses where it belongs to somebody whom the user does not trust.
+    fn first_words(&mut self, arguments: &[&str]) -> Result<String> {
+        let is_foreign = |ended: &GitOutput| !ended.success && ended.stderr.contains("dubious ownership");
+        let mut ended = run(self.git().args(arguments))?;
+        if is_foreign(&ended) {
+            self.trusted = trusted_by_user()?;
+            ended = run(self.git().args(arguments))?;
+        }
+        let shown = self.dir.display();
+        if is_foreign(&ended) {
+            return Err(Error::usage(format!(
+                "the git tree {shown} belongs to another user, so git does not read it; if you trust its owner, run \
+                 git config --global --add safe.directory {shown}"
+            )));
+        }
+        if ended.success { Ok(ended.stdout) } else { Err(Error::machine(format!("git: {}", ended.complaint))) }
+    }
+
+    /// Looks for a remote that has promised objects to it: it is a partial clone.
+    fn has_promises(&self) -> Result<bool> {
+        let asked = ["config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"];
+        Ok(!run(self.git().args(asked))?.stdout.is_empty())
     }
 
     /// The id of the commit that `rev` names.
     pub fn commit(&self, rev: &str) -> Result<String> {
         let name = format!("{rev}^{{commit}}");
-        let mut command = git();
-        command.arg("-C").arg(&self.dir).args(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]);
+        let mut command = self.git();
+        command.args(["rev-parse", "--verify", "--quiet", "--end-of-options", &name]);
         let ended = run(&mut command)?;
         let no_such = || Error::usage(format!("{} has no revision '{rev}'", self.dir.display()));
         ended.success.then(|| ended.stdout.trim().to_owned()).ok_or_else(no_such)
+    }
+
+    /// Refuses a commit or tree, called `described`, of which a partial clone has not fetched all; `borrower` sees its objects.
+    pub fn check_complete(&self, borrower: &Repo, id: &str, described: &str) -> Result<()> {
+        if !self.is_partial {
+            return Ok(());
+        }
+        let arguments = ["rev-list", "--objects", "--no-object-names", "--missing=print", "--no-walk", id];
+        let listed = run(borrower.git().args(arguments))?;
+        if listed.success && !listed.stdout.lines().any(|line| line.starts_with('?')) {
+            return Ok(());
+        }
+        let shown = self.dir.display();
+        Err(Error::usage(format!(
+            "{shown} is a partial clone and has not fetched all files of {described}, and dirleak fetches none; make it whole with \
+             git -C {shown} fetch --refetch --no-filter"
+        )))
     }
 
     /// The directory of its objects, which tells repositories apart: work trees of one share it.
@@ -48,6 +128,11 @@ impl UserRepo {
     /// Its index, which knows of most files that they are unchanged.
     pub fn index(&self) -> &Path {
         &self.index
+    }
+
+    /// The file of its own, beside those among its sources, that says what git ignores in it.
+    pub fn excludes(&self) -> &Path {
+        &self.excludes
     }
 }
 
@@ -68,7 +153,7 @@ impl Repo {
         let repo = Self { git_dir };
         if !repo.git_dir.join("HEAD").exists() {
             install_atomically(&repo.git_dir, |new| {
-                run(git().args(["init", "-q", "--bare"]).arg(new))?.expect("git init")
+                run(git().args(["init", "-q", "--bare", "--template="]).arg(new))?.expect("git init")
             })?;
         }
         let failed = || format!("cannot write in {}", repo.git_dir.display());
@@ -80,6 +165,10 @@ impl Repo {
             .map(|store| format!("{}\n", store.display()))
             .collect::<String>();
         fs::write(repo.git_dir.join("objects/info/alternates"), stores).machine(failed)?;
+        // Another dirleak may have made it when the user's templates still counted.
+        for of_template in ["info/exclude", "info/attributes"] {
+            let _ = fs::remove_file(repo.git_dir.join(of_template));
+        }
         let Some(theirs) = theirs else { return Ok(repo) };
         // Where history was cut off, it must end for us, too.
         let cut = repo.git_dir.join("shallow");
@@ -98,6 +187,9 @@ impl Repo {
             objects: objects.to_owned(),
             shallow: shallow.unwrap_or(Path::new("")).to_owned(),
             index: PathBuf::new(),
+            excludes: PathBuf::new(),
+            is_partial: false,
+            trusted: Vec::new(),
         };
         Self::open(git_dir, Some(&theirs))
     }
@@ -183,6 +275,8 @@ impl Repo {
 /// How git ended.
 pub struct GitOutput {
     pub success: bool,
+    /// Whether it could not go on, in place of finding that something is not so.
+    pub fatal: bool,
     pub stdout: String,
     /// The first line in which it says what went wrong.
     pub complaint: String,
@@ -197,25 +291,64 @@ impl GitOutput {
     }
 }
 
+/// What git is told in place of the user's settings. A repository of somebody else may have settings, too, so what these could start or
+/// fetch is told here as well.
+const SETTINGS: [&str; 14] = [
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "core.untrackedCache=false",
+    "core.looseCompression=0",
+    "core.hooksPath=/dev/null",
+    // Where these are not said, git reads $XDG_CONFIG_HOME/git/ignore and attributes.
+    "core.excludesFile=",
+    "core.attributesFile=",
+    "core.sshCommand=false",
+    "core.gitProxy=false",
+    "credential.helper=",
+    "protocol.allow=never",
+    "gc.auto=0",
+    "user.name=dirleak",
+    "user.email=dirleak@localhost",
+];
+
 /// git without the user's settings and without whatever repository a hook or `git bisect run` has set for its children.
 fn git() -> Command {
+    let mut command = git_of_user();
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    // A git before 2.32 knows neither: it has no settings in a home that is none.
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", "/dev/null").env_remove("XDG_CONFIG_HOME");
+    command.env("GIT_ATTR_NOSYSTEM", "1");
+    // No object is fetched: the first is known from git 2.45 on, the second wins over any setting of a repository.
+    command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none");
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0");
+    for setting in SETTINGS {
+        command.args(["-c", setting]);
+    }
+    command
+}
+
+/// git with the user's settings, but for those that a hook or `git bisect run` has set.
+fn git_of_user() -> Command {
     let mut command = Command::new("git");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
         command.env_remove(name);
     }
-    command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0");
-    command.args(["-c", "core.fsmonitor=false", "-c", "core.autocrlf=false", "-c", "core.untrackedCache=false"]);
-    command.args([
-        "-c",
-        "gc.auto=0",
-        "-c",
-        "core.looseCompression=0",
-        "-c",
-        "user.name=dirleak",
-        "-c",
-        "user.email=dirleak@localhost",
-    ]);
+    command.env("LC_ALL", "C");
     command
+}
+
+/// The directories of others that the user has told git to trust: the one setting that is the user's to make.
+fn trusted_by_user() -> Result<Vec<String>> {
+    let mut trusted = Vec::new();
+    for whose in ["--system", "--global"] {
+        let mut command = git_of_user();
+        for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        let ended = run(command.args(["config", whose, "--get-all", "safe.directory"]))?;
+        trusted.extend(ended.stdout.lines().map(str::to_owned));
+    }
+    Ok(trusted)
 }
 
 /// Runs git to its end.
@@ -245,7 +378,8 @@ fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<Git
     let (stdout, stderr) = (stdout.join().expect("reader thread"), stderr.join().expect("reader thread"));
     let said = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
     let complaint = stderr.lines().find(said).or(stderr.lines().next()).unwrap_or("no message").to_owned();
-    Ok(GitOutput { success: status.success(), stdout, complaint, stderr })
+    let fatal = !status.success() && status.code() != Some(1);
+    Ok(GitOutput { success: status.success(), fatal, stdout, complaint, stderr })
 }
 
 fn text(command: &mut Command) -> Result<String> {

@@ -2,6 +2,7 @@
 
 use super::identify::{self, Kind};
 use crate::error::{Context, Error, Result};
+use crate::kernel::build::store::size;
 use crate::kernel::external::runner;
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::process::{self, Child};
@@ -11,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Changed when more of a package is kept.
 const RECIPE: &str = "2";
@@ -30,6 +32,11 @@ const LEFT_OUT: [&str; 8] = [
     "*/usr/share/*",
     "*/usr/src/*",
 ];
+
+/// The kernel and the modules of a distribution, with all that tells debuggers of them, have less.
+const MOST_BYTES: u64 = 8 << 30;
+/// Between two looks at what has been unpacked.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// A kernel from a package.
 #[derive(Clone, Debug)]
@@ -58,7 +65,8 @@ pub fn find(sha256: &str, cache: &Cache) -> Option<Unpacked> {
     let meta: Meta = serde_json::from_slice(&fs::read(home.join(META)).ok()?).ok()?;
     let image = home.join(meta.image);
     let modules = meta.modules.map(|dir| home.join(dir));
-    let whole = image.is_file() && modules.as_ref().is_none_or(|dir| dir.is_dir());
+    let is_same = identify::sha256(&image).is_ok_and(|now| now == meta.image_sha256);
+    let whole = is_same && modules.as_ref().is_none_or(|dir| dir.is_dir());
     whole.then_some(Unpacked { image, image_sha256: meta.image_sha256, release: meta.release, modules })
 }
 
@@ -75,7 +83,7 @@ pub fn unpack(path: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Unpac
     let task = ui.task(format!("unpacking {}", path.file_name().unwrap_or_default().to_string_lossy()));
     install_atomically(&home, |new| {
         fs::create_dir(new).machine(|| format!("cannot write {}", new.display()))?;
-        extract(path, new)?;
+        extract(path, new, MOST_BYTES)?;
         describe(path, new)
     })?;
     task.done("done");
@@ -86,8 +94,35 @@ fn home(sha256: &str, cache: &Cache) -> PathBuf {
     cache.root().join("packages").join(format!("{}-{RECIPE}", &sha256[..16]))
 }
 
-/// Puts the files that are kept into `into`.
-fn extract(path: &Path, into: &Path) -> Result<()> {
+/// Fails once more than `most` bytes are in a directory, which it looks at now and then.
+struct Watch<'a> {
+    package: &'a Path,
+    into: &'a Path,
+    most: u64,
+    last: Instant,
+}
+
+impl Watch<'_> {
+    fn look_now_and_then(&mut self) -> Result<()> {
+        if self.last.elapsed() < LOOK_EVERY {
+            return Ok(());
+        }
+        self.last = Instant::now();
+        self.look()
+    }
+
+    fn look(&self) -> Result<()> {
+        if size(self.into) <= self.most {
+            return Ok(());
+        }
+        let (shown, mib) = (self.package.display(), self.most >> 20);
+        Err(Error::usage(format!("{shown} has more than {mib} MiB of what is kept of a package, which no kernel has")))
+    }
+}
+
+/// Puts the files that are kept into `into`, `most` bytes of them.
+fn extract(path: &Path, into: &Path, most: u64) -> Result<()> {
+    let mut watch = Watch { package: path, into, most, last: Instant::now() };
     let mut magic = [0; 8];
     let is_debian = File::open(path).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && magic == *b"!<arch>\n";
     let mut unpacker = if is_debian { Command::new("tar") } else { Command::new("bsdtar") };
@@ -97,16 +132,18 @@ fn extract(path: &Path, into: &Path) -> Result<()> {
         unpacker.args(["--exclude", pattern]);
     }
     if is_debian {
-        return extract_debian(path, unpacker.args(["-f", "-"]), into);
+        extract_debian(path, unpacker.args(["-f", "-"]), into, &mut watch)?;
+        return watch.look();
     }
     unpacker.arg("-f").arg(path);
-    let finished = process::finish(&mut unpacker, Stdio::null())?;
+    let finished = process::finish_watched(&mut unpacker, Stdio::null(), || watch.look_now_and_then())?;
     let ended = finished.status.success().then_some(()).ok_or_else(|| finished.first_complaint());
-    ended.map_err(|why| failed(path, &why, into))
+    ended.map_err(|why| failed(path, &why, into))?;
+    watch.look()
 }
 
 /// dpkg-deb decompresses, and tar picks out of it.
-fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path) -> Result<()> {
+fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path, watch: &mut Watch) -> Result<()> {
     let (reader, writer) = std::io::pipe().machine(|| "cannot make a pipe".into())?;
     let mut said = tempfile::tempfile().machine(|| "cannot write a temporary file".into())?;
     let errors = said.try_clone().machine(|| "cannot write a temporary file".into())?;
@@ -116,7 +153,7 @@ fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path) -> Result<()
     // It holds the pipe open, which then would never end.
     drop(command);
     let mut reading = reading?;
-    let finished = process::finish(unpacker, reader.into())?;
+    let finished = process::finish_watched(unpacker, reader.into(), || watch.look_now_and_then())?;
     if !finished.status.success() && finished.first_complaint().contains("No space left") {
         return Err(failed(path, &finished.first_complaint(), into));
     }
@@ -142,7 +179,10 @@ fn describe(path: &Path, home: &Path) -> Result<()> {
         let pattern = home.join(pattern);
         glob::glob(&pattern.to_string_lossy()).into_iter().flatten().flatten()
     });
-    let kernel = found.filter(|file| file.is_file()).find_map(|file| match identify::kind(&file) {
+    // Links of a package lead to any file of the machine that they are followed on.
+    let inside = home.canonicalize().machine(|| format!("cannot find {}", home.display()))?;
+    let is_inside = |path: &Path| path.canonicalize().is_ok_and(|real| real.starts_with(&inside));
+    let kernel = found.filter(|file| file.is_file() && is_inside(file)).find_map(|file| match identify::kind(&file) {
         Ok(Kind::Image { release }) => Some((file, release)),
         _ => None,
     });
@@ -159,7 +199,7 @@ fn describe(path: &Path, home: &Path) -> Result<()> {
         image: below(&file),
         image_sha256: identify::sha256(&file)?,
         release,
-        modules: modules.iter().find(|dir| dir.is_dir()).map(|dir| below(dir)),
+        modules: modules.iter().find(|dir| dir.is_dir() && is_inside(dir)).map(|dir| below(dir)),
     };
     let text = serde_json::to_vec_pretty(&meta).expect("strings are always JSON");
     fs::write(home.join(META), text).machine(|| format!("cannot write {}", home.display()))
@@ -224,10 +264,62 @@ mod tests {
         assert!(!has("drivers/gpu/huge.ko") && !has("drivers/bluetooth/other.ko"));
         assert!(!home(&sha256, &cache).join("usr/share/doc/changelog").exists());
         assert_eq!(find(&sha256, &cache).unwrap().image, unpacked.image);
+        // What was exchanged is not what the digest is of.
+        fs::write(&unpacked.image, bzimage("6.1-y")).unwrap();
+        assert!(find(&sha256, &cache).is_none());
+        assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().release == "6.1-x");
         // What was removed by hand is unpacked anew.
         fs::remove_file(&unpacked.image).unwrap();
         assert!(find(&sha256, &cache).is_none());
         assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().image.is_file());
+    }
+
+    /// A package with a kernel and with these links, each to what is behind it.
+    fn linking(dir: &Path, links: &[(&str, &Path)]) -> PathBuf {
+        for (name, to) in links {
+            let link = dir.join("root").join(name);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, link).unwrap();
+        }
+        package(dir, &[("boot/vmlinuz-6.1-x", &bzimage("6.1-x"))])
+    }
+
+    #[test]
+    fn package_whose_release_leads_elsewhere_has_no_kernel() {
+        for release in ["/tmp", "../..", "../../../../tmp"] {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = Cache::at(dir.path().join("cache")).unwrap();
+            let deb = package(dir.path(), &[("boot/vmlinuz-x", &bzimage(release))]);
+            let error = unpack(&deb, &"c".repeat(64), &cache, &Ui::new()).unwrap_err();
+            assert!(error.to_string().contains("has no kernel image for x86-64 in it"), "{release}: {error}");
+        }
+    }
+
+    #[test]
+    fn package_that_unpacks_without_end_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let zeros = vec![0; 16 << 20];
+        let deb = package(dir.path(), &[("boot/vmlinuz-6.1-x", &bzimage("6.1-x")), ("lib/modules/zeros", &zeros)]);
+        let into = dir.path().join("into");
+        fs::create_dir(&into).unwrap();
+        let error = extract(&deb, &into, 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("has more than 1 MiB of what is kept"), "{error}");
+        extract(&deb, &into, 64 << 20).unwrap();
+    }
+
+    #[test]
+    fn links_out_of_a_package_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache")).unwrap();
+        let secret = dir.path().join("secret");
+        fs::create_dir_all(secret.join("kernel")).unwrap();
+        fs::write(secret.join("kernel/nfs.ko"), "secret").unwrap();
+        fs::write(secret.join("vmlinuz"), bzimage("6.1-secret")).unwrap();
+        let image = secret.join("vmlinuz");
+        let links: [(&str, &Path); 2] = [("lib/modules/6.1-x", &secret), ("boot/vmlinuz-0", &image)];
+        let deb = linking(dir.path(), &links);
+        let unpacked = unpack(&deb, &"d".repeat(64), &cache, &Ui::new()).unwrap();
+        assert_eq!((unpacked.release.as_str(), unpacked.modules), ("6.1-x", None));
     }
 
     #[test]

@@ -6,11 +6,16 @@ use crate::error::{Context, Exit, Result};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// In the directory of an image: what was extracted, or why nothing was.
 const VMLINUX: &str = "vmlinux";
 const WHY_NOT: &str = "why-not";
+/// The SHA-256 of what was extracted: what is no longer that is extracted anew.
+const DIGEST: &str = "sha256";
+/// No kernel that is booted for this has more.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// The form of `image` that boots fastest, made once and then found in the cache: the vmlinux inside it, or `image` itself
 /// where it is none that holds one which can be started.
@@ -19,10 +24,13 @@ pub fn fastest(image: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Pat
     if let Some(found) = find(image, &home) {
         return Ok(found);
     }
-    let content = fs::read(image).machine(|| format!("cannot read {}", image.display()))?;
-    if content.starts_with(b"\x7fELF") {
+    let mut head = [0; 4];
+    // Too short for a kernel, and for this.
+    let _ = fs::File::open(image).and_then(|mut file| file.read_exact(&mut head));
+    if head.starts_with(b"\x7fELF") {
         return Ok(image.to_owned());
     }
+    let content = compression::read(image, MOST_BYTES)?;
     let _lock = cache.lock("images", ui)?;
     if let Some(found) = find(image, &home) {
         return Ok(found);
@@ -37,8 +45,8 @@ pub fn fastest(image: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Pat
 /// What was found out about `image` before.
 fn find(image: &Path, home: &Path) -> Option<PathBuf> {
     let vmlinux = home.join(VMLINUX);
-    if vmlinux.is_file() {
-        return Some(vmlinux);
+    if let Ok(digest) = fs::read_to_string(home.join(DIGEST)) {
+        return identify::sha256(&vmlinux).is_ok_and(|now| now == digest).then_some(vmlinux);
     }
     home.join(WHY_NOT).is_file().then(|| image.to_owned())
 }
@@ -52,7 +60,10 @@ fn make(content: &[u8], home: &Path, shown: &str) -> Result<Option<String>> {
         Ok(Ok(bytes)) => {
             fs::write(&vmlinux, bytes).machine(failed)?;
             match identify::kind(&vmlinux) {
-                Ok(Kind::Image { .. }) => return Ok(None),
+                Ok(Kind::Image { .. }) => {
+                    fs::write(home.join(DIGEST), identify::sha256(&vmlinux)?).machine(failed)?;
+                    return Ok(None);
+                }
                 Ok(_) => "booted as it is: what is in it is no kernel".to_owned(),
                 Err(_) => "booted as it is: what is in it has no PVH note".to_owned(),
             }
@@ -74,7 +85,7 @@ fn unpacked(bzimage: &[u8], shown: &str) -> Result<std::result::Result<Vec<u8>, 
     };
     // But for gzip, whose data ends so by itself, the kernel's makefile appends the length (scripts/Makefile.lib).
     let end = if program == GZIP { payload.len() } else { payload.len().saturating_sub(4) };
-    compression::decompress(&payload[..end], program, shown).map(Ok)
+    compression::decompress(&payload[..end], program, shown, MOST_BYTES).map(Ok)
 }
 
 /// The compressed part, by the header that Documentation/x86/boot.rst describes.

@@ -25,6 +25,9 @@ pub enum Kind {
 /// The note that tells where a PVH guest starts, `XEN_ELFNOTE_PHYS32_ENTRY`.
 const PVH_NOTE: u64 = 0x12;
 
+/// What `struct new_utsname` has room for.
+const MOST_RELEASE_BYTES: usize = 64;
+
 /// The first kilobyte tells what a file is; the rest of it is only read when needed.
 pub(crate) const HEAD_BYTES: usize = 0x400;
 
@@ -48,7 +51,16 @@ pub(crate) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Resul
         return Ok(Kind::Package);
     }
     let release = if head.starts_with(b"\x7fELF") { vmlinux_release(file)? } else { bzimage_release(head, file)? };
+    if !is_release(&release) {
+        return Err("tells a release that no kernel has".into());
+    }
     Ok(Kind::Image { release })
+}
+
+/// Tells what `uname -r` may say from what leads elsewhere when it is taken for a directory's name.
+fn is_release(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_graphic() && c != '/';
+    (1..=MOST_RELEASE_BYTES).contains(&text.len()) && !text.starts_with('.') && text.chars().all(is_part)
 }
 
 /// The release of an uncompressed vmlinux, or why it cannot be booted.
@@ -212,6 +224,17 @@ mod tests {
         assert!(shell.contains("no kernel"), "{shell}");
         let directory = kind(Path::new("/")).unwrap_err();
         assert!(directory.to_string().contains("not one with the sources"), "{directory}");
+    }
+
+    #[test]
+    fn release_that_leads_elsewhere_is_refused() {
+        let long = "6".repeat(65);
+        for release in ["/tmp", "../..", "..", "6.1/../../tmp", "6.1\n", "6.1\u{1b}[2J", &long, ""] {
+            let said = refused(&bzimage(release));
+            assert!(said.ends_with("tells a release that no kernel has"), "{release:?}: {said}");
+        }
+        let banner = b"Linux version 6.1/../../../tmp (gcc) ";
+        assert!(refused(&vmlinux(banner, b"Xen\0", 0x12)).contains("tells a release that no kernel has"));
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// What the file of a module ends with.
 const ENDS: [&str; 4] = [".ko", ".ko.xz", ".ko.zst", ".ko.gz"];
 
+/// No module, with all that tells debuggers of it, has more.
+const MOST_BYTES: u64 = 256 << 20;
+
 /// The modules of one kernel.
 #[derive(Debug)]
 pub struct Modules {
@@ -52,7 +55,10 @@ impl Modules {
     pub fn open(dir: &Path) -> Result<Self> {
         let mut files = BTreeMap::new();
         find(dir, &mut files).machine(|| format!("cannot read {}", dir.display()))?;
-        let built_in = fs::read_to_string(dir.join("modules.builtin")).ok();
+        let built_in = dir.join("modules.builtin");
+        let is_file = fs::symlink_metadata(&built_in).is_ok_and(|meta| meta.is_file());
+        let built_in = is_file.then(|| compression::read(&built_in, MOST_BYTES)).transpose()?;
+        let built_in = built_in.and_then(|bytes| String::from_utf8(bytes).ok());
         let built_in = built_in.map(|text| text.lines().filter_map(|line| name(Path::new(line))).collect());
         Ok(Self { dir: dir.to_owned(), files, built_in })
     }
@@ -76,9 +82,11 @@ impl Modules {
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(path) = self.files.get(name) else { return Ok(None) };
-        let bytes = fs::read(path).machine(|| format!("cannot read {}", path.display()))?;
+        let bytes = compression::read(path, MOST_BYTES)?;
         match compression::program(&bytes) {
-            Some(program) => compression::decompress(&bytes, program, &path.display().to_string()).map(Some),
+            Some(program) => {
+                compression::decompress(&bytes, program, &path.display().to_string(), MOST_BYTES).map(Some)
+            }
             None => Ok(Some(bytes)),
         }
     }

@@ -1,5 +1,6 @@
 //! A change to sources, a commit or a patch file, put onto other sources or taken out of them by git's three-way merge.
 
+use super::patch;
 use super::snapshot::{Snapshot, SourceTree};
 use crate::error::{Context, Error, Result};
 use crate::kernel::external::git::{self, GitOutput};
@@ -24,13 +25,21 @@ pub enum Applied {
     Stopped(String),
 }
 
+/// A patch as `git apply` reads it. This command, unlike `git diff`, does nothing else because of a setting.
+const DIFF: [&str; 9] =
+    ["diff-tree", "-r", "-p", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color"];
+
 impl Change {
     /// What `commit` changed of its first parent.
     pub fn of_commit(place: &SourceTree, commit: &str) -> Result<Self> {
         let change = Self::empty(place, short(commit))?;
+        let parent = format!("{commit}^1");
+        for id in [commit, &parent] {
+            place.check_complete(id, short(id))?;
+        }
         // To a file, as sources are not always UTF-8.
         let output = format!("--output={}", change.file().display());
-        place.repo.text(&["diff", "--binary", "--full-index", &output, &format!("{commit}^1"), commit])?;
+        place.repo.text(&[&DIFF[..], &[&output, &parent, commit]].concat())?;
         Ok(change)
     }
 
@@ -39,6 +48,8 @@ impl Change {
         let change = Self::empty(place, &file.display().to_string())?;
         fs::copy(file, change.file())
             .map_err(|e| Error::usage(format!("cannot read the patch {}: {e}", file.display())))?;
+        let text = fs::read(change.file()).machine(|| "cannot read in the cache".into())?;
+        patch::refuse_links(&String::from_utf8_lossy(&text), &change.name)?;
         if change.paths(place)?.is_empty() {
             return Err(Error::usage(format!("{} has no patch in it that git understands", file.display())));
         }
@@ -62,6 +73,10 @@ impl Change {
 
     fn apply(&self, place: &SourceTree, of: &str, reverse: bool, described: &str) -> Result<Applied> {
         let base = place.repo.tree_of(of)?;
+        // A commit that changes nothing is no patch in git's eyes.
+        if fs::metadata(self.file()).is_ok_and(|patch| patch.len() == 0) {
+            return Ok(Applied::Nothing);
+        }
         place.repo.lend_to_writer(&self.blobs(place, of)?)?;
         let tree = match self.merged(place, of, reverse)? {
             Ok(tree) => tree,
@@ -86,6 +101,11 @@ impl Change {
         arguments.extend(reverse.then_some("-R"));
         arguments.push(&file);
         let applied = git::run(place.repo.writer().env("GIT_INDEX_FILE", &index).args(&arguments))?;
+        if applied.fatal {
+            // It is not the sources that are in the way.
+            applied.expect(&format!("git apply of {}", self.name))?;
+            unreachable!("what is fatal is no success");
+        }
         if !applied.success {
             return Ok(Err(complaint(&applied)));
         }

@@ -25,6 +25,9 @@ pub struct Change {
     pub content: Option<Vec<u8>>,
 }
 
+/// How a patch of git says that a file becomes a symbolic link.
+const LINK_MODES: [&str; 2] = ["new file mode 120000", "new mode 120000"];
+
 /// Applies `patches` in order to copies of the files of `tree`, which is called `tree_name` in sentences.
 pub fn changes(tree: &Path, tree_name: &str, patches: &[Patch]) -> Result<Vec<Change>> {
     let scratch = Scratch::within(tree)?;
@@ -40,12 +43,17 @@ pub fn changes(tree: &Path, tree_name: &str, patches: &[Patch]) -> Result<Vec<Ch
     }
     let mut changes = Vec::new();
     for path in touched {
-        let (before, content) = (fs::read(tree.join(&path)).ok(), fs::read(copies.join(&path)).ok());
+        let (before, content) = (read_plainly(&tree.join(&path)), read_plainly(&copies.join(&path)));
         if before != content {
             changes.push(Change { path, content });
         }
     }
     Ok(changes)
+}
+
+/// The content of a file that is no link; `None` if there is none.
+fn read_plainly(path: &Path) -> Option<Vec<u8>> {
+    fs::symlink_metadata(path).ok().filter(|meta| meta.is_file()).and_then(|_| fs::read(path).ok())
 }
 
 /// The files that `patch` names, without the `a/` and `b/` in front.
@@ -65,6 +73,7 @@ fn touched_files(patch: &Patch) -> Result<BTreeSet<PathBuf>> {
             }
         }
     }
+    refuse_links(&text, &patch.name)?;
     if files.is_empty() {
         return Err(Error::usage(format!(
             "{} is no patch: it has no line '--- a/FILE' before a '+++ b/FILE'",
@@ -78,6 +87,15 @@ fn touched_files(patch: &Patch) -> Result<BTreeSet<PathBuf>> {
         return Err(Error::usage(format!("{} touches '{shown}', which is not in a kernel's tree", patch.name)));
     }
     Ok(files)
+}
+
+/// Refuses a patch, called `name`, that makes a symbolic link: a build would follow it to any file of this machine.
+pub fn refuse_links(text: &str, name: &str) -> Result<()> {
+    let is_link = |line: &str| LINK_MODES.contains(&line.trim_end());
+    if text.lines().any(is_link) {
+        return Err(Error::usage(format!("{name} makes a symbolic link, which no patch of a kernel here may")));
+    }
+    Ok(())
 }
 
 fn copy_in(tree: &Path, copies: &Path, path: &Path) -> Result<()> {
@@ -204,6 +222,17 @@ mod tests {
         assert_eq!(changes_from(&[&moved]).unwrap().len(), 1);
         let fuzzy = CHANGE.replace(" five", " 5");
         assert!(changes_from(&[&fuzzy]).is_err());
+    }
+
+    #[test]
+    fn patch_that_makes_a_link_is_refused_and_reads_nothing() {
+        let link = "diff --git a/fs/nfs/secret.h b/fs/nfs/secret.h\nnew file mode 120000\n--- /dev/null\n\
+                    +++ b/fs/nfs/secret.h\n@@ -0,0 +1 @@\n+/etc/passwd\n\\ No newline at end of file\n";
+        let error = changes_from(&[link]).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage);
+        assert!(error.to_string().contains("fix makes a symbolic link"), "{error}");
+        let file = link.replace("120000", "100644");
+        assert_eq!(changes_from(&[&file]).unwrap(), [change("fs/nfs/secret.h", Some("/etc/passwd"))]);
     }
 
     #[test]

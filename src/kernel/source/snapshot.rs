@@ -21,7 +21,7 @@ pub struct SourceTree {
     pub name: String,
     /// A repository of our own, with the user's objects at hand.
     pub repo: Repo,
-    theirs: Option<UserRepo>,
+    theirs: Option<Box<UserRepo>>,
 }
 
 /// The sources that a kernel is built from.
@@ -68,7 +68,7 @@ impl SourceTree {
         let base = base.replace(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c), "_");
         let name = format!("{}-{}", base.trim_start_matches('.'), &hash[..8]);
         let repo = Repo::open(cache.root().join("build").join(&name).join("git"), theirs.as_ref())?;
-        Ok(Self { path, name, repo, theirs })
+        Ok(Self { path, name, repo, theirs: theirs.map(Box::new) })
     }
 
     /// The tree at revision `rev`.
@@ -89,7 +89,13 @@ impl SourceTree {
 
     /// The tree of a commit by its id.
     pub fn of_commit(&self, commit: &str) -> Result<Snapshot> {
+        self.check_complete(commit, short(commit))?;
         self.snapshot(self.repo.tree_of(commit)?, short(commit).to_owned(), 0)
+    }
+
+    /// Refuses what a partial clone has only in part.
+    pub(super) fn check_complete(&self, id: &str, described: &str) -> Result<()> {
+        self.theirs.as_ref().map_or(Ok(()), |theirs| theirs.check_complete(&self.repo, id, described))
     }
 
     /// A git tree that is already in our repository.
@@ -107,6 +113,7 @@ impl SourceTree {
         }
         let _lock = cache.lock(&format!("snapshot-{}", self.name), ui)?;
         let tree = self.write_tree(ui)?;
+        self.check_complete(&tree, "what is checked out")?;
         let head = self.theirs.as_ref().and_then(|theirs| theirs.commit("HEAD").ok());
         let Some(head) = head else {
             return self.snapshot(tree.clone(), format!("files {}", short(&tree)), 0);
@@ -149,8 +156,12 @@ impl SourceTree {
     }
 
     fn add(&self, index: &Path) -> Result<git::GitOutput> {
+        // By name, as this git looks for it in our repository.
+        let excludes = self.theirs.as_ref().map(|theirs| format!("core.excludesFile={}", theirs.excludes().display()));
+        let mut arguments: Vec<&str> = excludes.iter().flat_map(|setting| ["-c", setting.as_str()]).collect();
         // Directories that are repositories of their own are no sources of this kernel.
-        self.with(index, &["-c", "advice.addEmbeddedRepo=false", "add", "--all", "."], Stdio::null())
+        arguments.extend(["-c", "advice.addEmbeddedRepo=false", "add", "--all", "."]);
+        self.with(index, &arguments, Stdio::null())
     }
 
     /// Adds what is not made by a build, where there is no git tree to say what belongs to it. The top's own rules do not

@@ -14,7 +14,7 @@ mod symbols;
 mod tracefs;
 mod wanted;
 
-pub use tracefs::{Settings, traces_objects};
+pub use tracefs::{Before, Settings, Unmounts, traces_objects};
 pub use wanted::TraceTargets;
 
 use super::memory;

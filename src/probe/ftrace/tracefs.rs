@@ -5,7 +5,8 @@ use super::format::Format;
 use super::wanted::{AllocSource, TraceTargets};
 use crate::probe::memory;
 use nix::libc::O_NONBLOCK;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,14 +24,22 @@ const MEMORY_PART: u64 = 8;
 
 /// The formats of all events that this kernel has of those that are known here; none without tracefs.
 pub fn formats() -> BTreeMap<&'static str, Format> {
-    if !Path::new(ROOT).join("events").is_dir() {
-        // A kernel without it has no formats.
-        let _ = mount(Some("tracefs"), ROOT, Some("tracefs"), MsFlags::empty(), None::<&str>);
-    }
+    // A kernel without it has no formats.
+    mount_unless_mounted();
     let single = [PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK];
     let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat().into_iter().chain(single);
     let format = |name| Format::parse(&fs::read_to_string(event(name).join("format")).ok()?);
     names.filter_map(|name| Some((name, format(name)?))).collect()
+}
+
+fn is_mounted() -> bool {
+    Path::new(ROOT).join("events").is_dir()
+}
+
+fn mount_unless_mounted() {
+    if !is_mounted() {
+        let _ = mount(Some("tracefs"), ROOT, Some("tracefs"), MsFlags::empty(), None::<&str>);
+    }
 }
 
 /// Whether this kernel can trace who allocates objects.
@@ -45,33 +54,103 @@ pub fn buffer_kib(entries: u64) -> Option<u64> {
     Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
 }
 
-/// Whether somebody else traces, whose trace must not be spoiled.
+/// Whether somebody else traces, or has stopped a trace to read it, which must not be spoiled.
 pub fn in_use() -> bool {
     let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
-    !read("set_event").trim().is_empty() || !["", "nop"].contains(&read("current_tracer").trim())
+    let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
+    !read("set_event").trim().is_empty()
+        || !["", "nop"].contains(&read("current_tracer").trim())
+        || processors().iter().any(|dir| has_entries(&stats(dir)))
+}
+
+/// A line is "`what`: `count`".
+pub(super) fn has_entries(stats: &str) -> bool {
+    stats.lines().filter_map(|line| line.strip_prefix("entries: ")).any(|count| count.trim() != "0")
+}
+
+/// tracefs is no more mounted when this is dropped than it is now.
+pub struct Unmounts {
+    was_mounted: bool,
+}
+
+impl Unmounts {
+    /// Notes how it is now.
+    pub fn unless_mounted() -> Self {
+        Self { was_mounted: is_mounted() }
+    }
+}
+
+impl Drop for Unmounts {
+    fn drop(&mut self) {
+        if !self.was_mounted {
+            // Where somebody uses it by now, it stays.
+            let _ = umount(ROOT);
+        }
+    }
 }
 
 /// How the kernel's buffer was set before anybody traced; it is set so again when this is dropped.
-pub struct Settings(Vec<(PathBuf, String)>);
+pub struct Settings(Before);
+
+/// What was set before, and whether tracefs was there at all.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Before {
+    /// Files below the root of tracefs, and what they had in them.
+    values: Vec<(String, String)>,
+    was_mounted: bool,
+    /// Whether somebody else had events on, so that none of ours were switched on.
+    had_events: bool,
+}
+
+/// Files that are changed, in the order in which they are set again.
+const CHANGED: [&str; 3] = ["trace_clock", "buffer_size_kb", "tracing_on"];
 
 impl Settings {
     /// What is set now.
     pub fn keep() -> Self {
-        let now = |file: &str| {
-            let path = Path::new(ROOT).join(file);
-            let value = chosen(&fs::read_to_string(&path).ok()?);
-            Some((path, value))
-        };
-        Self(["trace_clock", "buffer_size_kb", "tracing_on"].into_iter().filter_map(now).collect())
+        let was_mounted = is_mounted();
+        mount_unless_mounted();
+        let now = |file: &str| Some((file.to_owned(), chosen(&fs::read_to_string(Path::new(ROOT).join(file)).ok()?)));
+        let values = CHANGED.into_iter().filter_map(now).collect();
+        Self(Before { values, was_mounted, had_events: in_use() })
+    }
+
+    /// Keeps nothing and sets nothing again: this machine's tracing is none of a test.
+    #[cfg(test)]
+    pub fn of_nothing() -> Self {
+        Self(Before { values: Vec::new(), was_mounted: true, had_events: true })
+    }
+
+    /// What was set before.
+    pub fn before(&self) -> &Before {
+        &self.0
     }
 }
 
 impl Drop for Settings {
     fn drop(&mut self) {
-        for (path, value) in &self.0 {
-            // What cannot be set was not changed either.
-            let _ = write(path, value);
+        self.0.set_again();
+    }
+}
+
+impl Before {
+    /// Switches off what a run that was killed may have left on, and sets the rest as it was.
+    pub fn restore(&self) {
+        if !self.had_events {
+            let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat();
+            let names = names.into_iter().chain([PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE]);
+            // What it had on is switched off as it would have done itself.
+            drop(Enabled(names.map(event).filter(|dir| dir.is_dir()).collect()));
         }
+        self.set_again();
+    }
+
+    fn set_again(&self) {
+        for (file, value) in self.values.iter().filter(|(file, _)| CHANGED.contains(&file.as_str())) {
+            // What cannot be set was not changed either.
+            let _ = write(&Path::new(ROOT).join(file), value);
+        }
+        drop(Unmounts { was_mounted: self.was_mounted });
     }
 }
 
@@ -188,6 +267,8 @@ impl Drop for Enabled {
                 let _ = write(&dir.join(file), value);
             }
         }
+        // What is left in the buffer would be taken for somebody's trace.
+        let _ = write(&Path::new(ROOT).join("trace"), "");
         // The smallest there is: the rest are pages that the counters would see.
         let _ = write(&Path::new(ROOT).join("buffer_size_kb"), "1");
     }
@@ -211,5 +292,12 @@ mod tests {
         assert!(loses(&stats.replace("overrun: 0\nb", "overrun: 7\nb")));
         assert!(loses(&stats.replace("dropped events: 0", "dropped events: 1")));
         assert!(loses(""), "a buffer that tells nothing may have lost everything");
+    }
+
+    #[test]
+    fn trace_that_was_stopped_is_somebodys() {
+        let stats = "entries: 12\noverrun: 0\ncommit overrun: 0\nread events: 3\n";
+        assert!(has_entries(stats));
+        assert!(!has_entries(&stats.replace("12", "0")) && !has_entries(""));
     }
 }

@@ -2,6 +2,8 @@
 
 use super::console::Logs;
 use super::formats::FORMATS;
+use super::formats::csv::Csv;
+use super::formats::format::Format;
 use super::merge::{InputFile, Report, merge};
 use super::{html, mail, text};
 use crate::error::{Error, Result};
@@ -45,6 +47,9 @@ pub fn shown(merged: &Report) {
         let file = format.render(merged, &Logs::default()).expect("any text can be in a file of any format");
         assert!(!file.contains(&0x1b), "what was read sends orders to the terminal by --{}", format.option());
     }
+    let table = Csv.render(merged, &Logs::default()).expect("any text can be in a table");
+    let mut rows = csv::Reader::from_reader(table.as_slice());
+    assert!(rows.records().all(|row| row.is_ok()), "not every row has all columns");
     assert!(html::page(merged, &Logs::default()).trim_end().ends_with("</html>"));
 }
 

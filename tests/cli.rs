@@ -313,7 +313,7 @@ fn a_bench_is_shown_again_alone_and_beside_verdicts() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
     desk.file("bench.json", include_str!("data/report/bench-compared.json"));
-    let reports = ["--html", "p.html", "--junit", "j.xml", "--ktap", "k.tap", "--markdown", "m.md"];
+    let reports = ["--html", "p.html", "--junit", "j.xml", "--ktap", "k.tap", "--markdown", "m.md", "--csv", "t.csv"];
     let text = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
     for (results, said) in [(&["bench.json"][..], "slower"), (&["bench.json", "out.json", "bench.json"], "2 results")] {
         let answer = desk.dirleak(&[&["report"][..], results, &reports].concat());
@@ -415,6 +415,8 @@ fn reports_are_written_whole_and_over_no_result() {
         "k.tap",
         "--markdown",
         "m.md",
+        "--csv",
+        "t.csv",
     ];
     let answer = desk.dirleak(&args);
     assert_eq!((answer.status, answer.stderr.as_str()), (Some(0), ""));
@@ -426,6 +428,13 @@ fn reports_are_written_whole_and_over_no_result() {
     );
     assert!(text("k.tap").contains("not ok 2 huge-flat"), "{}", text("k.tap"));
     assert!(text("m.md").starts_with("# dirleak: Of 2 runs 2 leak"), "{}", text("m.md"));
+    assert!(
+        text("t.csv").contains(
+            "\nfinding,huge-flat,6.1+spare-pages,6.1.192,,leak,slab,kmalloc-256,listing,24.0,23.8,24.2,6144.0,"
+        ),
+        "{}",
+        text("t.csv")
+    );
     for (args, status, expected) in [
         (["--junit", "out.json", "--ktap", "k.tap"], USAGE, "--junit out.json would replace a result file"),
         (["--html", "new", "--junit", "missing/j.xml"], MACHINE, "cannot write the result file missing/j.xml"),

@@ -9,6 +9,7 @@ mod doctor;
 #[cfg(test)]
 mod documented;
 mod forecast;
+mod format_args;
 mod host;
 mod kernel;
 mod kernel_args;

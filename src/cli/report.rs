@@ -1,11 +1,12 @@
 //! `dirleak report`: shows results that were measured earlier, from any number of files.
 
-use crate::error::{Error, Exit, Result};
+use super::format_args::{FormatArgs, Output};
+use crate::error::{Exit, Result};
 use crate::os::cache::{self, Cache};
 use crate::os::output_file::OutputFile;
 use crate::report::console::Logs;
 use crate::report::merge::{InputFile, Report, ReportSection, merge};
-use crate::report::{html, markdown, test_results, text};
+use crate::report::text;
 use crate::result::bench::BenchFile;
 use crate::result::read;
 use std::path::{Path, PathBuf};
@@ -19,25 +20,15 @@ pub struct Args {
     /// Also tell where the time went.
     #[arg(long)]
     timings: bool,
-    /// Write a page to this file, which needs nothing but itself: no network, no script.
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Write JUnit XML to this file.
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-    /// Write KTAP, the format of the kernel's own tests, to this file.
-    #[arg(long, value_name = "FILE")]
-    ktap: Option<PathBuf>,
-    /// Write Markdown for a mail or a merge request to this file.
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
+    #[command(flatten)]
+    formats: FormatArgs,
 }
 
 /// Reads all files before it writes or prints anything, so that a bad one leaves no half report.
 pub fn run(args: &Args) -> Result<Exit> {
-    let outputs = Outputs::check(args)?;
+    let outputs = args.formats.check(&args.results)?;
     let merged = read(&args.results)?;
-    outputs.write(&merged)?;
+    write(&outputs, &merged)?;
     for note in &merged.notes {
         eprintln!("{note}");
     }
@@ -75,58 +66,12 @@ fn shown(merged: &Report, timings: bool) -> String {
     }
 }
 
-/// The files that were asked for.
-struct Outputs {
-    html: Option<OutputFile>,
-    junit: Option<OutputFile>,
-    ktap: Option<OutputFile>,
-    markdown: Option<OutputFile>,
-}
-
-impl Outputs {
-    /// All of them can be written, and none in the place of another or of a result.
-    fn check(args: &Args) -> Result<Self> {
-        let named =
-            [("--html", &args.html), ("--junit", &args.junit), ("--ktap", &args.ktap), ("--markdown", &args.markdown)];
-        let named: Vec<(&str, &Path)> = named.iter().filter_map(|(o, path)| Some((*o, path.as_deref()?))).collect();
-        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-            (Ok(a), Ok(b)) => a == b && a.is_file(),
-            _ => a == b && !a.exists(),
-        };
-        for (i, (option, path)) in named.iter().enumerate() {
-            let shown = path.display();
-            if args.results.iter().any(|result| same(result, path)) {
-                return Err(Error::usage(format!("{option} {shown} would replace a result file; name another place")));
-            }
-            if let Some((other, _)) = named[..i].iter().find(|(_, other)| same(other, path)) {
-                return Err(Error::usage(format!("{other} and {option} both name {shown}; name another place")));
-            }
-        }
-        let check = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::check).transpose();
-        Ok(Self {
-            html: check(&args.html)?,
-            junit: check(&args.junit)?,
-            ktap: check(&args.ktap)?,
-            markdown: check(&args.markdown)?,
-        })
-    }
-
-    fn write(&self, merged: &Report) -> Result<()> {
-        if let Some(target) = &self.html {
-            target.write_bytes(html::page(merged, &logs(merged)).as_bytes())?;
-        }
-        let suites = test_results::suites(merged);
-        if let Some(target) = &self.junit {
-            target.write_bytes(test_results::junit::render(&suites)?.as_bytes())?;
-        }
-        if let Some(target) = &self.ktap {
-            target.write_bytes(test_results::ktap::render(&suites).as_bytes())?;
-        }
-        if let Some(target) = &self.markdown {
-            target.write_bytes(markdown::render(merged).as_bytes())?;
-        }
-        Ok(())
-    }
+/// Makes all files before it writes one, so that a report that cannot be made leaves none.
+fn write(outputs: &[Output], merged: &Report) -> Result<()> {
+    let logs = logs(merged);
+    let rendered = outputs.iter().map(|output| Ok((&output.file, output.format.render(merged, &logs)?)));
+    let rendered: Vec<(&OutputFile, Vec<u8>)> = rendered.collect::<Result<_>>()?;
+    rendered.iter().try_for_each(|(file, text)| file.write_bytes(text))
 }
 
 /// Consoles are in the cache, or came along with a result file.

@@ -2,6 +2,7 @@
 
 use super::procfs::number;
 use crate::error::{Context, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +12,7 @@ use std::path::Path;
 pub type Rpcs = BTreeMap<String, u64>;
 
 /// What the calls of one procedure were (rpc_print_iostats in net/sunrpc/stats.c).
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 pub struct Operation {
     /// Calls.
     pub calls: u64,

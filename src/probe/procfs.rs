@@ -3,6 +3,7 @@
 use crate::error::{Context, Error, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::fs::File;
@@ -14,7 +15,7 @@ const TICKS_A_SECOND: f64 = 100.0;
 const PAGE_BYTES: i64 = 4096;
 
 /// Processor time of a whole machine.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Busy {
     /// In programs, those of a server in userspace included.
     pub user_seconds: f64,

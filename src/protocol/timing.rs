@@ -2,12 +2,13 @@
 
 use crate::probe::mountstats::Operations;
 use crate::probe::procfs::Busy;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a cold listing leaves in the caches.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Footprint {
     /// What was wrong with the listing, if something was.
     pub broken: Option<String>,
@@ -28,7 +29,9 @@ pub struct Footprint {
 pub const BEGINS: &str = "the listing begins";
 
 /// How directory and attributes stand in the client's caches when a listing begins.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, JsonSchema, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheState {
     /// Nothing is cached: page cache, dentries and inodes were dropped, the server's as well.
@@ -57,7 +60,7 @@ impl CacheState {
 }
 
 /// What one listing took, by the guest's clock.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct TimedListing {
     pub state: CacheState,
     pub seconds: f64,
@@ -79,7 +82,7 @@ pub struct TimedListing {
 }
 
 /// How long calls took.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Latencies {
     pub calls: u64,
     pub median_seconds: f64,

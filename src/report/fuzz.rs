@@ -1,8 +1,11 @@
 //! Fuzzing of what reads and shows result files.
 
 use super::console::Logs;
+use super::formats::FORMATS;
+use super::formats::csv::Csv;
+use super::formats::format::Format;
 use super::merge::{InputFile, Report, merge};
-use super::{html, mail, markdown, test_results, text};
+use super::{html, mail, text};
 use crate::error::{Error, Result};
 use crate::fleet::forecast::{ForecastInput, forecast};
 use crate::fleet::sites;
@@ -40,10 +43,13 @@ pub fn report(data: &[u8]) {
 
 /// As the files of every format.
 pub fn shown(merged: &Report) {
-    let suites = test_results::suites(merged);
-    test_results::junit::render(&suites).expect("any text can be in JUnit XML");
-    test_results::ktap::render(&suites);
-    markdown::render(merged);
+    for format in FORMATS {
+        let file = format.render(merged, &Logs::default()).expect("any text can be in a file of any format");
+        assert!(!file.contains(&0x1b), "what was read sends orders to the terminal by --{}", format.option());
+    }
+    let table = Csv.render(merged, &Logs::default()).expect("any text can be in a table");
+    let mut rows = csv::Reader::from_reader(table.as_slice());
+    assert!(rows.records().all(|row| row.is_ok()), "not every row has all columns");
     assert!(html::page(merged, &Logs::default()).trim_end().ends_with("</html>"));
 }
 

@@ -6,6 +6,7 @@ pub mod branches;
 pub mod cluster;
 pub mod console;
 pub mod forecast;
+pub mod formats;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod headline;

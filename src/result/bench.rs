@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::protocol::timing::{CacheState, Footprint, TimedListing};
 use crate::scenario::Scenario;
 use crate::stats::estimate::Estimate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::path::Path;
 pub const SCHEMA: u32 = 1;
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct BenchFile {
     /// The schema.
     pub bench: u32,
@@ -67,7 +68,7 @@ fn none(shown: &str, why: &impl Display) -> Error {
 }
 
 /// One scenario on one kernel.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct BenchRecord {
     pub scenario: String,
     pub kernel: KernelId,
@@ -88,7 +89,7 @@ pub struct BenchRecord {
 }
 
 /// What was booted.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct KernelId {
     pub spec: String,
     pub release: String,
@@ -97,7 +98,7 @@ pub struct KernelId {
 }
 
 /// A listing, by the guest's clock and by the host's.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Measured {
     #[serde(flatten)]
     pub listing: TimedListing,
@@ -106,7 +107,7 @@ pub struct Measured {
 }
 
 /// Medians over the listings in one state.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct StateRecord {
     pub state: CacheState,
     pub listings: u64,
@@ -115,7 +116,7 @@ pub struct StateRecord {
 }
 
 /// Two kernels, or one and what it was before.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Comparison {
     pub scenario: String,
     /// What the other is divided by.
@@ -128,7 +129,7 @@ pub struct Comparison {
 }
 
 /// The same in one state.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct StateComparison {
     pub state: CacheState,
     /// Of the time of a listing.
@@ -138,7 +139,7 @@ pub struct StateComparison {
 }
 
 /// What a comparison comes to.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum BenchVerdict {
     Faster,
@@ -165,7 +166,7 @@ impl BenchVerdict {
 }
 
 /// How something grows with the number of entries.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Growth {
     pub scenario: String,
     pub kernel: String,
@@ -183,7 +184,7 @@ pub struct Growth {
 }
 
 /// A machine and what runs guests on it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 pub struct Machine {
     /// "model name" of `/proc/cpuinfo`.
     pub processor: String,

@@ -1,9 +1,10 @@
 //! What this machine has and lacks, as `doctor` writes it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What a verify would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct CostEstimate {
     pub kernels: Vec<KernelCost>,
     pub scenarios: Vec<String>,
@@ -16,14 +17,14 @@ pub struct CostEstimate {
 }
 
 /// What one kernel takes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct KernelCost {
     pub spec: String,
     pub step: Step,
 }
 
 /// What is still to be done for a kernel.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     Ready,
@@ -35,7 +36,7 @@ pub enum Step {
 }
 
 /// Whether something is there.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It is.
@@ -47,7 +48,7 @@ pub enum State {
 }
 
 /// What something is needed for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     Guests,
@@ -59,7 +60,7 @@ pub enum Purpose {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Check {
     pub name: String,
     pub purpose: Purpose,
@@ -76,7 +77,7 @@ pub struct Check {
 }
 
 /// All that was looked at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Checkup {
     pub schema: u32,
     pub dirleak: &'static str,

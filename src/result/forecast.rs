@@ -2,10 +2,11 @@
 
 use crate::stats::estimate::Estimate;
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is written, which is no result of a measurement and says so by its field.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub struct ForecastFile<'a> {
     pub schema: u32,
     pub dirleak: &'static str,
@@ -14,7 +15,7 @@ pub struct ForecastFile<'a> {
 }
 
 /// A leak, as a function of the number of entries.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Leak {
     pub kernel: String,
     /// What loses so much: a listing, unless the scenario repeats something else.
@@ -28,7 +29,7 @@ pub struct Leak {
 }
 
 /// One size that was measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Measured {
     pub scenario: String,
     pub entries: u64,
@@ -37,7 +38,7 @@ pub struct Measured {
 }
 
 /// What sizes that were not measured lose.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrowthModel {
     /// Several sizes were measured: straight lines through them, the outer ones drawn on.
@@ -56,7 +57,7 @@ pub enum Per {
 }
 
 /// The answer, as `--json` writes it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Forecast {
     pub seed: u64,
     pub virtual_nodes: usize,
@@ -71,7 +72,7 @@ pub struct Forecast {
 }
 
 /// A server and what it loses.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Server {
     pub server: String,
     pub sites: usize,
@@ -84,7 +85,7 @@ pub struct Server {
 }
 
 /// A site and the server that has it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct PlacedSite {
     #[serde(flatten)]
     pub site: Site,
@@ -93,7 +94,7 @@ pub struct PlacedSite {
 }
 
 /// What listing one site means.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Its name, by which the ring places it.

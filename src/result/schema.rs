@@ -1,12 +1,35 @@
-//! The JSON Schema of result files, made from the types of the records, so that whatever reads results can be checked against it.
+//! The JSON Schemas of all files that are written, made from the types of the records, so that whatever reads them can be checked.
 
+use super::bench::BenchFile;
+use super::doctor::Checkup;
 use super::file::ResultFile;
+use super::forecast::ForecastFile;
 use crate::text::json_schema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 
-/// The schema as text, with a line feed at the end. It is of what is written, so that what later versions add is allowed.
-pub fn schema() -> String {
-    json_schema::text(&SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<ResultFile>())
+/// Returns each schema as text, with a line feed at the end, after the name of its file in `docs/`.
+pub fn schemas() -> [(&'static str, String); 4] {
+    [
+        ("result.schema.json", schema::<ResultFile>()),
+        ("bench.schema.json", schema::<BenchFile>()),
+        ("forecast.schema.json", schema::<ForecastFile<'static>>()),
+        ("doctor.schema.json", schema::<Checkup>()),
+    ]
+}
+
+/// Returns the schema of what is written, so that what later versions add is allowed.
+fn schema<File: JsonSchema>() -> String {
+    let settings = SchemaSettings::draft07().for_serialize().with_transform(RecursiveTransform(allow_more));
+    json_schema::text(&settings.into_generator().into_root_schema_for::<File>())
+}
+
+/// Allows keys that nobody knows yet, which a scenario refuses when it is read: in a result they are those of a later version.
+fn allow_more(schema: &mut Schema) {
+    if schema.get("additionalProperties") == Some(&false.into()) {
+        schema.remove("additionalProperties");
+    }
 }
 
 #[cfg(test)]
@@ -14,23 +37,29 @@ mod tests {
     use super::*;
     use crate::bisect::history::Terms;
     use crate::report::bisection;
+    use crate::result::bench::BenchRecord;
     use crate::result::example;
     use crate::result::record::*;
+    use crate::scenario::load;
     use serde_json::Value;
 
-    /// Where the repository has it.
-    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/result.schema.json");
-
     #[test]
-    fn the_schema_that_ships_is_that_of_the_types() {
-        crate::text::json_schema::must_ship("result.schema.json", &schema());
+    fn schemas_that_ship_are_those_of_the_types() {
+        for (name, schema) in schemas() {
+            json_schema::must_ship(name, &schema);
+        }
     }
 
-    /// What is wrong with a file, by the schema that ships.
-    fn errors(file: &Value) -> Vec<String> {
-        let schema: Value = serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
+    /// What is wrong with a file, by the schema that ships as `name`.
+    fn errors_by(name: &str, file: &Value) -> Vec<String> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+        let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let validator = jsonschema::validator_for(&schema).unwrap();
         validator.iter_errors(file).map(|e| format!("{}: {e}", e.instance_path())).collect()
+    }
+
+    fn errors(file: &Value) -> Vec<String> {
+        errors_by("result.schema.json", file)
     }
 
     #[track_caller]
@@ -69,5 +98,23 @@ mod tests {
         let mut future = good.clone();
         future["results"][0]["field_of_the_future"] = 1.into();
         assert_eq!(errors(&future), Vec::<String>::new());
+    }
+    /// Every scenario can be timed and stands in the file as it was timed.
+    #[test]
+    fn bench_of_any_scenario_is_valid() {
+        let mut file = crate::report::bench::example::file();
+        let record = file.results[0].clone();
+        file.results = crate::os::assets::list("scenarios")
+            .iter()
+            .map(|path| path.trim_start_matches("scenarios/").trim_end_matches(".toml"))
+            .map(|name| BenchRecord { setup: load(name).unwrap(), ..record.clone() })
+            .collect();
+        assert!(file.results.len() > 40);
+        assert_eq!(errors_by("bench.schema.json", &serde_json::to_value(&file).unwrap()), Vec::<String>::new());
+        let mut future = serde_json::to_value(&file).unwrap();
+        future["results"][0]["setup"]["key_of_the_future"] = 1.into();
+        assert_eq!(errors_by("bench.schema.json", &future), Vec::<String>::new());
+        future["results"][0]["setup"]["server"] = "samba".into();
+        assert_eq!(errors_by("bench.schema.json", &future).len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::guest::Machine;
-use crate::program::{Slots, Trialled};
+use crate::program::{Slots, Trialled, faults_of};
 use crate::spare_pages;
 use dirleak::boot::job::{BootOptions, Job};
 use dirleak::kernel;
@@ -144,7 +144,10 @@ pub fn must(ended: &CommandOutput, holds: bool, otherwise: impl FnOnce() -> Stri
 pub fn record(ended: &CommandOutput) -> Result<RunRecord, Failed> {
     let bytes = ended.files.get(RESULT);
     must(ended, bytes.is_some(), || "it wrote no result".into())?;
-    let mut file: ResultFile = serde_json::from_slice(bytes.expect("it is there"))?;
+    let bytes = bytes.expect("it is there");
+    let faults = faults_of(bytes)?;
+    must(ended, faults.is_empty(), || format!("its result is not as the schema has it: {faults:?}"))?;
+    let mut file: ResultFile = serde_json::from_slice(bytes)?;
     must(ended, file.results.len() == 1, || "it wrote no result of one run".into())?;
     Ok(file.results.remove(0))
 }

@@ -4,8 +4,8 @@ use dirleak::result::file::ResultFile;
 use dirleak::result::read;
 use dirleak::result::record::RunRecord;
 use libtest_mimic::Failed;
+use serde_json::Value;
 use std::fs::{self, File};
-use std::io::BufReader;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Condvar, Mutex};
@@ -149,7 +149,7 @@ impl Running {
         };
         let left = self.left_running();
         let path = self.dir.path().join("result.json");
-        let faults = if path.exists() { faults(&path)? } else { Vec::new() };
+        let faults = faults_in(self.dir.path())?;
         let seen = Seen {
             shown: self.shown.clone(),
             status,
@@ -158,7 +158,7 @@ impl Running {
             result: path.exists().then(|| read::read(&path)).transpose().map_err(|e| e.to_string())?,
         };
         seen.must(left.is_empty(), || format!("it left QEMU running: {left:?}"))?;
-        seen.must(faults.is_empty(), || format!("its result is not as docs/result.schema.json has it: {faults:?}"))?;
+        seen.must(faults.is_empty(), || format!("what it wrote is not as the schemas have it: {faults:?}"))?;
         Ok(seen)
     }
 
@@ -183,11 +183,30 @@ impl Drop for Running {
     }
 }
 
-/// What is wrong with a result file, by the schema that ships.
-fn faults(path: &Path) -> Result<Vec<String>, Failed> {
-    let schema = serde_json::from_str(include_str!("../../docs/result.schema.json"))?;
-    let validator = jsonschema::validator_for(&schema)?;
-    let file = serde_json::from_reader(BufReader::new(File::open(path)?))?;
+/// Returns what is wrong with the JSON files in a directory, by name. Those of commands that were stopped are among them.
+fn faults_in(dir: &Path) -> Result<Vec<String>, Failed> {
+    let mut faults = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".json") || name.ends_with(".json.unfinished") {
+            faults.extend(faults_of(&fs::read(&path)?)?.into_iter().map(|fault| format!("{name}: {fault}")));
+        }
+    }
+    Ok(faults)
+}
+
+/// Returns what is wrong with a JSON file that dirleak wrote, by the schema that ships for its kind.
+pub fn faults_of(file: &[u8]) -> Result<Vec<String>, Failed> {
+    let file: Value = serde_json::from_slice(file)?;
+    let has = |field: &str| file.get(field).is_some();
+    let schema = match () {
+        () if has("bench") => include_str!("../../docs/bench.schema.json"),
+        () if has("forecast") => include_str!("../../docs/forecast.schema.json"),
+        () if has("checks") => include_str!("../../docs/doctor.schema.json"),
+        () => include_str!("../../docs/result.schema.json"),
+    };
+    let validator = jsonschema::validator_for(&serde_json::from_str(schema)?)?;
     Ok(validator.iter_errors(&file).map(|e| format!("{}: {e}", e.instance_path())).collect())
 }
 

@@ -10,4 +10,4 @@ pub(crate) mod plot;
 pub(crate) mod record;
 pub(crate) mod stack;
 
-pub use page::page;
+pub use page::{Html, page};

@@ -2,7 +2,9 @@
 
 use super::badge::verdict;
 use super::{bench, chapter};
+use crate::error::Result;
 use crate::report::console::Logs;
+use crate::report::formats::format::Format;
 use crate::report::headline::{self};
 use crate::report::merge::Report;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -11,6 +13,24 @@ use std::collections::BTreeSet;
 const STYLE: &str = include_str!("style.css");
 /// Should anything ever come through as markup, a browser still runs and fetches nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+/// The format of `--html`.
+#[derive(Debug)]
+pub struct Html;
+
+impl Format for Html {
+    fn option(&self) -> &'static str {
+        "html"
+    }
+
+    fn help(&self) -> &'static str {
+        "Write a page to this file, which needs nothing but itself: no network, no script"
+    }
+
+    fn render(&self, report: &Report, logs: &Logs) -> Result<Vec<u8>> {
+        Ok(page(report, logs).into_bytes())
+    }
+}
 
 /// The page. Whatever is from a result or a log is text in it: the templates escape all that they are given.
 pub fn page(merged: &Report, logs: &Logs) -> String {

@@ -2,6 +2,9 @@
 
 use super::bench;
 use super::escape::{fenced, plain, rows_of};
+use crate::error::Result;
+use crate::report::console::Logs;
+use crate::report::formats::format::Format;
 use crate::report::headline::{self, Headline};
 use crate::report::merge::{Report, ReportSection};
 use crate::report::{bisection, branches, cluster, reproduce, table};
@@ -15,6 +18,24 @@ use crate::text::number;
 const SITES: usize = 3;
 /// Lines of the console that are shown.
 const CONSOLE_LINES: usize = 12;
+
+/// The format of `--markdown`.
+#[derive(Debug)]
+pub struct Markdown;
+
+impl Format for Markdown {
+    fn option(&self) -> &'static str {
+        "markdown"
+    }
+
+    fn help(&self) -> &'static str {
+        "Write Markdown for a mail or a merge request to this file"
+    }
+
+    fn render(&self, report: &Report, _: &Logs) -> Result<Vec<u8>> {
+        Ok(render(report).into_bytes())
+    }
+}
 
 /// Everything, the verdict first.
 pub fn render(merged: &Report) -> String {

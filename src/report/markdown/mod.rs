@@ -4,4 +4,4 @@ pub(crate) mod bench;
 pub mod document;
 pub mod escape;
 
-pub use document::render;
+pub use document::{Markdown, render};

@@ -1,8 +1,6 @@
-//! Results as lists of tests, which CI jobs show: what each record counts as, and the formats.
+//! Results as lists of tests, which CI jobs show: what each record counts as.
 
 pub(crate) mod bench;
-pub mod junit;
-pub mod ktap;
 pub mod suites;
 pub mod test;
 

@@ -142,9 +142,8 @@ fn of_bisection(record: &crate::result::bisection::BisectionRecord) -> Suite {
 pub mod tests {
     use super::*;
     use crate::bisect::history::Terms;
+    use crate::report::formats::{junit, ktap};
     use crate::report::merge::{InputFile, merge};
-    use crate::report::test_results::junit;
-    use crate::report::test_results::ktap;
     use crate::result::example;
     use crate::result::file::ResultFile;
     use crate::result::parts::{Round, RoundKind};

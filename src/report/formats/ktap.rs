@@ -1,6 +1,28 @@
 //! KTAP version 1 (Documentation/dev-tools/ktap.rst), as the kernel's own tests and `kunit.py parse` have it.
 
-use super::test::{Suite, Test, TestStatus};
+use super::format::Format;
+use crate::error::Result;
+use crate::report::console::Logs;
+use crate::report::merge::Report;
+use crate::report::test_results::{self, Suite, Test, TestStatus};
+
+/// The format of `--ktap`.
+#[derive(Debug)]
+pub struct Ktap;
+
+impl Format for Ktap {
+    fn option(&self) -> &'static str {
+        "ktap"
+    }
+
+    fn help(&self) -> &'static str {
+        "Write KTAP, the format of the kernel's own tests, to this file"
+    }
+
+    fn render(&self, report: &Report, _: &Logs) -> Result<Vec<u8>> {
+        Ok(render(&test_results::suites(report)).into_bytes())
+    }
+}
 
 /// Suites with their tests inside.
 pub fn render(suites: &[Suite]) -> String {

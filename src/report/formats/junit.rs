@@ -1,9 +1,30 @@
 //! JUnit XML, as GitHub, GitLab and Jenkins read it.
 
-use super::test::{Suite, Test, TestStatus};
+use super::format::Format;
 use crate::error::{Error, Result};
+use crate::report::console::Logs;
+use crate::report::merge;
+use crate::report::test_results::{self, Suite, Test, TestStatus};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
+
+/// The format of `--junit`.
+#[derive(Debug)]
+pub struct Junit;
+
+impl Format for Junit {
+    fn option(&self) -> &'static str {
+        "junit"
+    }
+
+    fn help(&self) -> &'static str {
+        "Write JUnit XML to this file"
+    }
+
+    fn render(&self, report: &merge::Report, _: &Logs) -> Result<Vec<u8>> {
+        render(&test_results::suites(report)).map(String::into_bytes)
+    }
+}
 
 /// All suites as one file.
 pub fn render(suites: &[Suite]) -> Result<String> {

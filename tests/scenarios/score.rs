@@ -7,8 +7,9 @@ use dirleak::score::header::{Header, Kind};
 use dirleak::score::{Row, patches};
 
 /// Patches that stand for the others: pages, what unmounting leaves behind, per-CPU memory, an object of a refused mount, names that
-/// are lost only when memory runs short, one object of a read past the cache, and two growths that are none.
-const TRIED: [&str; 8] = [
+/// are lost only when memory runs short, one object of a read past the cache, three growths that are none, and leaks that come in lumps
+/// and in many sizes.
+const TRIED: [&str; 11] = [
     "page-per-listing",
     "dentry-reference",
     "iostats-per-mount",
@@ -16,7 +17,10 @@ const TRIED: [&str; 8] = [
     "names-on-reclaim",
     "uncached-pages",
     "honest-bounded-cache",
-    "honest-until-unmount",
+    "honest-ring-240-per-open",
+    "honest-cache-1000-per-reply",
+    "lump-per-64-opens",
+    "name-of-any-length",
 ];
 /// What `score` itself is tried with.
 const SCORED: [&str; 2] = ["names-on-free", "honest-first-use"];

@@ -34,8 +34,11 @@ impl Verdicts {
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
         let program = crate::kernel::image::sha256(Path::new(crate::assets::OURSELVES))?;
         let Options { min_rate, settle, strict, kmemleak, stock, every_counter, .. } = options;
-        let setting =
-            format!("{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter}");
+        let Options { allow_until_unmount, listings, largest_cache, .. } = options;
+        let setting = format!(
+            "{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter} {allow_until_unmount} \
+                 {listings:?} {largest_cache}"
+        );
         Ok(Self { dir: cache.dir("verdicts")?, setting })
     }
 

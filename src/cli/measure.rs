@@ -1,5 +1,6 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
+use super::seed;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -17,7 +18,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// Arguments of every subcommand that measures.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Measure {
     /// Write the result to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -25,9 +26,9 @@ pub struct Measure {
     /// Write the system calls of the workload to this file, a line each; the same seed gives the same lines.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Seed of the names, of what is drawn by lot, and of the order of the rounds.
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub seed: u64,
+    /// Seed of the names, of what is drawn by lot, and of the order of the rounds. Without this it is drawn, and told in the result.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Take all scenarios of this set.
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
@@ -42,6 +43,17 @@ pub struct Measure {
     /// Growth that unmounting frees is a leak, too.
     #[arg(long)]
     pub strict: bool,
+    /// Growth that unmounting frees may be in a clean verdict, which tells it.
+    #[arg(long, conflicts_with = "strict")]
+    pub allow_until_unmount: bool,
+    /// Make at least so many listings (or other units) before anything is called clean: what leaks in fewer than one of about a fifth as
+    /// many is not excluded. Without this, 100 if they take no longer than some seconds.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub listings: Option<u64>,
+    /// Call growth a leak only when it has gone past what a cache of so many objects holds.
+    #[arg(long, value_name = "N", default_value_t = crate::run::further::LARGEST_CACHE,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub largest_cache: u64,
     /// Have the kernel's own leak detector watch and scan at the end, and show what it reports beside the findings.
     #[arg(long)]
     pub kmemleak: bool,
@@ -90,10 +102,13 @@ impl Measure {
     /// What a run is told.
     pub fn options(&self) -> run::Options {
         run::Options {
-            seed: self.seed,
+            seed: self.seed.unwrap_or_else(seed::drawn),
             min_rate: self.min_rate,
             settle: Duration::from_secs_f64(self.settle),
             strict: self.strict,
+            allow_until_unmount: self.allow_until_unmount,
+            listings: self.listings,
+            largest_cache: self.largest_cache,
             kmemleak: self.kmemleak,
             stock: self.stock,
             track: self.track,
@@ -111,12 +126,22 @@ impl Measure {
     /// Runs every pair, as many guests side by side as processors and memory allow, and gives the records in the
     /// order of the pairs. What had ended before an error is kept beside the result file.
     pub fn run(&self, pairs: &[(&Scenario, &Kernel)], cache: &Cache, ui: &Ui) -> Result<Vec<RunRecord>> {
+        self.run_with(&self.options(), pairs, cache, ui)
+    }
+
+    /// The same, judged by other options.
+    pub fn run_with(
+        &self,
+        options: &run::Options,
+        pairs: &[(&Scenario, &Kernel)],
+        cache: &Cache,
+        ui: &Ui,
+    ) -> Result<Vec<RunRecord>> {
         let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
-        let options = self.options();
         let whole = Whole::begin(pairs, ui);
         let ended = side_by_side(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
-            let record = run::run(&run::Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+            let record = run::run(&run::Job { scenario, kernel, accelerator, options, cache, ui })?;
             whole.ended(scenario);
             Ok(record)
         });

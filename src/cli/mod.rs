@@ -16,6 +16,8 @@ mod refusal;
 mod report;
 mod run;
 mod score;
+mod second_seed;
+mod seed;
 mod sources;
 mod verify;
 

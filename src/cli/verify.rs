@@ -2,6 +2,7 @@
 
 use super::branches::{self, Branches};
 use super::measure::Measure;
+use super::second_seed;
 use super::sources::Config;
 use crate::cache::Cache;
 use crate::cluster;
@@ -73,6 +74,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let mut file = ResultFile::new();
     file.shard = arguments.shard.map(|shard| shard.of_runs(2 * all.len()));
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
+    second_seed::confirm(&arguments.measure, &pairs, &mut file.results, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();
     let of = if arguments.shard.is_some() { proof::of_part } else { proof::of };
     let proof = of(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);

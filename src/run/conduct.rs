@@ -4,7 +4,7 @@
 use super::obeys::Obeys;
 use super::record::{Outcome, Reading};
 use super::stage::Stage;
-use super::{Options, Until, controls, names_control};
+use super::{Options, Until, controls, names_control, size_classes};
 use crate::guest::BUSY_CACHES;
 use crate::guest::protocol::{Answer, Order, Worked};
 use crate::probe::Sample;
@@ -95,11 +95,22 @@ pub(super) struct Course<'a> {
     pub(super) site_source: SiteSource,
     /// On a machine that does other things meanwhile: how much each counter moves because of them.
     pub(super) noise: Option<Growth>,
+    /// When the time is used up, on a machine where somebody waits.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<'a> Course<'a> {
     pub(super) fn new(worker: &'a mut dyn Obeys, task: &'a Task, outcome: &'a mut Outcome) -> Self {
-        Self { worker, task, outcome, dose: 0, unit_seconds: 0.0, site_source: SiteSource::None, noise: None }
+        Self {
+            worker,
+            task,
+            outcome,
+            dose: 0,
+            unit_seconds: 0.0,
+            site_source: SiteSource::None,
+            noise: None,
+            deadline: None,
+        }
     }
 
     /// The stage is set, as this answer says; gives the caches in which names will be.
@@ -135,7 +146,7 @@ impl<'a> Course<'a> {
         let mut last = baseline.clone();
         let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
         for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
-            let mut doses = Doses::new(spread, options.seed);
+            let mut doses = Doses::of_phase(phase, spread, options.seed);
             let mut blocks: Vec<Block> = Vec::new();
             let mut seconds = None;
             for look in phase.looks() {
@@ -156,11 +167,13 @@ impl<'a> Course<'a> {
                 };
                 self.outcome.judgement = Some(judgement);
                 if enough || self.outcome.broken.is_some() {
-                    return self.prove(&watched, last);
+                    let last = self.prove(&watched, baseline, last, options)?;
+                    return self.rule_out_what_is_rare(last, options);
                 }
             }
         }
-        Ok(last)
+        // Another counter is open, but what leaks is to be known as well as where that ended the rounds.
+        if self.outcome.grows() { self.prove(&watched, baseline, last, options) } else { Ok(last) }
     }
 
     /// Which block it is, and how long it is to the next look, as soon as that is known.
@@ -254,7 +267,7 @@ impl<'a> Course<'a> {
 
     pub(super) fn glance(&mut self) -> Step<Sample> {
         match self.ask(&Order::Glance)? {
-            Answer::Sample { sample, .. } => Ok(sample),
+            Answer::Sample { sample, .. } => Ok(size_classes::with_sum(sample)),
             other => Err(unexpected(&other)),
         }
     }
@@ -262,6 +275,7 @@ impl<'a> Course<'a> {
     pub(super) fn settle(&mut self, kind: RoundKind, dose: u64) -> Step<Sample> {
         match self.ask(&Order::Settle)? {
             Answer::Sample { sample, settled_seconds } => {
+                let sample = size_classes::with_sum(sample);
                 self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
                 Ok(sample)
             }
@@ -290,7 +304,8 @@ impl<'a> Course<'a> {
 
 /// The caches of a block that grew most.
 fn growing(block: &Block) -> Vec<String> {
-    let mut grown: Vec<_> = block.growth.iter().filter(|(_, n)| **n >= WATCHED_GROWTH).collect();
+    let mut grown: Vec<_> =
+        block.growth.iter().filter(|(name, n)| **n >= WATCHED_GROWTH && *name != size_classes::COUNTER).collect();
     grown.sort_by_key(|(_, n)| -**n);
     grown.into_iter().take(MOST_WATCHED).map(|(name, _)| name.clone()).collect()
 }

@@ -6,6 +6,7 @@ pub mod compare;
 mod conduct;
 mod controls;
 mod explained;
+pub mod further;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod judged;
@@ -18,6 +19,7 @@ pub mod obeys;
 pub mod pool;
 mod prove;
 mod record;
+mod size_classes;
 pub mod stage;
 mod warm_up;
 
@@ -48,6 +50,12 @@ pub struct Options {
     pub settle: Duration,
     /// Whether growth that unmounting frees is a leak.
     pub strict: bool,
+    /// Whether growth that unmounting frees may be in a clean verdict.
+    pub allow_until_unmount: bool,
+    /// Units before anything is called clean; `None` for as many as are usual, if the time allows them.
+    pub listings: Option<u64>,
+    /// Objects that a cache may hold: growth is a leak when it has gone past them.
+    pub largest_cache: u64,
     /// Whether kmemleak is on and asked at the end.
     pub kmemleak: bool,
     /// Whether the kernel is booted without the debugging that says who allocated what.
@@ -71,6 +79,9 @@ impl Default for Options {
             min_rate: crate::verdict::judge::MIN_RATE,
             settle: Duration::ZERO,
             strict: false,
+            allow_until_unmount: false,
+            listings: None,
+            largest_cache: further::LARGEST_CACHE,
             kmemleak: false,
             stock: false,
             track: false,

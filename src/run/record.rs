@@ -2,22 +2,22 @@
 
 use super::Options;
 use super::left::Left;
-use super::prove::Proof;
 use crate::guest::protocol::{FaultCount, Worked};
 use crate::kernel::Kernel;
 use crate::probe::Sample;
 use crate::probe::traces::Site;
 use crate::report::record::{
-    Bounds, Controls, CounterBound, FaultRecord, KernelRecord, Rate, Round, RoundKind, RunRecord, Setup, Source,
-    SourceControl, Timing,
+    Bounds, Controls, CounterBound, FaultRecord, KernelRecord, NetBound, Rate, Round, RoundKind, RunRecord, Setup,
+    Source, SourceControl, Timing,
 };
 use crate::scenario::Scenario;
 use crate::verdict::Growth;
-use crate::verdict::judge::{CONFIDENCE, Judgement};
+use crate::verdict::judge::{CONFIDENCE, Counter, Judgement};
+use crate::verdict::net::{Net, rarest};
 use crate::vm::console::Complaints;
 use crate::vm::qemu::{Accelerator, PROGRAM};
 use crate::vm::sandbox::Sandbox;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Bounds that a record keeps of counters that do not leak.
@@ -68,8 +68,8 @@ pub struct Outcome {
     /// The same, to the reading after unmount.
     pub net_unmounted: Growth,
     pub complaints: Complaints,
-    /// What a further round showed, if one was made.
-    pub proof: Option<Proof>,
+    /// Counters that grew less in a further round than their rate promises: they came to an end.
+    pub stopped: BTreeSet<String>,
     /// What unmounting left behind.
     pub left: Left,
     pub(super) readings: Vec<Reading>,
@@ -78,8 +78,10 @@ pub struct Outcome {
     begin: Instant,
     last_reading: Option<Instant>,
     last_dose: Option<Instant>,
-    min_rate: f64,
+    pub(super) min_rate: f64,
     pub(super) strict: bool,
+    pub(super) allow_until_unmount: bool,
+    pub(super) largest_cache: u64,
 }
 
 impl Outcome {
@@ -94,7 +96,7 @@ impl Outcome {
             net: Growth::new(),
             net_unmounted: Growth::new(),
             complaints: Complaints::default(),
-            proof: None,
+            stopped: BTreeSet::new(),
             left: Left::default(),
             readings: Vec::new(),
             unsettled: 0,
@@ -103,6 +105,8 @@ impl Outcome {
             last_dose: None,
             min_rate: options.min_rate,
             strict: options.strict,
+            allow_until_unmount: options.allow_until_unmount,
+            largest_cache: options.largest_cache,
         }
     }
 
@@ -172,6 +176,31 @@ impl Outcome {
         }
     }
 
+    /// What is excluded. A counter that came to an end has no rate, and is told by what it grew by.
+    fn bounds(&self, judgement: &Judgement) -> Bounds {
+        let bound = |c: &Counter| CounterBound {
+            source: Source::of_counter(&c.name),
+            name: c.name.clone(),
+            objects_per_listing: Rate::from(&c.fit),
+        };
+        let net_bound = |net: Net| NetBound {
+            source: Source::of_counter(&net.name),
+            net_objects: net.grown.round() as i64,
+            lump_objects: net.lump.round() as i64,
+            high: net.high,
+            name: net.name,
+        };
+        let going_on = judgement.counters.iter().filter(|c| !self.stopped.contains(&c.name));
+        let units = self.net_rounds().iter().map(|round| round.units).sum();
+        Bounds {
+            highest: going_on.take(KEPT_BOUNDS).map(bound).collect(),
+            highest_net: self.nets().into_iter().take(KEPT_BOUNDS).map(net_bound).collect(),
+            rarest_listings: Some(rarest(units) as u64),
+            largest_cache_objects: Some(self.largest_cache),
+            ..Bounds::begin(CONFIDENCE, self.min_rate, judgement.counters.len() as u64)
+        }
+    }
+
     /// What a record holds whatever the verdict.
     pub(super) fn fill(&mut self) {
         let first = self.readings.first().map(|r| r.sample.clone()).unwrap_or_default();
@@ -184,21 +213,7 @@ impl Outcome {
             round.samples = samples.map(|(name, n)| (name.clone(), *n)).collect();
         }
         self.record.console_lines.extend(self.complaints.lines.iter().cloned());
-        self.record.bounds = self.judgement.as_ref().map(|judgement| Bounds {
-            confidence: CONFIDENCE,
-            min_rate: self.min_rate,
-            counters: judgement.counters.len() as u64,
-            highest: judgement
-                .counters
-                .iter()
-                .take(KEPT_BOUNDS)
-                .map(|c| CounterBound {
-                    source: Source::of_counter(&c.name),
-                    name: c.name.clone(),
-                    objects_per_listing: Rate::from(&c.fit),
-                })
-                .collect(),
-        });
+        self.record.bounds = self.judgement.as_ref().map(|judgement| self.bounds(judgement));
     }
 }
 

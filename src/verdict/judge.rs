@@ -1,6 +1,6 @@
 //! Whether the blocks seen so far decide, and what they say.
 
-use super::fit::{Fit, Point, Width, fit};
+use super::fit::{Fit, Point, Width, fit_of_restless, median, restless_squares};
 use super::{Block, Growth};
 use std::collections::BTreeSet;
 
@@ -33,6 +33,8 @@ pub const MIN_RATE: f64 = 0.5;
 /// not be clearer is called a leak: bounds within `CLEAR_SHARE` of the estimate.
 const EVERY_DOSE_TWICE_FROM: usize = 4;
 const CLEAR_SHARE: f64 = 0.1;
+/// Counters that may be restless in a guest at rest: of those recorded on Linux 6.1 up to four were, with the sum of the size classes.
+const MOST_RESTLESS: usize = 5;
 
 /// What the samples say of one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,10 +105,11 @@ pub fn judge_with(
     total_dose: u64,
     min_rate: f64,
 ) -> Judgement {
+    let squares = restless(width, blocks);
     let mut counters: Vec<Counter> = names(blocks)
         .into_iter()
         .filter_map(|name| {
-            let fit = fit(&points(blocks, name), width)?;
+            let fit = fit_of_restless(&points(blocks, name), width, squares)?;
             let says = match says(&fit, blocks.len(), min_rate) {
                 Says::Leak if !stays(&fit, net.get(name).copied().unwrap_or(0), total_dose) => Says::Undecided,
                 Says::Clean if phase == Phase::Scout => Says::Undecided,
@@ -117,6 +120,19 @@ pub fn judge_with(
         .collect();
     counters.sort_by(|a, b| b.fit.high.total_cmp(&a.fit.high));
     Judgement { counters }
+}
+
+/// Returns the squares by which any counter must be thought to scatter: those of the middle one of the restless, where these are many.
+///
+/// Two control rounds of a restless counter agree now and then, and then it looks as one at rest does. Where few counters are restless that is
+/// paid for; where many are, being at rest is no longer what is known of a counter, until each dose has come twice.
+fn restless(width: Width, blocks: &[Block]) -> f64 {
+    if blocks.len() >= EVERY_DOSE_TWICE_FROM {
+        return 0.0;
+    }
+    let squares = names(blocks).into_iter().filter_map(|name| restless_squares(&points(blocks, name), width));
+    let squares: Vec<f64> = squares.collect();
+    if squares.len() <= MOST_RESTLESS { 0.0 } else { median(squares).unwrap_or(0.0) }
 }
 
 fn names(blocks: &[Block]) -> BTreeSet<&String> {
@@ -261,6 +277,19 @@ mod tests {
             judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE).says(),
             Says::Undecided
         );
+    }
+
+    #[test]
+    fn two_blocks_of_a_restless_machine_decide_nothing() {
+        let (mut blocks, net) = blocks(&DOSES[..2], |_, dose| (25 * dose as i64, 0));
+        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).says(), Says::Leak);
+        for counter in 0..=MOST_RESTLESS {
+            for (block, moved) in blocks.iter_mut().zip([3, -2]) {
+                block.growth.insert(format!("quiet-{counter}"), moved);
+                block.control.insert(format!("quiet-{counter}"), moved);
+            }
+        }
+        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).says(), Says::Undecided);
     }
 
     #[test]

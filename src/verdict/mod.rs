@@ -9,6 +9,7 @@ pub mod doses;
 pub mod fit;
 pub mod follow;
 pub mod judge;
+pub mod net;
 
 use std::collections::BTreeMap;
 

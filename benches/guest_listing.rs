@@ -5,15 +5,16 @@
 //! so. This program is its own guest, as dirleak is.
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use dirleak::bench::guest::{Guest, options};
-use dirleak::bench::{course, fit};
-use dirleak::cache::Cache;
+use dirleak::bench::guest::Guest;
+use dirleak::bench::{eligible, session};
+use dirleak::boot::job::{BootOptions, Job};
 use dirleak::error::Result;
-use dirleak::guest::timed::CacheState;
-use dirleak::kernel::{self, Kernel};
-use dirleak::run::Job;
+use dirleak::kernel;
+use dirleak::kernel::bootable::Kernel;
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
+use dirleak::protocol::timing::CacheState;
 use dirleak::scenario::{Scenario, load};
-use dirleak::ui::Ui;
 use dirleak::vm::accelerator;
 use dirleak::vm::console::MOST_LOG_BYTES;
 use dirleak::vm::machine::Limits;
@@ -44,17 +45,19 @@ fn main() {
 /// All scenarios; `false` if there is no kernel to boot.
 fn benchmarks(criterion: &mut Criterion, spec: &str) -> Result<bool> {
     let (cache, ui) = (Cache::open()?, Ui::plain());
-    let Some(kernel) = kernel::cached(spec, &kernel::Options::default(), &cache)? else { return Ok(false) };
+    let Some(kernel) = kernel::cached(spec, &kernel::build::ingredients::Options::default(), &cache)? else {
+        return Ok(false);
+    };
     for name in SCENARIOS {
-        listings(criterion, &kernel, &fit::fit(&load(name)?, None)?, &cache, &ui)?;
+        listings(criterion, &kernel, &eligible::make_eligible(&load(name)?, None)?, &cache, &ui)?;
     }
     Ok(true)
 }
 
 /// One scenario in one guest, in each state of the cache.
 fn listings(criterion: &mut Criterion, kernel: &Kernel, scenario: &Scenario, cache: &Cache, ui: &Ui) -> Result<()> {
-    let accelerator = course::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
-    let options = options(42, LIMITS);
+    let accelerator = session::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
+    let options = BootOptions { limits: LIMITS, ..BootOptions::default() };
     let mut guest = Guest::start(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
     guest.wait(&ui.task(format!("{} on {}", scenario.name, kernel.spec)))?;
     // Without the kernel's name, so that one kernel's baseline is another's.
@@ -66,7 +69,7 @@ fn listings(criterion: &mut Criterion, kernel: &Kernel, scenario: &Scenario, cac
         .measurement_time(Duration::from_nanos(1));
     group.throughput(Throughput::Elements(scenario.directory.entries));
     for state in CacheState::ALL {
-        group.bench_function(state.name(), |bencher| {
+        group.bench_function(state.as_str(), |bencher| {
             bencher.iter_custom(|listings| (0..listings).map(|_| time(&mut guest, state)).sum());
         });
     }

@@ -2,9 +2,10 @@
 //! run's time goes to. Making and listing directories are in make.rs and list.rs.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::probe::{slabinfo, traces};
+use dirleak::probe::{site_text, slabinfo};
+use dirleak::sample::Growth;
+use dirleak::verdict::block::Block;
 use dirleak::verdict::judge::{MIN_RATE, Phase, judge};
-use dirleak::verdict::{Block, Growth};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -23,13 +24,13 @@ fn alloc_traces() -> String {
 
 fn call_sites(criterion: &mut Criterion) {
     let text = alloc_traces();
-    let before = traces::parse(&text);
+    let before = site_text::parse(&text);
     let mut after = before.clone();
     after.iter_mut().for_each(|site| site.objects += 25);
     let mut group = criterion.benchmark_group("call sites");
     group.throughput(Throughput::Elements(before.len() as u64));
-    group.bench_function("parse", |bencher| bencher.iter(|| traces::parse(black_box(&text))));
-    group.bench_function("difference", |bencher| bencher.iter(|| traces::since(black_box(&before), &after)));
+    group.bench_function("parse", |bencher| bencher.iter(|| site_text::parse(black_box(&text))));
+    group.bench_function("difference", |bencher| bencher.iter(|| dirleak::sample::since(black_box(&before), &after)));
     group.finish();
 }
 
@@ -73,7 +74,7 @@ fn judging(criterion: &mut Criterion) {
     let (blocks, net) = blocks();
     let total_dose = blocks.iter().map(|block| block.dose).sum();
     criterion.bench_function("judge 120 counters", |bencher| {
-        bencher.iter(|| judge(Phase::Full, black_box(&blocks), &net, total_dose, MIN_RATE).says());
+        bencher.iter(|| judge(Phase::Full, black_box(&blocks), &net, total_dose, MIN_RATE).verdict());
     });
 }
 

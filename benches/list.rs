@@ -5,12 +5,14 @@ mod support;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::scenario::{Directory, Kinds, Names};
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::{Directory, Kinds};
+use dirleak::dirtree::tree::{Dir, Tree};
 use dirleak::workload::check::{Check, Inodes};
+use dirleak::workload::listing::Lister;
+use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
 use dirleak::workload::listing::getdents::Buffer;
-use dirleak::workload::listing::{Call, Lister, Stat, Way};
 use dirleak::workload::populate;
-use dirleak::workload::tree::{Dir, Tree};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::hint::black_box;
@@ -70,25 +72,25 @@ fn checked(dir: &Path, lister: &mut Lister, check: &mut Check) {
 
 /// A check that knows inode numbers, too.
 fn check_of(dir: &TempDir, tree: Tree) -> Check {
-    let inodes = Inodes::listed(&mut Lister::new(Way::getdents(USUAL_BYTES)), dir.path(), &tree);
+    let inodes = Inodes::listed(&mut Lister::new(ReadMethod::getdents(USUAL_BYTES)), dir.path(), &tree);
     Check::new(Arc::new(tree), Arc::new(inodes.expect("it can be listed")))
 }
 
 fn ours(group: &mut BenchmarkGroup<WallTime>, dir: &TempDir, tree: Tree) {
     let mut check = check_of(dir, tree);
     for bytes in [4 << 10, USUAL_BYTES, 256 << 10, 1 << 20] {
-        let mut lister = Lister::new(Way::getdents(bytes));
+        let mut lister = Lister::new(ReadMethod::getdents(bytes));
         group.bench_function(format!("dirleak, checked, {bytes} bytes"), |bencher| {
             bencher.iter(|| checked(dir.path(), &mut lister, &mut check));
         });
     }
     let mut buffer = Buffer::new(USUAL_BYTES);
     group.bench_function("system calls alone", |bencher| bencher.iter(|| bare(dir.path(), &mut buffer)));
-    let mut lister = Lister::new(Way::getdents(USUAL_BYTES));
+    let mut lister = Lister::new(ReadMethod::getdents(USUAL_BYTES));
     group.bench_function("dirleak, not checked", |bencher| {
         bencher.iter(|| lister.list(dir.path(), |record| _ = black_box(record.name)).expect("it can be listed"));
     });
-    let mut lister = Lister::new(Way { call: Call::Readdir, stat: Stat::Nothing });
+    let mut lister = Lister::new(ReadMethod { call: Call::Readdir, stat: Stat::Nothing });
     group.bench_function("dirleak, checked, readdir(3)", |bencher| {
         bencher.iter(|| checked(dir.path(), &mut lister, &mut check));
     });
@@ -157,7 +159,7 @@ fn cost_of_checking(_: &mut Criterion) {
             let (dir, tree) = full(&place, names.clone(), kinds);
             let mut check = check_of(&dir, tree);
             for bytes in [USUAL_BYTES, 1 << 20] {
-                let (mut lister, mut buffer) = (Lister::new(Way::getdents(bytes)), Buffer::new(bytes));
+                let (mut lister, mut buffer) = (Lister::new(ReadMethod::getdents(bytes)), Buffer::new(bytes));
                 let (ratio, seconds) =
                     compare(|| checked(dir.path(), &mut lister, &mut check), || bare(dir.path(), &mut buffer));
                 let nanoseconds = 1e9 * seconds / entries() as f64;

@@ -7,10 +7,10 @@ mod uring;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::scenario::Directory;
-use dirleak::workload::names::NameMaker;
+use dirleak::dirtree::names::NameMaker;
+use dirleak::dirtree::spec::Directory;
+use dirleak::dirtree::tree::Tree;
 use dirleak::workload::populate;
-use dirleak::workload::tree::Tree;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::linkat;

@@ -2,9 +2,10 @@
 //! kernel lists a million entries in a few seconds, and none of them may be the server's.
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use dirleak::scenario::{Directory, Names};
-use dirleak::server::{Export, Server};
-use dirleak::workload::tree::Tree;
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::Directory;
+use dirleak::dirtree::tree::Tree;
+use dirleak::nfs_server::{Export, Server};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

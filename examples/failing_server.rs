@@ -13,10 +13,11 @@
 //! times = 2
 //! ```
 
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::Directory;
+use dirleak::dirtree::tree::Tree;
 use dirleak::error::{Context, Error, Result};
-use dirleak::scenario::{Directory, Names};
-use dirleak::server::{Export, Fault, Server};
-use dirleak::workload::tree::Tree;
+use dirleak::nfs_server::{Export, Fault, Server};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::ExitCode;
@@ -76,7 +77,7 @@ fn run() -> Result<()> {
     std::io::stdin().read_line(&mut String::new()).machine(|| "cannot wait for Enter".into())?;
     for tally in server.export().faults() {
         let fault = serde_json::to_string(&tally.fault).expect("a fault is JSON");
-        println!("happened {} times: {fault}", tally.fired);
+        println!("happened {} times: {fault}", tally.happened);
     }
     Ok(())
 }

@@ -4,11 +4,11 @@
 //!
 //! prints the commits to begin with and those that must be found.
 
-#[path = "../tests/made/mod.rs"]
-mod made;
+#[path = "../tests/support/git_history.rs"]
+mod git_history;
 
 use clap::Parser;
-use made::{Deed, Made, base, draw};
+use git_history::{Deed, GitHistory, base, draw};
 use std::path::{Path, PathBuf};
 
 /// Make a git tree with a leak and its fix at places drawn by lot.
@@ -59,7 +59,8 @@ fn main() {
     base(&arguments.dir, &arguments.series);
     let name = format!("made-{}", arguments.seed);
     let patches = Path::new("vm/patches").join(&arguments.series);
-    let make = |deeds: &[Deed]| Made::new(&arguments.dir, &name, deeds, arguments.seed, arguments.merges, &patches);
+    let make =
+        |deeds: &[Deed]| GitHistory::new(&arguments.dir, &name, deeds, arguments.seed, arguments.merges, &patches);
     if !arguments.deeds.is_empty() {
         for (number, (id, deed)) in make(&arguments.deeds).ids.iter().zip(&arguments.deeds).enumerate() {
             println!("{name}-{number} {id} {deed:?}");

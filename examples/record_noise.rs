@@ -5,7 +5,7 @@
 #[allow(dead_code)]
 mod noise;
 
-use dirleak::report::json;
+use dirleak::result::read;
 use noise::Noise;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     paths.sort();
     let mut noise = Noise::default();
     for path in &paths {
-        match json::read(Path::new(path)) {
+        match read::read(Path::new(path)) {
             Ok(file) => file.results.iter().for_each(|run| noise.add(run)),
             Err(error) => {
                 eprintln!("{error}");

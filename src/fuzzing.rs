@@ -3,12 +3,12 @@
 
 pub use crate::bench::fuzz::bench;
 pub use crate::kernel::fuzz::image;
+pub use crate::nfs_server::fuzz::{fault, rpc};
+pub use crate::probe::ftrace::fuzz::{trace, trace_text};
 pub use crate::probe::fuzz::{counts, mountstats, page_owner, sites};
-pub use crate::probe::trace::fuzz::{trace, trace_text};
 pub use crate::report::fuzz::{prediction, report, result};
 pub use crate::run::fuzz::course;
 pub use crate::scenario::fuzz::scenario;
-pub use crate::server::fuzz::{fault, rpc};
 pub use crate::vm::fuzz::{console, link};
 pub use crate::workload::listing::fuzz::dirents;
 

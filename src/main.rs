@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         dirleak::guest::main();
     }
-    if let Some(status) = dirleak::workload::listing::processes::asked(std::env::args_os()) {
+    if let Some(status) = dirleak::workload::listing::processes::run_if_reader(std::env::args_os()) {
         return status;
     }
     dirleak::cli::main().into()

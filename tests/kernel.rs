@@ -2,9 +2,10 @@
 //! and builds in a moment. Whatever goes wrong is answered with one sentence and leaves nothing that could spoil the
 //! next build.
 
-mod desk;
+#[path = "support/fake_tree.rs"]
+mod fake_tree;
 
-use desk::*;
+use fake_tree::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 #[test]
 fn a_variant_is_an_increment_and_the_same_ingredients_make_the_same_image() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     desk.patch("change.patch", CHANGE);
     let stock = desk.build("6.1");
     let patched = desk.build("6.1+change.patch");
@@ -30,7 +31,7 @@ fn a_variant_is_an_increment_and_the_same_ingredients_make_the_same_image() {
 
 #[test]
 fn a_compiler_error_is_quoted_and_spoils_nothing() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     desk.patch("mistake.patch", MISTAKE);
     let log = desk.cache("build/6.1/failed.log");
     let parts = ["fs/nfs/dir.c:3:13: error: ", log.to_str().unwrap()];
@@ -42,7 +43,7 @@ fn a_compiler_error_is_quoted_and_spoils_nothing() {
 
 #[test]
 fn a_patch_that_does_not_apply_changes_nothing() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     desk.patch("other.patch", &CHANGE.replace("names = 1", "names = 7"));
     let parts =
         ["the patch other.patch does not apply to linux-source-6.1 6.1.0-1", "hunk 1 of fs/nfs/dir.c fails at line 3"];
@@ -52,7 +53,7 @@ fn a_patch_that_does_not_apply_changes_nothing() {
 
 #[test]
 fn a_symbol_that_was_dropped_is_named() {
-    let desk = Desk::with(
+    let desk = FakeTree::with(
         &MAKEFILE.replace("@cp $(KCONFIG_ALLCONFIG) .config", "@grep -v SLUB_DEBUG $(KCONFIG_ALLCONFIG) >.config"),
     );
     desk.refused("6.1", CANNOT_JUDGE, &["linux-source-6.1 6.1.0-1 does not take CONFIG_SLUB_DEBUG=y"]);
@@ -63,7 +64,7 @@ fn a_symbol_that_was_dropped_is_named() {
 #[test]
 fn a_signal_ends_everything_and_the_next_build_goes_on() {
     for (signal, status) in [(Signal::SIGINT, INTERRUPTED), (Signal::SIGTERM, TERMINATED)] {
-        let desk = Desk::new();
+        let desk = FakeTree::new();
         let stock = desk.build("6.1");
         let child = desk.start_endless();
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
@@ -80,7 +81,7 @@ fn a_signal_ends_everything_and_the_next_build_goes_on() {
 
 #[test]
 fn a_build_that_was_killed_is_started_afresh() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let stock = desk.build("6.1");
     let mut child = desk.start_endless();
     child.kill().unwrap();
@@ -95,7 +96,7 @@ fn a_build_that_was_killed_is_started_afresh() {
 
 #[test]
 fn two_at_once_build_one_kernel() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let children: Vec<_> = (0..2).map(|_| desk.command(&["build", "6.1"]).spawn().unwrap()).collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
@@ -106,7 +107,7 @@ fn two_at_once_build_one_kernel() {
 
 #[test]
 fn a_full_disk_is_the_machines_fault_and_the_next_build_starts_afresh() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     desk.build("6.1");
     fs::remove_dir_all(desk.cache("kernels")).unwrap();
     desk.stub("gcc", "case $* in *--version*|*-E*) exec /usr/bin/gcc \"$@\";; esac; echo 'ld: final link failed: No space left on device' >&2; exit 1");
@@ -120,7 +121,7 @@ fn a_full_disk_is_the_machines_fault_and_the_next_build_starts_afresh() {
 
 #[test]
 fn a_damaged_package_is_named_and_puts_nothing_in_place() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let deb = desk.cache("sources/6.1/it.deb");
     let bytes = fs::read(&deb).unwrap();
     fs::write(&deb, &bytes[..bytes.len() / 2]).unwrap();
@@ -132,14 +133,14 @@ fn a_damaged_package_is_named_and_puts_nothing_in_place() {
 
 #[test]
 fn without_network_and_source_it_says_what_failed() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     fs::remove_dir_all(desk.cache("sources")).unwrap();
     desk.refused("6.1", MACHINE, &["Temporary failure resolving"]);
 }
 
 #[test]
 fn a_missing_program_is_named_with_the_way_out() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let output = desk.command(&["build", "6.1"]).env("PATH", desk.path("bin")).output().unwrap();
     assert_eq!(output.status.code(), Some(MACHINE));
     let stderr = text(&output.stderr);
@@ -148,7 +149,7 @@ fn a_missing_program_is_named_with_the_way_out() {
 
 #[test]
 fn what_is_not_ready_has_no_path() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     let output = desk.run(&["path", "6.1"]);
     assert_eq!(output.status.code(), Some(CANNOT_JUDGE));
     assert_eq!(text(&output.stderr), "dirleak: 6.1 is not ready; build it with: dirleak kernel build 6.1\n");
@@ -156,7 +157,7 @@ fn what_is_not_ready_has_no_path() {
 
 #[test]
 fn specs_that_cannot_be() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     desk.patch("notes.txt", "no kernel");
     desk.patch("notes.patch", "no patch");
     fs::write(desk.path("it.deb"), "!<arch>\ndebian-binary   ").unwrap();
@@ -184,7 +185,7 @@ fn specs_that_cannot_be() {
 
 #[test]
 fn clean_removes_all_of_it() {
-    let desk = Desk::new();
+    let desk = FakeTree::new();
     desk.build("6.1");
     for name in ["packages/some", "images/some"] {
         fs::create_dir_all(desk.cache(name)).unwrap();

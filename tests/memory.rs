@@ -1,16 +1,17 @@
 //! What dirleak itself holds while it goes on for a thousand rounds: the course of real runs, whose orders a made-up machine obeys, with
 //! as many counters as a kernel has, of which as many move. `cargo test --test memory -- --nocapture` tells the figures.
 
-use dirleak::guest::protocol::{Answer, Order, Worked};
-use dirleak::probe::Sample;
+use dirleak::boot::job::BootOptions;
+use dirleak::os::progress::Ui;
+use dirleak::probe::control_allocs::ControlAllocs;
 use dirleak::probe::counters::SiteSource;
-use dirleak::probe::hold::Held;
-use dirleak::report::record::{KernelRecord, ResultFile, RunRecord};
-use dirleak::run::Options;
+use dirleak::protocol::agent::{Agent, AgentError};
+use dirleak::protocol::message::{Request, Response, RoundStats};
+use dirleak::result::file::ResultFile;
+use dirleak::result::record::{KernelRecord, RunRecord};
 use dirleak::run::live::{self, Live};
-use dirleak::run::obeys::Obeys;
-use dirleak::ui::Ui;
-use dirleak::vm::machine::Ended;
+use dirleak::run::options::Options;
+use dirleak::sample::Sample;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -61,8 +62,8 @@ impl Machine {
         Self { lot: ChaCha8Rng::seed_from_u64(seed), sample: Sample { objects } }
     }
 
-    fn ready(&self) -> Answer {
-        Answer::Ready {
+    fn ready(&self) -> Response {
+        Response::Ready {
             object_bytes: self.sample.objects.keys().map(|name| (name.clone(), 256)).collect(),
             name_allocations: vec![(32, 150)],
             missing_sources: Vec::new(),
@@ -72,31 +73,33 @@ impl Machine {
         }
     }
 
-    fn read(&mut self) -> Answer {
+    fn read(&mut self) -> Response {
         for objects in self.sample.objects.values_mut().take(MOVING) {
             *objects += self.lot.random_range(-20..=20);
         }
-        Answer::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1) }
+        Response::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1) }
     }
 }
 
-impl Obeys for Machine {
-    fn ask(&mut self, order: &Order, _: &mut dyn FnMut(&str)) -> Result<Answer, Ended> {
+impl Agent for Machine {
+    fn request(&mut self, order: &Request, _: &mut dyn FnMut(&str)) -> Result<Response, AgentError> {
         Ok(match *order {
-            Order::Hold => Answer::Held(Held { files: 584, eventfds: 512, pages: 512, ..Held::default() }),
-            Order::Work { listings, .. } => Answer::Worked(Worked {
+            Request::Hold => {
+                Response::Held(ControlAllocs { files: 584, eventfds: 512, pages: 512, ..ControlAllocs::default() })
+            }
+            Request::Work { listings, .. } => Response::Worked(RoundStats {
                 listings,
                 cold_listings: listings,
                 complete_listings: listings,
                 rpcs: [("READDIRPLUS".to_owned(), listings)].into(),
                 listing_seconds: 1e-3 * listings as f64,
                 seconds: 1e-2,
-                ..Worked::default()
+                ..RoundStats::default()
             }),
-            Order::ListPlainly => Answer::Worked(Worked::default()),
-            Order::Sites { .. } => Answer::Sites { sites: BTreeMap::new() },
-            Order::Glance | Order::Settle => self.read(),
-            _ => Answer::Done,
+            Request::ListPlainly => Response::Worked(RoundStats::default()),
+            Request::Sites { .. } => Response::Sites { sites: BTreeMap::new() },
+            Request::Glance | Request::Settle => self.read(),
+            _ => Response::Done,
         })
     }
 }
@@ -110,7 +113,7 @@ fn run(seed: u64) -> (RunRecord, usize) {
         ready: machine.ready(),
         worker: &mut machine,
         record: RunRecord::begin("made-up", KernelRecord::default(), seed),
-        options: &Options { seed, ..Options::default() },
+        options: &Options { boot: BootOptions { seed, ..BootOptions::default() }, ..Options::default() },
         budget: Duration::from_secs(3600),
         task: &Ui::silent().task("made up"),
     };

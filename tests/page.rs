@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         .iter()
         .map(|(name, files, pictures)| {
             trial(format!("the page of {name} is whole in each width, light and dark"), move |browser| {
-                look(browser, &Page::of(name, files)?, *pictures)
+                look(browser, &Page::from_shipped(name, files)?, *pictures)
             })
         })
         .collect();
@@ -85,7 +85,7 @@ fn look_once(browser: &mut Browser, page: &Page, width: u32, media: &str, scheme
 
 /// The look itself works: a page that was spoiled is not found whole.
 fn sees_what_is_wrong(browser: &mut Browser) -> Result<(), Failed> {
-    let page = Page::of("verify", &["verify"])?;
+    let page = Page::from_shipped("verify", &["verify"])?;
     let good = look_once(browser, &page, 360, "screen", "light")?;
     must(good["wrong"] == json!([]), || format!("{:#}", good["wrong"]))?;
     for spoil in [

@@ -19,13 +19,16 @@ mod case;
 mod cluster;
 #[path = "scenarios/directory.rs"]
 mod directory;
+#[path = "support/git_history.rs"]
+mod git_history;
+#[path = "support/guest.rs"]
+mod guest;
 #[path = "scenarios/host.rs"]
 mod host;
 #[path = "scenarios/kernels.rs"]
 mod kernels;
 #[path = "scenarios/library.rs"]
 mod library;
-mod made;
 #[path = "scenarios/program.rs"]
 mod program;
 #[path = "scenarios/sandbox.rs"]

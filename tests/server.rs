@@ -14,9 +14,10 @@ mod life;
 mod shapes;
 
 use client::Client;
-use dirleak::scenario::{Directory, Names};
-use dirleak::server::{Export, Server};
-use dirleak::workload::tree::Tree;
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::Directory;
+use dirleak::dirtree::tree::Tree;
+use dirleak::nfs_server::{Export, Server};
 use nfs3_types::nfs3::nfs_fh3;
 
 /// Serves a directory on a free port.

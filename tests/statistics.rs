@@ -13,9 +13,9 @@ mod tables;
 mod tally;
 
 use course::Leak;
-use dirleak::run::further::LISTINGS;
-use dirleak::verdict::judge::CONFIDENCE;
-use dirleak::verdict::net::rarest;
+use dirleak::run::options::LISTINGS;
+use dirleak::stats::estimate::CONFIDENCE;
+use dirleak::stats::net_growth::rarest;
 use std::sync::LazyLock;
 use tables::{LUMPS, Row, Tables};
 

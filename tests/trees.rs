@@ -1,9 +1,10 @@
 //! Kernels from a source tree of the user's, with everything real but the kernel, which is one file: whatever is built, the tree
 //! and its repository stay as they are.
 
-mod desk;
+#[path = "support/fake_tree.rs"]
+mod fake_tree;
 
-use desk::*;
+use fake_tree::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +13,8 @@ use std::time::SystemTime;
 const TOP: &str = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n";
 
 /// A desk with a source tree that is no git tree yet.
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> FakeTree {
+    let desk = FakeTree::new();
     let tree = desk.path("linux");
     for (path, content) in [
         ("Makefile", [TOP, MAKEFILE].concat().as_str()),
@@ -29,7 +30,7 @@ fn desk() -> Desk {
 }
 
 /// A desk whose source tree is a git tree with one commit.
-fn git_desk() -> Desk {
+fn git_desk() -> FakeTree {
     let desk = desk();
     git(&desk, &["init", "-q"]);
     commit(&desk, "one");
@@ -37,17 +38,17 @@ fn git_desk() -> Desk {
 }
 
 /// Where the tree is built.
-fn build_dir(desk: &Desk) -> PathBuf {
+fn build_dir(desk: &FakeTree) -> PathBuf {
     fs::read_dir(desk.cache("build")).unwrap().flatten().find(|e| e.file_name() != "6.1").unwrap().path()
 }
 
-fn git(desk: &Desk, arguments: &[&str]) {
+fn git(desk: &FakeTree, arguments: &[&str]) {
     let mut command = Command::new("git");
     command.arg("-C").arg(desk.path("linux")).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
     must(command.args(arguments));
 }
 
-fn commit(desk: &Desk, message: &str) {
+fn commit(desk: &FakeTree, message: &str) {
     git(desk, &["add", "-A"]);
     git(desk, &["commit", "-qm", message]);
 }
@@ -68,7 +69,7 @@ fn everything(dir: &Path) -> Vec<(PathBuf, Vec<u8>, SystemTime)> {
 }
 
 /// Compares file by file, and names the first that is not what it was.
-fn untouched(desk: &Desk, before: &[(PathBuf, Vec<u8>, SystemTime)]) {
+fn untouched(desk: &FakeTree, before: &[(PathBuf, Vec<u8>, SystemTime)]) {
     let after = everything(&desk.path("linux"));
     let paths = |all: &[(PathBuf, Vec<u8>, SystemTime)]| all.iter().map(|(path, ..)| path.clone()).collect::<Vec<_>>();
     assert_eq!(paths(&after), paths(before));
@@ -158,13 +159,13 @@ fn the_users_fragment_and_compiler_are_used() {
 }
 
 /// The status of a bisection, and its last words.
-fn bisect(desk: &Desk, arguments: &[&str]) -> (i32, String) {
+fn bisect(desk: &FakeTree, arguments: &[&str]) -> (i32, String) {
     let output = desk.dirleak(&[&["bisect"], arguments].concat()).output().unwrap();
     (output.status.code().unwrap(), text(&output.stderr).lines().last().unwrap_or_default().to_owned())
 }
 
 /// A desk whose tree has two commits, and the arguments of a bisection between them.
-fn two_commits() -> (Desk, [&'static str; 6]) {
+fn two_commits() -> (FakeTree, [&'static str; 6]) {
     let desk = git_desk();
     fs::write(desk.path("linux/fs/nfs/dir.c"), DIR_C.replace("names = 1", "names = 2")).unwrap();
     commit(&desk, "two");
@@ -172,7 +173,7 @@ fn two_commits() -> (Desk, [&'static str; 6]) {
 }
 
 /// What bisections remember of builds.
-fn remembered(desk: &Desk) -> Vec<String> {
+fn remembered(desk: &FakeTree) -> Vec<String> {
     let files = fs::read_dir(desk.cache("verdicts")).into_iter().flatten().flatten();
     files
         .filter(|file| file.file_name().to_string_lossy().starts_with("build-"))

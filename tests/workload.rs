@@ -11,8 +11,9 @@ mod course;
 use case::{Case, case, mutation};
 use changing::Change;
 use course::{Course, PROGRAM};
-use dirleak::workload::listing::{Failed, Record, processes};
-use dirleak::workload::tree::Tree;
+use dirleak::dirtree::tree::Tree;
+use dirleak::workload::listing::entry::{Dirent, ListError};
+use dirleak::workload::listing::processes;
 use nix::errno::Errno;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -64,13 +65,13 @@ fn a_directory_that_changes_shows_once_what_was_there_throughout() {
 #[test]
 fn a_process_that_cannot_read_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let each = || vec![|_: &Record| Continue(()); 2];
+    let each = || vec![|_: &Dirent| Continue(()); 2];
     for (path, bytes, call, errno) in [
         (Path::new("/dirleak-no-such-dir"), 1024, "open", Errno::ENOENT),
         (dir.path(), 16, "getdents64", Errno::EINVAL),
     ] {
         let listed = processes::Readers::new(Path::new(PROGRAM), bytes).list(path, each()).unwrap();
-        assert_eq!(listed, vec![Err(Failed { call, errno, entries: 0 }); 2]);
+        assert_eq!(listed, vec![Err(ListError { call, errno, entries: 0 }); 2]);
     }
     let missing =
         processes::Readers::new(Path::new("/dirleak-no-such-program"), 1024).list(dir.path(), each()).unwrap_err();
@@ -85,12 +86,12 @@ fn a_seed_gives_the_same_tree_again_and_another_one_other_names() {
     let same = runner().run(&(case(), any::<u64>()), |(Case { directory, seed, .. }, other)| {
         let all = |seed| {
             let tree = Tree::new(&directory, seed);
-            let of = |node: usize| (0..tree.nodes()[node].entries()).map(move |place| (node, place));
+            let entries_of = |node: usize| (0..tree.nodes()[node].entries()).map(move |place| (node, place));
             let entry = |(node, place)| {
                 let mut name = Vec::new();
                 (tree.entry(node, place, &mut name), name)
             };
-            (0..tree.nodes().len()).flat_map(of).map(entry).collect::<Vec<_>>()
+            (0..tree.nodes().len()).flat_map(entries_of).map(entry).collect::<Vec<_>>()
         };
         prop_assert_eq!(all(seed), all(seed));
         // Short names may be nothing but their numbers, and few long ones may be alike by chance.

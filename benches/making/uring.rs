@@ -1,7 +1,7 @@
 //! Making entries by io_uring, in batches.
 
 use super::{MODE, c_string, opened, terminated};
-use dirleak::workload::names::NameMaker;
+use dirleak::dirtree::names::NameMaker;
 use io_uring::{IoUring, opcode, types};
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{SFlag, mknodat};

@@ -1,6 +1,6 @@
 //! What benchmarks of directories share: how large, where, and which other programs there are to compare with.
 
-use dirleak::scenario::Names;
+use dirleak::dirtree::name_spec::Names;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

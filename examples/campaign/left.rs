@@ -1,6 +1,6 @@
 //! What a run leaves behind: processes, temporary files, and files of the cache.
 
-use dirleak::kernel::image;
+use dirleak::kernel::image::identify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Error, Result};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What was killed is gone at once; the machine may be busy.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
-/// Console logs, and what QEMU said, that dirleak keeps: src/run/stage.rs, and those of the last run.
+/// Console logs, and what QEMU said, that dirleak keeps: src/boot/guest_image.rs, and those of the last run.
 const MOST_LOGS: usize = 200 + 8;
 /// Directories of the cache in which files come and go: logs are counted, the others hold what builds make.
 const NOT_LISTED: [&str; 4] = ["logs", "locks", "kernels", "build"];
@@ -117,7 +117,7 @@ impl Left {
         for entry in fs::read_dir(self.cache.join("dirleak/kernels"))? {
             let dir = entry?.path();
             let noted: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("meta.json"))?)?;
-            let hash = image::sha256(&dir.join("vmlinux")).map_err(Error::other)?;
+            let hash = identify::sha256(&dir.join("vmlinux")).map_err(Error::other)?;
             if noted["image_sha256"] != hash.as_str() {
                 return Err(Error::other(format!("the kernel in {} is not the one that was built", dir.display())));
             }

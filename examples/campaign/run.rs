@@ -2,8 +2,8 @@
 
 use super::left::Left;
 use super::plan::{Kill, Kind, Must, Next};
-use dirleak::report::json;
-use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::result::read;
+use dirleak::result::record::{RunRecord, Verdict};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -74,10 +74,11 @@ impl<'a> Run<'a> {
         };
         let seconds = self.begin.elapsed().as_secs_f64();
         let (left_seconds, still_there) = self.left.wait_for_processes();
-        let of = |kill: &Kill| status.signal() == Some(kill.signal as i32) || status.code() == exit_status(kill.signal);
+        let is_cause =
+            |kill: &Kill| status.signal() == Some(kill.signal as i32) || status.code() == exit_status(kill.signal);
         let mut ended = Ended {
             status,
-            kill: kill_it.filter(of),
+            kill: kill_it.filter(is_cause),
             seconds,
             end_seconds: killed_at.map_or(0.0, |at| at.elapsed().as_secs_f64() - left_seconds),
             left_seconds,
@@ -119,7 +120,7 @@ impl<'a> Run<'a> {
 
     /// Every verdict that was given must be right.
     fn judge(&self, path: &Path, ended: &mut Ended) {
-        match json::read(path) {
+        match read::read(path) {
             Ok(file) => {
                 ended.verdicts += file.results.len();
                 ended.faults.extend(file.results.iter().filter_map(wrong));
@@ -135,7 +136,7 @@ fn wrong(record: &RunRecord) -> Option<String> {
     let right = if leaks { Verdict::Leak } else { Verdict::Clean };
     let sites = record.findings.iter().flat_map(|finding| &finding.call_sites);
     let is_right = record.verdict == right && (!leaks || sites.map(|site| &site.function).any(|f| f == CALL_SITE));
-    let (scenario, spec, word) = (&record.scenario, &record.kernel.spec, record.verdict.word());
+    let (scenario, spec, word) = (&record.scenario, &record.kernel.spec, record.verdict.as_str());
     (!is_right).then(|| format!("{scenario} on {spec} is called {word}: {}", record.reason))
 }
 

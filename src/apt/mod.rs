@@ -7,9 +7,9 @@ mod run;
 mod setup;
 mod sources;
 
-use crate::cache::{Cache, place};
 use crate::error::{Context, Error, Result};
-use crate::ui::Ui;
+use crate::os::cache::{Cache, install_atomically};
+use crate::os::progress::Ui;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +116,9 @@ impl Apt {
         let (from, to) = (self.downloads().join(file), into.join(file));
         if fs::rename(&from, &to).is_err() {
             // Another file system.
-            place(&to, |new| fs::copy(&from, new).machine(|| format!("cannot write {}", to.display())).map(drop))?;
+            install_atomically(&to, |new| {
+                fs::copy(&from, new).machine(|| format!("cannot write {}", to.display())).map(drop)
+            })?;
             fs::remove_file(&from).machine(|| format!("cannot remove {}", from.display()))?;
         }
         Ok(to)

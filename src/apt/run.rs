@@ -1,8 +1,8 @@
 //! Knows how apt's programs are run and what their messages mean.
 
-use crate::child::Child;
 use crate::error::Error;
-use crate::ui::Task;
+use crate::os::process::Child;
+use crate::os::progress::Task;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -146,7 +146,7 @@ pub fn ask_machine(command: &mut Command, home: &Path) -> crate::error::Result<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
 
     fn sentence(text: &str) -> String {
         let error = Failure::Said(text.to_owned()).sentence("fetch it", Path::new("/cache"));

@@ -2,8 +2,8 @@
 
 use super::run::ask_machine;
 use super::sources::{Entry, FORMAT, Sources};
-use crate::cache::place;
 use crate::error::{Context, Error, Result};
+use crate::os::cache::install_atomically;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,7 @@ fn write_if_other(path: &Path, text: &str) -> Result<bool> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(false);
     }
-    place(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", path.display())))?;
+    install_atomically(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", path.display())))?;
     Ok(true)
 }
 

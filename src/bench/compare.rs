@@ -1,23 +1,10 @@
 //! One kernel against another, or against what was measured before: ratios, and the word for them.
 
-use super::record::{BenchRecord, Comparison, Measured, Ratio, StateComparison, Word};
-use super::statistics::ratio;
-use super::summary::{SECONDS, figures, series};
-use crate::guest::timed::CacheState;
-
-/// The word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
-pub fn word(ratio: &Ratio, margin: f64) -> Word {
-    let (fast, slow) = (1.0 / (1.0 + margin), 1.0 + margin);
-    if ratio.low > slow {
-        Word::Slower
-    } else if ratio.high < fast {
-        Word::Faster
-    } else if ratio.low >= fast && ratio.high <= slow {
-        Word::Same
-    } else {
-        Word::Undecided
-    }
-}
+use crate::protocol::timing::CacheState;
+use crate::result::bench::{BenchRecord, BenchVerdict, Comparison, Measured, StateComparison};
+use crate::result::bench_metrics::{SECONDS, figures, series, verdict};
+use crate::stats::bootstrap::ratio;
+use crate::stats::estimate::Estimate;
 
 /// Compares `other` with `base`, state by state.
 pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparison {
@@ -37,7 +24,7 @@ pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparis
 pub fn is_decided(base: &[Measured], other: &[Measured], margin: f64) -> bool {
     in_both(base, other).all(|state| {
         let seconds = ratio(&series(base, state, SECONDS), &series(other, state, SECONDS), 0);
-        seconds.is_some_and(|ratio| word(&ratio, margin) != Word::Undecided)
+        seconds.is_some_and(|ratio| verdict(&ratio, margin) != BenchVerdict::Undecided)
     })
 }
 
@@ -52,76 +39,65 @@ fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Ve
     in_both(base, other)
         .map(|state| {
             let names = base.first().map(figures).unwrap_or_default().into_keys();
-            let ratios: std::collections::BTreeMap<String, Ratio> = names
+            let ratios: std::collections::BTreeMap<String, Estimate> = names
                 .filter_map(|name| {
                     let ratio = ratio(&series(base, state, &name), &series(other, state, &name), seed)?;
                     Some((name, ratio))
                 })
                 .collect();
-            let verdict = ratios.get(SECONDS).map_or(Word::Undecided, |ratio| word(ratio, margin));
+            let verdict = ratios.get(SECONDS).map_or(BenchVerdict::Undecided, |ratio| verdict(ratio, margin));
             StateComparison { state, verdict, ratios }
         })
         .collect()
 }
 
 /// What the words of all states come to: a kernel that is slower in one of them is slower.
-fn together(words: impl Iterator<Item = Word>) -> Word {
-    let words: Vec<Word> = words.collect();
-    let first = [Word::Slower, Word::Undecided, Word::Faster].into_iter().find(|word| words.contains(word));
+fn together(words: impl Iterator<Item = BenchVerdict>) -> BenchVerdict {
+    let words: Vec<BenchVerdict> = words.collect();
+    let first = [BenchVerdict::Slower, BenchVerdict::Undecided, BenchVerdict::Faster]
+        .into_iter()
+        .find(|word| words.contains(word));
     match first {
         Some(word) => word,
-        None if words.is_empty() => Word::Undecided,
-        None => Word::Same,
-    }
-}
-
-/// Whether `other` is slower than `base` by more than `percent`, in any state; `Undecided` if that cannot be said.
-pub fn is_slower_by(comparison: &Comparison, percent: f64) -> Word {
-    let words: Vec<Word> = comparison.states.iter().map(|state| is_state_slower_by(state, percent)).collect();
-    let worst = [Word::Slower, Word::Undecided].into_iter().find(|word| words.contains(word));
-    worst.unwrap_or(if words.is_empty() { Word::Undecided } else { Word::Same })
-}
-
-/// The same in one state.
-pub fn is_state_slower_by(state: &StateComparison, percent: f64) -> Word {
-    let limit = 1.0 + percent / 100.0;
-    match state.ratios.get(SECONDS) {
-        Some(ratio) if ratio.low > limit => Word::Slower,
-        Some(ratio) if ratio.high <= limit => Word::Same,
-        _ => Word::Undecided,
+        None if words.is_empty() => BenchVerdict::Undecided,
+        None => BenchVerdict::Same,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::bench_metrics::is_slower_by;
 
-    fn bounds(low: f64, high: f64) -> Ratio {
-        Ratio { estimate: f64::midpoint(low, high), low, high }
+    fn bounds(low: f64, high: f64) -> Estimate {
+        Estimate { estimate: f64::midpoint(low, high), low, high }
     }
 
     #[test]
     fn an_interval_must_lie_on_one_side_of_the_margin() {
         for (low, high, expected) in [
-            (1.06, 1.2, Word::Slower),
-            (1.04, 1.2, Word::Undecided),
-            (0.97, 1.04, Word::Same),
-            (0.9, 0.95, Word::Faster),
-            (0.9, 0.97, Word::Undecided),
-            (0.5, 2.0, Word::Undecided),
+            (1.06, 1.2, BenchVerdict::Slower),
+            (1.04, 1.2, BenchVerdict::Undecided),
+            (0.97, 1.04, BenchVerdict::Same),
+            (0.9, 0.95, BenchVerdict::Faster),
+            (0.9, 0.97, BenchVerdict::Undecided),
+            (0.5, 2.0, BenchVerdict::Undecided),
         ] {
-            assert_eq!(word(&bounds(low, high), 0.05), expected, "{low} to {high}");
+            assert_eq!(verdict(&bounds(low, high), 0.05), expected, "{low} to {high}");
         }
     }
 
     #[test]
     fn slower_in_one_state_is_slower() {
-        let of = |words: &[Word]| together(words.iter().copied());
-        assert_eq!(of(&[Word::Same, Word::Faster, Word::Slower]), Word::Slower);
-        assert_eq!(of(&[Word::Same, Word::Faster, Word::Undecided]), Word::Undecided);
-        assert_eq!(of(&[Word::Same, Word::Faster]), Word::Faster);
-        assert_eq!(of(&[Word::Same, Word::Same]), Word::Same);
-        assert_eq!(of(&[]), Word::Undecided);
+        let verdict_of = |words: &[BenchVerdict]| together(words.iter().copied());
+        assert_eq!(verdict_of(&[BenchVerdict::Same, BenchVerdict::Faster, BenchVerdict::Slower]), BenchVerdict::Slower);
+        assert_eq!(
+            verdict_of(&[BenchVerdict::Same, BenchVerdict::Faster, BenchVerdict::Undecided]),
+            BenchVerdict::Undecided
+        );
+        assert_eq!(verdict_of(&[BenchVerdict::Same, BenchVerdict::Faster]), BenchVerdict::Faster);
+        assert_eq!(verdict_of(&[BenchVerdict::Same, BenchVerdict::Same]), BenchVerdict::Same);
+        assert_eq!(verdict_of(&[]), BenchVerdict::Undecided);
     }
 
     #[test]
@@ -131,15 +107,15 @@ mod tests {
             base: "a".into(),
             other: "b".into(),
             margin: 0.05,
-            verdict: Word::Same,
+            verdict: BenchVerdict::Same,
             states: vec![StateComparison {
                 state: CacheState::Cold,
-                verdict: Word::Same,
+                verdict: BenchVerdict::Same,
                 ratios: [(SECONDS.to_owned(), bounds(low, high))].into(),
             }],
         };
-        assert_eq!(is_slower_by(&comparison(1.11, 1.2), 10.0), Word::Slower);
-        assert_eq!(is_slower_by(&comparison(1.09, 1.2), 10.0), Word::Undecided);
-        assert_eq!(is_slower_by(&comparison(0.9, 1.09), 10.0), Word::Same);
+        assert_eq!(is_slower_by(&comparison(1.11, 1.2), 10.0), BenchVerdict::Slower);
+        assert_eq!(is_slower_by(&comparison(1.09, 1.2), 10.0), BenchVerdict::Undecided);
+        assert_eq!(is_slower_by(&comparison(0.9, 1.09), 10.0), BenchVerdict::Same);
     }
 }

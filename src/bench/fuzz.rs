@@ -1,16 +1,16 @@
 //! Fuzzing of what reads and shows results of a bench.
 
-use super::record::BenchFile;
-use super::text;
+use crate::report::bench::text;
 use crate::report::fuzz::shown;
-use crate::report::json;
-use crate::report::merge::{Source, merge};
+use crate::report::merge::{InputFile, merge};
+use crate::result::bench::BenchFile;
+use crate::result::read;
 
 /// The text of such a result.
 pub fn bench(data: &[u8]) {
-    let Ok(value) = json::value(data) else { return };
+    let Ok(value) = read::value(data) else { return };
     let Ok(file) = BenchFile::of_value("bench.json", value) else { return };
     serde_json::to_vec(&file).expect("a result is JSON");
-    assert!(!text::of(&file).contains('\u{1b}'), "what was read sends orders to the terminal");
-    shown(&merge(Vec::new(), vec![Source { name: "bench.json".to_owned(), file }]));
+    assert!(!text::render(&file).contains('\u{1b}'), "what was read sends orders to the terminal");
+    shown(&merge(Vec::new(), vec![InputFile { name: "bench.json".to_owned(), file }]));
 }

@@ -1,14 +1,16 @@
 //! A guest that times listings when it is asked to, and does not run at all while another one does.
 
-use super::record::Measured;
+use crate::boot::guest_image::{GuestImage, KernelDebug};
+use crate::boot::job::Job;
+use crate::boot::ready::boot;
 use crate::error::{Error, Result};
-use crate::guest::protocol::{Answer, Order};
-use crate::guest::timed::{BEGINS, CacheState, Footprint};
-use crate::kernel::Kernel;
-use crate::run::stage::{Debugging, Stage};
-use crate::run::{Job, Options, boot};
-use crate::ui::Task;
-use crate::vm::machine::{Ended, Vm, unexpected};
+use crate::kernel::bootable::Kernel;
+use crate::os::progress::Task;
+use crate::protocol::agent::{AgentError, unexpected};
+use crate::protocol::message::{Request, Response};
+use crate::protocol::timing::{BEGINS, CacheState, Footprint};
+use crate::result::bench::Measured;
+use crate::vm::machine::Vm;
 use crate::vm::qemu::Accelerator;
 use std::time::Instant;
 
@@ -22,7 +24,7 @@ pub struct Guest {
     /// Where its console goes.
     pub console_log: String,
     // Its files are gone with it.
-    _stage: Stage,
+    _stage: GuestImage,
 }
 
 impl Guest {
@@ -31,7 +33,7 @@ impl Guest {
         if let Some(shortfall) = job.scenario.memory_shortfall() {
             return Err(Error::usage(shortfall));
         }
-        let stage = Stage::prepare(job, Debugging::Stock)?;
+        let stage = GuestImage::prepare(job, KernelDebug::Stock)?;
         if let Some(shortfall) = stage.memory_shortfall() {
             return Err(Error::kernel(shortfall));
         }
@@ -45,48 +47,48 @@ impl Guest {
     pub fn wait(&mut self, task: &Task) -> Result<()> {
         let (spec, release) = (&self.spec, &mut self.release);
         let ready = boot(&mut self.vm, |part| match part {
-            Answer::Hello { release: said } => release.clone_from(said),
-            Answer::Step { name, .. } => task.note(&format!("{spec}: {name}")),
+            Response::Hello { release: said } => release.clone_from(said),
+            Response::Step { name, .. } => task.note(&format!("{spec}: {name}")),
             _ => {}
         });
-        self.heard(ready).map(drop)
+        self.check_response(ready).map(drop)
     }
 
     /// Times a listing in each state.
     pub fn time(&mut self, states: &[CacheState]) -> Result<Vec<Measured>> {
         let mut measured = Vec::new();
         let mut began = Instant::now();
-        let order = Order::Time { states: states.to_vec() };
-        let mut answer = self.vm.ask(&order, |name, _| {
+        let order = Request::Time { states: states.to_vec() };
+        let mut answer = self.vm.request(&order, |name, _| {
             if name == BEGINS {
                 began = Instant::now();
             }
         });
         loop {
-            match self.heard(answer)? {
-                Answer::Timed(listing) => {
+            match self.check_response(answer)? {
+                Response::Timed(listing) => {
                     measured.push(Measured { listing, wall_seconds: began.elapsed().as_secs_f64() });
                     if measured.len() == states.len() {
                         return Ok(measured);
                     }
                 }
-                Answer::Step { name, .. } if name == BEGINS => began = Instant::now(),
-                Answer::Step { .. } => {}
-                other => return Err(self.told(unexpected(&other))),
+                Response::Step { name, .. } if name == BEGINS => began = Instant::now(),
+                Response::Step { .. } => {}
+                other => return Err(self.explain(unexpected(&other))),
             }
-            answer = self.vm.answer();
+            answer = self.vm.response();
         }
     }
 
     /// Has a cold listing checked, and what it leaves in the caches told.
     pub fn footprint(&mut self) -> Result<Footprint> {
-        let answer = self.vm.ask(&Order::Footprint, |_, _| ());
-        match self.heard(answer)? {
-            Answer::Footprint(footprint) => match footprint.broken {
+        let answer = self.vm.request(&Request::Footprint, |_, _| ());
+        match self.check_response(answer)? {
+            Response::Footprint(footprint) => match footprint.broken {
                 Some(wrong) => Err(Error::kernel(format!("{}: {wrong}, so that there is nothing to time", self.spec))),
                 None => Ok(footprint),
             },
-            other => Err(self.told(unexpected(&other))),
+            other => Err(self.explain(unexpected(&other))),
         }
     }
 
@@ -104,28 +106,25 @@ impl Guest {
     /// Ends it.
     pub fn finish(self) -> Result<()> {
         let (spec, log) = (self.spec, self.console_log);
-        self.vm.finish().map(drop).map_err(|ended| told(&spec, &log, ended))
+        self.vm.finish().map(drop).map_err(|ended| into_error(&spec, &log, ended))
     }
 
-    fn heard(&self, answer: std::result::Result<Answer, Ended>) -> Result<Answer> {
-        answer.map_err(|ended| self.told(ended))
+    fn check_response(&self, answer: std::result::Result<Response, AgentError>) -> Result<Response> {
+        answer.map_err(|ended| self.explain(ended))
     }
 
-    fn told(&self, ended: Ended) -> Error {
-        told(&self.spec, &self.console_log, ended)
+    fn explain(&self, ended: AgentError) -> Error {
+        into_error(&self.spec, &self.console_log, ended)
     }
 }
 
 /// Why a guest is no more, as an error: what the kernel did is 125, as nothing can be measured of it.
-fn told(spec: &str, log: &str, ended: Ended) -> Error {
+fn into_error(spec: &str, log: &str, ended: AgentError) -> Error {
     match ended {
-        Ended::Error(error) => error,
-        Ended::Crash { sentence, .. } | Ended::GaveUp(sentence) => Error::kernel(format!("{spec}: {sentence}")),
-        Ended::Unsupported(sentence) => Error::kernel(format!("{spec}: {sentence}; its console is in {log}")),
+        AgentError::Error(error) => error,
+        AgentError::Crash { sentence, .. } | AgentError::Failed(sentence) => {
+            Error::kernel(format!("{spec}: {sentence}"))
+        }
+        AgentError::Unsupported(sentence) => Error::kernel(format!("{spec}: {sentence}; its console is in {log}")),
     }
-}
-
-/// What a guest of a bench is told; nothing of what judges leaks matters.
-pub fn options(seed: u64, limits: crate::vm::machine::Limits) -> Options {
-    Options { seed, stock: true, limits, ..Options::default() }
 }

@@ -1,29 +1,14 @@
 //! What a measurement belongs to: the machine, QEMU, and this very program, which is in the guest.
 
-use crate::assets::OURSELVES;
 use crate::error::{Context, Error, Result};
-use crate::kernel::image::sha256;
-use crate::probe::{memory, stat};
+use crate::kernel::image::identify::sha256;
+use crate::os::assets::OURSELVES;
+use crate::probe::{memory, procfs};
+use crate::result::bench::Machine;
 use crate::vm::qemu;
-use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-
-/// A machine and what runs guests on it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Machine {
-    /// "model name" of `/proc/cpuinfo`.
-    pub processor: String,
-    pub processors: u64,
-    pub memory_mib: u64,
-    /// `uname -r` of the host.
-    pub host_release: String,
-    /// The first line of `qemu-system-x86_64 --version`.
-    pub qemu: String,
-    /// SHA-256 of this program, which is part of every guest.
-    pub program_sha256: String,
-}
 
 impl Machine {
     /// This one.
@@ -33,7 +18,7 @@ impl Machine {
             processor: field(&processors, "model name").unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u64),
             memory_mib: memory::kib("MemTotal").unwrap_or(0) / 1024,
-            host_release: stat::release()?,
+            host_release: procfs::release()?,
             qemu: qemu_version()?,
             program_sha256: sha256(Path::new(OURSELVES))?,
         })

@@ -5,21 +5,13 @@
 //! [`course`] interleaves; [`summary`] makes medians of them, [`statistics`] and [`compare`] ratios with bounds and a word. [`growth`] draws
 //! lines through several sizes. [`record`] is what is written; [`figures`] and [`words`] say it, as [`text`] and in reports, and [`plot`] draws it.
 
+pub mod baseline;
 pub mod compare;
-pub mod course;
-#[cfg(test)]
-pub(crate) mod example;
-pub mod figures;
-pub mod fit;
+pub mod eligible;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod growth;
 pub mod guest;
 pub mod machine;
-pub mod plot;
-pub mod record;
-pub mod reference;
-pub mod statistics;
+pub mod scaling;
+pub mod session;
 pub mod summary;
-pub mod text;
-pub mod words;

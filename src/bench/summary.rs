@@ -1,53 +1,9 @@
 //! Medians of what the listings in one state took.
 
-use super::record::{Measured, StateRecord};
-use super::statistics::median;
-use crate::guest::timed::CacheState;
-use std::collections::BTreeMap;
-
-/// The time of a listing by the guest's clock, on which verdicts rest.
-pub const SECONDS: &str = "seconds";
-/// The same by the host's clock.
-pub const WALL_SECONDS: &str = "wall_seconds";
-/// All calls of the procedures below.
-pub const RPCS: &str = "rpcs";
-/// The procedures that listing makes calls of.
-pub const PROCEDURES: [&str; 5] = ["READDIR", "READDIRPLUS", "GETATTR", "LOOKUP", "ACCESS"];
-
-/// What is known of one listing, by name.
-pub fn figures(measured: &Measured) -> BTreeMap<String, f64> {
-    let listing = &measured.listing;
-    let calls = |name: &str| listing.operations.get(name).map_or(0.0, |operation| operation.calls as f64);
-    let sum =
-        |of: fn(&crate::probe::mountstats::Operation) -> u64| listing.operations.values().map(of).sum::<u64>() as f64;
-    let plain = [
-        (SECONDS, listing.seconds),
-        (WALL_SECONDS, measured.wall_seconds),
-        ("names_per_second", listing.entries as f64 / listing.seconds.max(f64::MIN_POSITIVE)),
-        ("first_entry_seconds", listing.first_entry_seconds),
-        ("entries", listing.entries as f64),
-        ("getdents_calls", listing.getdents.calls as f64),
-        ("getdents_median_seconds", listing.getdents.median_seconds),
-        ("getdents_p99_seconds", listing.getdents.p99_seconds),
-        ("getdents_max_seconds", listing.getdents.max_seconds),
-        (RPCS, sum(|operation| operation.calls)),
-        ("sent_bytes", sum(|operation| operation.sent_bytes)),
-        ("received_bytes", sum(|operation| operation.received_bytes)),
-        ("server_seconds", sum(|operation| operation.reply_ms) / 1e3),
-        ("thread_system_seconds", listing.thread_system_seconds),
-        ("guest_system_seconds", listing.guest.system_seconds),
-        ("guest_user_seconds", listing.guest.user_seconds),
-        ("changes", listing.changes as f64),
-    ];
-    let procedures = PROCEDURES.map(|name| (name, calls(name)));
-    plain.into_iter().chain(procedures).map(|(name, figure)| (name.to_owned(), figure)).collect()
-}
-
-/// All figures of one name in one state, in the order in which they were measured.
-pub fn series(listings: &[Measured], state: CacheState, name: &str) -> Vec<f64> {
-    let of_state = listings.iter().filter(|measured| measured.listing.state == state);
-    of_state.filter_map(|measured| figures(measured).remove(name)).collect()
-}
+use crate::protocol::timing::CacheState;
+use crate::result::bench::{Measured, StateRecord};
+use crate::result::bench_metrics::{figures, series};
+use crate::stats::estimate::median;
 
 /// One record for each state that was measured, in the order of the states.
 pub fn states(listings: &[Measured]) -> Vec<StateRecord> {
@@ -56,14 +12,9 @@ pub fn states(listings: &[Measured]) -> Vec<StateRecord> {
     measured
         .map(|state| {
             let names = listings.first().map(figures).unwrap_or_default().into_keys();
-            let medians = names.map(|name| (name.clone(), median(&series(listings, state, &name)))).collect();
+            let middle = |name: &str| median(series(listings, state, name)).unwrap_or_default();
+            let medians = names.map(|name| (name.clone(), middle(&name))).collect();
             StateRecord { state, listings: count(state), medians }
         })
         .collect()
-}
-
-/// The median of one name in one state; 0 of what was not measured.
-pub fn median_of(states: &[StateRecord], state: CacheState, name: &str) -> f64 {
-    let found = states.iter().find(|found| found.state == state);
-    found.and_then(|found| found.medians.get(name)).copied().unwrap_or(0.0)
 }

@@ -1,12 +1,13 @@
 //! Whether the answer of a search holds: the found commit and its parent once more in fresh guests, and the new end without it.
 
+use super::found::{Found, State, TestResult};
 use super::history::{Mark, Terms};
-use super::judge::Kernels;
-use super::search::{Judge, Judged, State, mark};
-use super::{Commit, Found};
+use super::judge::KernelTester;
+use super::search::{TestCommit, mark};
+use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
-use crate::kernel::change::{Applied, Change};
-use crate::run::pool::{guests, side_by_side};
+use crate::kernel::source::change::{Applied, Change};
+use crate::result::bisection::Commit;
 
 /// Added to the seed, so that nothing is drawn as it was the first time.
 const OTHER_SEED: u64 = 7919;
@@ -14,9 +15,9 @@ const OTHER_SEED: u64 = 7919;
 /// What became of the found commit the second time.
 #[derive(Clone, Debug)]
 pub struct Confirmation {
-    pub commit: Judged,
+    pub commit: TestResult,
     pub parent: Commit,
-    pub parent_judged: Judged,
+    pub parent_judged: TestResult,
     pub revert: Revert,
 }
 
@@ -28,17 +29,17 @@ pub enum Revert {
     /// Later changes stand in the way.
     DoesNotApply,
     /// What its kernel said.
-    Judged(Box<Judged>),
+    Judged(Box<TestResult>),
 }
 
 impl Confirmation {
     /// Why the result is not confirmed; `None` if it is.
     pub fn doubt(&self, terms: Terms) -> Option<String> {
-        let says = |judged: &Judged| match &judged.state {
+        let says = |judged: &TestResult| match &judged.state {
             State::Leaks => "leaks".to_owned(),
             State::Clean => "does not leak".to_owned(),
             State::Unknown(why) => format!("cannot be judged ({})", why.trim_end_matches('.')),
-            State::Nothing => "was not judged".to_owned(),
+            State::Untested => "was not judged".to_owned(),
         };
         if mark(&self.commit.state, terms) != Mark::New {
             return Some(format!("run again, the found commit {}", says(&self.commit)));
@@ -57,12 +58,12 @@ impl Confirmation {
     /// Probability, at most, that the found commit or its parent is not what both of their verdicts say. Guests of one kernel may have the
     /// same noise, so being asked twice is only sure to be no worse than the better of the two.
     pub fn error(&self, first: &Found) -> f64 {
-        let of = |id: &str, again: &Judged| {
+        let error_of = |id: &str, again: &TestResult| {
             let step = first.steps.iter().find(|step| step.commit.id == id);
             again.error.min(step.map_or(1.0, |step| step.judged.error))
         };
-        let commit = first.commit.as_ref().map_or(1.0, |commit| of(&commit.id, &self.commit));
-        commit + of(&self.parent.id, &self.parent_judged)
+        let commit = first.commit.as_ref().map_or(1.0, |commit| error_of(&commit.id, &self.commit));
+        commit + error_of(&self.parent.id, &self.parent_judged)
     }
 
     /// Guests that were run.
@@ -73,22 +74,22 @@ impl Confirmation {
 }
 
 /// Asks again, in fresh guests, about `commit` as the first one of the side of `new`, the end.
-pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirmation> {
+pub fn confirm(kernels: &KernelTester, commit: &Commit, new: &str) -> Result<Confirmation> {
     let place = &kernels.builder.place;
-    let seed = kernels.options.seed + OTHER_SEED;
+    let seed = kernels.options.boot.seed + OTHER_SEED;
     // Of a merge, what it was merged into.
     let parent = place.repo.text(&["rev-parse", "--verify", &format!("{}^1", commit.id)])?;
     let parent = kernels.commit(parent.trim())?;
     // Both kernels are there already, so two guests are all there is to do.
-    let judged = side_by_side(&[&commit.id, &parent.id], guests([kernels.scenario].into_iter()), |id| {
-        kernels.judge_snapshot(&place.of_commit(id)?, seed, &[])
+    let judged = run_parallel(&[&commit.id, &parent.id], guests([kernels.scenario].into_iter()), |id| {
+        kernels.test_snapshot(&place.of_commit(id)?, seed, &[])
     })?;
     let [judged, parent_judged] = judged.try_into().expect("as many results as commits");
     let revert = if commit.id == new {
         Revert::IsParent
     } else {
-        match Change::of_commit(place, &commit.id)?.take_out_of(place, new)? {
-            Applied::Sources(snapshot) => Revert::Judged(Box::new(kernels.judge_snapshot(&snapshot, seed, &[])?)),
+        match Change::of_commit(place, &commit.id)?.revert_from(place, new)? {
+            Applied::Sources(snapshot) => Revert::Judged(Box::new(kernels.test_snapshot(&snapshot, seed, &[])?)),
             Applied::Nothing | Applied::Stopped(_) => Revert::DoesNotApply,
         }
     };
@@ -99,8 +100,8 @@ pub fn confirm(kernels: &Kernels, commit: &Commit, new: &str) -> Result<Confirma
 mod tests {
     use super::*;
 
-    fn judged(state: State) -> Judged {
-        Judged { state, error: 0.01, ..Judged::default() }
+    fn judged(state: State) -> TestResult {
+        TestResult { state, error: 0.01, ..TestResult::default() }
     }
 
     fn confirmation(commit: State, parent: State, revert: Revert) -> Confirmation {

@@ -1,7 +1,7 @@
 //! The history that is searched: `git bisect` itself, in a repository of our own that borrows the objects of the user's.
 
 use crate::error::{Error, Result};
-use crate::kernel::git::{Repo, run};
+use crate::kernel::external::git::{Repo, run};
 
 /// What the two sides of the search are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +161,8 @@ fn steps(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::Made;
     use super::*;
+    use crate::bisect::test_history::TestHistory;
 
     #[test]
     fn the_number_of_steps_is_read() {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_guess_is_what_git_takes_next() {
-        let made = Made::straight(40);
+        let made = TestHistory::straight(40);
         for mark in [Mark::Old, Mark::New] {
             let (history, next) = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(39), &[]).unwrap();
             let Next::Test { commit, steps } = next else { panic!("{next:?}") };
@@ -185,14 +185,14 @@ mod tests {
 
     #[test]
     fn ends_in_the_wrong_order_are_told() {
-        let made = Made::straight(5);
+        let made = TestHistory::straight(5);
         let error = History::start(made.repo(), Terms::Break, &made.id(4), &made.id(0), &[]).err().unwrap();
         assert!(error.to_string().contains("choose a good commit that is an ancestor of the bad one"), "{error}");
     }
 
     #[test]
     fn paths_that_nothing_touches_are_told() {
-        let made = Made::straight(5);
+        let made = TestHistory::straight(5);
         let paths = ["nowhere".to_owned()];
         let error = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(4), &paths).err();
         assert!(error.is_some_and(|e| e.to_string().contains("touches nowhere")));

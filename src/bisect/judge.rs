@@ -1,21 +1,25 @@
 //! What a commit says: its kernel is built and booted, and its verdict read as "what is looked for is there" or "is not".
 
-use super::Commit;
 use super::ahead::Ahead;
+use super::found::{State, Step, TestResult};
 use super::history::{Mark, Terms};
-use super::search::{Judge, Judged, State, Step, mark};
+use super::search::{TestCommit, mark};
 use super::verdicts::{Built, Verdicts};
-use crate::cache::Cache;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::kernel::build::How;
-use crate::kernel::snapshot::Snapshot;
-use crate::kernel::{Builder, Kernel};
-use crate::report::record::{Finding, RunRecord, Verdict};
-use crate::run::{self, Job, Options};
+use crate::boot::job::Job;
+use crate::error::{Error, Exit, Result};
+use crate::kernel::Builder;
+use crate::kernel::bootable::Kernel;
+use crate::kernel::build::incremental::BuildOptions;
+use crate::kernel::source::snapshot::Snapshot;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::result::bisection::Commit;
+use crate::result::finding::Finding;
+use crate::result::record::{RunRecord, Verdict};
+use crate::run;
+use crate::run::options::Options;
 use crate::scenario::Scenario;
-use crate::ui::Ui;
-use crate::verdict::judge::CONFIDENCE;
+use crate::stats::estimate::CONFIDENCE;
 use crate::vm::accelerator;
 use std::time::Instant;
 
@@ -23,10 +27,10 @@ use std::time::Instant;
 const TRIES: u64 = 3;
 
 /// Is told each step, and about how many are left.
-pub type OnStep<'a> = Box<dyn Fn(&Step, u64) + Sync + 'a>;
+pub type Progress<'a> = Box<dyn Fn(&Step, u64) + Sync + 'a>;
 
 /// Judges kernels built from one tree by one scenario.
-pub struct Kernels<'a> {
+pub struct KernelTester<'a> {
     pub builder: Builder<'a>,
     pub scenario: &'a Scenario,
     pub options: Options,
@@ -38,17 +42,17 @@ pub struct Kernels<'a> {
     pub cache: &'a Cache,
     pub ui: &'a Ui,
     /// Hears of each step.
-    pub on_step: OnStep<'a>,
+    pub on_step: Progress<'a>,
 }
 
-impl Judge for Kernels<'_> {
+impl TestCommit for KernelTester<'_> {
     fn commit(&self, id: &str) -> Result<Commit> {
-        Commit::of(&self.builder.place.repo, id)
+        Commit::from_repo(&self.builder.place.repo, id)
     }
 
-    fn judge(&mut self, commit: &Commit, guess: &[String]) -> Result<Judged> {
+    fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult> {
         let snapshot = self.builder.place.of_commit(&commit.id)?;
-        self.judge_snapshot(&snapshot, self.options.seed, guess)
+        self.test_snapshot(&snapshot, self.options.boot.seed, guess)
     }
 
     fn step(&mut self, step: &Step, left: u64) {
@@ -56,11 +60,11 @@ impl Judge for Kernels<'_> {
     }
 }
 
-impl Kernels<'_> {
+impl KernelTester<'_> {
     /// Judges sources by guests whose seeds begin with `seed`.
-    pub fn judge_snapshot(&self, snapshot: &Snapshot, seed: u64, guess: &[String]) -> Result<Judged> {
+    pub fn test_snapshot(&self, snapshot: &Snapshot, seed: u64, guess: &[String]) -> Result<TestResult> {
         let begin = Instant::now();
-        let mut judged = Judged::default();
+        let mut judged = TestResult::default();
         let verdicts = Verdicts::open(self.scenario, &self.options, self.cache)?;
         let mut asked = 0;
         for number in 0..TRIES {
@@ -117,7 +121,7 @@ impl Kernels<'_> {
         if let Some(record) = known {
             return Ok(named(record));
         }
-        let kernel = self.kernel(snapshot, verdicts, &How::default(), self.ui)?;
+        let kernel = self.kernel(snapshot, verdicts, &BuildOptions::default(), self.ui)?;
         // Another commit may have made the same image.
         if let Some(record) = verdicts.find(&kernel.image_sha256, seed) {
             return Ok(named(record));
@@ -129,7 +133,7 @@ impl Kernels<'_> {
     }
 
     /// The kernel of `snapshot`; that it cannot be built is remembered, unless the machine is to blame.
-    fn kernel(&self, snapshot: &Snapshot, verdicts: &Verdicts, how: &How, ui: &Ui) -> Result<Kernel> {
+    fn kernel(&self, snapshot: &Snapshot, verdicts: &Verdicts, how: &BuildOptions, ui: &Ui) -> Result<Kernel> {
         let key = self.builder.key(snapshot)?;
         let built = self.builder.build(snapshot, how, ui);
         match &built {
@@ -142,17 +146,24 @@ impl Kernels<'_> {
 
     /// Runs a guest, and builds ahead meanwhile.
     fn guest(&self, kernel: &Kernel, seed: u64, guess: &[String], verdicts: &Verdicts) -> Result<RunRecord> {
-        let options = Options { seed, ..self.options.clone() };
+        let mut options = self.options.clone();
+        options.boot.seed = seed;
         let accelerator = accelerator::choose(&kernel.image, self.cache, self.ui)?;
-        let job =
-            Job { scenario: self.scenario, kernel, accelerator, options: &options, cache: self.cache, ui: self.ui };
+        let job = Job {
+            scenario: self.scenario,
+            kernel,
+            accelerator,
+            options: &options.boot,
+            cache: self.cache,
+            ui: self.ui,
+        };
         let ahead = Ahead::default();
         std::thread::scope(|scope| {
             if self.ahead {
                 scope.spawn(|| ahead.build(guess, |id, go_on| self.build_ahead(id, go_on, verdicts)));
             }
             // Kept before what is being built is waited for: dirleak may be killed any time.
-            let record = run::run(&job).and_then(|record| keep(record, verdicts));
+            let record = run::run(&job, &options).and_then(|record| keep(record, verdicts));
             let next = record.as_ref().ok().and_then(|record| {
                 match mark(&state(record, self.call_site.as_deref()), self.terms) {
                     Mark::Old => guess.first(),
@@ -167,7 +178,7 @@ impl Kernels<'_> {
 
     /// What goes wrong here goes wrong again when it is asked for, and is told then.
     fn build_ahead(&self, id: &str, go_on: &(dyn Fn() -> Result<()> + Sync), verdicts: &Verdicts) {
-        let how = How { go_on, ..How::default() };
+        let how = BuildOptions { go_on, ..BuildOptions::default() };
         let _ =
             self.builder.place.of_commit(id).and_then(|snapshot| self.kernel(&snapshot, verdicts, &how, &Ui::silent()));
     }
@@ -193,7 +204,7 @@ pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
                 State::Unknown(format!("something leaks, but it is not known whether {function} allocated it"))
             }
         }
-        (verdict, _) => State::Unknown(format!("{}: {}", verdict.word(), record.reason)),
+        (verdict, _) => State::Unknown(format!("{}: {}", verdict.as_str(), record.reason)),
     }
 }
 
@@ -214,7 +225,7 @@ fn is_of(finding: &Finding, function: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     #[test]
     fn a_leak_of_another_function_is_not_what_is_looked_for() {

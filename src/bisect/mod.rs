@@ -1,66 +1,17 @@
 //! Finding the commit that broke or mended something, without a person: which commits there are (`history`), in which order they are
 //! asked (`search`), what each of them says (`judge`, with `ahead` and `verdicts`), and whether the answer holds (`confirm`).
 
-mod ahead;
-mod confirm;
+pub(crate) mod ahead;
+pub(crate) mod confirm;
+pub mod found;
 pub mod history;
-mod judge;
-#[cfg(test)]
-mod made;
+pub(crate) mod judge;
+pub mod record;
 pub mod search;
-mod verdicts;
+#[cfg(test)]
+pub(crate) mod test_history;
+pub(crate) mod verdicts;
 
 pub use confirm::{Confirmation, Revert, confirm};
-pub use judge::Kernels;
-
-use crate::error::Result;
-use crate::kernel::git::Repo;
-use crate::kernel::snapshot::short;
-use schemars::JsonSchema;
-use search::Step;
-use serde::{Deserialize, Serialize};
-
-/// A commit by its id and the first line of its message.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Commit {
-    pub id: String,
-    pub subject: String,
-}
-
-impl Commit {
-    /// The commit of `repo` by its id.
-    pub fn of(repo: &Repo, id: &str) -> Result<Self> {
-        let subject = repo.text(&["log", "-1", "--format=%s", id])?;
-        Ok(Self { id: id.to_owned(), subject: subject.trim().to_owned() })
-    }
-
-    /// `0123456789ab ("NFS: ...")`, as kernel people quote it.
-    pub fn in_words(&self) -> String {
-        format!("{} (\"{}\")", short(&self.id), self.subject)
-    }
-}
-
-/// What a search came to.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The first commit of the new side.
-    pub commit: Option<Commit>,
-    /// Where skipped commits leave several: all that it can be.
-    pub among: Vec<Commit>,
-    /// All that were judged, in order.
-    pub steps: Vec<Step>,
-    /// `git bisect log`.
-    pub log: String,
-}
-
-impl Found {
-    /// Probability that at least one verdict on the way is wrong.
-    pub fn error(&self) -> f64 {
-        1.0 - self.steps.iter().map(|step| 1.0 - step.judged.error).product::<f64>()
-    }
-
-    /// Guests that were run.
-    pub fn guests(&self) -> u64 {
-        self.steps.iter().map(|step| step.judged.guests).sum()
-    }
-}
+pub use found::Found;
+pub use judge::KernelTester;

@@ -1,59 +1,31 @@
 //! The search itself: both ends first, then what git asks for, until one commit is left. Who judges is somebody else.
 
+use super::found::{Found, State, Step, TestResult};
 use super::history::{History, Mark, Next, Terms};
-use super::{Commit, Found};
 use crate::error::{Error, Result};
-use crate::kernel::git::Repo;
-use crate::report::record::{RunRecord, Verdict};
+use crate::kernel::external::git::Repo;
+use crate::result::bisection::Commit;
+use crate::result::record::Verdict;
 use std::collections::BTreeSet;
 
-/// What is known of a commit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// What is looked for is there.
-    Leaks,
-    /// It is not.
-    Clean,
-    /// Nobody has looked yet.
-    #[default]
-    Nothing,
-    /// It cannot be told, and why.
-    Unknown(String),
-}
-
-/// A commit's state and how it came about.
-#[derive(Clone, Debug, Default)]
-pub struct Judged {
-    pub state: State,
-    /// Of the last guest; none if there was no kernel to boot.
-    pub record: Option<RunRecord>,
-    /// Guests that were run for it now.
-    pub guests: u64,
-    /// Building and running.
-    pub seconds: f64,
-    /// Probability that the state is wrong.
-    pub error: f64,
-}
-
-/// A commit that was judged.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub commit: Commit,
-    pub judged: Judged,
-}
-
 /// Whoever can say of a commit what state it is in.
-pub trait Judge {
+pub trait TestCommit {
     /// The commit by its id.
     fn commit(&self, id: &str) -> Result<Commit>;
     /// Judges `commit`; one of `guess` is probably asked for next.
-    fn judge(&mut self, commit: &Commit, guess: &[String]) -> Result<Judged>;
+    fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult>;
     /// Hears what became of a commit, with about how many more to come.
     fn step(&mut self, step: &Step, left: u64);
 }
 
 /// Finds the commit between the two `ends`, the old one first, from which on all is as at the new end.
-pub fn search(repo: Repo, terms: Terms, ends: [&str; 2], paths: &[String], judge: &mut dyn Judge) -> Result<Found> {
+pub fn search(
+    repo: Repo,
+    terms: Terms,
+    ends: [&str; 2],
+    paths: &[String],
+    judge: &mut dyn TestCommit,
+) -> Result<Found> {
     let [old, new] = ends;
     if old == new {
         return Err(Error::usage(format!("both ends are the commit {old}; name two different ones")));
@@ -63,19 +35,19 @@ pub fn search(repo: Repo, terms: Terms, ends: [&str; 2], paths: &[String], judge
     let first = if let Next::Test { commit, .. } = &next { vec![commit.clone()] } else { vec![] };
     for (end, guess) in [(old, vec![new.to_owned()]), (new, first)] {
         let commit = judge.commit(end)?;
-        let judged = judge.judge(&commit, &guess)?;
+        let judged = judge.test(&commit, &guess)?;
         let step = Step { commit, judged };
-        judge.step(&step, left(&next));
+        judge.step(&step, steps_left(&next));
         steps.push(step);
         check_end(&steps, terms)?;
     }
     while let Next::Test { commit, .. } = &next {
         let guess = history.guess(commit)?;
         let commit = judge.commit(commit)?;
-        let judged = judge.judge(&commit, &guess)?;
+        let judged = judge.test(&commit, &guess)?;
         next = history.mark(&commit.id, mark(&judged.state, terms))?;
         let step = Step { commit, judged };
-        judge.step(&step, left(&next));
+        judge.step(&step, steps_left(&next));
         steps.push(step);
     }
     let log = history.log()?;
@@ -89,7 +61,7 @@ pub fn search(repo: Repo, terms: Terms, ends: [&str; 2], paths: &[String], judge
     }
 }
 
-fn left(next: &Next) -> u64 {
+fn steps_left(next: &Next) -> u64 {
     if let Next::Test { steps, .. } = next { *steps } else { 0 }
 }
 
@@ -98,7 +70,7 @@ pub fn mark(state: &State, terms: Terms) -> Mark {
     match (state, terms) {
         (State::Leaks, Terms::Break) | (State::Clean, Terms::Fix) => Mark::New,
         (State::Clean, Terms::Break) | (State::Leaks, Terms::Fix) => Mark::Old,
-        (State::Nothing | State::Unknown(_), _) => Mark::Skip,
+        (State::Untested | State::Unknown(_), _) => Mark::Skip,
     }
 }
 
@@ -114,7 +86,7 @@ fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
         State::Leaks => "leaks".to_owned(),
         State::Clean => other_leaks(judged).unwrap_or("does not leak".to_owned()),
         State::Unknown(why) => format!("cannot be judged ({})", why.trim_end_matches('.')),
-        State::Nothing => "was not judged".to_owned(),
+        State::Untested => "was not judged".to_owned(),
     };
     let other = match terms {
         Terms::Break => "",
@@ -122,12 +94,12 @@ fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
     };
     Err(Error::kernel(format!(
         "nothing to search for: the {word} end {} {is}; choose another commit for it or another scenario{other}",
-        commit.in_words()
+        commit.to_string()
     )))
 }
 
 /// What leaks, where only the leak of another function is looked for.
-fn other_leaks(judged: &Judged) -> Option<String> {
+fn other_leaks(judged: &TestResult) -> Option<String> {
     let leaking = judged.record.as_ref().filter(|record| record.verdict == Verdict::Leak);
     let findings = leaking.map(|record| record.findings.as_slice()).unwrap_or_default();
     let functions: BTreeSet<&str> =
@@ -138,14 +110,14 @@ fn other_leaks(judged: &Judged) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::Made;
     use super::*;
+    use crate::bisect::test_history::TestHistory;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
     #[test]
     fn the_right_commit_is_found_wherever_it_is() {
-        let made = Made::straight(65);
+        let made = TestHistory::straight(65);
         for change in (1..made.len()).step_by(7) {
             let change = made.id(change);
             let (found, asked) = made.search(Terms::Break, &change, &[]);
@@ -158,7 +130,7 @@ mod tests {
     fn the_right_fix_is_found_in_histories_with_merges_and_commits_that_do_not_build() {
         let mut lot = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..5 {
-            let made = Made::with_merges(30, 4);
+            let made = TestHistory::with_merges(30, 4);
             let change = lot.random_range(1..made.len());
             let broken: Vec<String> = (0..3)
                 .map(|_| lot.random_range(1..made.len() - 1))
@@ -182,7 +154,7 @@ mod tests {
 
     #[test]
     fn where_only_skipped_ones_are_left_all_of_them_are_named() {
-        let made = Made::straight(9);
+        let made = TestHistory::straight(9);
         let broken = [made.id(4), made.id(5)];
         let (found, _) = made.search(Terms::Break, &made.id(5), &broken);
         let found = found.unwrap();
@@ -196,19 +168,19 @@ mod tests {
 
     #[test]
     fn a_leak_of_another_function_is_told() {
-        let mut judged = Judged { record: Some(crate::report::example::leak()), ..Judged::default() };
+        let mut judged = TestResult { record: Some(crate::result::example::leak()), ..TestResult::default() };
         assert_eq!(other_leaks(&judged).unwrap(), "leaks only what was allocated in nfs_readdir_page_array_append");
-        judged.record = Some(crate::report::example::clean());
+        judged.record = Some(crate::result::example::clean());
         assert_eq!(other_leaks(&judged), None);
     }
 
     #[test]
     fn ends_that_do_not_differ_are_refused() {
-        let made = Made::straight(9);
+        let made = TestHistory::straight(9);
         for (change, terms, part) in [(0, Terms::Break, "the good end"), (0, Terms::Fix, "the broken end")] {
             let (found, asked) = made.search(terms, &made.id(change), &[]);
             let error = found.err().unwrap();
-            assert_eq!(error.exit(), crate::exit::Exit::CannotJudge);
+            assert_eq!(error.exit(), crate::error::Exit::CannotJudge);
             assert!(error.to_string().contains(part), "{error}");
             assert_eq!(asked, 1);
         }

@@ -1,10 +1,10 @@
 //! What is known of kernels from earlier: verdicts by image, scenario and options, and builds that failed.
 
-use crate::cache::{Cache, place};
 use crate::error::{Context, Result};
-use crate::kernel::image::hex;
-use crate::report::record::RunRecord;
-use crate::run::Options;
+use crate::kernel::image::identify::hex;
+use crate::os::cache::{Cache, install_atomically};
+use crate::result::record::RunRecord;
+use crate::run::options::Options;
 use crate::scenario::Scenario;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,9 +32,10 @@ pub enum Built {
 impl Verdicts {
     /// Verdicts on `scenario` as they are reached with `options`.
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
-        let program = crate::kernel::image::sha256(Path::new(crate::assets::OURSELVES))?;
-        let Options { min_rate, settle, strict, kmemleak, stock, every_counter, .. } = options;
+        let program = crate::kernel::image::identify::sha256(Path::new(crate::os::assets::OURSELVES))?;
+        let Options { boot, min_rate, settle, strict, stock, every_counter, .. } = options;
         let Options { allow_until_unmount, listings, largest_cache, .. } = options;
+        let kmemleak = boot.kmemleak;
         let setting = format!(
             "{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter} {allow_until_unmount} \
                  {listings:?} {largest_cache}"
@@ -74,13 +75,13 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec(value).machine(|| "cannot write a verdict".into())?;
-    place(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))
+    install_atomically(path, |new| fs::write(new, text).machine(|| format!("cannot write {}", new.display())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
     use crate::scenario::{Overrides, select};
 
     #[test]

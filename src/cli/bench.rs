@@ -1,23 +1,23 @@
 //! `dirleak bench`: what listing a directory costs, on one kernel or on one against another.
 
-use super::measure::{not_negative, positive};
-use super::sources::Config;
-use crate::bench::course::{Effort, clocked, measure};
-use crate::bench::machine::Machine;
-use crate::bench::plot::{Look, growth as growth_plot};
-use crate::bench::record::{BenchFile, BenchRecord, SCHEMA, Word};
-use crate::bench::reference::Reference;
-use crate::bench::{compare, fit, growth, guest, text};
-use crate::cache::Cache;
-use crate::cluster;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::guest::timed::CacheState;
-use crate::kernel::{self, Kernel};
-use crate::report::json::Target;
-use crate::run::{self, Job};
+use super::kernel_args::Config;
+use super::measure_args::{not_negative, positive};
+use crate::bench::baseline::Baseline;
+use crate::bench::session::{Effort, clocked, measure};
+use crate::bench::{compare, eligible, scaling};
+use crate::boot::job::{BootOptions, Job};
+use crate::error::{Error, Exit, Result};
+use crate::fleet::cluster;
+use crate::kernel;
+use crate::kernel::bootable::Kernel;
+use crate::os::cache::Cache;
+use crate::os::output_file::OutputFile;
+use crate::os::progress::Ui;
+use crate::protocol::timing::CacheState;
+use crate::report::bench::plot::{Look, growth as growth_plot};
+use crate::report::bench::text;
+use crate::result::bench::{BenchFile, BenchRecord, BenchVerdict, Machine, SCHEMA};
 use crate::scenario::{Overrides, Scenario, select};
-use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use crate::vm::qemu::Accelerator;
@@ -95,7 +95,7 @@ struct Bench<'a> {
     arguments: &'a Args,
     kernels: Vec<Kernel>,
     accelerator: Accelerator,
-    options: run::Options,
+    options: BootOptions,
     cache: Cache,
     ui: Ui,
 }
@@ -106,9 +106,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         return Err(Error::usage("--fail-if-slower needs something to compare with: name it with --vs or --reference"));
     }
     let scenarios = scenarios(arguments)?;
-    let [json, svg] = [&arguments.json, &arguments.plot].map(|path| path.as_deref().map(Target::check).transpose());
+    let [json, svg] = [&arguments.json, &arguments.plot].map(|path| path.as_deref().map(OutputFile::check).transpose());
     let (json, svg) = (json?, svg?);
-    let reference = arguments.reference.as_deref().map(Reference::read).transpose()?;
+    let reference = arguments.reference.as_deref().map(Baseline::read).transpose()?;
     let bench = Bench::new(arguments)?;
     let mut file = bench.file()?;
     if let Some(reference) = &reference {
@@ -126,7 +126,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(svg) = svg {
         svg.write_bytes(growth_plot::svg(&growth_plot::lines(&file.growth), &Look::FILE)?.as_bytes())?;
     }
-    super::print(&text::of(&file))?;
+    super::output::print(&text::render(&file))?;
     measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 
@@ -139,7 +139,7 @@ fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
     };
     let chosen = select(&arguments.scenarios, arguments.set.as_deref(), &["quick"], &overrides)?;
     cluster::none_of(&chosen, "bench")?;
-    chosen.iter().map(|scenario| fit::fit(scenario, overrides.mount_options.as_deref())).collect()
+    chosen.iter().map(|scenario| eligible::make_eligible(scenario, overrides.mount_options.as_deref())).collect()
 }
 
 impl<'a> Bench<'a> {
@@ -147,7 +147,8 @@ impl<'a> Bench<'a> {
         let ui = Ui::new();
         let cache = Cache::open()?;
         let resolve = |spec: &str, modules: &Option<PathBuf>| {
-            let options = kernel::Options { modules: modules.clone(), ..arguments.config.options() };
+            let options =
+                kernel::build::ingredients::Options { modules: modules.clone(), ..arguments.config.options() };
             kernel::resolve(spec, &options, &cache, &ui)
         };
         let mut kernels = vec![resolve(&arguments.kernel, &arguments.modules)?];
@@ -160,7 +161,7 @@ impl<'a> Bench<'a> {
             silence: Duration::from_secs_f64(arguments.silence),
             ..Limits::default()
         };
-        let options = guest::options(arguments.seed, limits);
+        let options = BootOptions { seed: arguments.seed, limits, ..BootOptions::default() };
         Ok(Self { arguments, kernels, accelerator, options, cache, ui })
     }
 
@@ -170,7 +171,7 @@ impl<'a> Bench<'a> {
             dirleak: env!("CARGO_PKG_VERSION").into(),
             command_line: std::env::args().collect(),
             machine: Machine::this()?,
-            accelerator: self.accelerator.name().into(),
+            accelerator: self.accelerator.as_str().into(),
             results: Vec::new(),
             comparisons: Vec::new(),
             growth: Vec::new(),
@@ -179,7 +180,7 @@ impl<'a> Bench<'a> {
     }
 
     /// One scenario, with everything that is to be said of it.
-    fn measure(&self, scenario: &Scenario, reference: Option<&Reference>, file: &mut BenchFile) -> Result<()> {
+    fn measure(&self, scenario: &Scenario, reference: Option<&Baseline>, file: &mut BenchFile) -> Result<()> {
         if self.arguments.grow {
             return self.grow(scenario, file);
         }
@@ -197,12 +198,12 @@ impl<'a> Bench<'a> {
     fn grow(&self, scenario: &Scenario, file: &mut BenchFile) -> Result<()> {
         let most = self.arguments.overrides.entries.unwrap_or(u64::MAX);
         let mut records = Vec::new();
-        for entries in growth::SIZES.into_iter().filter(|entries| *entries <= most) {
+        for entries in scaling::SIZES.into_iter().filter(|entries| *entries <= most) {
             let mut sized = scenario.clone();
             Overrides { entries: Some(entries), mount_options: None }.apply(&mut sized)?;
-            records.extend(self.records(&fit::fit(&sized, Some("actimeo"))?)?);
+            records.extend(self.records(&eligible::make_eligible(&sized, Some("actimeo"))?)?);
         }
-        file.growth.extend(growth::growths(&records));
+        file.growth.extend(scaling::growths(&records));
         file.results.extend(records);
         Ok(())
     }
@@ -240,10 +241,11 @@ impl<'a> Bench<'a> {
 
 fn exit(file: &BenchFile, percent: Option<f64>) -> Exit {
     let Some(percent) = percent else { return Exit::Clean };
-    let words: Vec<Word> = file.comparisons.iter().map(|c| compare::is_slower_by(c, percent)).collect();
-    if words.contains(&Word::Slower) {
+    let words: Vec<BenchVerdict> =
+        file.comparisons.iter().map(|c| crate::result::bench_metrics::is_slower_by(c, percent)).collect();
+    if words.contains(&BenchVerdict::Slower) {
         Exit::Leak
-    } else if words.contains(&Word::Undecided) {
+    } else if words.contains(&BenchVerdict::Undecided) {
         Exit::CannotJudge
     } else {
         Exit::Clean

@@ -1,22 +1,23 @@
 //! `dirleak bisect`: the commit that broke or mended something, found without a person.
 
-use super::measure::{Measure, Targets};
-use super::sources::Config;
+use super::kernel_args::Config;
+use super::measure_args::{Measure, Targets};
+use crate::bisect::found::Step;
 use crate::bisect::history::Terms;
-use crate::bisect::search::{Step, search};
-use crate::bisect::{Confirmation, Found, Kernels, confirm};
-use crate::cache::Cache;
-use crate::cluster;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::kernel::git::Repo;
-use crate::kernel::{Builder, Options};
-use crate::report::json::Target;
-use crate::report::record::ResultFile;
+use crate::bisect::search::search;
+use crate::bisect::{Confirmation, Found, KernelTester, confirm, record};
+use crate::error::{Error, Exit, Result};
+use crate::fleet::cluster;
+use crate::kernel::Builder;
+use crate::kernel::build::ingredients::Options;
+use crate::kernel::external::git::Repo;
+use crate::os::cache::Cache;
+use crate::os::output_file::OutputFile;
+use crate::os::progress::Ui;
+use crate::os::temp_dir::Scratch;
 use crate::report::{bisection, mail};
+use crate::result::file::ResultFile;
 use crate::scenario::Scenario;
-use crate::scratch::Scratch;
-use crate::ui::Ui;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         ));
     }
     let targets = arguments.measure.targets()?;
-    let mail = arguments.mail.as_deref().map(Target::check).transpose()?;
+    let mail = arguments.mail.as_deref().map(OutputFile::check).transpose()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
     let options = Options { patches: arguments.patches.clone(), ..arguments.config.options() };
@@ -81,10 +82,10 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let repo = Repo::borrowing(scratch.path().join("git"), &builder.place.repo.dir().join("objects"), Some(&shallow))?;
     let mut options = arguments.measure.options();
     // Verdicts are kept by their seed, so a search that is begun again must have the same.
-    options.seed = arguments.measure.seed.unwrap_or(super::seed::AGREED);
+    options.boot.seed = arguments.measure.seed.unwrap_or(super::seed::AGREED);
     options.every_counter = arguments.call_site.is_some();
     let progress = Progress { ui: ui.clone(), begin: Instant::now(), seconds: Default::default() };
-    let mut kernels = Kernels {
+    let mut kernels = KernelTester {
         builder,
         scenario: &scenario,
         options,
@@ -130,16 +131,16 @@ impl Args {
         &self,
         found: &Found,
         confirmation: Option<&Confirmation>,
-        kernels: &Kernels,
+        kernels: &KernelTester,
         took: Duration,
         targets: &Targets,
-        mail_file: Option<&Target>,
+        mail_file: Option<&OutputFile>,
     ) -> Result<Exit> {
         let message = match &found.commit {
             Some(commit) => kernels.builder.place.repo.text(&["log", "-1", "--format=%B", &commit.id])?,
             None => String::new(),
         };
-        let question = bisection::Question {
+        let question = crate::bisect::record::BisectConfig {
             tree: &self.tree,
             terms: kernels.terms,
             scenario: &kernels.scenario.name,
@@ -148,13 +149,13 @@ impl Args {
             message: &message,
             seconds: took.as_secs_f64(),
         };
-        let record = bisection::record(&question, found, confirmation);
+        let record = crate::bisect::record::record(&question, found, confirmation);
         let text = bisection::text(&record);
         if let Some(file) = mail_file {
-            file.write_bytes(mail::of(&record).as_bytes())?;
+            file.write_bytes(mail::render(&record).as_bytes())?;
         }
         let mut file = ResultFile::new();
-        file.results = bisection::runs(found, confirmation);
+        file.results = crate::bisect::record::runs(found, confirmation);
         let exit = match (&record.commit, record.confirmed) {
             (Some(_), true) => Exit::Clean,
             (Some(_), false) => Exit::Leak,
@@ -162,7 +163,7 @@ impl Args {
         };
         file.bisection = Some(record);
         targets.write(&file)?;
-        super::print(&text).map(|()| exit)
+        super::output::print(&text).map(|()| exit)
     }
 }
 
@@ -183,7 +184,7 @@ impl Progress {
         let mut sorted = seconds.clone();
         sorted.sort_by(f64::total_cmp);
         let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
-        let line = bisection::step_line(step);
+        let line = bisection::line(&record::step(step));
         self.ui.line(&match left {
             0 => line,
             n => format!("{line}; about {n} more, {:.0} s", n as f64 * median),

@@ -1,12 +1,11 @@
 //! `dirleak ci`: writes the workflow that has dirleak run in CI.
 
-use super::print;
-use crate::ci::{Plan, Program, System};
-use crate::error::{Context, Error, Result};
-use crate::exit::Exit;
-use crate::kernel::catalog::Catalog;
+use super::ci_workflow::{Plan, Program, System};
+use super::output::print;
+use crate::error::{Context, Error, Exit, Result};
+use crate::kernel::source::catalog::Catalog;
 use crate::kernel::spec;
-use crate::report::json::Target;
+use crate::os::output_file::OutputFile;
 use crate::scenario::{Overrides, select};
 use std::path::{Path, PathBuf};
 
@@ -62,7 +61,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(dir) = path.parent().filter(|dir| *dir != Path::new("")) {
         std::fs::create_dir_all(dir).machine(|| format!("cannot make {}", dir.display()))?;
     }
-    Target::check(path)?.write_bytes(init.system.workflow(&plan).as_bytes())?;
+    OutputFile::check(path)?.write_bytes(init.system.workflow(&plan).as_bytes())?;
     let (kernels, sets) = (plan.kernels.join(", "), plan.sets.join(", "));
     print(&format!("wrote {}: kernels {kernels}; sets {sets}; {} shards of each\n", path.display(), plan.shards))?;
     Ok(Exit::Clean)

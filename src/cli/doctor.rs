@@ -1,13 +1,14 @@
 //! `dirleak doctor`: what this machine lacks, and what mends it.
 
-use super::{print, verify};
-use crate::cache::Cache;
-use crate::doctor::{Places, Question, examine, text};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::report::json::Target;
+use super::output::print;
+use super::verify;
+use crate::doctor::request::{CheckRequest, Places};
+use crate::doctor::{examine, text};
+use crate::error::{Error, Exit, Result};
+use crate::os::cache::Cache;
+use crate::os::output_file::OutputFile;
+use crate::os::progress::Ui;
 use crate::scenario::load;
-use crate::ui::Ui;
 use std::path::PathBuf;
 
 /// Look whether this machine has all that is needed, and say what mends it.
@@ -22,10 +23,10 @@ pub struct Args {
 
 /// Shows everything, then ends with what is missing, if something is.
 pub fn run(arguments: &Args) -> Result<Exit> {
-    let target = arguments.json.as_deref().map(Target::check).transpose()?;
+    let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
     let cache = Cache::open()?;
     let scenarios = verify::SCENARIOS.iter().map(|name| load(name)).collect::<Result<_>>()?;
-    let question = Question { kernels: [verify::UNPATCHED, verify::PATCHED], scenarios };
+    let question = CheckRequest { kernels: [verify::UNPATCHED, verify::PATCHED], scenarios };
     let checkup = examine(&question, &Places::of_user(), &cache, &Ui::new())?;
     if let Some(target) = target {
         target.write(&checkup)?;

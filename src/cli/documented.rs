@@ -1,7 +1,7 @@
 //! What the documentation has people type: the parser takes it, and in the tour all that is named exists.
 
-use super::Arguments;
-use crate::kernel::catalog::{self, Catalog};
+use super::arguments::Arguments;
+use crate::kernel::source::catalog::{self, Catalog};
 use crate::scenario::load;
 use clap::{ArgMatches, CommandFactory};
 use std::path::{Path, PathBuf};

@@ -1,13 +1,14 @@
 //! `dirleak forecast`: what a leak that was measured does to a fleet of servers.
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::forecast::leak::{Leak, Per};
-use crate::forecast::sites::{self, Site};
-use crate::forecast::{Forecast, Question, forecast, text};
-use crate::report::json::{self, Target};
-use crate::report::record::{RunRecord, SCHEMA};
-use serde::Serialize;
+use crate::error::{Error, Exit, Result};
+use crate::fleet::forecast::{ForecastInput, forecast};
+use crate::fleet::sites;
+use crate::os::output_file::OutputFile;
+use crate::report::forecast;
+use crate::result::file::SCHEMA;
+use crate::result::forecast::{Forecast, ForecastFile, Leak, Per, Site};
+use crate::result::read;
+use crate::result::record::RunRecord;
 use std::path::PathBuf;
 
 /// A ring of more takes more than a gigabyte.
@@ -36,10 +37,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000), conflicts_with = "sites")]
     largest: u64,
     /// With --zipf: how often each site is listed a day.
-    #[arg(long, value_name = "N", default_value_t = 96.0, value_parser = super::measure::positive, conflicts_with = "sites")]
+    #[arg(long, value_name = "N", default_value_t = 96.0, value_parser = super::measure_args::positive, conflicts_with = "sites")]
     listings_per_day: f64,
     /// What a server can lose before its memory is gone, in GiB.
-    #[arg(long, value_name = "GIB", default_value_t = 64.0, value_parser = super::measure::positive)]
+    #[arg(long, value_name = "GIB", default_value_t = 64.0, value_parser = super::measure_args::positive)]
     memory: f64,
     /// Points that each server has on the ring of the load balancer.
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -68,20 +69,11 @@ fn exponent(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-/// What is written, which is no result of a measurement and says so by its field.
-#[derive(Serialize)]
-struct File<'a> {
-    schema: u32,
-    dirleak: &'static str,
-    command_line: Vec<String>,
-    forecast: &'a Forecast,
-}
-
 /// Reads, reckons, writes and shows.
 pub fn run(args: &Args) -> Result<Exit> {
-    let target = args.json.as_deref().map(Target::check).transpose()?;
+    let target = args.json.as_deref().map(OutputFile::check).transpose()?;
     let leak = args.leak()?;
-    let question = Question {
+    let question = ForecastInput {
         servers: args.servers as usize,
         virtual_nodes: args.virtual_nodes as usize,
         seed: args.seed,
@@ -97,15 +89,15 @@ pub fn run(args: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write_bytes(&as_json(&made)?)?;
     }
-    super::print(&text::of(&made)).map(|()| Exit::Clean)
+    super::output::print(&forecast::render(&made)).map(|()| Exit::Clean)
 }
 
 impl Args {
     fn leak(&self) -> Result<Leak> {
-        let files = self.results.iter().map(|path| json::read(path)).collect::<Result<Vec<_>>>()?;
+        let files = self.results.iter().map(|path| read::read(path)).collect::<Result<Vec<_>>>()?;
         let records: Vec<RunRecord> = files.into_iter().flat_map(|file| file.results).collect();
         let names: Vec<String> = self.results.iter().map(|path| path.display().to_string()).collect();
-        Leak::of(&records, self.kernel.as_deref(), &self.scenario, self.per)
+        Leak::from_records(&records, self.kernel.as_deref(), &self.scenario, self.per)
             .map_err(|e| Error::new(e.exit(), format!("cannot forecast from {}: {e}", names.join(", "))))
     }
 
@@ -122,7 +114,7 @@ impl Args {
 
 fn as_json(made: &Forecast) -> Result<Vec<u8>> {
     let command_line = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    let file = File { schema: SCHEMA, dirleak: env!("CARGO_PKG_VERSION"), command_line, forecast: made };
+    let file = ForecastFile { schema: SCHEMA, dirleak: env!("CARGO_PKG_VERSION"), command_line, forecast: made };
     let mut text = serde_json::to_vec_pretty(&file)
         .map_err(|e| Error::machine(format!("a bug of dirleak: the forecast cannot be written as JSON: {e}")))?;
     text.push(b'\n');

@@ -1,17 +1,18 @@
 //! `dirleak host`: a directory on a live machine and its real NFS mount.
 
-use super::measure::positive;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use super::measure_args::positive;
+use crate::boot::job::BootOptions;
+use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
-use crate::host::place::Budget;
-use crate::host::{self, Request};
+use crate::host::target::Budget;
+use crate::host::{self, HostJob};
+use crate::os::output_file::OutputFile;
+use crate::os::progress::Ui;
 use crate::probe::memory;
-use crate::report::json::Target;
-use crate::report::number;
-use crate::report::record::{ResultFile, RunRecord};
-use crate::run;
-use crate::ui::Ui;
+use crate::result::file::ResultFile;
+use crate::result::record::RunRecord;
+use crate::run::options::Options;
+use crate::text::number;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -67,7 +68,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     listings: Option<u64>,
     /// Call growth a leak only when it has gone past what a cache of so many objects holds.
-    #[arg(long, value_name = "N", default_value_t = run::further::LARGEST_CACHE,
+    #[arg(long, value_name = "N", default_value_t = crate::run::options::LARGEST_CACHE,
           value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     largest_cache: u64,
 }
@@ -83,8 +84,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         ));
     }
     let mounted = Mounted::find(&arguments.dir)?;
-    let target = arguments.json.as_deref().map(Target::check).transpose()?;
-    let bundle = arguments.bundle.as_deref().map(|path| Target::check_other(path, "bundle")).transpose()?;
+    let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
+    let bundle = arguments.bundle.as_deref().map(|path| OutputFile::check_other(path, "bundle")).transpose()?;
     if arguments.watch {
         return watch(arguments, &mounted);
     }
@@ -94,26 +95,27 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write(&file)?;
     }
-    let text = if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::of(&file) };
+    let text =
+        if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::render(&file) };
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
-    super::print(&text)?;
+    super::output::print(&text)?;
     Ok(super::run::exit(&file.results))
 }
 
 fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
     let whole = arguments.budget.unwrap_or(MEASURING_SECONDS);
     consent(arguments, whole)?;
-    let options = run::Options {
-        seed: arguments.seed.unwrap_or_else(super::seed::drawn),
+    let options = Options {
+        boot: BootOptions { seed: arguments.seed.unwrap_or_else(super::seed::drawn), ..BootOptions::default() },
         min_rate: arguments.min_rate,
         listings: arguments.listings,
         largest_cache: arguments.largest_cache,
-        ..run::Options::default()
+        ..Options::default()
     };
     let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };
-    let request = Request { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
+    let request = HostJob { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
     host::run(request)
 }
 
@@ -128,11 +130,11 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
             let shown = path.display();
             return Err(Error::usage(format!("a node exporter reads files that end in .prom, which {shown} does not")));
         }
-        Target::check_other(path, "file for Prometheus")
+        OutputFile::check_other(path, "file for Prometheus")
     });
     let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let interval = Duration::from_secs_f64(arguments.interval);
-    host::watch::run(mounted, interval, end, checked.transpose()?.as_ref())?;
+    host::monitor::run(mounted, interval, end, checked.transpose()?.as_ref())?;
     Ok(Exit::Clean)
 }
 

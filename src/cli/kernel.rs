@@ -1,15 +1,16 @@
 //! `dirleak kernel`: what can be booted, getting it ready, and getting rid of it.
 
-use super::sources::Sources;
-use super::{print, print_exactly};
-use crate::cache::Cache;
-use crate::columns;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::kernel::catalog::Catalog;
-use crate::kernel::{self, source, store};
-use crate::report::table::head_of;
-use crate::ui::Ui;
+use super::kernel_args::Sources;
+use super::output::{print, print_exactly};
+use crate::error::{Error, Exit, Result};
+use crate::kernel;
+use crate::kernel::build::store;
+use crate::kernel::source::catalog::Catalog;
+use crate::kernel::source::debian;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::text::layout;
+use crate::text::truncate::head_of;
 use std::path::Path;
 
 /// List, build and remove kernels.
@@ -55,11 +56,11 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 fn list(catalog: &Catalog, cache: &Cache) -> String {
     let mut text = String::new();
     for series in catalog.iter() {
-        let version = source::cached(series, cache).map_or_else(|| "not fetched yet".into(), |s| s.version);
+        let version = debian::cached(series, cache).map_or_else(|| "not fetched yet".into(), |s| s.version);
         text += &format!("{}: {} of Debian {} ({version})\n", series.name, series.package, series.suite);
         let patches = series.patches();
         if !patches.is_empty() {
-            text += &columns::list("  patches: ", "    ", patches.iter().map(String::as_str), ", ", columns::WIDTH);
+            text += &layout::list("  patches: ", "    ", patches.iter().map(String::as_str), ", ", layout::WIDTH);
         }
     }
     let ready = store::all(cache);

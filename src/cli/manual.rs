@@ -1,9 +1,8 @@
 //! `dirleak man` and `dirleak completions`: made from the definitions of the arguments, so that they never say anything else.
 
-use super::{Arguments, print, print_exactly};
-use crate::error::{Context, Result};
-use crate::exit::Exit;
-use clap::CommandFactory;
+use super::output::{print, print_exactly};
+use crate::error::{Context, Exit, Result};
+use clap::Command;
 use clap_complete::Shell;
 use std::path::{Path, PathBuf};
 
@@ -23,36 +22,37 @@ pub struct Completions {
     shell: Shell,
 }
 
-/// Writes the pages.
-pub fn man(arguments: &Man) -> Result<Exit> {
+/// Writes the pages of `command` and of all below it.
+pub fn man(arguments: &Man, command: Command) -> Result<Exit> {
     let dir = &arguments.dir;
-    pages(dir)?;
+    pages(dir, command)?;
     let first = dir.join("dirleak.1");
     print(&format!("wrote the pages into {}; read them with: man -l {}\n", dir.display(), first.display()))?;
     Ok(Exit::Clean)
 }
 
-fn pages(dir: &Path) -> Result<()> {
+fn pages(dir: &Path, command: Command) -> Result<()> {
     std::fs::create_dir_all(dir).machine(|| format!("cannot make {}", dir.display()))?;
-    clap_mangen::generate_to(Arguments::command(), dir).machine(|| format!("cannot write to {}", dir.display()))
+    clap_mangen::generate_to(command, dir).machine(|| format!("cannot write to {}", dir.display()))
 }
 
-/// Prints the script.
-pub fn completions(arguments: &Completions) -> Result<Exit> {
-    print_exactly(&script(arguments.shell))?;
+/// Prints the script that completes `command`.
+pub fn completions(arguments: &Completions, command: Command) -> Result<Exit> {
+    print_exactly(&script(arguments.shell, command))?;
     Ok(Exit::Clean)
 }
 
-fn script(shell: Shell) -> String {
+fn script(shell: Shell, mut command: Command) -> String {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "dirleak", &mut text);
+    clap_complete::generate(shell, &mut command, "dirleak", &mut text);
     String::from_utf8(text).expect("names of options are ASCII")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{Command, ValueEnum};
+    use crate::cli::arguments::Arguments;
+    use clap::{CommandFactory, ValueEnum};
 
     /// `command` and all below it, each under its whole name: `dirleak-kernel-build`.
     fn all(command: &Command, name: &str, found: &mut Vec<(String, Command)>) {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_command_has_a_page_with_all_its_options() {
         let dir = tempfile::tempdir().unwrap();
-        pages(&dir.path().join("man1")).unwrap();
+        pages(&dir.path().join("man1"), Arguments::command()).unwrap();
         let commands = commands();
         assert!(commands.len() > 10);
         for (name, command) in commands {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn bash_completes_every_option_of_every_command() {
-        let script = script(Shell::Bash);
+        let script = script(Shell::Bash, Arguments::command());
         let offered: Vec<Vec<&str>> = script
             .lines()
             .filter_map(|line| Some(line.trim().strip_prefix("opts=\"")?.trim_end_matches('"').split(' ').collect()))
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn each_shell_gets_a_script() {
         for shell in Shell::value_variants() {
-            assert!(script(*shell).contains("dirleak"), "{shell}");
+            assert!(script(*shell, Arguments::command()).contains("dirleak"), "{shell}");
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `dirleak report`: shows results that were measured earlier, from any number of files.
 
-use crate::bench;
-use crate::bench::record::BenchFile;
-use crate::cache::{self, Cache};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::error::{Error, Exit, Result};
+use crate::os::cache::{self, Cache};
+use crate::os::output_file::OutputFile;
 use crate::report::console::Logs;
-use crate::report::json::{self, Target};
-use crate::report::merge::{Chapter, Merged, Source, merge};
-use crate::report::{ci, html, markdown, text};
+use crate::report::merge::{InputFile, Report, ReportSection, merge};
+use crate::report::{html, markdown, test_results, text};
+use crate::result::bench::BenchFile;
+use crate::result::read;
 use std::path::{Path, PathBuf};
 
 /// Show results that were written with --json: as text, and as files for people and for CI.
@@ -42,33 +41,33 @@ pub fn run(args: &Args) -> Result<Exit> {
     for note in &merged.notes {
         eprintln!("{note}");
     }
-    super::print(&shown(&merged, args.timings))?;
+    super::output::print(&shown(&merged, args.timings))?;
     let is_whole = merged.chapters.iter().all(|chapter| chapter.incomplete().is_none());
     Ok(if is_whole { Exit::Clean } else { Exit::CannotJudge })
 }
 
 /// Each file once: those of benches are of another kind.
-fn read(paths: &[PathBuf]) -> Result<Merged> {
+fn read(paths: &[PathBuf]) -> Result<Report> {
     let (mut verdicts, mut benches) = (Vec::new(), Vec::new());
     for path in paths {
-        let (name, value) = (path.display().to_string(), json::read_value(path)?);
+        let (name, value) = (path.display().to_string(), read::read_value(path)?);
         if BenchFile::is(&value) {
-            benches.push(Source { file: BenchFile::of_value(&name, value)?, name });
+            benches.push(InputFile { file: BenchFile::of_value(&name, value)?, name });
         } else {
-            verdicts.push(Source { file: json::of_value(&name, value)?, name });
+            verdicts.push(InputFile { file: read::of_value(&name, value)?, name });
         }
     }
     Ok(merge(verdicts, benches))
 }
 
 /// The text, under the names of its files if there are several.
-fn shown(merged: &Merged, timings: bool) -> String {
-    let times = |chapter: &Chapter| match timings {
+fn shown(merged: &Report, timings: bool) -> String {
+    let times = |chapter: &ReportSection| match timings {
         true => format!("\n{}", text::timings(&chapter.file.results)),
         false => String::new(),
     };
-    let chapters = merged.chapters.iter().map(|c| (c.title(), text::of(&c.file) + &times(c)));
-    let benches = merged.benches.iter().map(|b| (b.name.clone(), bench::text::of(&b.file)));
+    let chapters = merged.chapters.iter().map(|c| (c.title(), text::render(&c.file) + &times(c)));
+    let benches = merged.benches.iter().map(|b| (b.name.clone(), crate::report::bench::text::render(&b.file)));
     let parts: Vec<(String, String)> = chapters.chain(benches).collect();
     match parts.as_slice() {
         [(_, text)] => text.clone(),
@@ -78,10 +77,10 @@ fn shown(merged: &Merged, timings: bool) -> String {
 
 /// The files that were asked for.
 struct Outputs {
-    html: Option<Target>,
-    junit: Option<Target>,
-    ktap: Option<Target>,
-    markdown: Option<Target>,
+    html: Option<OutputFile>,
+    junit: Option<OutputFile>,
+    ktap: Option<OutputFile>,
+    markdown: Option<OutputFile>,
 }
 
 impl Outputs {
@@ -103,7 +102,7 @@ impl Outputs {
                 return Err(Error::usage(format!("{other} and {option} both name {shown}; name another place")));
             }
         }
-        let check = |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
+        let check = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::check).transpose();
         Ok(Self {
             html: check(&args.html)?,
             junit: check(&args.junit)?,
@@ -112,27 +111,27 @@ impl Outputs {
         })
     }
 
-    fn write(&self, merged: &Merged) -> Result<()> {
+    fn write(&self, merged: &Report) -> Result<()> {
         if let Some(target) = &self.html {
             target.write_bytes(html::page(merged, &logs(merged)).as_bytes())?;
         }
-        let suites = ci::suites(merged);
+        let suites = test_results::suites(merged);
         if let Some(target) = &self.junit {
-            target.write_bytes(ci::junit::of(&suites)?.as_bytes())?;
+            target.write_bytes(test_results::junit::render(&suites)?.as_bytes())?;
         }
         if let Some(target) = &self.ktap {
-            target.write_bytes(ci::ktap::of(&suites).as_bytes())?;
+            target.write_bytes(test_results::ktap::render(&suites).as_bytes())?;
         }
         if let Some(target) = &self.markdown {
-            target.write_bytes(markdown::of(merged).as_bytes())?;
+            target.write_bytes(markdown::render(merged).as_bytes())?;
         }
         Ok(())
     }
 }
 
 /// Consoles are in the cache, or came along with a result file.
-fn logs(merged: &Merged) -> Logs {
-    let cache = Cache::place().ok().map(|cache| cache.join(cache::LOGS));
+fn logs(merged: &Report) -> Logs {
+    let cache = Cache::default_root().ok().map(|cache| cache.join(cache::LOGS));
     let benches = merged.benches.iter().map(|bench| &bench.name);
     let files = merged.chapters.iter().flat_map(|chapter| &chapter.names).chain(benches).map(Path::new);
     let beside = files.map(|file| match file.parent() {

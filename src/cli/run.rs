@@ -1,17 +1,17 @@
 //! `dirleak run`: scenarios on one kernel.
 
-use super::measure::Measure;
+use super::kernel_args::Sources;
+use super::measure_args::Measure;
 use super::seed;
-use super::sources::Sources;
-use crate::cache::Cache;
-use crate::cluster;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::kernel::{self, Options};
-use crate::report::record::{ResultFile, RunRecord, Verdict};
+use crate::error::{Error, Exit, Result};
+use crate::kernel;
+use crate::kernel::build::ingredients::Options;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::result::file::ResultFile;
+use crate::result::record::{RunRecord, Verdict};
+use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
-use crate::shard::{self, Shard};
-use crate::ui::Ui;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -59,8 +59,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
             kernel.insert(kernel::resolve(&arguments.kernels[run.kernel], &options, &cache, &ui)?);
         }
     }
-    let seed = measure.options().seed;
-    let guests: Vec<Vec<Scenario>> = scenarios.iter().map(|scenario| cluster::guests(scenario, seed)).collect();
+    let seed = measure.options().boot.seed;
+    let guests: Vec<Vec<Scenario>> =
+        scenarios.iter().map(|scenario| crate::fleet::cluster_guests::guests(scenario, seed)).collect();
     let mut pairs = Vec::new();
     for run in &runs {
         pairs.extend(guests[run.scenario].iter().map(|guest| (guest, &kernels[&run.kernel])));
@@ -73,7 +74,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     for run in &runs {
         let (of_run, others) = records.split_at(guests[run.scenario].len());
         let spec = &kernels[&run.kernel].spec;
-        file.clusters.extend(cluster::compare(&scenarios[run.scenario], seed, spec, of_run));
+        file.clusters.extend(crate::fleet::cluster_compare::compare(&scenarios[run.scenario], seed, spec, of_run));
         records = others;
     }
     arguments.measure.show(&file, &targets)?;

@@ -1,21 +1,23 @@
 //! `dirleak score`: how often the checker is right.
 
-use crate::cache::Cache;
-use crate::error::{Context, Error, Result};
-use crate::exit::Exit;
-use crate::kernel::{self, Kernel};
-use crate::report::json::Target;
-use crate::run::compare::compare;
-use crate::run::pool::{guests, side_by_side};
-use crate::run::{self, Job};
+use crate::boot::job::{BootOptions, Job};
+use crate::boot::pool::{guests, run_parallel};
+use crate::error::{Context, Error, Exit, Result};
+use crate::kernel::bootable::Kernel;
+use crate::os::cache::Cache;
+use crate::os::output_file::OutputFile;
+use crate::os::progress::Ui;
+use crate::run::options::Options;
 use crate::scenario::{Scenario, load};
 use crate::score::catches::Catch;
 use crate::score::clean::{self, CleanRun};
 use crate::score::header::Header;
-use crate::score::{Row, Score, patches, table};
-use crate::ui::Ui;
+use crate::score::other_tools::compare;
+use crate::score::report::Score;
+use crate::score::{Row, patches, table};
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
+use crate::{kernel, run};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,11 +82,11 @@ enum Tried {
 pub fn run(arguments: &Args) -> Result<Exit> {
     let headers = if arguments.no_patches { Vec::new() } else { chosen(arguments)? };
     let [json, markdown] =
-        [&arguments.json, &arguments.markdown].map(|path| path.as_deref().map(Target::check).transpose());
+        [&arguments.json, &arguments.markdown].map(|path| path.as_deref().map(OutputFile::check).transpose());
     let (json, markdown) = (json?, markdown?);
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let stock = kernel::resolve(&arguments.series, &kernel::Options::default(), &cache, &ui)?;
+    let stock = kernel::resolve(&arguments.series, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
     let accelerator = accelerator::choose(&stock.image, &cache, &ui)?;
     let mut score = Score {
         series: arguments.series.clone(),
@@ -95,7 +97,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     };
     let trials = trials(arguments, headers, &stock, &cache, &ui)?;
     let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
-    for tried in side_by_side(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
+    for tried in run_parallel(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
         match tried {
             Tried::Patch(row) => score.rows.push(*row),
             Tried::Also(catch) => score.catches.push(catch),
@@ -109,7 +111,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = markdown {
         target.write_bytes(text.as_bytes())?;
     }
-    super::print_exactly(&text)?;
+    super::output::print_exactly(&text)?;
     Ok(if score.all_right() { Exit::Clean } else { Exit::Leak })
 }
 
@@ -131,7 +133,7 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
     let mut trials = Vec::new();
     for header in headers {
         let spec = format!("{}+{}", arguments.series, header.name);
-        let kernel = kernel::resolve(&spec, &kernel::Options::default(), cache, ui)?;
+        let kernel = kernel::resolve(&spec, &kernel::build::ingredients::Options::default(), cache, ui)?;
         let scenario = load(&header.scenario)?;
         for also in header.also.iter().filter(|_| arguments.also) {
             let (header, kernel, scenario) = (header.clone(), kernel.clone(), load(also)?);
@@ -173,6 +175,11 @@ fn command(arguments: &Args) -> String {
     words
 }
 
+/// Returns what a run is told that has this seed and waits so long for late frees.
+fn options(seed: u64, settle: Duration) -> Options {
+    Options { boot: BootOptions { seed, ..BootOptions::default() }, settle, ..Options::default() }
+}
+
 impl Trial {
     fn scenario(&self) -> &Scenario {
         match self {
@@ -184,22 +191,23 @@ impl Trial {
         match self {
             Self::Patch { header, kernel, scenario, seed, compared } => {
                 let settle = Duration::from_secs_f64(header.settle_seconds);
-                let options = run::Options { seed: *seed, settle, ..run::Options::default() };
-                let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
-                let record = run::run(&job)?;
+                let options = options(*seed, settle);
+                let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
+                let record = run::run(&job, &options)?;
                 let others = if *compared { Some(compare(&job, COMPARED_UNITS)?) } else { None };
                 Ok(Tried::Patch(Box::new(Row::new(header, &record, others))))
             }
             Self::Also { header, kernel, scenario, seed } => {
                 let settle = Duration::from_secs_f64(header.settle_seconds);
-                let options = run::Options { seed: *seed, settle, ..run::Options::default() };
-                let record = run::run(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
+                let options = options(*seed, settle);
+                let record =
+                    run::run(&Job { scenario, kernel, accelerator, options: &options.boot, cache, ui }, &options)?;
                 Ok(Tried::Also(Catch::new(header, &scenario.name, &record)))
             }
             Self::Clean { kernel, scenario, seed } => {
-                let options = run::Options { seed: *seed, ..run::Options::default() };
-                let job = Job { scenario, kernel, accelerator, options: &options, cache, ui };
-                Ok(Tried::Clean(CleanRun::new(scenario, &run::run(&job)?)))
+                let options = options(*seed, Duration::ZERO);
+                let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
+                Ok(Tried::Clean(CleanRun::new(scenario, &run::run(&job, &options)?)))
             }
         }
     }

@@ -1,14 +1,15 @@
 //! A clean verdict that others rely on is asked again with another seed: other names, another order of the doses.
 
-use super::measure::Measure;
+use super::measure_args::Measure;
 use super::seed;
-use crate::cache::Cache;
+use crate::boot::job::BootOptions;
 use crate::error::Result;
-use crate::kernel::Kernel;
-use crate::report::record::{RunRecord, Verdict};
-use crate::run::Options;
+use crate::kernel::bootable::Kernel;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::result::record::{RunRecord, Verdict};
+use crate::run::options::Options;
 use crate::scenario::Scenario;
-use crate::ui::Ui;
 
 /// Asks again about each patched kernel that was clean. Pairs come unpatched first.
 pub fn confirm(
@@ -21,7 +22,8 @@ pub fn confirm(
     let is_patched = |place: &usize| place % 2 == 1 && records[*place].verdict == Verdict::Clean;
     let again: Vec<usize> = (0..records.len()).filter(is_patched).collect();
     let options = measure.options();
-    let options = Options { seed: options.seed + seed::OTHER, ..options };
+    let boot = BootOptions { seed: options.boot.seed + seed::OTHER, ..options.boot };
+    let options = Options { boot, ..options };
     let asked: Vec<_> = again.iter().map(|place| pairs[*place]).collect();
     let seconds = measure.run_with(&options, &asked, cache, ui)?;
     for (place, second) in again.into_iter().zip(seconds) {
@@ -44,7 +46,7 @@ fn both(mut first: RunRecord, mut second: RunRecord) -> RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     #[test]
     fn two_clean_guests_are_one_clean_record_with_both_seeds() {

@@ -1,19 +1,18 @@
 //! `dirleak verify`: proves that a leak is there without a patch and gone with it.
 
-use super::branches::{self, Branches};
-use super::measure::Measure;
+use super::kernel_args::Config;
+use super::measure_args::Measure;
 use super::second_seed;
-use super::sources::Config;
-use crate::cache::Cache;
-use crate::cluster;
-use crate::error::Result;
-use crate::exit::Exit;
+use super::verify_branches::{self, Branches};
+use crate::error::{Exit, Result};
+use crate::fleet::cluster;
 use crate::kernel;
-use crate::report::proof;
-use crate::report::record::{Outcome, ResultFile};
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::result::file::ResultFile;
+use crate::result::proof::{self, Outcome};
+use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
-use crate::shard::{self, Shard};
-use crate::ui::Ui;
 use std::path::PathBuf;
 
 /// The kernel that leaks, if no other is named.
@@ -56,7 +55,8 @@ pub struct Args {
 /// Runs both kernels side by side, shows, and gives 0 only for a proof.
 pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(tree) = &arguments.branches.tree {
-        return branches::run(arguments, tree);
+        let Args { branches, measure, config, scenarios, .. } = arguments;
+        return verify_branches::run(tree, branches, measure, config, scenarios);
     }
     let all = arguments.measure.scenarios(&arguments.scenarios, &SCENARIOS)?;
     cluster::none_of(&all, "verify")?;
@@ -65,7 +65,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let ui = Ui::new();
     let cache = Cache::open()?;
     let resolve = |spec: &str, modules: &Option<PathBuf>| {
-        let options = kernel::Options { modules: modules.clone(), ..arguments.config.options() };
+        let options = kernel::build::ingredients::Options { modules: modules.clone(), ..arguments.config.options() };
         kernel::resolve(spec, &options, &cache, &ui)
     };
     let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;
@@ -76,8 +76,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
     second_seed::confirm(&arguments.measure, &pairs, &mut file.results, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();
-    let of = if arguments.shard.is_some() { proof::of_part } else { proof::of };
-    let proof = of(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
+    let prove = if arguments.shard.is_some() { proof::from_part } else { proof::from_records };
+    let proof = prove(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
     let outcome = proof.outcome;
     file.proof = Some(proof);
     arguments.measure.show(&file, &targets)?;

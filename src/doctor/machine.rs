@@ -1,14 +1,14 @@
 //! What the machine itself must have: the processor, KVM, memory, disk, and apt's sources.
 
-use super::{Check, Course, Purpose, State};
 use crate::apt::Apt;
-use crate::cache::Cache;
+use crate::boot::pool::{QEMU_MIB, available_memory_mib};
 use crate::error::{Context, Result};
-use crate::kernel::store;
-use crate::kernel::unpack::NEEDED_MIB;
-use crate::run::pool::{QEMU_MIB, available_memory_mib};
+use crate::kernel::build::store;
+use crate::kernel::source::unpack::NEEDED_MIB;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::result::doctor::{Check, CostEstimate, Purpose, State};
 use crate::scenario;
-use crate::ui::Ui;
 use crate::vm::accelerator;
 use crate::vm::qemu::Accelerator;
 use crate::vm::sandbox::Sandbox;
@@ -91,7 +91,7 @@ pub fn sandbox(has_qemu: bool) -> Vec<Check> {
 }
 
 /// Memory for the largest guest of a verify, and of the library.
-pub fn memory(verify: &Course) -> Result<Check> {
+pub fn memory(verify: &CostEstimate) -> Result<Check> {
     let names = scenario::names();
     let all = names.iter().map(|name| scenario::load(name)).collect::<Result<Vec<_>>>()?;
     let largest = all.iter().map(|s| u64::from(s.guest.memory_mib) + QEMU_MIB).max().unwrap_or_default();
@@ -109,7 +109,7 @@ pub fn memory(verify: &Course) -> Result<Check> {
 }
 
 /// Room in the cache for what a verify puts there, and for what another series would.
-pub fn disk(verify: &Course, cache: &Cache) -> Result<Check> {
+pub fn disk(verify: &CostEstimate, cache: &Cache) -> Result<Check> {
     let root = cache.root();
     let stat = nix::sys::statvfs::statvfs(root).machine(|| format!("cannot look at {}", root.display()))?;
     let free_mib = (stat.blocks_available() * stat.fragment_size()) >> 20;
@@ -125,7 +125,7 @@ pub fn disk(verify: &Course, cache: &Cache) -> Result<Check> {
 }
 
 /// Whether the machine's apt knows Debian's archive; it is not asked for anything.
-pub fn apt_sources(programs: &[Check], verify: &Course, cache: &Cache) -> Check {
+pub fn apt_sources(programs: &[Check], verify: &CostEstimate, cache: &Cache) -> Check {
     const NAME: &str = "apt sources";
     let lacking = |detail, mend| Check::lacking(NAME, Purpose::Fetching, verify.fetches(), detail, mend);
     let is_there = |name: &str| programs.iter().any(|check| check.name == name && check.state == State::Ok);

@@ -1,136 +1,14 @@
 //! Whether this machine has all that dirleak needs: each thing, its state, what mends it, and what a verify would take here.
 
-mod course;
-mod machine;
-mod programs;
-mod text;
+pub(crate) mod cost;
+pub mod examine;
+pub(crate) mod machine;
+pub(crate) mod programs;
+pub mod request;
+pub(crate) mod text;
 
-pub use course::Course;
+pub use crate::result::doctor::CostEstimate;
+pub use examine::examine;
 pub use programs::of_setup as packages;
-pub use text::of as text;
-
-use crate::cache::Cache;
-use crate::error::Result;
-use crate::run::stage::MKFS_PLACES;
-use crate::scenario::Scenario;
-use crate::search_path::SearchPath;
-use crate::ui::Ui;
-use serde::Serialize;
-use std::path::Path;
-
-/// Whether something is there.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// It is.
-    Ok,
-    /// It is not, and a verify needs it.
-    Missing,
-    /// It is not, and a verify does without.
-    Optional,
-}
-
-/// What something is needed for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    Guests,
-    Building,
-    Fetching,
-    OwnKernels,
-    Trees,
-    Exports,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    pub name: String,
-    pub purpose: Purpose,
-    pub state: State,
-    /// What is to be known of it, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// Debian's package that has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub package: Option<&'static str>,
-    /// The command, or what else is to be done, that mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
-}
-
-/// All that was looked at.
-#[derive(Clone, Debug, Serialize)]
-pub struct Checkup {
-    pub schema: u32,
-    pub dirleak: &'static str,
-    pub checks: Vec<Check>,
-    /// What a verify without arguments would do.
-    pub verify: Course,
-}
-
-/// What a verify without arguments does.
-pub struct Question<'a> {
-    pub kernels: [&'a str; 2],
-    pub scenarios: Vec<Scenario>,
-}
-
-/// Where things are looked for on this machine.
-pub struct Places {
-    /// Programs.
-    pub path: SearchPath,
-    /// Programs that make file systems.
-    pub mkfs: SearchPath,
-}
-
-impl Places {
-    /// Those that the other commands look in.
-    pub fn of_user() -> Self {
-        Self { path: SearchPath::of_user(), mkfs: SearchPath::of(&MKFS_PLACES.map(Path::new)) }
-    }
-}
-
-/// Looks at everything. Nothing is fetched or built; one guest is booted where KVM was not tried yet since this machine booted.
-pub fn examine(question: &Question, places: &Places, cache: &Cache, ui: &Ui) -> Result<Checkup> {
-    let verify = Course::of(question, cache)?;
-    let mut checks = vec![machine::architecture()];
-    checks.extend(programs::guests(&places.path));
-    let has_qemu = checks.iter().all(|check| check.state == State::Ok);
-    checks.push(machine::kvm(has_qemu, cache, ui)?);
-    checks.extend(machine::sandbox(has_qemu));
-    checks.push(machine::memory(&verify)?);
-    checks.extend(programs::building(&places.path, &verify)?);
-    checks.push(machine::disk(&verify, cache)?);
-    checks.extend(programs::fetching(&places.path, &verify));
-    checks.push(machine::apt_sources(&checks, &verify, cache));
-    checks.extend(programs::others(places));
-    let has_apt = has_apt(&checks);
-    for check in checks.iter_mut().filter(|check| check.state != State::Ok) {
-        check.mend = check.mend.take().or_else(|| check.package.map(|package| programs::install(&[package], has_apt)));
-    }
-    Ok(Checkup { schema: 1, dirleak: env!("CARGO_PKG_VERSION"), checks, verify })
-}
-
-fn has_apt(checks: &[Check]) -> bool {
-    checks.iter().any(|check| check.name == "apt-get" && check.state == State::Ok)
-}
-
-impl Checkup {
-    /// What a verify cannot do without, in words.
-    pub fn missing(&self) -> Vec<&str> {
-        self.checks.iter().filter(|check| check.state == State::Missing).map(|check| check.name.as_str()).collect()
-    }
-}
-
-impl Check {
-    /// Something that is there, about which `detail` is to be known.
-    fn ok(name: &str, purpose: Purpose, detail: String) -> Self {
-        Self { name: name.into(), purpose, state: State::Ok, detail: Some(detail), package: None, mend: None }
-    }
-
-    /// Something that is not as it should be, and what mends it.
-    fn lacking(name: &str, purpose: Purpose, is_needed: bool, detail: String, mend: String) -> Self {
-        let state = if is_needed { State::Missing } else { State::Optional };
-        Self { state, mend: Some(mend), ..Self::ok(name, purpose, detail) }
-    }
-}
+pub use request::{CheckRequest, Places};
+pub use text::render as text;

@@ -1,10 +1,11 @@
 //! Which programs and headers each command calls, and the Debian packages that have them.
 
-use super::{Check, Course, Places, Purpose, State};
+use super::request::Places;
 use crate::apt;
 use crate::error::Result;
-use crate::kernel::tools::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};
-use crate::search_path::SearchPath;
+use crate::kernel::external::toolchain::{ELF_HEADER, FOR_PACKAGES, PROGRAMS};
+use crate::os::search_path::SearchPath;
+use crate::result::doctor::{Check, CostEstimate, Purpose, State};
 use crate::vm::qemu;
 use std::path::Path;
 
@@ -53,7 +54,7 @@ pub fn guests(path: &SearchPath) -> Vec<Check> {
 }
 
 /// What builds a kernel.
-pub fn building(path: &SearchPath, verify: &Course) -> Result<Vec<Check>> {
+pub fn building(path: &SearchPath, verify: &CostEstimate) -> Result<Vec<Check>> {
     let builds = verify.builds();
     let needed = |name: &str| builds || ALWAYS_ASKED.contains(&name);
     let here = |name: &str| path.find(name).is_some();
@@ -66,7 +67,7 @@ pub fn building(path: &SearchPath, verify: &Course) -> Result<Vec<Check>> {
 }
 
 /// What fetches and unpacks the sources of kernels and the programs of knfsd.
-pub fn fetching(path: &SearchPath, verify: &Course) -> Vec<Check> {
+pub fn fetching(path: &SearchPath, verify: &CostEstimate) -> Vec<Check> {
     let fetches = verify.fetches();
     let here = |name: &str| path.find(name).is_some();
     let mut checks: Vec<Check> =
@@ -83,13 +84,13 @@ pub fn fetching(path: &SearchPath, verify: &Course) -> Vec<Check> {
 
 /// What only some kernels, commands and scenarios need.
 pub fn others(places: &Places) -> Vec<Check> {
-    let of = |purpose, names: &[&str], path: &SearchPath| {
+    let checks_of = |purpose, names: &[&str], path: &SearchPath| {
         let checks = names.iter().map(|name| program(name, purpose, false, path.find(name).is_some()));
         checks.collect::<Vec<_>>()
     };
-    let mut checks = of(Purpose::OwnKernels, &DECOMPRESSORS, &places.path);
-    checks.extend(of(Purpose::Trees, &["git", "cp"], &places.path));
-    checks.extend(of(Purpose::Exports, &MKFS, &places.mkfs));
+    let mut checks = checks_of(Purpose::OwnKernels, &DECOMPRESSORS, &places.path);
+    checks.extend(checks_of(Purpose::Trees, &["git", "cp"], &places.path));
+    checks.extend(checks_of(Purpose::Exports, &MKFS, &places.mkfs));
     checks
 }
 
@@ -139,7 +140,7 @@ mod tests {
             fs::write(&program, "#!/bin/sh\n").unwrap();
             fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let path = SearchPath::of(&[dir.path()]);
+        let path = SearchPath::new(&[dir.path()]);
         (dir, path)
     }
 
@@ -151,20 +152,20 @@ mod tests {
     fn without_any_program_everything_that_a_build_needs_is_missing() {
         let (_dir, path) = fake(&[]);
         let all = ["patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk", "gelf.h", "stdio.h"];
-        assert_eq!(in_state(&building(&path, &Course::example(true, true)).unwrap(), State::Missing), all);
-        let ready = building(&path, &Course::example(false, false)).unwrap();
+        assert_eq!(in_state(&building(&path, &CostEstimate::example(true, true)).unwrap(), State::Missing), all);
+        let ready = building(&path, &CostEstimate::example(false, false)).unwrap();
         assert_eq!(in_state(&ready, State::Missing), ["gcc", "ld"], "the compiler's version is asked all the same");
         assert_eq!(in_state(&guests(&path), State::Missing), ["qemu-system-x86_64"]);
-        assert!(in_state(&fetching(&path, &Course::example(true, true)), State::Missing).contains(&"apt-get"));
-        let unpacking = fetching(&path, &Course::example(true, false));
+        assert!(in_state(&fetching(&path, &CostEstimate::example(true, true)), State::Missing).contains(&"apt-get"));
+        let unpacking = fetching(&path, &CostEstimate::example(true, false));
         assert_eq!(in_state(&unpacking, State::Missing), ["dpkg-deb", "tar", "xz"]);
-        assert!(in_state(&fetching(&path, &Course::example(false, false)), State::Missing).is_empty());
+        assert!(in_state(&fetching(&path, &CostEstimate::example(false, false)), State::Missing).is_empty());
     }
 
     #[test]
     fn one_program_that_is_missing_is_named_with_the_command_that_brings_it() {
         let (_dir, path) = fake(&["patch", "make", "gcc", "ld", "bison", "bc", "awk"]);
-        let checks = building(&path, &Course::example(true, true)).unwrap();
+        let checks = building(&path, &CostEstimate::example(true, true)).unwrap();
         assert_eq!(in_state(&checks, State::Missing), ["flex"]);
         let flex = checks.iter().find(|check| check.name == "flex").unwrap();
         let command = install(&[flex.package.unwrap()], true);
@@ -190,7 +191,7 @@ mod tests {
         let installed: BTreeSet<(&str, &str)> =
             lines.filter_map(|line| line.split_whitespace().next()?.split_once(':')).collect();
         let (_dir, path) = fake(&[]);
-        let all = Course::example(true, true);
+        let all = CostEstimate::example(true, true);
         let mut checks = guests(&path);
         checks.extend(building(&path, &all).unwrap());
         checks.extend(fetching(&path, &all).into_iter().filter(|check| check.package != Some("apt")));

@@ -1,9 +1,10 @@
 //! The checkup as text of 80 columns.
 
+use super::examine::has_apt;
 use super::programs::install;
-use super::{Check, Checkup, Course, Purpose, State, has_apt};
-use crate::columns::{WIDTH, list};
-use crate::report::table::head_of;
+use crate::result::doctor::{Check, Checkup, CostEstimate, Purpose, State};
+use crate::text::layout::{WIDTH, list};
+use crate::text::truncate::head_of;
 
 /// Where what is told of a state begins.
 const INDENT: &str = "            ";
@@ -18,7 +19,7 @@ const PURPOSES: [(Purpose, &str); 6] = [
 ];
 
 /// What there is, what is missing, and what a verify would take.
-pub fn of(checkup: &Checkup) -> String {
+pub fn render(checkup: &Checkup) -> String {
     let has_apt = has_apt(&checkup.checks);
     let mut text = String::new();
     for (purpose, title) in PURPOSES {
@@ -69,10 +70,10 @@ fn mend(command: &str) -> String {
     list(&first, &" ".repeat(first.len()), command.split_whitespace(), " ", WIDTH)
 }
 
-fn verify(course: &Course) -> String {
+fn verify(course: &CostEstimate) -> String {
     let mut text = "dirleak verify would take\n".to_owned();
     for kernel in &course.kernels {
-        text += &format!("  kernel      {}: {}\n", head_of(&kernel.spec, 30), kernel.step.words());
+        text += &format!("  kernel      {}: {}\n", head_of(&kernel.spec, 30), kernel.step.as_str());
     }
     text += &format!("  download    {} MB\n", course.download_bytes.div_ceil(1_000_000));
     text += &format!("  disk        {} MB\n", course.disk_bytes.div_ceil(1_000_000));
@@ -111,8 +112,8 @@ mod tests {
         checks.push(program("make", State::Ok));
         checks.push(lacking("too small".into()));
         checks.push(Check::ok("memory", Purpose::Guests, "enough ".repeat(30)));
-        let verify = Course::example(true, true);
-        let text = of(&Checkup { schema: 1, dirleak: "0", checks, verify });
+        let verify = CostEstimate::example(true, true);
+        let text = render(&Checkup { schema: 1, dirleak: "0", checks, verify });
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
             assert!(!line.chars().any(char::is_control), "{line:?}");

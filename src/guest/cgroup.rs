@@ -1,7 +1,7 @@
 //! The cgroup (version 2) that the workload has to itself: what was charged to it, and what taking it away frees.
 
-use super::protocol::Charged;
 use crate::error::{Context, Error, Result};
+use crate::protocol::message::CgroupUsage;
 use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,23 +30,23 @@ impl Workload {
     }
 
     /// What is charged to the cgroup now.
-    pub fn charged(&self) -> Result<Charged> {
+    pub fn usage(&self) -> Result<CgroupUsage> {
         let read =
             |file: &str| fs::read_to_string(Path::new(OURS).join(file)).machine(|| format!("cannot read {file}"));
         let stat = read("memory.stat")?;
-        let of = |key: &str| {
+        let field = |key: &str| {
             let line = stat.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
             line.and_then(|n| n.parse().ok()).unwrap_or(0)
         };
         let bytes = read("memory.current")?;
         // Linux before 5.19 has none.
         let peak_bytes = read("memory.peak").ok().and_then(|peak| peak.trim().parse().ok());
-        Ok(Charged {
+        Ok(CgroupUsage {
             bytes: bytes.trim().parse().unwrap_or(0),
             peak_bytes,
-            slab_bytes: of("slab"),
-            file_bytes: of("file"),
-            anonymous_bytes: of("anon"),
+            slab_bytes: field("slab"),
+            file_bytes: field("file"),
+            anonymous_bytes: field("anon"),
         })
     }
 

@@ -1,50 +1,45 @@
 //! The guest: this program as process 1 of a virtual machine, which sets the stage and obeys orders from the host.
 
+mod agent;
 mod cgroup;
-mod come_and_go;
-mod commands;
-pub mod export;
-mod files;
-mod labels;
-mod link;
+mod exec;
+pub mod export_fs;
+mod file_churn;
+mod heartbeat;
+mod init;
+pub mod knfsd;
+mod memory_pressure;
 mod modules;
-mod mount;
+mod nfs_mount;
 mod outage;
-mod player;
-mod policy;
-mod pressure;
-pub mod protocol;
-mod pulse;
-mod served;
-pub mod timed;
-mod worker;
+mod selinux;
+mod selinux_policy;
+mod serial;
+mod server;
+pub mod timing;
 
-use crate::bug;
-use crate::error::Result;
-use crate::exit::Exit;
-use crate::probe::stat;
-use crate::workload::trace;
-use link::Link;
+use crate::error::{Context, Exit, Result};
+use crate::os::panic_hook;
+use crate::probe::procfs;
+use crate::protocol::message::{AgentFailure, Plan, Request, Response};
+use crate::workload::syscall_log;
+use agent::GuestAgent;
 use nix::sys::reboot::{RebootMode, reboot};
-use protocol::{Answer, Order, Plan, Trouble};
+use serial::SerialLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use worker::Worker;
 
-pub use worker::BUSY_CACHES;
-
-/// Where the initramfs keeps the plan.
-pub const PLAN: &str = "/plan.json";
+pub use crate::protocol::guest_paths::BUSY_CACHES;
 
 /// Runs as process 1 and ends with the machine.
 pub fn main() -> ! {
-    bug::announce();
+    panic_hook::install();
     // There is no link yet; the console is all we have.
-    match files::mount_all().and_then(|()| Link::open()) {
+    match init::mount_all().and_then(|()| SerialLink::open()) {
         // Process 1 must not end, or the kernel panics, which would be blamed on the kernel.
         Ok(mut link) => {
             if catch_unwind(AssertUnwindSafe(|| serve(&mut link))).is_err() {
                 let message = "a bug of dirleak in the guest, which its console tells".to_owned();
-                let _ = link.send(&Answer::Trouble { trouble: Trouble::Bug, message });
+                let _ = link.send(&Response::Trouble { trouble: AgentFailure::Bug, message });
             }
         }
         Err(error) => eprintln!("dirleak: {error}"),
@@ -54,14 +49,14 @@ pub fn main() -> ! {
 }
 
 /// Obeys until the host has enough; what goes wrong is told as the answer.
-fn serve(link: &mut Link) {
-    if let Err(error) = obey(link) {
+fn serve(link: &mut SerialLink) {
+    if let Err(error) = handle_requests(link) {
         let trouble = match error.exit() {
-            Exit::CannotJudge => Trouble::Unsupported,
-            _ => Trouble::Failed,
+            Exit::CannotJudge => AgentFailure::Unsupported,
+            _ => AgentFailure::Failed,
         };
         // If the link itself failed nobody hears this, and the host's deadline ends the run.
-        let _ = link.send(&Answer::Trouble { trouble, message: error.to_string() });
+        let _ = link.send(&Response::Trouble { trouble, message: error.to_string() });
     }
 }
 
@@ -78,24 +73,25 @@ fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
     })
 }
 
-fn obey(link: &mut Link) -> Result<()> {
-    link.send(&Answer::Hello { release: stat::release()? })?;
-    let plan: Plan = files::read_plan()?;
+fn handle_requests(link: &mut SerialLink) -> Result<()> {
+    heartbeat::start(link.sender()).machine(|| "cannot start a thread".into())?;
+    link.send(&Response::Hello { release: procfs::release()? })?;
+    let plan: Plan = init::read_plan()?;
     if plan.trace {
-        trace::begin();
+        syscall_log::begin();
     }
-    let mut worker = Worker::set_up(&plan, link)?;
+    let mut worker = GuestAgent::set_up(&plan, link)?;
     link.send(&worker.ready())?;
     loop {
         let order = link.receive()?;
-        if matches!(order, Order::Finish) {
-            return link.send(&Answer::Bye);
+        if matches!(order, Request::Finish) {
+            return link.send(&Response::Bye);
         }
-        pulse::set_working(true);
-        let answer = worker.obey(order, link)?;
-        pulse::set_working(false);
-        for lines in pieces(&trace::take(), CALLED_BYTES) {
-            link.send(&Answer::Called { lines: lines.to_owned() })?;
+        heartbeat::set_working(true);
+        let answer = worker.handle(order, link)?;
+        heartbeat::set_working(false);
+        for lines in pieces(&syscall_log::take(), CALLED_BYTES) {
+            link.send(&Response::Called { lines: lines.to_owned() })?;
         }
         link.send(&answer)?;
     }
@@ -112,3 +108,4 @@ mod tests {
         assert_eq!(pieces("", 5).count(), 0);
     }
 }
+pub mod steps;

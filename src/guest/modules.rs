@@ -1,7 +1,7 @@
 //! Knows how to load the kernel modules that the host put into the initramfs.
 
-use super::protocol::ModuleFile;
 use crate::error::{Context, Error, Result};
+use crate::protocol::message::ModuleFile;
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use nix::errno::Errno;
@@ -78,12 +78,12 @@ fn failed(name: &str, errno: Errno) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::modules::file_with_section;
+    use crate::kernel::image::modules::file_with_section;
 
     #[test]
     fn a_module_that_cannot_be_loaded_is_named() {
         let error = failed("nfsd", Errno::ENOEXEC);
-        assert_eq!(error.exit(), crate::exit::Exit::CannotJudge);
+        assert_eq!(error.exit(), crate::error::Exit::CannotJudge);
         assert!(error.to_string().starts_with("cannot load the kernel module nfsd: ENOEXEC"), "{error}");
         assert!(error.to_string().ends_with("is it a module of another kernel?"), "{error}");
     }

@@ -4,8 +4,8 @@
 
 use super::mount::Mount;
 use crate::error::{Context, Result};
-use crate::report::json::Target;
-use crate::report::record::ResultFile;
+use crate::os::output_file::OutputFile;
+use crate::result::file::ResultFile;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;
@@ -38,7 +38,7 @@ directory, and no content of any file.
 ";
 
 /// Packs it and puts it in its place whole.
-pub fn write(target: &Target, file: &ResultFile, report: &str, mount: &Mount) -> Result<()> {
+pub fn write(target: &OutputFile, file: &ResultFile, report: &str, mount: &Mount) -> Result<()> {
     let result = serde_json::to_vec_pretty(file).machine(|| "a bug of dirleak: the result is no JSON".into())?;
     let mut parts = vec![
         ("README", README.as_bytes().to_vec()),

@@ -1,34 +1,35 @@
 //! The machine itself, as it is: its real NFS mount is listed and its own memory read, by the course and the judge of every other run.
 
 pub mod bundle;
+mod listing_digest;
+pub mod monitor;
 pub mod mount;
-mod names;
 pub mod passive;
-pub mod place;
 mod prometheus;
-mod scratch;
-pub mod watch;
-mod watched;
+mod readings;
+mod scratch_dir;
+pub mod target;
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::guest::protocol::{Answer, Order};
+use crate::agent::executor::Executor;
+use crate::agent::target::Target;
+use crate::error::{Error, Exit, Result};
+use crate::os::progress::Ui;
+use crate::os::signals;
 use crate::probe::counters::{Counters, SiteSource};
-use crate::probe::rest::{Manner, Rest};
-use crate::probe::trace::Settings;
-use crate::probe::{Sample, memory, stat};
-use crate::report::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Setup};
-use crate::run;
+use crate::probe::ftrace::Settings;
+use crate::probe::quiesce::{QuiesceMode, Quiescer};
+use crate::probe::{memory, procfs};
+use crate::protocol::agent::{Agent, AgentError};
+use crate::protocol::message::{Request, Response};
+use crate::result::parts::Setup;
+use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord};
 use crate::run::live::{self, Live};
-use crate::run::obeys::Obeys;
-use crate::stop;
-use crate::ui::Ui;
-use crate::vm::machine::Ended;
-use crate::worker::{Place, Worker};
+use crate::run::options::Options;
+use crate::sample::Sample;
 use mount::Mounted;
-use place::{Budget, GETDENTS_BUFFER_BYTES, LivePlace};
-use scratch::Scratch;
+use scratch_dir::ScratchDir;
 use std::collections::BTreeMap;
+use target::{Budget, GETDENTS_BUFFER_BYTES, LiveTarget};
 
 /// What the kernel of this machine is called where others have the word of a command line.
 pub const SPEC: &str = "host";
@@ -36,43 +37,43 @@ pub const SPEC: &str = "host";
 const NICENESS: libc::c_int = 10;
 
 /// What is to be measured on this machine.
-pub struct Request<'a> {
+pub struct HostJob<'a> {
     pub mounted: Mounted,
     /// So many files are made in a scratch directory, and that is listed.
     pub scratch: Option<u64>,
     pub budget: Budget,
-    pub options: &'a run::Options,
+    pub options: &'a Options,
     pub ui: &'a Ui,
 }
 
 /// Lists and reads, and gives the record.
-pub fn run(request: Request) -> Result<RunRecord> {
-    let Request { mounted, scratch, budget, options, ui } = request;
+pub fn run(request: HostJob) -> Result<RunRecord> {
+    let HostJob { mounted, scratch, budget, options, ui } = request;
     stand_back();
     let _settings = Settings::keep();
     let counters = Counters::open()?;
-    let mut record = begin(&mounted, counters.site_source(), options.seed)?;
+    let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
     let task = ui.task(record.scenario.clone());
     let scratch = scratch.map(|entries| {
         task.note("making files");
-        Scratch::make(&mounted.dir, entries, options.seed)
+        ScratchDir::make(&mounted.dir, entries, options.boot.seed)
     });
     let scratch = scratch.transpose()?;
     task.note("the first listing");
-    let place = LivePlace::new(mounted, scratch, budget)?;
-    let mut here = Here(Worker::new(place, Rest::new(counters, Manner::Gentle)?));
+    let place = LiveTarget::new(mounted, scratch, budget)?;
+    let mut here = HostAgent(Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?));
     record.entries = here.0.place.entries();
     let ready = here.0.ready(Sample::default(), BTreeMap::new());
     let live = Live { worker: &mut here, ready, record, options, budget: budget.whole, task: &task };
     let mut record = live::run(live)?;
     amend(&mut record, &here.0.place);
     here.0.place.clear_away()?;
-    task.done(record.verdict.word());
+    task.done(record.verdict.as_str());
     Ok(record)
 }
 
 /// What only the place knows of its listings.
-fn amend(record: &mut RunRecord, place: &LivePlace) {
+fn amend(record: &mut RunRecord, place: &LiveTarget) {
     if place.changed > 0 {
         record.complete_listings = record.complete_listings.saturating_sub(place.changed);
         record.notes.push(format!(
@@ -85,7 +86,7 @@ fn amend(record: &mut RunRecord, place: &LivePlace) {
 /// The record, as far as it is known before anything is measured.
 fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRecord> {
     let mount = &mounted.mount;
-    let kernel = KernelRecord { spec: SPEC.into(), release: stat::release()?, ..KernelRecord::default() };
+    let kernel = KernelRecord { spec: SPEC.into(), release: procfs::release()?, ..KernelRecord::default() };
     let mut record = RunRecord::begin(&mounted.dir.display().to_string(), kernel, seed);
     record.accelerator = NO_ACCELERATOR.into();
     record.setup = Some(Setup {
@@ -109,20 +110,22 @@ fn stand_back() {
 }
 
 /// This machine, which carries out orders.
-struct Here(Worker<LivePlace>);
+struct HostAgent(Executor<LiveTarget>);
 
-impl Obeys for Here {
-    fn ask(&mut self, order: &Order, step: &mut dyn FnMut(&str)) -> std::result::Result<Answer, Ended> {
-        stop::check()?;
-        let obeyed = self.0.obey(order, &mut |what, _| {
+impl Agent for HostAgent {
+    fn request(&mut self, order: &Request, step: &mut dyn FnMut(&str)) -> std::result::Result<Response, AgentError> {
+        signals::check()?;
+        let obeyed = self.0.handle(order, &mut |what, _| {
             step(what);
             Ok(())
         });
         match obeyed {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(Ended::Error(Error::machine(format!("a bug of dirleak: nobody obeys {order:?} here")))),
-            Err(error) if error.exit() == Exit::CannotJudge => Err(Ended::GaveUp(error.to_string())),
-            Err(error) => Err(Ended::Error(error)),
+            Ok(None) => {
+                Err(AgentError::Error(Error::machine(format!("a bug of dirleak: nobody obeys {order:?} here"))))
+            }
+            Err(error) if error.exit() == Exit::CannotJudge => Err(AgentError::Failed(error.to_string())),
+            Err(error) => Err(AgentError::Error(error)),
         }
     }
 }

@@ -101,7 +101,7 @@ fn parse(text: &str, id: &str) -> Option<Mount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
+    use crate::error::Exit;
 
     const TEXT: &str = "21 1 0:20 / / rw,relatime - overlay overlay rw\n\
         40 21 0:45 / /srv/www\\040data rw,noatime shared:9 - nfs4 files:/www rw,vers=4.2,rsize=1048576,addr=10.0.0.1\n\

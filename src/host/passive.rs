@@ -1,15 +1,18 @@
 //! A verdict on a machine that is left alone: slab growth against the READDIR calls that others have the mount send.
 
 use super::mount::Mounted;
-use super::watched::{Trend, Watched};
+use super::readings::{ReadingLog, Trend};
 use crate::error::Result;
-use crate::report::number;
-use crate::report::record::{Bounds, CounterBound, Finding, Rate, Round, RoundKind, RunRecord, Source, Verdict};
-use crate::report::sentence;
-use crate::ui::Ui;
-use crate::verdict::fit::Fit;
-use crate::verdict::follow::LEAST_INTERVALS;
-use crate::verdict::judge::{CONFIDENCE, stays};
+use crate::os::progress::Ui;
+use crate::result::finding::Finding;
+use crate::result::parts::{Bounds, CounterBound, Round, RoundKind};
+use crate::result::record::{RunRecord, Verdict};
+use crate::result::sentence;
+use crate::sample::CounterKind;
+use crate::stats::estimate::{CONFIDENCE, Estimate};
+use crate::stats::kendall::LEAST_INTERVALS;
+use crate::text::number;
+use crate::verdict::judge::stays;
 use std::time::{Duration, Instant};
 
 /// What READDIR and READDIRPLUS calls are called where others have listings.
@@ -25,7 +28,7 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let begin = Instant::now();
     let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
     let task = ui.task(format!("{}, watched", record.scenario));
-    let mut watched = Watched::begin(mounted.mount.clone())?;
+    let mut watched = ReadingLog::begin(mounted.mount.clone())?;
     while begin.elapsed() < whole {
         watched.wait_and_read(interval, Some(begin + whole))?;
         task.progress(begin.elapsed().min(whole).as_secs(), whole.as_secs().max(1));
@@ -34,12 +37,12 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let fits = fits(&watched);
     fill(&mut record, &watched, &fits, min_rate);
     judge(&mut record, &watched, &fits, min_rate);
-    task.done(record.verdict.word());
+    task.done(record.verdict.as_str());
     Ok(record)
 }
 
 /// What the record holds whatever the verdict.
-fn fill(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_rate: f64) {
+fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
     record.unit = UNIT.into();
     record.listings = watched.readdirs();
     record.cold_listings = record.listings;
@@ -58,7 +61,7 @@ fn fill(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_ra
             seconds: reading.seconds - seconds,
         });
     }
-    let mut highest: Vec<&(Trend, Fit)> = fits.iter().collect();
+    let mut highest: Vec<&(Trend, Estimate)> = fits.iter().collect();
     highest.sort_by(|(_, a), (_, b)| b.high.total_cmp(&a.high));
     record.bounds = (!fits.is_empty()).then(|| Bounds {
         highest: highest.into_iter().take(KEPT_BOUNDS).map(|(trend, fit)| bound(trend, fit)).collect(),
@@ -66,18 +69,18 @@ fn fill(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_ra
     });
 }
 
-fn fits(watched: &Watched) -> Vec<(Trend, Fit)> {
+fn fits(watched: &ReadingLog) -> Vec<(Trend, Estimate)> {
     watched.trends().into_iter().filter_map(|trend| trend.per_readdir.map(|fit| (trend, fit))).collect()
 }
 
-fn bound(trend: &Trend, fit: &Fit) -> CounterBound {
-    let source = Source::of_counter(&trend.name);
-    CounterBound { source, name: trend.name.clone(), objects_per_listing: Rate::from(fit) }
+fn bound(trend: &Trend, fit: &Estimate) -> CounterBound {
+    let source = CounterKind::from_counter(&trend.name);
+    CounterBound { source, name: trend.name.clone(), objects_per_listing: *fit }
 }
 
 /// Undecided, with what follows the calls. Never a leak: nobody chose the doses; and never clean: nothing was held to show that the
 /// counters see what there is.
-fn judge(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_rate: f64) {
+fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
     let mut findings: Vec<Finding> =
         fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();
     findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
@@ -111,19 +114,19 @@ fn judge(record: &mut RunRecord, watched: &Watched, fits: &[(Trend, Fit)], min_r
 }
 
 /// Whether a counter grows with the calls, and is still as much larger at the end as that makes it.
-fn follows(trend: &Trend, fit: &Fit, calls: u64) -> bool {
+fn follows(trend: &Trend, fit: &Estimate, calls: u64) -> bool {
     fit.low > 0.0 && stays(fit, trend.grown, calls)
 }
 
-fn finding((trend, fit): &(Trend, Fit)) -> Finding {
+fn finding((trend, fit): &(Trend, Estimate)) -> Finding {
     Finding {
-        source: Source::of_counter(&trend.name),
+        source: CounterKind::from_counter(&trend.name),
         name: trend.name.clone(),
-        objects_per_listing: Rate::from(fit),
+        objects_per_listing: *fit,
         bytes_per_listing: fit.estimate * trend.object_bytes as f64,
         survives_unmount: true,
         call_sites: Vec::new(),
-        objects_per_rpc: Some(Rate::from(fit)),
+        objects_per_rpc: Some(*fit),
         objects_per_entry: None,
         net_objects: trend.grown,
         excluded_cache_objects: None,
@@ -132,7 +135,7 @@ fn finding((trend, fit): &(Trend, Fit)) -> Finding {
 
 /// The record as text.
 pub fn text(record: &RunRecord) -> String {
-    let mut text = sentence::of(record) + "\n";
+    let mut text = sentence::render(record) + "\n";
     for finding in record.findings.iter().skip(1) {
         text += &format!("  and {}\n", sentence::amount(finding, UNIT));
     }

@@ -1,12 +1,11 @@
 //! Readings in Prometheus' text format, for the textfile directory of a node exporter.
 
-use super::watch::{DAY_SECONDS, bytes_per_day};
-use super::watched::{Trend, Watched};
+use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All metrics of the last reading.
-pub fn text(watched: &Watched, trends: &[Trend]) -> String {
+pub fn text(watched: &ReadingLog, trends: &[Trend]) -> String {
     let mut metrics = Metrics::default();
     let last = watched.last();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
@@ -21,8 +20,8 @@ pub fn text(watched: &Watched, trends: &[Trend]) -> String {
         "Slab memory that the kernel cannot give back.",
         last.unreclaimable_kib as f64 * 1024.0,
     );
-    let of = |trend: &Trend| last.sample.objects.get(&trend.name).copied().unwrap_or(0) as f64;
-    metrics.each("objects", "Objects in a cache or counter.", trends, |trend| Some(of(trend)));
+    let objects = |trend: &Trend| last.sample.objects.get(&trend.name).copied().unwrap_or(0) as f64;
+    metrics.each("objects", "Objects in a cache or counter.", trends, |trend| Some(objects(trend)));
     if watched.is_long_enough() {
         metrics.pace(watched, trends);
     }
@@ -55,7 +54,7 @@ impl Metrics {
     }
 
     /// What is foretold of the time watched.
-    fn pace(&mut self, watched: &Watched, trends: &[Trend]) {
+    fn pace(&mut self, watched: &ReadingLog, trends: &[Trend]) {
         let left = watched.seconds_left().unwrap_or(f64::INFINITY);
         self.one("memory_exhausted_in_seconds", "gauge", "When available memory will be used up by it.", left);
         self.each("growth_objects_per_day", "Growth at the pace of the time watched.", trends, |trend| {

@@ -1,9 +1,9 @@
 //! Fuzzing of what reads kernels and modules that a user names.
 
-use super::compression;
-use super::extract::payload;
-use super::image::{HEAD_BYTES, of_file};
-use super::modinfo::Modinfo;
+use super::image::compression;
+use super::image::extract_vmlinux::payload;
+use super::image::identify::{HEAD_BYTES, of_file};
+use super::image::modinfo::Modinfo;
 use std::io::Cursor;
 
 /// A vmlinux, a bzImage or a module.
@@ -15,5 +15,5 @@ pub fn image(data: &[u8]) {
         compression::program(payload);
     }
     let _ = Modinfo::parse(data);
-    Modinfo::of(data);
+    Modinfo::from_section(data);
 }

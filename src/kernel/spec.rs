@@ -46,7 +46,7 @@ impl PatchRef {
 }
 
 /// What the parser may ask about the world.
-pub trait World {
+pub trait SpecContext {
     /// Whether the catalog has this series.
     fn is_series(&self, name: &str) -> bool;
     /// Whether this path exists on disk.
@@ -56,7 +56,7 @@ pub trait World {
 }
 
 /// Takes `word` apart; `patches` and `rev` are what `--patch` and `--rev` say beside it.
-pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl World) -> Result<Spec> {
+pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl SpecContext) -> Result<Spec> {
     let (base, rest) = split_base(word, world)?;
     let (word_rev, rest) = split_rev(word, rest)?;
     if word_rev.is_some() && rev.is_some() {
@@ -76,7 +76,7 @@ pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl Wor
 }
 
 /// The base and what follows it.
-fn split_base<'a>(word: &'a str, world: &impl World) -> Result<(Base, &'a str)> {
+fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a str)> {
     let head = &word[..word.find(['@', '+']).unwrap_or(word.len())];
     if world.is_series(head) {
         return Ok((Base::Series(head.to_owned()), &word[head.len()..]));
@@ -93,7 +93,7 @@ fn split_base<'a>(word: &'a str, world: &impl World) -> Result<(Base, &'a str)> 
 }
 
 /// The longest prefix of `text` that exists and is followed by nothing or by one of `ends`.
-fn longest_existing<'a>(text: &'a str, ends: &[char], world: &impl World) -> Option<&'a str> {
+fn longest_existing<'a>(text: &'a str, ends: &[char], world: &impl SpecContext) -> Option<&'a str> {
     let cuts = std::iter::once(text.len()).chain(text.rmatch_indices(ends).map(|(at, _)| at));
     cuts.map(|at| &text[..at]).find(|prefix| !prefix.is_empty() && world.exists(Path::new(prefix)))
 }
@@ -111,7 +111,7 @@ fn split_rev<'a>(word: &str, rest: &'a str) -> Result<(Option<String>, &'a str)>
 }
 
 /// `+NAME` and `+FILE.patch`, as often as they come.
-fn split_patches(word: &str, mut rest: &str, world: &impl World) -> Result<Vec<PatchRef>> {
+fn split_patches(word: &str, mut rest: &str, world: &impl SpecContext) -> Result<Vec<PatchRef>> {
     let mut patches = Vec::new();
     while let Some(text) = rest.strip_prefix('+') {
         let first = &text[..text.find('+').unwrap_or(text.len())];
@@ -127,7 +127,7 @@ fn split_patches(word: &str, mut rest: &str, world: &impl World) -> Result<Vec<P
 }
 
 /// A patch is a name unless it contains `/` or ends in `.patch`.
-pub fn patch_ref(text: &str, world: &impl World) -> Result<PatchRef> {
+pub fn patch_ref(text: &str, world: &impl SpecContext) -> Result<PatchRef> {
     if text.is_empty() {
         return Err(Error::usage("--patch needs a name or a file"));
     }
@@ -150,7 +150,7 @@ mod tests {
 
     struct Here(&'static [&'static str]);
 
-    impl World for Here {
+    impl SpecContext for Here {
         fn is_series(&self, name: &str) -> bool {
             name == "6.1"
         }
@@ -182,7 +182,7 @@ mod tests {
 
     fn refused(word: &str) -> String {
         let error = parse(word, &[], None, &HERE).unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
         error.to_string()
     }
 

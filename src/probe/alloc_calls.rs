@@ -3,8 +3,9 @@
 //! The file is no longer than a page, and the kernel stops before the line that might not fit (list_locations in mm/slub.c).
 //! What it leaves out is known from the number of objects, and told as a site of its own.
 
-use super::number;
-use super::traces::{Site, parse};
+use super::procfs::number;
+use super::site_text::parse;
+use crate::sample::Site;
 use std::fs;
 use std::path::Path;
 
@@ -39,7 +40,7 @@ pub(super) fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::traces::since;
+    use crate::sample::since;
 
     const LINE: &str = "    110 nfs_readdir_add_to_array+0x73/0xd0 age=1/2/3 pid=1 cpus=0\n";
 

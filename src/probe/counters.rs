@@ -1,12 +1,12 @@
 //! Every counter that a kernel has: slab caches, and the sources beside them.
 
-use super::pages::{self, Pages};
-use super::percpu::{self, Percpu};
+use super::pages::Pages;
+use super::percpu::Percpu;
 use super::slab::Slabs;
-use super::traces::{self, Site};
-use super::vmalloc::{self, Vmalloc};
-use super::{Sample, hold, page_owner, trace};
+use super::vmalloc::Vmalloc;
+use super::{alloc_traces, control_allocs, ftrace, page_owner};
 use crate::error::Result;
+use crate::sample::{Sample, Site};
 use serde::{Deserialize, Serialize};
 
 /// What is missing of a kernel on which nothing tells who allocated an object.
@@ -38,9 +38,9 @@ impl Counters {
     /// Opens what there is; a kernel that cannot count slab objects is no kernel for us.
     pub fn open() -> Result<Self> {
         let slabs = Slabs::open()?;
-        let site_source = match traces::read(hold::CACHE) {
+        let site_source = match alloc_traces::read(control_allocs::CACHE) {
             Some(_) => SiteSource::Kept,
-            None if trace::traces_objects() => SiteSource::Traced,
+            None if ftrace::traces_objects() => SiteSource::Traced,
             None => SiteSource::None,
         };
         Ok(Self { slabs, pages: Pages::open(), vmalloc: Vmalloc::open(), percpu: Percpu::open(), site_source })
@@ -59,9 +59,9 @@ impl Counters {
     /// Sources that this kernel does not have, or, as per-CPU memory in pages, that no control can show to work.
     pub fn missing(&self) -> Vec<String> {
         let sources = [
-            (pages::COUNTER, self.pages.is_some()),
-            (vmalloc::COUNTER, self.vmalloc.is_some()),
-            (percpu::COUNTER, self.percpu.as_ref().is_some_and(Percpu::is_exact)),
+            (crate::sample::PAGES, self.pages.is_some()),
+            (crate::sample::VMALLOC, self.vmalloc.is_some()),
+            (crate::sample::PERCPU, self.percpu.as_ref().is_some_and(Percpu::is_exact)),
             (CALL_SITES, self.site_source != SiteSource::None),
         ];
         sources.into_iter().filter(|(_, there)| !there).map(|(name, _)| name.to_owned()).collect()
@@ -72,9 +72,9 @@ impl Counters {
         let pages = self.pages.as_ref().map(Pages::read).transpose()?.flatten();
         let mut sample = self.slabs.read()?;
         let others = [
-            (pages::COUNTER, pages),
-            (vmalloc::COUNTER, self.vmalloc.as_ref().map(Vmalloc::read).transpose()?),
-            (percpu::COUNTER, self.percpu.as_ref().map(Percpu::read).transpose()?.flatten()),
+            (crate::sample::PAGES, pages),
+            (crate::sample::VMALLOC, self.vmalloc.as_ref().map(Vmalloc::read).transpose()?),
+            (crate::sample::PERCPU, self.percpu.as_ref().map(Percpu::read).transpose()?.flatten()),
         ];
         let there = others.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?)));
         sample.objects.extend(there);
@@ -84,10 +84,10 @@ impl Counters {
     /// Who allocated what a counter counts; `None` if the kernel does not say.
     pub fn sites(&self, counter: &str) -> Result<Option<Vec<Site>>> {
         match counter {
-            pages::COUNTER => Ok(page_owner::read()),
-            vmalloc::COUNTER => self.vmalloc.as_ref().map(Vmalloc::sites).transpose(),
-            percpu::COUNTER => Ok(None),
-            cache => Ok(traces::read(cache)),
+            crate::sample::PAGES => Ok(page_owner::read()),
+            crate::sample::VMALLOC => self.vmalloc.as_ref().map(Vmalloc::sites).transpose(),
+            crate::sample::PERCPU => Ok(None),
+            cache => Ok(alloc_traces::read(cache)),
         }
     }
 }

@@ -1,15 +1,13 @@
 //! Fuzzing of what reads the kernel's texts about its memory.
 
-use super::mountstats::{operations_since, readdirs};
-use super::traces::{objects_of, since};
-use super::{
-    alloc_calls, kmemleak, memory, mountstats, page_owner, pages, percpu, slab, slabinfo, stat, traces, vmalloc,
-};
+use super::mountstats::{self, operations_since, readdirs};
+use super::{alloc_calls, kmemleak, memory, page_owner, pages, percpu, procfs, slab, slabinfo, vmalloc};
+use crate::sample::{objects_of, since};
 
 /// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.
 pub fn sites(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let sites = traces::parse(&text);
+    let sites = super::site_text::parse(&text);
     assert!(sites.iter().all(|site| site.objects > 0), "a site has no objects");
     let all = alloc_calls::sites(&text, 100).unwrap_or_default();
     assert!(all.len() <= sites.len() + 1, "sites came from nowhere");
@@ -51,8 +49,8 @@ pub fn counts(data: &[u8]) {
     memory::parse(&text, "MemTotal");
     percpu::value(&text, "nr_cur_alloc");
     percpu::value(&text, "Percpu");
-    stat::parse_busy(&text);
-    stat::parse_page_cache(&text);
+    procfs::parse_busy(&text);
+    procfs::parse_page_cache(&text);
     let (zoneinfo, meminfo) = text.split_once("\n\n\n").unwrap_or((&text, &text));
     pages::unexplained(zoneinfo, meminfo);
 }

@@ -1,6 +1,6 @@
 //! The kernel's own leak detector: what it reports after a scan (Documentation/dev-tools/kmemleak.rst).
 
-use super::traces::without_offset;
+use super::site_text::without_offset;
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const ALLOCATORS: [&str; 12] = [
 
 /// What kmemleak reported.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Reported {
+pub struct KmemleakReport {
     /// Objects that nothing points at.
     pub objects: u64,
     /// The same by the function that allocated them.
@@ -43,7 +43,7 @@ pub fn scan_only_when_asked() {
 
 /// Scans twice, because the first scan may meet a pointer that is on its way out, and gives what was reported; `None` if this
 /// kernel was not booted with kmemleak=on.
-pub fn scan() -> Result<Option<Reported>> {
+pub fn scan() -> Result<Option<KmemleakReport>> {
     if fs::write(FILE, "scan").is_err() {
         return Ok(None);
     }
@@ -55,8 +55,8 @@ pub fn scan() -> Result<Option<Reported>> {
     Ok(Some(parse(&text)))
 }
 
-pub(super) fn parse(text: &str) -> Reported {
-    let mut reported = Reported::default();
+pub(super) fn parse(text: &str) -> KmemleakReport {
+    let mut reported = KmemleakReport::default();
     for report in text.split("unreferenced object ").skip(1) {
         reported.objects += 1;
         let frames = report.lines().filter_map(|line| line.split_whitespace().find(|word| word.contains("+0x")));
@@ -82,6 +82,6 @@ mod tests {
         let reported = parse(text);
         assert_eq!(reported.objects, 2);
         assert_eq!(reported.functions, [("nfs_opendir".to_owned(), 2)].into());
-        assert_eq!(parse(""), Reported::default());
+        assert_eq!(parse(""), KmemleakReport::default());
     }
 }

@@ -1,6 +1,6 @@
 //! `/proc/meminfo`: what there is of memory.
 
-use super::number;
+use super::procfs::number;
 use std::fs;
 
 /// A field in KiB; `None` if the kernel does not tell it.

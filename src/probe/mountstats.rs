@@ -1,6 +1,6 @@
 //! How many RPCs of which kind a mount has sent, how large they were and how long their replies took: from `/proc/self/mountstats`.
 
-use super::number;
+use super::procfs::number;
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,6 +106,13 @@ pub(super) fn parse(text: &str, mount_point: &str) -> Operations {
 
 pub(super) fn parse_options<'a>(text: &'a str, mount_point: &str) -> &'a str {
     of_mount(text, mount_point).find_map(|line| line.trim().strip_prefix("opts:")).unwrap_or_default().trim()
+}
+
+/// Adds calls to calls.
+pub(crate) fn add(sum: &mut Rpcs, more: &Rpcs) {
+    for (name, calls) in more {
+        *sum.entry(name.clone()).or_default() += calls;
+    }
 }
 
 #[cfg(test)]

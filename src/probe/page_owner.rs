@@ -1,7 +1,7 @@
 //! Who allocated the pages that are in use: from debugfs `page_owner` (CONFIG_PAGE_OWNER and page_owner=on).
 
-use super::traces::{Site, without_offset};
-use crate::kernel::Version;
+use super::site_text::without_offset;
+use crate::sample::Site;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -39,17 +39,6 @@ const ALLOCATORS: [&str; 19] = [
     "__folio_alloc",
     "__alloc_pages_bulk",
 ];
-
-/// Whether the kernel with this `uname -r` can keep page_owner and the call sites of slab objects at once.
-///
-/// Since Linux 6.8 ("mm,page_owner: Maintain own list of stack_records structs") a new stack takes an object of kmalloc. Reading
-/// `alloc_traces` of that size class then deadlocks: slab_debug_trace_open() holds the cache's list_lock while its table grows by
-/// pages, page_owner notes their stack, and the object for it is looked for under the same lock, with interrupts off. Seen on
-/// 7.2.12; see docs/finds.md.
-pub fn goes_with_alloc_traces(release: &str) -> bool {
-    const FIRST: Version = Version { major: 6, minor: 8 };
-    release.parse::<Version>().is_ok_and(|version| version < FIRST)
-}
 
 /// Pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
 pub fn read() -> Option<Vec<Site>> {
@@ -187,12 +176,6 @@ fn site(text: &str, objects: i64) -> Site {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kernels_that_would_lock_up_do_not_keep_both() {
-        assert_eq!(["5.10.262", "6.1.192", "6.7"].map(goes_with_alloc_traces), [true; 3]);
-        assert_eq!(["6.8", "6.12.118+deb13-cloud-amd64", "7.2.12", "next"].map(goes_with_alloc_traces), [false; 4]);
-    }
 
     fn record(order: u32, flags: &str, caller: &str) -> String {
         format!(

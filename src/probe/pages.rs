@@ -5,13 +5,10 @@
 //! that is accounted for by another counter is therefore subtracted page by page (`/proc/zoneinfo`, `/proc/meminfo`),
 //! after `/proc/sys/vm/stat_refresh` has folded what each processor counts for itself (mm/vmstat.c).
 
-use super::number as count;
+use super::procfs::{number as count, read_all};
 use crate::error::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-
-/// The name of the counter.
-pub const COUNTER: &str = "pages";
 
 /// Node and zone statistics of pages that have an owner elsewhere. `nr_kernel_stack` is in KiB.
 const EXPLAINED: [&str; 8] = [
@@ -49,23 +46,6 @@ impl Pages {
         let text = |file, name: &str| read_all(file).machine(|| format!("cannot read /proc/{name}"));
         Ok(unexplained(&text(&self.zoneinfo, "zoneinfo")?, &text(&self.meminfo, "meminfo")?))
     }
-}
-
-/// Reads a file of /proc from its beginning.
-pub(super) fn read_all(file: &File) -> std::io::Result<String> {
-    let mut bytes = vec![0; 16 * 1024];
-    let mut length = 0;
-    loop {
-        match file.read_at(&mut bytes[length..], length as u64)? {
-            0 => break,
-            n => length += n,
-        }
-        if length == bytes.len() {
-            bytes.resize(2 * length, 0);
-        }
-    }
-    bytes.truncate(length);
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 pub(super) fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {

@@ -1,12 +1,8 @@
 //! Per-CPU memory: allocations from debugfs `percpu_stats` (CONFIG_PERCPU_STATS), else pages from `/proc/meminfo`.
 
-use super::number;
-use super::pages::read_all;
+use super::procfs::{number, read_all};
 use crate::error::{Context, Result};
 use std::fs::File;
-
-/// The name of the counter.
-pub const COUNTER: &str = "percpu";
 
 const STATS: &str = "/sys/kernel/debug/percpu_stats";
 const MEMINFO: &str = "/proc/meminfo";

@@ -4,8 +4,9 @@
 //! (Documentation/ABI/testing/sysfs-kernel-slab). `/proc/slabinfo` is not used where sysfs exists: since Linux 6.10
 //! it only estimates caches with more than 10,000 partial slabs (count_partial_free_approx in mm/slub.c).
 
-use super::{Sample, number};
+use super::procfs::number;
 use crate::error::{Context, Error, Result};
+use crate::sample::Sample;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! The plain recipe, as people do it by hand: drop the caches twice, read `/proc/slabinfo`.
 
-use super::number;
+use super::procfs::number;
 use crate::error::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,13 +1,10 @@
 //! Areas of vmalloc and who allocated them: from `/proc/vmallocinfo`.
 
-use super::pages::read_all;
-use super::traces::Site;
+use super::procfs::read_all;
 use crate::error::{Context, Result};
+use crate::sample::Site;
 use std::collections::BTreeMap;
 use std::fs::File;
-
-/// The name of the counter.
-pub const COUNTER: &str = "vmalloc";
 
 /// The file, kept open.
 pub struct Vmalloc {

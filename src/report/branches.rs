@@ -1,65 +1,10 @@
 //! What became of a fix on each of several branches, as a record and as a table.
 
-use super::record::{Outcome, Proof, RunRecord, Verdict};
-use super::{number, sentence, table};
-use crate::bisect::Commit;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// A fix on one branch.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct BranchRecord {
-    /// As the user named it.
-    pub branch: String,
-    pub commit: Commit,
-    pub applies: Applies,
-    /// Whether every scenario leaks without the fix (of a set: one); none if that was not found out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaked_before: Option<bool>,
-    /// Whether every scenario is clean with the fix.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clean_after: Option<bool>,
-    /// Whether every listing with the fix gave each name exactly once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listing_complete: Option<bool>,
-    /// Its kernels are those in `results`, and empty if they were not built.
-    #[serde(flatten)]
-    pub proof: Proof,
-}
-
-/// Whether a fix applies to a branch.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Applies {
-    Yes,
-    /// The branch has it; it was taken out to see what was there before.
-    Already,
-    No,
-}
-
-impl BranchRecord {
-    /// The answers to what a row asks, from records in pairs, unpatched first.
-    pub fn fill(&mut self, records: &[RunRecord], one_is_enough: bool) {
-        let side = |which: usize| records.iter().skip(which).step_by(2).map(|record| record.verdict);
-        let unsure = |verdict: Verdict| !matches!(verdict, Verdict::Leak | Verdict::Clean);
-        let leaks = side(0).filter(|verdict| *verdict == Verdict::Leak).count();
-        self.leaked_before = if leaks == side(0).count() || (one_is_enough && leaks > 0) {
-            Some(true)
-        } else {
-            (!side(0).any(unsure)).then_some(false)
-        };
-        self.clean_after = if side(1).any(|verdict| matches!(verdict, Verdict::Leak | Verdict::Crash)) {
-            Some(false)
-        } else {
-            (!side(1).any(unsure)).then_some(true)
-        };
-        self.listing_complete = if side(1).any(|verdict| verdict == Verdict::Broken) {
-            Some(false)
-        } else {
-            (!side(1).any(unsure)).then_some(true)
-        };
-    }
-}
+use crate::result::branch::{Applies, BranchRecord};
+use crate::result::proof::Outcome;
+use crate::result::record::{RunRecord, Verdict};
+use crate::result::sentence;
+use crate::text::number;
 
 /// What the columns of the table are called.
 pub const HEAD: [&str; 6] = ["branch", "applies", "before", "after", "listing", "outcome"];
@@ -77,11 +22,11 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
         text += &format!("{}\n", cells.join("  ").trim_end());
     }
     for branch in branches {
-        text += &format!("\n{} is {}.\n", branch.branch, branch.commit.in_words());
+        text += &format!("\n{} is {}.\n", branch.branch, branch.commit);
         for record in
             records.iter().filter(|r| [&branch.proof.unpatched, &branch.proof.patched].contains(&&r.kernel.spec))
         {
-            text += &format!("  {}\n", sentence::of(record));
+            text += &format!("  {}\n", sentence::render(record));
         }
         if branch.proof.outcome != Outcome::Proven {
             text += &format!("  {}\n", branch.proof.sentence());
@@ -92,7 +37,7 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
 
 /// A row of the table.
 pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
-    let of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
+    let brief_of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
     let applies = match branch.applies {
         Applies::Yes => "yes",
         Applies::Already => "already",
@@ -103,14 +48,14 @@ pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
         Some(false) => "broken",
         None => "-",
     };
-    let outcome = branch.proof.outcome.in_words().to_lowercase();
-    let name = table::head_of(&branch.branch, 16);
-    [name, applies.into(), of(&branch.proof.unpatched), of(&branch.proof.patched), listing.into(), outcome]
+    let outcome = branch.proof.outcome.as_str().to_lowercase();
+    let name = crate::text::truncate::head_of(&branch.branch, 16);
+    [name, applies.into(), brief_of(&branch.proof.unpatched), brief_of(&branch.proof.patched), listing.into(), outcome]
 }
 
 /// `leak 25.0` or `clean < 0.13`, of the first scenario.
 fn brief(record: &RunRecord) -> String {
-    let word = record.verdict.word();
+    let word = record.verdict.as_str();
     match (record.verdict, record.findings.first()) {
         (Verdict::Leak, Some(finding)) => format!("{word} {}", number::rate(finding.objects_per_listing.estimate)),
         (Verdict::Clean, _) => {
@@ -123,7 +68,9 @@ fn brief(record: &RunRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::bisection::Commit;
+    use crate::result::example;
+    use crate::result::proof::Proof;
 
     fn branch(applies: Applies, outcome: Outcome) -> BranchRecord {
         BranchRecord {

@@ -1,83 +1,17 @@
 //! A cluster: what each of its servers lost, and what was forecast for it.
 
-use super::number;
-use super::record::Rate;
-use crate::columns;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use crate::result::cluster::{ClusterRecord, ServerRecord};
+use crate::stats::estimate::Estimate;
+use crate::text::{layout, number};
 
-/// The servers of one cluster on one kernel.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct ClusterRecord {
-    pub scenario: String,
-    /// The kernel's spec.
-    pub kernel: String,
-    /// Of the ring, among others.
-    pub seed: u64,
-    /// Points of each server on the ring.
-    pub virtual_nodes: u32,
-    /// Sites of all servers.
-    pub sites: u64,
-    /// The one that lost most comes first.
-    pub servers: Vec<ServerRecord>,
-}
-
-/// One server, which was a guest.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct ServerRecord {
-    pub server: String,
-    /// What its record among the results is called; there is none of a server that has nothing to list.
-    pub scenario: String,
-    pub sites: u64,
-    /// Of all its sites.
-    pub entries: u64,
-    pub largest_site_entries: u64,
-    /// Of all its sites.
-    pub listings_per_hour: u64,
-    /// From directories that were listed alone; `null` if one of these was not decided.
-    pub forecast_bytes_per_hour: Option<Rate>,
-    /// `null` if it was not decided.
-    pub measured_bytes_per_hour: Option<Rate>,
-}
-
-/// The heads of [`cells`].
+/// The heads of [`ClusterRecord::cells`].
 pub const HEAD: [&str; 8] = ["server", "sites", "entries", "largest", "forecast/h", "measured/h", "share", "ratio"];
 
-impl ServerRecord {
-    /// Whether anything was asked of it.
-    fn lists(&self) -> bool {
-        self.listings_per_hour > 0
-    }
-
-    fn lost(&self) -> f64 {
-        self.measured_bytes_per_hour.map_or(0.0, |rate| rate.estimate)
-    }
-}
-
 impl ClusterRecord {
-    fn lost(&self) -> f64 {
-        self.servers.iter().map(ServerRecord::lost).sum()
-    }
-
-    /// What all servers together should lose; `None` if that was not forecast.
-    fn forecast(&self) -> Option<f64> {
-        self.servers.iter().map(|server| server.forecast_bytes_per_hour.map(|rate| rate.estimate)).sum()
-    }
-
-    /// Whether a record of this name is of one of its guests.
-    pub fn has(&self, scenario: &str) -> bool {
-        scenario.strip_prefix(&self.scenario).is_some_and(|rest| rest.starts_with('/'))
-    }
-
-    /// Whether a record of this name is of a directory that was listed alone.
-    pub fn lists_alone(&self, scenario: &str) -> bool {
-        self.has(scenario) && self.servers.iter().all(|server| server.scenario != scenario)
-    }
-
     /// A row for each server.
     pub fn cells(&self) -> Vec<[String; 8]> {
         let all = self.lost();
-        let bytes = |rate: Option<Rate>| rate.map_or("-".into(), |rate| number::bytes(rate.estimate));
+        let bytes = |rate: Option<Estimate>| rate.map_or("-".into(), |rate| number::bytes(rate.estimate));
         let cell = |server: &ServerRecord| {
             let share = if all > 0.0 && server.measured_bytes_per_hour.is_some() {
                 number::share(server.lost() / all)
@@ -106,25 +40,28 @@ impl ClusterRecord {
 
     /// Where the leak went, and whether that was foreseen, in one sentence.
     pub fn sentence(&self) -> String {
-        let of = format!("{} of {} sites on {}", self.scenario, self.sites, self.kernel);
+        let subject = format!("{} of {} sites on {}", self.scenario, self.sites, self.kernel);
         let listed: Vec<&ServerRecord> = self.servers.iter().filter(|server| server.lists()).collect();
         let open = listed.iter().filter(|server| server.measured_bytes_per_hour.is_none()).count();
         if open > 0 || listed.is_empty() {
-            return format!("{of}: {open} of {} servers could not be judged.", listed.len());
+            return format!("{subject}: {open} of {} servers could not be judged.", listed.len());
         }
         let Some(forecast) = self.forecast() else {
             return format!(
-                "{of}: what was to be forecast from could not be judged; the servers lose {}.",
+                "{subject}: what was to be forecast from could not be judged; the servers lose {}.",
                 self.amount()
             );
         };
         let first = listed[0];
         match (self.lost() > 0.0, forecast > 0.0) {
-            (false, false) => format!("{of}: no server loses anything, as was forecast."),
+            (false, false) => format!("{subject}: no server loses anything, as was forecast."),
             (false, true) => {
-                format!("{of}: no server loses anything, though {} an hour were forecast.", number::bytes(forecast))
+                format!(
+                    "{subject}: no server loses anything, though {} an hour were forecast.",
+                    number::bytes(forecast)
+                )
             }
-            (true, _) => format!("{of}: {}; {}.", self.concentration(first), self.agreement(first, forecast)),
+            (true, _) => format!("{subject}: {}; {}.", self.concentration(first), self.agreement(first, forecast)),
         }
     }
 
@@ -146,10 +83,10 @@ impl ClusterRecord {
         if forecast <= 0.0 {
             return format!("nothing was forecast, and {} were measured", self.amount());
         }
-        let of = |server: &ServerRecord| server.forecast_bytes_per_hour.map_or(0.0, |rate| rate.estimate);
-        let foreseen = match self.servers.iter().max_by(|a, b| of(a).total_cmp(&of(b))) {
+        let forecast_of = |server: &ServerRecord| server.forecast_bytes_per_hour.map_or(0.0, |rate| rate.estimate);
+        let foreseen = match self.servers.iter().max_by(|a, b| forecast_of(a).total_cmp(&forecast_of(b))) {
             Some(server) if server.server == first.server => {
-                format!("that was forecast, with {}", number::share(of(first) / forecast))
+                format!("that was forecast, with {}", number::share(forecast_of(first) / forecast))
             }
             Some(server) => format!("{} was forecast to lose most", server.server),
             None => String::new(),
@@ -161,25 +98,25 @@ impl ClusterRecord {
     pub fn text(&self) -> String {
         let mut rows = vec![HEAD.map(String::from)];
         rows.extend(self.cells());
-        format!("{}\n{}\n", columns::aligned(&rows), self.sentence())
+        format!("{}\n{}\n", layout::aligned(&rows), self.sentence())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
+    use crate::result::example;
 
     /// The one of the example with this lost by each server, of which the first has the largest site.
     fn lost(measured: [Option<f64>; 2]) -> ClusterRecord {
         let mut cluster = example::cluster();
         for (server, bytes) in cluster.servers.iter_mut().zip(measured) {
-            server.measured_bytes_per_hour = bytes.map(|estimate| Rate { estimate, low: estimate, high: estimate });
+            server.measured_bytes_per_hour = bytes.map(|estimate| Estimate { estimate, low: estimate, high: estimate });
         }
         cluster
     }
 
-    fn forecast(mut cluster: ClusterRecord, forecast: Option<Rate>) -> ClusterRecord {
+    fn forecast(mut cluster: ClusterRecord, forecast: Option<Estimate>) -> ClusterRecord {
         cluster.servers.iter_mut().for_each(|server| server.forecast_bytes_per_hour = forecast);
         cluster
     }
@@ -198,7 +135,7 @@ mod tests {
         assert!(sentence.contains("server-2 was forecast to lose most"), "{sentence}");
         let nothing = lost([Some(0.0), Some(0.0)]);
         assert!(nothing.sentence().ends_with("no server loses anything, though 100 B an hour were forecast."));
-        let clean = forecast(nothing, Some(Rate { estimate: 0.0, low: 0.0, high: 0.0 })).sentence();
+        let clean = forecast(nothing, Some(Estimate { estimate: 0.0, low: 0.0, high: 0.0 })).sentence();
         assert!(clean.ends_with("no server loses anything, as was forecast."), "{clean}");
         let crashed = lost([Some(1.0), None]).sentence();
         assert!(crashed.ends_with("1 of 2 servers could not be judged."), "{crashed}");
@@ -209,7 +146,7 @@ mod tests {
     #[test]
     fn the_table_fits_a_terminal() {
         let gib = 1000.0 * 1024.0 * 1024.0;
-        let mut cluster = forecast(lost([Some(gib), Some(0.0)]), Some(Rate { estimate: gib, low: gib, high: gib }));
+        let mut cluster = forecast(lost([Some(gib), Some(0.0)]), Some(Estimate { estimate: gib, low: gib, high: gib }));
         (cluster.servers[0].server, cluster.servers[0].entries) = ("server-10".into(), 100_000_000);
         let text = cluster.text();
         let table = text.split("\n\n").next().unwrap();

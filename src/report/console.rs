@@ -32,7 +32,7 @@ impl Logs {
     }
 
     /// The console that a record names.
-    pub fn of(&self, console_log: Option<&str>) -> Console {
+    pub fn read_console(&self, console_log: Option<&str>) -> Console {
         let Some(named) = console_log else {
             return Console::Missing("The result names no console log.".into());
         };
@@ -41,7 +41,7 @@ impl Logs {
                 .unwrap_or_else(|e| Console::Missing(format!("The console log {named} cannot be read: {e}."))),
             None => Console::Missing(format!(
                 "The console log {named} is not here: it is neither in the cache's {} nor beside the result file.",
-                crate::cache::LOGS
+                crate::os::cache::LOGS
             )),
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     use std::fs;
 
     fn shown(logs: &Logs, named: &Path) -> Option<String> {
-        match logs.of(named.to_str()) {
+        match logs.read_console(named.to_str()) {
             Console::Text { text, .. } => Some(text),
             Console::Missing(why) => {
                 assert!(why.contains("is not here"), "{why}");
@@ -112,7 +112,7 @@ mod tests {
         ] {
             assert_eq!(shown(&known, &hidden), None, "{}", hidden.display());
         }
-        assert_eq!(known.of(None), Console::Missing("The result names no console log.".into()));
+        assert_eq!(known.read_console(None), Console::Missing("The result names no console log.".into()));
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("flood.log");
         fs::write(&path, "x".repeat(SHOWN_BYTES as usize) + "the end\n").unwrap();
-        let Console::Text { text, left_out } = Logs::within([dir.path().to_owned()]).of(path.to_str()) else {
+        let Console::Text { text, left_out } = Logs::within([dir.path().to_owned()]).read_console(path.to_str()) else {
             panic!()
         };
         assert!(text.ends_with("the end\n") && text.len() as u64 == SHOWN_BYTES);

@@ -1,16 +1,18 @@
 //! Fuzzing of what reads and shows result files.
 
 use super::console::Logs;
-use super::merge::{Merged, Source, merge};
-use super::record::ResultFile;
-use super::{ci, html, json, mail, markdown, text};
+use super::merge::{InputFile, Report, merge};
+use super::{html, mail, markdown, test_results, text};
 use crate::error::{Error, Result};
-use crate::forecast::leak::{Leak, Per};
-use crate::forecast::{Question, forecast, sites};
+use crate::fleet::forecast::{ForecastInput, forecast};
+use crate::fleet::sites;
+use crate::result::file::ResultFile;
+use crate::result::forecast::{Leak, Per};
+use crate::result::read;
 
 /// The file that a text is, as it is read.
 pub fn read(text: &[u8]) -> Result<ResultFile> {
-    json::of_value("result.json", json::value(text).map_err(|e| Error::usage(e.to_string()))?)
+    read::of_value("result.json", read::value(text).map_err(|e| Error::usage(e.to_string()))?)
 }
 
 /// The text of a result file: what was read is written again as it was.
@@ -24,12 +26,12 @@ pub fn result(data: &[u8]) {
 /// The text of a result file, shown in all ways.
 pub fn report(data: &[u8]) {
     let Ok(file) = read(data) else { return };
-    let told = text::of(&file) + &text::timings(&file.results);
+    let told = text::render(&file) + &text::timings(&file.results);
     assert!(!told.contains('\u{1b}'), "what was read sends orders to the terminal");
     if let Some(bisection) = &file.bisection {
-        mail::of(bisection);
+        mail::render(bisection);
     }
-    let source = |name: &str, file: ResultFile| Source { name: name.to_owned(), file };
+    let source = |name: &str, file: ResultFile| InputFile { name: name.to_owned(), file };
     let mut other = file.clone();
     other.dirleak.push('+');
     let merged = merge(vec![source("a.json", file), source("b.json", other)], Vec::new());
@@ -37,11 +39,11 @@ pub fn report(data: &[u8]) {
 }
 
 /// As the files of every format.
-pub fn shown(merged: &Merged) {
-    let suites = ci::suites(merged);
-    ci::junit::of(&suites).expect("any text can be in JUnit XML");
-    ci::ktap::of(&suites);
-    markdown::of(merged);
+pub fn shown(merged: &Report) {
+    let suites = test_results::suites(merged);
+    test_results::junit::render(&suites).expect("any text can be in JUnit XML");
+    test_results::ktap::render(&suites);
+    markdown::render(merged);
     assert!(html::page(merged, &Logs::default()).trim_end().ends_with("</html>"));
 }
 
@@ -49,11 +51,11 @@ pub fn shown(merged: &Merged) {
 pub fn prediction(data: &[u8]) {
     let Ok(file) = read(data) else { return };
     for per in [None, Some(Per::Entry), Some(Per::Listing)] {
-        let Ok(leak) = Leak::of(&file.results, None, &[], per) else { continue };
-        let question = Question { servers: 3, virtual_nodes: 4, seed: 42, memory_bytes: 1e9 };
+        let Ok(leak) = Leak::from_records(&file.results, None, &[], per) else { continue };
+        let question = ForecastInput { servers: 3, virtual_nodes: 4, seed: 42, memory_bytes: 1e9 };
         let made = forecast(&question, leak, sites::zipf(9, 1.2, 100_000, 96.0));
         assert!(made.servers.len() == 3 && made.sites.len() == 9);
-        assert!(!crate::forecast::text::of(&made).contains('\u{1b}'));
+        assert!(!super::forecast::render(&made).contains('\u{1b}'));
         serde_json::to_vec(&made).expect("a forecast is JSON");
     }
 }

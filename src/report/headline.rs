@@ -1,39 +1,42 @@
 //! What a chapter comes to, in one sentence, and whether that is good news.
 
-use super::bisection;
-use super::merge::{Chapter, Merged};
-use super::record::{BisectionRecord, BranchRecord, Outcome, Proof, RunRecord, Verdict};
-use super::sentence;
-use crate::bench::record::{BenchFile, Word};
-use crate::bench::words;
+use super::bench::phrases;
+use super::merge::{Report, ReportSection};
+use crate::result::bench::{BenchFile, BenchVerdict};
+use crate::result::bisection::BisectionRecord;
+use crate::result::branch::BranchRecord;
+use crate::result::proof::{Outcome, Proof};
+use crate::result::record::{RunRecord, Verdict};
+use crate::result::sentence;
+use crate::text::plural::counted;
 
 /// Whether a reader may put the page away.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Tone {
+pub enum Status {
     /// Clean, proven, found and confirmed, not slower.
-    Good,
+    Pass,
     /// It could not be judged.
-    Open,
+    Inconclusive,
     /// A leak, a listing that is wrong or slower, a fix that is none.
-    Bad,
+    Fail,
 }
 
 /// The sentence and its tone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Headline {
-    pub tone: Tone,
+    pub tone: Status,
     pub sentence: String,
 }
 
 /// Of everything: that of the only chapter or bench, or how many came to what.
-pub fn of_all(merged: &Merged) -> Headline {
-    let benches = merged.benches.iter().map(|bench| of_bench(&bench.file));
-    let each: Vec<Headline> = merged.chapters.iter().map(of).chain(benches).collect();
+pub fn for_report(merged: &Report) -> Headline {
+    let benches = merged.benches.iter().map(|bench| for_bench(&bench.file));
+    let each: Vec<Headline> = merged.chapters.iter().map(for_section).chain(benches).collect();
     match each.as_slice() {
         [one] => one.clone(),
         several => {
-            let tone = several.iter().map(|h| h.tone).max().unwrap_or(Tone::Open);
-            let words = [(Tone::Bad, "bad"), (Tone::Open, "not decided"), (Tone::Good, "good")];
+            let tone = several.iter().map(|h| h.tone).max().unwrap_or(Status::Inconclusive);
+            let words = [(Status::Fail, "bad"), (Status::Inconclusive, "not decided"), (Status::Pass, "good")];
             let count = |tone| several.iter().filter(|h| h.tone == tone).count();
             let counts = words.iter().filter(|(tone, _)| count(*tone) > 0);
             let counts: Vec<String> = counts.map(|(tone, word)| format!("{} {word}", count(*tone))).collect();
@@ -44,40 +47,44 @@ pub fn of_all(merged: &Merged) -> Headline {
 }
 
 /// Of a bench: good unless something is slower.
-pub fn of_bench(file: &BenchFile) -> Headline {
-    let (word, sentence) = words::sentence(file);
+pub fn for_bench(file: &BenchFile) -> Headline {
+    let (word, sentence) = phrases::sentence(file);
     let tone = match word {
-        Some(word) => of_word(word),
-        None if file.results.is_empty() => Tone::Open,
-        None => Tone::Good,
+        Some(word) => bench_status(word),
+        None if file.results.is_empty() => Status::Inconclusive,
+        None => Status::Pass,
     };
     Headline { tone, sentence }
 }
 
 /// What a comparison of times means for the kernel that was compared.
-pub fn of_word(word: Word) -> Tone {
+pub fn bench_status(word: BenchVerdict) -> Status {
     match word {
-        Word::Faster | Word::Same => Tone::Good,
-        Word::Undecided => Tone::Open,
-        Word::Slower => Tone::Bad,
+        BenchVerdict::Faster | BenchVerdict::Same => Status::Pass,
+        BenchVerdict::Undecided => Status::Inconclusive,
+        BenchVerdict::Slower => Status::Fail,
     }
 }
 
 /// Of one chapter. What is not all there is not good news.
-pub fn of(chapter: &Chapter) -> Headline {
+pub fn for_section(chapter: &ReportSection) -> Headline {
     let told = of_what_is_there(chapter);
     match chapter.incomplete() {
-        Some(why) => {
-            Headline { tone: told.tone.max(Tone::Open), sentence: format!("{}. {}", capital(&why), told.sentence) }
-        }
+        Some(why) => Headline {
+            tone: told.tone.max(Status::Inconclusive),
+            sentence: format!("{}. {}", capital(&why), told.sentence),
+        },
         None => told,
     }
 }
 
-fn of_what_is_there(chapter: &Chapter) -> Headline {
+fn of_what_is_there(chapter: &ReportSection) -> Headline {
     let file = &chapter.file;
     if let Some(record) = &file.bisection {
-        return Headline { tone: of_bisection(record), sentence: capital(&bisection::sentence(record)) };
+        return Headline {
+            tone: bisection_status(record),
+            sentence: capital(&crate::result::bisection::sentence(record)),
+        };
     }
     if !file.branches.is_empty() {
         return of_branches(&file.branches);
@@ -92,8 +99,8 @@ fn of_what_is_there(chapter: &Chapter) -> Headline {
 }
 
 fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
-    let tone = of_outcome(proof.outcome);
-    let word = proof.outcome.in_words();
+    let tone = proof_status(proof.outcome);
+    let word = proof.outcome.as_str();
     let leaking = records.iter().find(|r| r.kernel.spec == proof.unpatched && r.verdict == Verdict::Leak);
     let found = leaking.and_then(|record| Some((record, record.findings.first()?)));
     let sentence = match (proof.outcome, found) {
@@ -117,25 +124,25 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
 }
 
 /// What a bisection came to.
-pub fn of_bisection(record: &BisectionRecord) -> Tone {
+pub fn bisection_status(record: &BisectionRecord) -> Status {
     match (&record.commit, record.confirmed) {
-        (Some(_), true) => Tone::Good,
-        (Some(_), false) => Tone::Bad,
-        (None, _) => Tone::Open,
+        (Some(_), true) => Status::Pass,
+        (Some(_), false) => Status::Fail,
+        (None, _) => Status::Inconclusive,
     }
 }
 
 /// What an outcome means for the fix.
-pub fn of_outcome(outcome: Outcome) -> Tone {
+pub fn proof_status(outcome: Outcome) -> Status {
     match outcome {
-        Outcome::Proven => Tone::Good,
-        Outcome::NotProven => Tone::Bad,
-        Outcome::Undecided => Tone::Open,
+        Outcome::Proven => Status::Pass,
+        Outcome::NotProven => Status::Fail,
+        Outcome::Undecided => Status::Inconclusive,
     }
 }
 
 fn of_branches(branches: &[BranchRecord]) -> Headline {
-    let tone = branches.iter().map(|branch| of_outcome(branch.proof.outcome)).max().unwrap_or(Tone::Open);
+    let tone = branches.iter().map(|branch| proof_status(branch.proof.outcome)).max().unwrap_or(Status::Inconclusive);
     let proven = branches.iter().filter(|branch| branch.proof.outcome == Outcome::Proven).count();
     Headline {
         tone,
@@ -146,30 +153,30 @@ fn of_branches(branches: &[BranchRecord]) -> Headline {
 /// The sentence of a single run, or counts and the sentence of the worst.
 fn of_runs(records: &[RunRecord]) -> Headline {
     // Of several that are as bad the first, a leak before all others.
-    let badness = |verdict| (of_verdict(verdict), verdict == Verdict::Leak, verdict == Verdict::Broken);
+    let badness = |verdict| (verdict_status(verdict), verdict == Verdict::Leak, verdict == Verdict::Broken);
     let worst = records.iter().rev().max_by_key(|record| badness(record.verdict));
     let Some(worst) = worst else {
-        return Headline { tone: Tone::Open, sentence: "Nothing was run.".into() };
+        return Headline { tone: Status::Inconclusive, sentence: "Nothing was run.".into() };
     };
-    let tone = of_verdict(worst.verdict);
+    let tone = verdict_status(worst.verdict);
     let sentence = match records {
-        [one] => sentence::of(one),
-        _ if tone == Tone::Good => {
+        [one] => sentence::render(one),
+        _ if tone == Status::Pass => {
             let let_be = records.iter().filter(|record| !sentence::but_for(record).is_empty()).count();
             let growth = if let_be == 0 { String::new() } else { format!(", {let_be} but for growth until unmount") };
             format!("All {} are clean{growth}.", counted(records.len(), "run", "runs"))
         }
-        _ => format!("{}. {}", counts(records), sentence::of(worst)),
+        _ => format!("{}. {}", counts(records), sentence::render(worst)),
     };
     Headline { tone, sentence: capital(&sentence) }
 }
 
 /// What one verdict means for the kernel that was run.
-pub fn of_verdict(verdict: Verdict) -> Tone {
+pub fn verdict_status(verdict: Verdict) -> Status {
     match verdict {
-        Verdict::Clean => Tone::Good,
-        Verdict::Undecided | Verdict::Unsupported => Tone::Open,
-        Verdict::Leak | Verdict::Broken | Verdict::Crash => Tone::Bad,
+        Verdict::Clean => Status::Pass,
+        Verdict::Undecided | Verdict::Unsupported => Status::Inconclusive,
+        Verdict::Leak | Verdict::Broken | Verdict::Crash => Status::Fail,
     }
 }
 
@@ -186,15 +193,11 @@ pub fn counts(records: &[RunRecord]) -> String {
             (Leak, n) => format!("{n} leak"),
             (Crash, 1) => "1 crashed".into(),
             (Crash, n) => format!("{n} crashed"),
-            (verdict, 1) => format!("1 is {}", verdict.word()),
-            (verdict, n) => format!("{n} are {}", verdict.word()),
+            (verdict, 1) => format!("1 is {}", verdict.as_str()),
+            (verdict, n) => format!("{n} are {}", verdict.as_str()),
         })
         .collect();
     format!("Of {} {}", counted(records.len(), "run", "runs"), parts.join(", "))
-}
-
-pub fn counted(number: usize, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 /// A sentence begins with a capital letter, unless it begins with the name of a kernel or a commit.
@@ -208,15 +211,15 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::ci::tests::{bisection, merged, runs};
-    use crate::report::example;
+    use crate::report::test_results::suites::tests::{bisection, merged, runs};
+    use crate::result::example;
 
     #[test]
     fn a_proof_says_what_leaks_where_and_what_does_not() {
         assert_eq!(
-            of_all(&merged(vec![example::verify()])),
+            for_report(&merged(vec![example::verify()])),
             Headline {
-                tone: Tone::Good,
+                tone: Status::Pass,
                 sentence:
                     "Proven: 6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, \
                            allocated in nfs_readdir_page_array_append, and 6.1 is clean."
@@ -226,7 +229,7 @@ mod tests {
         let mut file = example::verify();
         let proof = file.proof.as_mut().unwrap();
         (proof.outcome, proof.reason) = (Outcome::NotProven, "the patched kernel leaks in quick".into());
-        assert_eq!(of_all(&merged(vec![file])).sentence, "Not proven: the patched kernel leaks in quick.");
+        assert_eq!(for_report(&merged(vec![file])).sentence, "Not proven: the patched kernel leaks in quick.");
     }
 
     #[test]
@@ -234,7 +237,7 @@ mod tests {
         let mut file = example::verify();
         file.results[1].findings = example::leak().findings;
         file.results[1].findings[0].survives_unmount = false;
-        let sentence = of_all(&merged(vec![file])).sentence;
+        let sentence = for_report(&merged(vec![file])).sentence;
         assert!(
             sentence.ends_with(
                 "and 6.1 is clean but for 25.0 kmalloc-256 objects per listing (24.8 to 25.2) that stay until unmount."
@@ -243,7 +246,7 @@ mod tests {
         );
         let mut file = runs(&[Verdict::Clean, Verdict::Clean]);
         file.results[1].findings = example::leak().findings;
-        assert_eq!(of_all(&merged(vec![file])).sentence, "All 2 runs are clean, 1 but for growth until unmount.");
+        assert_eq!(for_report(&merged(vec![file])).sentence, "All 2 runs are clean, 1 but for growth until unmount.");
     }
 
     #[test]
@@ -251,32 +254,35 @@ mod tests {
         let mut file = runs(&[Verdict::Leak]);
         file.results[0].scenario = "cluster/server-2".into();
         file.clusters = vec![example::cluster()];
-        let headline = of_all(&merged(vec![file.clone()]));
-        assert_eq!((headline.tone, headline.sentence), (Tone::Bad, example::cluster().sentence()));
+        let headline = for_report(&merged(vec![file.clone()]));
+        assert_eq!((headline.tone, headline.sentence), (Status::Fail, example::cluster().sentence()));
         file.results[0].scenario = "clusters".into();
-        assert!(of_all(&merged(vec![file])).sentence.starts_with("6.1+spare-pages leaks"), "there is another run");
+        assert!(for_report(&merged(vec![file])).sentence.starts_with("6.1+spare-pages leaks"), "there is another run");
     }
 
     #[test]
     fn several_runs_are_counted_and_the_worst_is_told() {
         use Verdict::*;
-        let of = |verdicts: &[Verdict]| of_all(&merged(vec![runs(verdicts)]));
-        assert_eq!(of(&[Clean, Clean]), Headline { tone: Tone::Good, sentence: "All 2 runs are clean.".into() });
-        let headline = of(&[Clean, Leak, Crash, Undecided, Clean]);
-        assert_eq!(headline.tone, Tone::Bad);
+        let headline_of = |verdicts: &[Verdict]| for_report(&merged(vec![runs(verdicts)]));
+        assert_eq!(
+            headline_of(&[Clean, Clean]),
+            Headline { tone: Status::Pass, sentence: "All 2 runs are clean.".into() }
+        );
+        let headline = headline_of(&[Clean, Leak, Crash, Undecided, Clean]);
+        assert_eq!(headline.tone, Status::Fail);
         let begin = "Of 5 runs 1 leaks, 1 crashed, 1 is undecided, 2 are clean. 6.1+spare-pages leaks 25.0 ";
         assert!(headline.sentence.starts_with(begin), "{}", headline.sentence);
-        assert_eq!(of(&[Clean, Undecided]).tone, Tone::Open);
-        assert!(of(&[Clean]).sentence.starts_with("6.1 is clean in scenario-0"));
-        assert_eq!(of(&[]).tone, Tone::Open);
+        assert_eq!(headline_of(&[Clean, Undecided]).tone, Status::Inconclusive);
+        assert!(headline_of(&[Clean]).sentence.starts_with("6.1 is clean in scenario-0"));
+        assert_eq!(headline_of(&[]).tone, Status::Inconclusive);
     }
 
     #[test]
     fn chapters_are_counted_and_the_worst_gives_the_tone() {
-        let all = of_all(&merged(vec![example::verify(), bisection(), runs(&[Verdict::Leak])]));
+        let all = for_report(&merged(vec![example::verify(), bisection(), runs(&[Verdict::Leak])]));
         let sentence = "3 results: 1 bad, 2 good.";
-        assert_eq!(all, Headline { tone: Tone::Bad, sentence: sentence.into() });
-        let one = of_all(&merged(vec![bisection()]));
+        assert_eq!(all, Headline { tone: Status::Fail, sentence: sentence.into() });
+        let one = for_report(&merged(vec![bisection()]));
         assert!(one.sentence.starts_with("000000000003 (\"NFS: read more\") brings the leak in quick; confirmed"));
     }
 }

@@ -1,20 +1,21 @@
 //! What a bisection found, as a mail to whoever maintains the code.
 
-use super::bisection::{BisectionRecord, percent, text};
+use super::bisection::{percent, text};
+use crate::result::bisection::BisectionRecord;
 
 /// The mail: what was found, how sure it is, and how to see it again.
-pub fn of(record: &BisectionRecord) -> String {
+pub fn render(record: &BisectionRecord) -> String {
     let Some(commit) = &record.commit else { return text(record) };
     let what = if record.find_fix { "until" } else { "since" };
     let function = record.call_site.as_ref().or(record.function.as_ref());
-    let of = function.map(|function| format!(" of {function}()")).unwrap_or_default();
-    let mut mail = format!("Subject: nfs: memory leak{of} in directory listing {what} {}\n\n", commit.in_words());
+    let of_function = function.map(|function| format!(" of {function}()")).unwrap_or_default();
+    let mut mail = format!("Subject: nfs: memory leak{of_function} in directory listing {what} {}\n\n", commit);
     let deed = if record.find_fix {
         "leaked kernel memory until this commit"
     } else {
         "leaks kernel memory since this commit"
     };
-    mail += &format!("Hello,\n\nlisting a directory over NFS {deed}:\n\n    {}\n\n", commit.in_words());
+    mail += &format!("Hello,\n\nlisting a directory over NFS {deed}:\n\n    {}\n\n", commit);
     mail += &format!("The commit before it:\n{}\n\nWith it:\n{}\n\n", wrapped(&record.before), wrapped(&record.after));
     mail += &format!("{}\n\n", wrapped(&format!("The result is {}.", record.confirmation)));
     mail += &wrapped(&format!(
@@ -57,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_mail_has_short_lines_and_a_reproducer() {
-        let mail = of(&example(Terms::Break));
+        let mail = render(&example(Terms::Break));
         for part in [
             "Subject: nfs: memory leak of nfs_readdir_page_array_append() in directory listing since 000000000003 (\"NFS",
             "    dirleak run --kernel .@000000000003^ quick -n 300 -o 'a b'\n",

@@ -1,20 +1,21 @@
 //! Several result files as one: what belongs together is put together, and what is there twice counts once.
 
-use super::proof;
-use super::record::{ResultFile, ShardRecord};
 use super::shards;
-use crate::bench::record::BenchFile;
+use crate::result::bench::BenchFile;
+use crate::result::file::ResultFile;
+use crate::result::proof;
+use crate::result::shard::ShardRecord;
 
 /// A result file and where it was read.
 #[derive(Clone, Debug)]
-pub struct Source<File = ResultFile> {
+pub struct InputFile<File = ResultFile> {
     pub name: String,
     pub file: File,
 }
 
 /// Results that mean something together: of all runs, of one comparison of two kernels, of one bisection.
 #[derive(Clone, Debug)]
-pub struct Chapter {
+pub struct ReportSection {
     /// The files that it was put together from.
     pub names: Vec<String>,
     /// Their command lines.
@@ -29,34 +30,34 @@ pub struct Chapter {
 
 /// Everything there is to report.
 #[derive(Clone, Debug)]
-pub struct Merged {
-    pub chapters: Vec<Chapter>,
+pub struct Report {
+    pub chapters: Vec<ReportSection>,
     /// Each stands alone.
-    pub benches: Vec<Source<BenchFile>>,
+    pub benches: Vec<InputFile<BenchFile>>,
     /// What is to be known of the files themselves, in sentences.
     pub notes: Vec<String>,
 }
 
 /// Puts files together, in the order in which their chapters first come.
-pub fn merge(sources: Vec<Source>, benches: Vec<Source<BenchFile>>) -> Merged {
+pub fn merge(sources: Vec<InputFile>, benches: Vec<InputFile<BenchFile>>) -> Report {
     let mut notes = Vec::new();
     let (sources, benches) = (once(sources, &mut notes), once(benches, &mut notes));
-    let mut merged = Merged { chapters: Vec::new(), benches, notes };
+    let mut merged = Report { chapters: Vec::new(), benches, notes };
     for source in sources {
-        match merged.chapters.iter_mut().find(|chapter| chapter.takes(&source.file)) {
+        match merged.chapters.iter_mut().find(|chapter| chapter.accepts(&source.file)) {
             Some(chapter) => chapter.add(source),
-            None => merged.chapters.push(Chapter::new(source)),
+            None => merged.chapters.push(ReportSection::new(source)),
         }
     }
-    merged.chapters.iter_mut().for_each(Chapter::doubt_what_is_incomplete);
-    let incomplete = |chapter: &Chapter| chapter.incomplete().map(|why| format!("{}: {why}", chapter.title()));
+    merged.chapters.iter_mut().for_each(ReportSection::doubt_what_is_incomplete);
+    let incomplete = |chapter: &ReportSection| chapter.incomplete().map(|why| format!("{}: {why}", chapter.title()));
     merged.notes.extend(merged.chapters.iter().filter_map(incomplete).collect::<Vec<_>>());
     merged
 }
 
 /// Each file once; which ones are there twice is noted.
-fn once<File: PartialEq>(sources: Vec<Source<File>>, notes: &mut Vec<String>) -> Vec<Source<File>> {
-    let mut seen: Vec<Source<File>> = Vec::new();
+fn once<File: PartialEq>(sources: Vec<InputFile<File>>, notes: &mut Vec<String>) -> Vec<InputFile<File>> {
+    let mut seen: Vec<InputFile<File>> = Vec::new();
     for source in sources {
         let note = match seen.iter().find(|other| other.file == source.file) {
             Some(other) if other.name == source.name => format!("{} is named twice and counts once", source.name),
@@ -74,9 +75,9 @@ fn once<File: PartialEq>(sources: Vec<Source<File>>, notes: &mut Vec<String>) ->
     seen
 }
 
-impl Chapter {
-    fn new(source: Source) -> Self {
-        let Source { name, mut file } = source;
+impl ReportSection {
+    fn new(source: InputFile) -> Self {
+        let InputFile { name, mut file } = source;
         let (commands, versions) = (vec![file.command_line.clone()], vec![file.dirleak.clone()]);
         let shards = file.shard.take().into_iter().collect();
         Self { names: vec![name], commands, versions, shards, file }
@@ -90,7 +91,7 @@ impl Chapter {
     fn doubt_what_is_incomplete(&mut self) {
         if self.incomplete().is_some() {
             let records = &self.file.results;
-            self.file.proof = self.file.proof.take().map(|proof| proof.of_incomplete(records));
+            self.file.proof = self.file.proof.take().map(|proof| proof.weakened_by_gaps(records));
         }
     }
 
@@ -104,7 +105,7 @@ impl Chapter {
     }
 
     /// Whether the records of `other` belong to this chapter. A bisection and a table of branches stand alone.
-    fn takes(&self, other: &ResultFile) -> bool {
+    fn accepts(&self, other: &ResultFile) -> bool {
         let alone = |file: &ResultFile| file.bisection.is_some() || !file.branches.is_empty();
         let kernels =
             |file: &ResultFile| file.proof.as_ref().map(|p| (p.unpatched.clone(), p.patched.clone(), p.one_is_enough));
@@ -115,7 +116,7 @@ impl Chapter {
             && whole(self.shards.first()) == whole(other.shard.as_ref())
     }
 
-    fn add(&mut self, source: Source) {
+    fn add(&mut self, source: InputFile) {
         self.names.push(source.name);
         self.commands.push(source.file.command_line);
         self.shards.extend(source.file.shard);
@@ -125,7 +126,7 @@ impl Chapter {
         self.file.results.extend(source.file.results);
         self.file.clusters.extend(source.file.clusters);
         match &mut self.file.proof {
-            Some(p) => *p = proof::of(&self.file.results, p.one_is_enough, &p.unpatched, &p.patched),
+            Some(p) => *p = proof::from_records(&self.file.results, p.one_is_enough, &p.unpatched, &p.patched),
             None => self.by_kernel(),
         }
     }
@@ -144,25 +145,28 @@ impl Chapter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Merged, ResultFile, ShardRecord, Source};
-    use crate::bench::example as bench;
+    use crate::report::bench::example as bench;
     use crate::report::bisection;
-    use crate::report::example;
-    use crate::report::record::{Outcome, RunRecord, Verdict};
+    use crate::report::merge::{InputFile, Report};
+    use crate::result::example;
+    use crate::result::file::ResultFile;
+    use crate::result::proof::Outcome;
+    use crate::result::record::{RunRecord, Verdict};
+    use crate::result::shard::ShardRecord;
 
-    fn merge(sources: Vec<Source>) -> Merged {
+    fn merge(sources: Vec<InputFile>) -> Report {
         super::merge(sources, Vec::new())
     }
 
-    fn source(name: &str, file: ResultFile) -> Source {
-        Source { name: name.into(), file }
+    fn source(name: &str, file: ResultFile) -> InputFile {
+        InputFile { name: name.into(), file }
     }
 
-    fn run(name: &str, records: &[RunRecord]) -> Source {
+    fn run(name: &str, records: &[RunRecord]) -> InputFile {
         source(name, ResultFile { results: records.to_vec(), proof: None, ..example::verify() })
     }
 
-    fn of(scenario: &str, record: RunRecord) -> RunRecord {
+    fn record_in(scenario: &str, record: RunRecord) -> RunRecord {
         RunRecord { scenario: scenario.into(), ..record }
     }
 
@@ -171,7 +175,7 @@ mod tests {
         let (leak, clean) = (example::leak(), example::clean());
         let merged = merge(vec![
             run("a.json", &[leak.clone(), clean.clone()]),
-            run("b.json", &[of("huge-flat", leak), of("huge-flat", clean)]),
+            run("b.json", &[record_in("huge-flat", leak), record_in("huge-flat", clean)]),
         ]);
         let [chapter] = merged.chapters.as_slice() else { panic!("{merged:?}") };
         assert_eq!(chapter.names, ["a.json", "b.json"]);
@@ -184,7 +188,7 @@ mod tests {
     fn parts_of_one_comparison_are_judged_as_a_whole() {
         let verify = |scenario: &str, unpatched: RunRecord| {
             let mut file = example::verify();
-            file.results = vec![of(scenario, unpatched), of(scenario, example::clean())];
+            file.results = vec![record_in(scenario, unpatched), record_in(scenario, example::clean())];
             file.proof.as_mut().unwrap().one_is_enough = true;
             file
         };
@@ -200,13 +204,13 @@ mod tests {
     #[test]
     fn shards_are_put_together_and_one_that_is_missing_is_told() {
         let shard = |number: u32, scenario: &str| {
-            let mut source = run(&format!("{number}.json"), &[of(scenario, example::clean())]);
+            let mut source = run(&format!("{number}.json"), &[record_in(scenario, example::clean())]);
             source.file.shard = Some(ShardRecord { number, of: 2, runs: 2 });
             source
         };
         let whole = merge(vec![shard(2, "quick"), shard(1, "huge-flat")]);
         assert_eq!((whole.chapters.len(), whole.notes.len(), whole.chapters[0].incomplete()), (1, 0, None));
-        let alone = run("alone.json", &[of("quick", example::clean())]);
+        let alone = run("alone.json", &[record_in("quick", example::clean())]);
         let part = merge(vec![shard(2, "quick"), alone]);
         assert_eq!(part.chapters.len(), 2);
         assert!(part.notes[0].starts_with("2.json: shard 1 of 2 is missing"), "{:?}", part.notes);
@@ -216,7 +220,7 @@ mod tests {
     fn shards_of_a_comparison_are_a_proof_when_all_are_there() {
         let shard = |number: u32, scenario: &str| {
             let mut file = example::verify();
-            file.results = vec![of(scenario, example::leak()), of(scenario, example::clean())];
+            file.results = vec![record_in(scenario, example::leak()), record_in(scenario, example::clean())];
             file.shard = Some(ShardRecord { number, of: 2, runs: 4 });
             source(&format!("{number}.json"), file)
         };
@@ -254,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_bench_that_is_there_twice_counts_once() {
-        let bench = |name: &str| Source { name: name.into(), file: bench::file() };
+        let bench = |name: &str| InputFile { name: name.into(), file: bench::file() };
         let merged = super::merge(vec![run("a.json", &[example::leak()])], vec![bench("b.json"), bench("c.json")]);
         assert_eq!((merged.chapters.len(), merged.benches.len()), (1, 1));
         assert_eq!(merged.notes, ["c.json is the same as b.json and counts once"]);

@@ -1,14 +1,14 @@
 //! The commands that give a result again: those that gave it, without the files that they wrote.
 
-use super::merge::Chapter;
-use crate::bench::record::BenchFile;
-use crate::child::quoted;
+use super::merge::ReportSection;
+use crate::result::bench::BenchFile;
+use crate::text::quote::quoted;
 
 /// Options whose value is a file that is written.
 const OUTPUTS: [&str; 5] = ["--json", "--trace", "--mail", "--bundle", "--plot"];
 
 /// Those of a bisection show the commit and its parent; else there is one for each file, for a shell.
-pub fn commands(chapter: &Chapter) -> Vec<String> {
+pub fn commands(chapter: &ReportSection) -> Vec<String> {
     if let Some(record) = chapter.file.bisection.as_ref().filter(|record| !record.reproduce.is_empty()) {
         return record.reproduce.clone();
     }
@@ -52,17 +52,17 @@ mod tests {
 
     #[test]
     fn what_was_written_is_left_out_and_the_seed_is_said() {
-        let of = |words: &[&str]| command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), Some(7));
+        let shown = |words: &[&str]| command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), Some(7));
         assert_eq!(
-            of(&["/x/dirleak", "run", "--json", "a b.json", "--trace=t", "-o", "a b", "quick"]),
+            shown(&["/x/dirleak", "run", "--json", "a b.json", "--trace=t", "-o", "a b", "quick"]),
             "dirleak run -o 'a b' quick --seed 7"
         );
-        assert_eq!(of(&["dirleak", "run", "--seed", "3", "it's"]), "dirleak run --seed 3 'it'\\''s'");
+        assert_eq!(shown(&["dirleak", "run", "--seed", "3", "it's"]), "dirleak run --seed 3 'it'\\''s'");
     }
 
     #[test]
     fn of_a_bench_the_plot_is_left_out() {
-        let mut file = crate::bench::example::file();
+        let mut file = crate::report::bench::example::file();
         file.command_line.extend(["--grow", "--plot", "growth.svg"].map(String::from));
         assert_eq!(of_bench(&file), "dirleak bench huge-flat --grow --seed 42");
     }

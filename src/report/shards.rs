@@ -1,6 +1,6 @@
 //! Whether the result files of several machines are all there are.
 
-use crate::shard::ShardRecord;
+use crate::result::shard::ShardRecord;
 
 /// What is wrong with the shards of one run, which hold so many records together, in a sentence without its full stop; `None` if they are
 /// the whole of it.

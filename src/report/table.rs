@@ -1,7 +1,10 @@
 //! Tables that fit a terminal of 80 columns: scenarios below each other, or two kernels side by side.
 
-use super::record::{Finding, RunRecord, Verdict};
-use super::{number, sentence};
+use crate::result::finding::Finding;
+use crate::result::record::{RunRecord, Verdict};
+use crate::result::sentence;
+use crate::text::number;
+use crate::text::truncate::{head_of, length, tail};
 
 /// Columns of a terminal that nobody has widened.
 pub const WIDTH: usize = 80;
@@ -17,18 +20,18 @@ pub struct Cells {
 }
 
 impl Cells {
-    pub fn of(record: &RunRecord) -> Self {
+    pub fn from_record(record: &RunRecord) -> Self {
         let first = record.findings.first();
         let objects = match (first, &record.bounds, record.verdict) {
             (Some(f), _, _) => {
                 let rate = &f.objects_per_listing;
-                format!("{} ({})", number::rate(rate.estimate), number::bounds(rate))
+                format!("{} ({})", number::rate(rate.estimate), rate.bounds())
             }
             (None, Some(_), Verdict::Clean) => sentence::at_most(record).unwrap_or("none".into()),
             _ => "-".into(),
         };
         Self {
-            verdict: record.verdict.word(),
+            verdict: record.verdict.as_str(),
             objects,
             bytes: first.map_or("-".into(), |f| number::bytes(f.bytes_per_listing)),
             site: first.map_or(String::new(), origin),
@@ -78,7 +81,7 @@ fn group_rows(group: &[RunRecord]) -> String {
     let head = ["scenario", "verdict", &objects, "bytes", "time"].map(String::from);
     let mut lines = vec![(head, String::new())];
     for record in group {
-        let cells = Cells::of(record);
+        let cells = Cells::from_record(record);
         let line = [head_of(&record.scenario, 16), cells.verdict.into(), cells.objects, cells.bytes, cells.seconds];
         lines.push((line, cells.site));
     }
@@ -113,7 +116,7 @@ pub fn side_by_side(records: &[RunRecord], left: &str, right: &str) -> String {
 
 fn block(scenario: &str, pair: [Option<&RunRecord>; 2]) -> Vec<[String; 3]> {
     let unit = pair.iter().flatten().next().map_or("listing", |r| r.unit.as_str());
-    let cells = pair.map(|record| record.map(Cells::of));
+    let cells = pair.map(|record| record.map(Cells::from_record));
     let line = |label: String, cell: &dyn Fn(&Cells) -> String| {
         let [left, right] = &cells;
         let text = |side: &Option<Cells>| side.as_ref().map_or("not run".into(), cell);
@@ -154,32 +157,10 @@ fn columns(lines: &[[String; 3]]) -> String {
     text
 }
 
-fn length(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// At most `room` characters, the beginning kept.
-pub fn head_of(text: &str, room: usize) -> String {
-    if length(text) <= room {
-        return text.into();
-    }
-    let kept: String = text.chars().take(room.saturating_sub(3)).collect();
-    kept + "..."
-}
-
-/// At most `room` characters, the end kept: of a path the file's name says most.
-fn tail(text: &str, room: usize) -> String {
-    if length(text) <= room {
-        return text.into();
-    }
-    let kept: String = text.chars().skip(length(text) - room.saturating_sub(3)).collect();
-    "...".to_owned() + &kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     #[test]
     fn scenarios_stand_below_their_kernel() {

@@ -1,7 +1,12 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::record::{CallSite, ResultFile, RunRecord, SourceControl, Verdict};
-use super::{beside, bisection, branches, number, sentence, table};
+use super::{bisection, branches, other_evidence, table};
+use crate::result::file::ResultFile;
+use crate::result::finding::CallSite;
+use crate::result::parts::SourceControl;
+use crate::result::record::{RunRecord, Verdict};
+use crate::result::sentence;
+use crate::text::number;
 
 /// Frames of a stack that are shown; the result file has them all.
 const FRAMES: usize = 5;
@@ -13,7 +18,7 @@ const CONSOLE_LINES: usize = 12;
 const UNTOLD_PART: i64 = 16;
 
 /// The whole text of a result file.
-pub fn of(file: &ResultFile) -> String {
+pub fn render(file: &ResultFile) -> String {
     if let Some(bisection) = &file.bisection {
         return bisection::text(bisection);
     }
@@ -39,7 +44,7 @@ pub fn of(file: &ResultFile) -> String {
 
 /// One run: the sentence, what was done, and what shows it.
 pub fn details(record: &RunRecord) -> String {
-    let mut text = sentence::of(record) + "\n";
+    let mut text = sentence::render(record) + "\n";
     text += &work(record);
     text += &trust(record);
     for finding in &record.findings {
@@ -53,7 +58,7 @@ pub fn details(record: &RunRecord) -> String {
             text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
         }
     }
-    text += &beside::of(record);
+    text += &other_evidence::render(record);
     for line in record.console_lines.iter().take(CONSOLE_LINES) {
         text += &format!("  | {line}\n");
     }
@@ -77,7 +82,7 @@ pub(super) fn work(record: &RunRecord) -> String {
         text += &format!("  the reader took {signals} signals\n");
     }
     for fault in &record.faults {
-        text += &format!("  {} happened {} times\n", fault.words(), fault.happened);
+        text += &format!("  {fault} happened {} times\n", fault.happened);
     }
     text
 }
@@ -146,8 +151,9 @@ pub fn timings(records: &[RunRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
-    use crate::report::record::{Controls, Verdict};
+    use crate::result::example;
+    use crate::result::parts::Controls;
+    use crate::result::record::Verdict;
 
     #[test]
     fn verify_is_a_comparison_the_evidence_and_a_sentence() {
@@ -182,7 +188,7 @@ cache 150 were seen and 150 dropped
 
 Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
 ";
-        assert_eq!(of(&example::verify()), expected);
+        assert_eq!(render(&example::verify()), expected);
     }
 
     #[test]

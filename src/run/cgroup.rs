@@ -1,27 +1,26 @@
 //! The account of the workload's cgroup: what was charged to it in the rounds, and what taking it away frees.
 
-use super::conduct::{Course, Step};
-use crate::guest::protocol::{Answer, Charged, Order};
-use crate::probe::Sample;
-use crate::report::record::{CgroupRecord, RoundKind};
-use crate::verdict::growth;
-use crate::vm::machine::unexpected;
+use super::session::{Session, SessionResult};
+use crate::protocol::agent::unexpected;
+use crate::protocol::message::{CgroupUsage, Request, Response};
+use crate::result::parts::{CgroupRecord, RoundKind};
+use crate::sample::{Sample, growth};
 
-impl Course<'_> {
+impl Session<'_> {
     /// What is charged to it now.
-    pub(super) fn charged(&mut self) -> Step<Charged> {
-        match self.ask(&Order::Charged)? {
-            Answer::Charged(charged) => Ok(charged),
+    pub(super) fn cgroup_usage(&mut self) -> SessionResult<CgroupUsage> {
+        match self.request(&Request::Charged)? {
+            Response::Charged(charged) => Ok(charged),
             other => Err(unexpected(&other)),
         }
     }
 
     /// Notes what is charged to it, `before` being what was charged before the rounds, and takes it away; gives the reading
     /// after that.
-    pub(super) fn take_cgroup_away(&mut self, before: &Charged, last: Sample) -> Step<Sample> {
-        let charged = self.charged()?;
-        self.done(&Order::TakeCgroupAway)?;
-        let after = self.settle(RoundKind::Cgroup, 0)?;
+    pub(super) fn take_cgroup_away(&mut self, before: &CgroupUsage, last: Sample) -> SessionResult<Sample> {
+        let charged = self.cgroup_usage()?;
+        self.done(&Request::TakeCgroupAway)?;
+        let after = self.read_settled(RoundKind::Cgroup, 0)?;
         self.outcome.record.cgroup = Some(CgroupRecord {
             peak_bytes: charged.peak_bytes,
             charged_bytes: charged.bytes,

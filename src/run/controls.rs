@@ -1,13 +1,12 @@
 //! The positive controls: whether each source saw what the guest held on purpose, and saw it go.
 
-use crate::guest::protocol::MOST_LISTED_PLAINLY;
+use crate::probe::control_allocs::{self, ControlAllocs, EVENTFD, OWNED_PAGES, PIPE_WRITE};
 use crate::probe::counters::CALL_SITES;
-use crate::probe::hold::{self, EVENTFD, Held, OWNED_PAGES, PIPE_WRITE};
-use crate::probe::traces::Site;
-use crate::probe::{Sample, pages, percpu, vmalloc};
-use crate::report::record::{Controls, RunRecord, Source, SourceControl};
-use crate::verdict::Growth;
-use crate::vm::console;
+use crate::protocol::guest_paths::TIMES_SAID;
+use crate::protocol::message::MOST_LISTED_PLAINLY;
+use crate::result::parts::{Controls, SourceControl};
+use crate::result::record::RunRecord;
+use crate::sample::{CounterKind, Growth, Sample, Site};
 use std::collections::BTreeMap;
 
 /// Objects may be off by the noise of a cache at rest.
@@ -29,7 +28,7 @@ pub type Sites = BTreeMap<String, Vec<Site>>;
 
 /// What was held, and what was read before, meanwhile and afterwards.
 pub struct Readings<'a> {
-    pub held: Held,
+    pub held: ControlAllocs,
     /// Sources that this kernel does not have.
     pub missing: &'a [String],
     /// Before, meanwhile and afterwards.
@@ -44,13 +43,15 @@ impl Readings<'_> {
     /// One control for each source that there is.
     pub fn controls(&self) -> Vec<SourceControl> {
         let held = &self.held;
-        let mut controls = vec![self.counter(Source::Slab, hold::CACHE, held.files)];
-        controls.extend(self.sites.map(|sites| site(Source::Slab, EVENTFD, held.eventfds, eventfds(sites))));
-        if self.there(pages::COUNTER) {
-            controls.push(self.counter(Source::Pages, pages::COUNTER, held.pages));
+        let mut controls = vec![self.counter(CounterKind::Slab, control_allocs::CACHE, held.files)];
+        controls.extend(self.sites.map(|sites| site(CounterKind::Slab, EVENTFD, held.eventfds, eventfds(sites))));
+        if self.there(crate::sample::PAGES) {
+            controls.push(self.counter(CounterKind::Pages, crate::sample::PAGES, held.pages));
         }
-        controls.extend(held.pages_owned.map(|seen| site(Source::Pages, PIPE_WRITE, OWNED_PAGES, seen)));
-        for (source, name) in [(Source::Vmalloc, vmalloc::COUNTER), (Source::Percpu, percpu::COUNTER)] {
+        controls.extend(held.pages_owned.map(|seen| site(CounterKind::Pages, PIPE_WRITE, OWNED_PAGES, seen)));
+        for (source, name) in
+            [(CounterKind::Vmalloc, crate::sample::VMALLOC), (CounterKind::Percpu, crate::sample::PERCPU)]
+        {
             if let Some(filters) = held.filters.filter(|_| self.there(name)) {
                 controls.push(self.multiple(self.counter(source, name, filters)));
             }
@@ -62,7 +63,7 @@ impl Readings<'_> {
         !self.missing.iter().any(|missing| missing == counter)
     }
 
-    fn counter(&self, source: Source, name: &str, held: i64) -> SourceControl {
+    fn counter(&self, source: CounterKind, name: &str, held: i64) -> SourceControl {
         let [before, meanwhile, after] = self.samples.map(|sample| sample.objects.get(name).copied().unwrap_or(0));
         // What came for good while it was held is not what was held.
         let seen = (meanwhile - before).min(meanwhile - after);
@@ -83,14 +84,14 @@ fn eventfds(sites: &Sites) -> i64 {
 }
 
 /// What was seen at a call site. That it goes is seen by the counter.
-fn site(source: Source, name: &str, held: i64, seen: i64) -> SourceControl {
+fn site(source: CounterKind, name: &str, held: i64, seen: i64) -> SourceControl {
     SourceControl { source, name: name.into(), held, seen, left: 0, noise: 0 }
 }
 
 /// The control of what is read from the console.
 pub fn console(times_heard: i64) -> SourceControl {
-    let held = console::TIMES_SAID;
-    SourceControl { source: Source::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0, noise: 0 }
+    let held = TIMES_SAID;
+    SourceControl { source: CounterKind::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0, noise: 0 }
 }
 
 impl SourceControl {
@@ -101,8 +102,8 @@ impl SourceControl {
 
     fn missed(&self) -> bool {
         let (noise, kept) = match self.source {
-            Source::Unmount => (0, 0),
-            Source::Slab => (OBJECTS_NOISE, OBJECTS_NOISE),
+            CounterKind::Unmount => (0, 0),
+            CounterKind::Slab => (OBJECTS_NOISE, OBJECTS_NOISE),
             _ => (self.held / NOISE_PART, self.held / KEPT_PART),
         };
         let (noise, kept) = (noise.max(NOISE_TIMES * self.noise), kept.max(NOISE_TIMES * self.noise));
@@ -114,16 +115,16 @@ impl SourceControl {
     fn sentence(&self) -> String {
         let Self { name, held, seen, left, .. } = self;
         let (source, things) = match self.source {
-            Source::Unmount => {
+            CounterKind::Unmount => {
                 return format!(
                     "the control of unmount failed: of {held} lines that the guest printed {seen} were seen on its console, where \
                      the kernel's complaints would be"
                 );
             }
-            Source::Slab => ("slab", "objects"),
-            Source::Pages => ("pages", "pages"),
-            Source::Vmalloc => ("vmalloc", "areas"),
-            Source::Percpu => ("percpu", "allocations"),
+            CounterKind::Slab => ("slab", "objects"),
+            CounterKind::Pages => ("pages", "pages"),
+            CounterKind::Vmalloc => ("vmalloc", "areas"),
+            CounterKind::Percpu => ("percpu", "allocations"),
         };
         let seen = format!("the control of {source} failed: of {held} {things} held on purpose the probe saw {seen}");
         if self.counts() {
@@ -142,7 +143,7 @@ impl Controls {
     }
 
     /// Whether a source was shown to count what it is there for. A call site that was missed takes nothing from the numbers.
-    pub(super) fn trust(&self, source: Source) -> bool {
+    pub(super) fn trust(&self, source: CounterKind) -> bool {
         !self.sources.iter().any(|c| c.source == source && c.counts() && c.missed())
     }
 }
@@ -163,11 +164,11 @@ impl RunRecord {
 
     /// Whether this run has proven that it would have seen a leak; if not, what was missed.
     pub(super) fn controls_seen(&self) -> Result<(), String> {
-        if !self.controls.trust(Source::Slab) {
+        if !self.controls.trust(CounterKind::Slab) {
             return Err(self.controls.missed().unwrap_or_default());
         }
         if let Some(fault) = self.faults.iter().find(|fault| fault.happened == 0) {
-            return Err(format!("{} was armed {} times and never happened", fault.words(), fault.armed));
+            return Err(format!("{fault} was armed {} times and never happened", fault.armed));
         }
         if self.signals == Some(0) {
             return Err("signals were to interrupt the reader, and none came".into());
@@ -191,9 +192,16 @@ impl RunRecord {
 mod tests {
     use super::*;
 
-    fn held() -> Held {
+    fn held() -> ControlAllocs {
         let eventfd_caches = vec!["kmalloc-64".to_owned()];
-        Held { files: 584, eventfds: 512, eventfd_caches, pages: 512, pages_owned: Some(64), filters: Some(64) }
+        ControlAllocs {
+            files: 584,
+            eventfds: 512,
+            eventfd_caches,
+            pages: 512,
+            pages_owned: Some(64),
+            filters: Some(64),
+        }
     }
 
     fn sample(files: i64, class: i64, pages: i64, areas: i64, percpu: i64) -> Sample {
@@ -206,11 +214,11 @@ mod tests {
         [("kmalloc-64".to_owned(), vec![Site { function: "do_eventfd".into(), stack: Vec::new(), objects }])].into()
     }
 
-    fn controls(meanwhile: &Sample, missing: &[String], held: Held) -> Controls {
+    fn controls(meanwhile: &Sample, missing: &[String], held: ControlAllocs) -> Controls {
         named(meanwhile, &sites(512), missing, held)
     }
 
-    fn named(meanwhile: &Sample, sites: &Sites, missing: &[String], held: Held) -> Controls {
+    fn named(meanwhile: &Sample, sites: &Sites, missing: &[String], held: ControlAllocs) -> Controls {
         let (before, after) = (sample(100, 900, 5000, 20, 300), sample(100, 901, 5008, 20, 300));
         let readings =
             Readings { held, missing, samples: [&before, meanwhile, &after], sites: Some(sites), noise: None };
@@ -238,16 +246,18 @@ mod tests {
     #[test]
     fn each_source_that_sees_nothing_is_named_and_only_its_findings_are_not_trusted() {
         for (frozen, source, place) in [
-            (sample(100, 1420, 5516, 84, 428), Source::Slab, "slab failed: of 584 objects"),
-            (sample(684, 1420, 5000, 84, 428), Source::Pages, "pages failed: of 512 pages"),
-            (sample(684, 1420, 5516, 20, 428), Source::Vmalloc, "vmalloc failed: of 64 areas"),
-            (sample(684, 1420, 5516, 84, 300), Source::Percpu, "percpu failed: of 64 allocations"),
+            (sample(100, 1420, 5516, 84, 428), CounterKind::Slab, "slab failed: of 584 objects"),
+            (sample(684, 1420, 5000, 84, 428), CounterKind::Pages, "pages failed: of 512 pages"),
+            (sample(684, 1420, 5516, 20, 428), CounterKind::Vmalloc, "vmalloc failed: of 64 areas"),
+            (sample(684, 1420, 5516, 84, 300), CounterKind::Percpu, "percpu failed: of 64 allocations"),
         ] {
             let controls = controls(&frozen, &[], held());
             let sentence = controls.missed().unwrap();
             assert!(sentence.contains(place), "{sentence}");
             assert!(!sentence.contains(';'), "{sentence}");
-            for other in [Source::Slab, Source::Pages, Source::Vmalloc, Source::Percpu, Source::Unmount] {
+            for other in
+                [CounterKind::Slab, CounterKind::Pages, CounterKind::Vmalloc, CounterKind::Percpu, CounterKind::Unmount]
+            {
                 assert_eq!(controls.trust(other), other != source);
             }
         }
@@ -269,22 +279,22 @@ mod tests {
             ),
             (512, None, None),
         ] {
-            let controls = named(&good, &sites(slabs), &[], Held { pages_owned, ..held() });
+            let controls = named(&good, &sites(slabs), &[], ControlAllocs { pages_owned, ..held() });
             match (controls.missed(), place) {
                 (Some(sentence), Some(place)) => assert!(sentence.contains(place), "{sentence}"),
                 (missed, place) => assert_eq!(missed.as_deref(), place),
             }
-            assert!(controls.trust(Source::Slab) && controls.trust(Source::Pages));
+            assert!(controls.trust(CounterKind::Slab) && controls.trust(CounterKind::Pages));
         }
     }
 
     #[test]
     fn a_source_that_is_there_must_be_in_the_samples_and_one_that_is_missing_has_no_control() {
         let mut without = sample(684, 1420, 5516, 84, 428);
-        without.objects.remove(pages::COUNTER);
+        without.objects.remove(crate::sample::PAGES);
         assert!(controls(&without, &[], held()).missed().unwrap().contains("pages"));
-        let missing = [pages::COUNTER.to_owned()];
-        let controls = controls(&without, &missing, Held { filters: None, ..held() });
+        let missing = [crate::sample::PAGES.to_owned()];
+        let controls = controls(&without, &missing, ControlAllocs { filters: None, ..held() });
         assert_eq!(controls.missed(), None);
         assert_eq!(controls.sources.len(), 3, "{:?}", controls.sources);
     }

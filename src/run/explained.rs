@@ -1,6 +1,7 @@
 //! Growth that another finding explains: one leak is one finding.
 
-use crate::report::record::{Finding, Source};
+use crate::result::finding::Finding;
+use crate::sample::CounterKind;
 
 /// What vmalloc keeps for each of its areas: the area, its description, and the list of its pages.
 const OF_VMALLOC: [&str; 5] = [
@@ -13,9 +14,9 @@ const OF_VMALLOC: [&str; 5] = [
 
 /// The findings without those that belong to another one.
 pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
-    let areas = findings.iter().any(|f| f.source == Source::Vmalloc);
+    let areas = findings.iter().any(|f| f.source == CounterKind::Vmalloc);
     let of_vmalloc = |f: &Finding| {
-        f.source == Source::Slab
+        f.source == CounterKind::Slab
             && f.call_sites.first().is_some_and(|site| OF_VMALLOC.contains(&site.function.as_str()))
     };
     findings.into_iter().filter(|f| !(areas && of_vmalloc(f))).collect()
@@ -24,8 +25,8 @@ pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
-    use crate::report::record::CallSite;
+    use crate::result::example;
+    use crate::result::finding::CallSite;
 
     #[test]
     fn what_vmalloc_keeps_of_its_areas_belongs_to_them() {
@@ -34,7 +35,7 @@ mod tests {
         let mut slab = leak.clone();
         slab.call_sites = site("alloc_vmap_area");
         let mut areas = leak.clone();
-        areas.source = Source::Vmalloc;
+        areas.source = CounterKind::Vmalloc;
         areas.call_sites = site("nfs_readdir");
         let kept = without(vec![slab.clone(), leak.clone(), areas.clone()]);
         assert_eq!(kept, [leak.clone(), areas]);

@@ -1,21 +1,15 @@
 //! Rounds beyond the blocks: until what grows has gone past what a cache could hold, and until so many units were made that what
 //! comes rarely would have been seen.
 
-use super::conduct::{Course, Step};
-use super::record::Outcome;
-use super::{Options, size_classes};
-use crate::probe::Sample;
-use crate::report::record::RoundKind;
-use crate::verdict::net::{self, LOOKS, Round};
-use crate::verdict::{Growth, growth};
+use super::observations::{Observations, Reading};
+use super::options::{LISTINGS, Options};
+use super::session::{Session, SessionResult};
+use super::size_classes;
+use crate::result::parts::{self, RoundKind};
+use crate::sample::{Growth, Sample, growth};
+use crate::stats::net_growth::{LOOKS, NetGrowth, Round, net_growth, units_wanted};
 use std::time::Instant;
 
-/// Objects that a cache may hold without being called a leak, unless the user says otherwise: as many as the largest of the rings and
-/// caches in `vm/patches`.
-pub const LARGEST_CACHE: u64 = 5_000;
-/// Units of a run before it is called clean, unless the user says otherwise, and as far as `CLEAN_SECONDS` allow: a leak in one of
-/// eighteen units is then excluded, for a fifth more seconds of `quick`.
-pub const LISTINGS: u64 = 100;
 /// Growth of a counter may be off by this much because of what else has its objects there.
 const SLACK: u64 = 10;
 /// Growth at which it is looked at whether it still goes on, so that a small cache costs little time.
@@ -53,7 +47,7 @@ pub fn excluded_cache(net: i64) -> u64 {
 /// What leaks: its counter, objects per unit, and objects so far.
 type Leaks = Vec<(String, f64, i64)>;
 
-impl Course<'_> {
+impl Session<'_> {
     /// Makes further rounds until something that leaks has gone past the largest cache, or all has come to an end, or it would take
     /// too long; `wanted` says that there must be one in any case. Gives the last reading.
     pub(super) fn go_past_caches(
@@ -62,7 +56,7 @@ impl Course<'_> {
         mut last: Sample,
         wanted: bool,
         options: &Options,
-    ) -> Step<Sample> {
+    ) -> SessionResult<Sample> {
         for round in 0..MOST_ROUNDS {
             let leaks = self.going_on();
             let dose = match next_dose(&leaks, options.largest_cache, round, |seconds| self.units_within(seconds)) {
@@ -92,7 +86,7 @@ impl Course<'_> {
 
     /// Makes further rounds until enough units were made to say that nothing leaks that comes rarely or in lumps, as far as the time
     /// allows. Gives the last reading.
-    pub(super) fn rule_out_what_is_rare(&mut self, mut last: Sample, options: &Options) -> Step<Sample> {
+    pub(super) fn rule_out_what_is_rare(&mut self, mut last: Sample, options: &Options) -> SessionResult<Sample> {
         if self.outcome.broken.is_some() || !self.going_on().is_empty() || self.outcome.is_too_noisy() {
             return Ok(last);
         }
@@ -102,8 +96,8 @@ impl Course<'_> {
             last = self.further_round(dose)?;
         }
         for _ in 1..LOOKS {
-            let nets = net::net(&self.outcome.net_rounds());
-            let wanted = nets.iter().map(|net| net::units_wanted(net, options.min_rate)).max().unwrap_or(0);
+            let nets = net_growth(&self.outcome.net_rounds());
+            let wanted = nets.iter().map(|net| units_wanted(net, options.min_rate)).max().unwrap_or(0);
             let dose = wanted.saturating_sub(self.dose);
             let so_far: f64 = self.outcome.record.rounds.iter().map(|round| round.seconds).sum();
             if dose == 0 || dose > self.units_within(SHORT_SECONDS.max(THIN_SHARE * so_far)) {
@@ -114,11 +108,11 @@ impl Course<'_> {
         Ok(last)
     }
 
-    fn further_round(&mut self, dose: u64) -> Step<Sample> {
+    fn further_round(&mut self, dose: u64) -> SessionResult<Sample> {
         self.task.note(&format!("a further round of {dose}, to see what goes on or comes rarely"));
         self.work(dose, 0, None)?;
         self.dose += dose;
-        self.settle(RoundKind::Proof, dose)
+        self.read_settled(RoundKind::Proof, dose)
     }
 
     /// Returns how many units take about so many seconds, but no more than fit into half of what is left: readings take time, too.
@@ -150,12 +144,12 @@ fn next_dose(leaks: &Leaks, largest_cache: u64, round: usize, within: impl Fn(f6
     }
 }
 
-impl Outcome {
+impl Observations {
     /// Returns what grew from reading to reading since the first that counts.
     pub(super) fn net_rounds(&self) -> Vec<Round> {
         let counts = |kind| matches!(kind, RoundKind::Warmup | RoundKind::Dose | RoundKind::Control | RoundKind::Proof);
         let readings: Vec<_> = self.readings.iter().zip(&self.record.rounds).filter(|(r, _)| counts(r.kind)).collect();
-        let between = |pair: &[(&super::record::Reading, &crate::report::record::Round)]| Round {
+        let between = |pair: &[(&Reading, &parts::Round)]| Round {
             units: pair[1].0.dose,
             seconds: pair[1].1.seconds,
             growth: growth(&pair[0].0.sample.objects, &pair[1].0.sample.objects),
@@ -165,7 +159,7 @@ impl Outcome {
 
     /// Returns the net growth of all counters, when late frees had been waited for. What unmounting freed of what may grow until then
     /// is none.
-    pub(super) fn nets(&self) -> Vec<net::Net> {
+    pub(super) fn nets(&self) -> Vec<NetGrowth> {
         let mut rounds = self.net_rounds();
         let mut freed = Growth::new();
         for name in self.net.keys() {
@@ -175,7 +169,7 @@ impl Outcome {
             freed.insert(name.clone(), left - seen);
         }
         rounds.push(Round { growth: freed, ..Round::default() });
-        size_classes::without_summed(net::net(&rounds))
+        size_classes::without_summed(net_growth(&rounds))
     }
 
     /// Returns whether the bounds of some counter leave it open what it does, so that more units alone make nothing clean.
@@ -187,20 +181,21 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::options::LARGEST_CACHE;
 
     fn leaks(rate: f64, net: i64) -> Leaks {
         vec![("it".to_owned(), rate, net)]
     }
 
-    /// Units of so many seconds each.
-    fn of(seconds: f64) -> impl Fn(f64) -> u64 {
+    /// Returns what tells how many units fit into some time, if each takes so many seconds.
+    fn taking(seconds: f64) -> impl Fn(f64) -> u64 {
         move |within| (within / seconds) as u64
     }
 
     /// The doses of all rounds, if growth goes on as promised.
     fn doses(rate: f64, mut net: i64, unit_seconds: f64) -> Vec<u64> {
         let mut doses = Vec::new();
-        while let Some(dose) = next_dose(&leaks(rate, net), LARGEST_CACHE, doses.len(), of(unit_seconds)) {
+        while let Some(dose) = next_dose(&leaks(rate, net), LARGEST_CACHE, doses.len(), taking(unit_seconds)) {
             doses.push(dose);
             net += (rate * dose as f64) as i64;
         }
@@ -226,7 +221,7 @@ mod tests {
     #[test]
     fn next_dose_follows_the_leak_that_is_there_first() {
         let both = [leaks(1.0, 40), leaks(25.0, 200)].concat();
-        assert_eq!(next_dose(&both, LARGEST_CACHE, 0, of(0.016)), Some(193));
+        assert_eq!(next_dose(&both, LARGEST_CACHE, 0, taking(0.016)), Some(193));
     }
 
     #[test]

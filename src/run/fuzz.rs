@@ -1,15 +1,15 @@
 //! Fuzzing of what is made of a guest's answers: a whole run, with one that lies within what is believed.
 
-use super::Options;
 use super::live::{self, Live};
-use super::obeys::Obeys;
-use crate::guest::protocol::{Answer, Order};
+use super::options::Options;
+use crate::os::progress::Ui;
+use crate::protocol::agent::{Agent, AgentError};
+use crate::protocol::message::{Request, Response};
 use crate::report::fuzz::read;
-use crate::report::record::{KernelRecord, ResultFile, RunRecord};
 use crate::report::text;
-use crate::ui::Ui;
-use crate::vm::fuzz::understand;
-use crate::vm::machine::Ended;
+use crate::result::file::ResultFile;
+use crate::result::record::{KernelRecord, RunRecord};
+use crate::vm::fuzz::parse_response;
 use std::collections::VecDeque;
 use std::mem::discriminant;
 use std::time::Duration;
@@ -28,11 +28,11 @@ const HONEST: [&str; 7] = [
 ];
 
 /// Answers in the order in which they were prepared, each again and again.
-struct Liar(VecDeque<Answer>);
+struct Liar(VecDeque<Response>);
 
 impl Liar {
-    fn answer(&mut self, honest: &Answer) -> Answer {
-        let fits = |answer: &Answer| discriminant(answer) == discriminant(honest);
+    fn answer(&mut self, honest: &Response) -> Response {
+        let fits = |answer: &Response| discriminant(answer) == discriminant(honest);
         let Some(place) = self.0.iter().position(fits) else { return honest.clone() };
         let answer = self.0.remove(place).expect("it is there");
         self.0.push_back(answer.clone());
@@ -40,30 +40,30 @@ impl Liar {
     }
 }
 
-impl Obeys for Liar {
-    fn ask(&mut self, order: &Order, _: &mut dyn FnMut(&str)) -> Result<Answer, Ended> {
+impl Agent for Liar {
+    fn request(&mut self, order: &Request, _: &mut dyn FnMut(&str)) -> Result<Response, AgentError> {
         let kind = match order {
-            Order::Work { .. } | Order::ListPlainly => 1,
-            Order::Hold => 2,
-            Order::Glance | Order::Settle => 3,
-            Order::Sites { .. } => 4,
-            Order::Traced | Order::TraceEnd => 5,
+            Request::Work { .. } | Request::ListPlainly => 1,
+            Request::Hold => 2,
+            Request::Glance | Request::Settle => 3,
+            Request::Sites { .. } => 4,
+            Request::Traced | Request::TraceEnd => 5,
             _ => 6,
         };
         Ok(self.answer(&honest(kind)))
     }
 }
 
-fn honest(kind: usize) -> Answer {
+fn honest(kind: usize) -> Response {
     thread_local! {
-        static ANSWERS: Vec<Answer> = HONEST.iter().map(|line| understand(line.as_bytes()).expect("it is honest")).collect();
+        static ANSWERS: Vec<Response> = HONEST.iter().map(|line| parse_response(line.as_bytes()).expect("it is honest")).collect();
     }
     ANSWERS.with(|answers| answers[kind].clone())
 }
 
 /// Lines that a guest prepared. Whatever it says ends in a record, which can be written, read and shown.
 pub fn course(data: &[u8]) {
-    let answers = data.split(|&b| b == b'\n').filter_map(|line| understand(line).ok());
+    let answers = data.split(|&b| b == b'\n').filter_map(|line| parse_response(line).ok());
     let mut liar = Liar(answers.collect());
     let ready = liar.answer(&honest(0));
     let record = RunRecord::begin("fuzz", KernelRecord::default(), 42);
@@ -75,5 +75,5 @@ pub fn course(data: &[u8]) {
     let written = serde_json::to_vec(&file).expect("a result file is JSON");
     let again = read(&written).expect("it was written so");
     assert_eq!(again.results[0].verdict, file.results[0].verdict);
-    assert!(!text::of(&again).contains('\u{1b}'));
+    assert!(!text::render(&again).contains('\u{1b}'));
 }

@@ -1,23 +1,23 @@
 //! What the kernel's own leak detector reports of a run, beside its findings.
 
-use super::conduct::{Course, Step};
-use crate::guest::protocol::{Answer, Order};
-use crate::probe::kmemleak::Reported;
-use crate::report::record::KmemleakRecord;
-use crate::vm::machine::unexpected;
+use super::session::{Session, SessionResult};
+use crate::probe::kmemleak::KmemleakReport;
+use crate::protocol::agent::unexpected;
+use crate::protocol::message::{Request, Response};
+use crate::result::parts::KmemleakRecord;
 use std::time::Instant;
 
-impl Course<'_> {
+impl Session<'_> {
     /// What the kernel's own leak detector reports of all that was done.
-    pub(super) fn ask_kmemleak(&mut self) -> Step<()> {
+    pub(super) fn ask_kmemleak(&mut self) -> SessionResult<()> {
         let begin = Instant::now();
         self.task.note("kmemleak scans");
-        let reported = match self.ask(&Order::Kmemleak)? {
-            Answer::Kmemleak { reported } => reported,
+        let reported = match self.request(&Request::Kmemleak)? {
+            Response::Kmemleak { reported } => reported,
             other => return Err(unexpected(&other)),
         };
         self.outcome.record.kmemleak = Some(match reported {
-            Some(Reported { objects, functions }) => {
+            Some(KmemleakReport { objects, functions }) => {
                 KmemleakRecord { available: true, objects, objects_by_function: functions }
             }
             None => KmemleakRecord::default(),

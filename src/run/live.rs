@@ -1,18 +1,17 @@
 //! A run on the machine itself, as it is, beside whatever else it does: its noise first, then the course that a run in a guest takes,
 //! with doses that follow the noise. Nothing is unmounted.
 
-use super::conduct::{Course, Step};
-use super::obeys::Obeys;
-use super::record::Outcome;
-use super::{Options, Until};
+use super::observations::Observations;
+use super::options::{Options, Until};
+use super::session::{Session, SessionResult};
 use crate::error::Result;
-use crate::guest::protocol::Answer;
-use crate::report::record::{RunRecord, Verdict};
+use crate::os::progress::Task;
+use crate::protocol::agent::{Agent, AgentError};
+use crate::protocol::message::Response;
+use crate::result::record::{RunRecord, Verdict};
+use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
-use crate::ui::Task;
-use crate::verdict::judge::width;
-use crate::verdict::{Growth, growth};
-use crate::vm::machine::Ended;
+use crate::verdict::judge::bound_width;
 use std::time::{Duration, Instant};
 
 /// Readings of which the noise is taken; what moves before the first of them is what the first reading does.
@@ -32,9 +31,9 @@ const FOLLOWED_NOISE: i64 = 120;
 
 /// A run on the machine itself.
 pub struct Live<'a> {
-    pub worker: &'a mut dyn Obeys,
+    pub worker: &'a mut dyn Agent,
     /// What the worker says of the stage.
-    pub ready: Answer,
+    pub ready: Response,
     /// The record, as far as it is known before anything is measured.
     pub record: RunRecord,
     pub options: &'a Options,
@@ -47,18 +46,20 @@ pub struct Live<'a> {
 pub fn run(live: Live) -> Result<RunRecord> {
     let Live { worker, ready, record, options, budget, task } = live;
     let begin = Instant::now();
-    let mut outcome = Outcome::new(record, options);
-    let result = conduct(Course::new(worker, task, &mut outcome), ready, options, begin + budget);
+    let mut outcome = Observations::new(record, options);
+    let result = run_live_session(Session::new(worker, task, &mut outcome), ready, options, begin + budget);
     outcome.record.seconds = begin.elapsed().as_secs_f64();
     match result {
-        Ok(()) => Ok(outcome.judged()),
-        Err(Ended::Error(error)) => Err(error),
-        Err(Ended::Unsupported(sentence)) => Ok(outcome.ended(Verdict::Unsupported, sentence)),
-        Err(Ended::GaveUp(sentence) | Ended::Crash { sentence, .. }) => Ok(outcome.ended(Verdict::Undecided, sentence)),
+        Ok(()) => Ok(outcome.into_judged_record()),
+        Err(AgentError::Error(error)) => Err(error),
+        Err(AgentError::Unsupported(sentence)) => Ok(outcome.into_record(Verdict::Unsupported, sentence)),
+        Err(AgentError::Failed(sentence) | AgentError::Crash { sentence, .. }) => {
+            Ok(outcome.into_record(Verdict::Undecided, sentence))
+        }
     }
 }
 
-fn conduct(mut course: Course, ready: Answer, options: &Options, deadline: Instant) -> Step<()> {
+fn run_live_session(mut course: Session, ready: Response, options: &Options, deadline: Instant) -> SessionResult<()> {
     let begin = Instant::now();
     course.deadline = Some(deadline);
     let names = course.ready(ready)?;
@@ -76,15 +77,15 @@ fn conduct(mut course: Course, ready: Answer, options: &Options, deadline: Insta
     Ok(())
 }
 
-impl Course<'_> {
+impl Session<'_> {
     /// How much each counter moves from reading to reading while nothing but local units is made.
-    fn measure_noise(&mut self) -> Step<()> {
+    fn measure_noise(&mut self) -> SessionResult<()> {
         self.task.note("how much moves by itself");
         let mut noise = Growth::new();
         let mut last = None;
         for reading in 0..NOISE_READINGS {
             self.work(0, NOISE_UNITS, Some(0.0))?;
-            let sample = self.glance()?;
+            let sample = self.read_once()?;
             if let Some(last) = last.replace(sample.clone()).filter(|_| reading > 1) {
                 for (name, moved) in growth(&last.objects, &sample.objects) {
                     let most = noise.entry(name).or_default();
@@ -102,7 +103,7 @@ impl Course<'_> {
         let noise = self.noise.clone().unwrap_or_default();
         let followed = noise.iter().filter(|(name, moved)| **moved <= FOLLOWED_NOISE || is_of_listings(name));
         let scatter = followed.map(|(_, moved)| *moved).max().unwrap_or(0);
-        let apart = width(BLOCKS, noise.len()).doses_apart(BLOCKS, scatter as f64, min_rate);
+        let apart = bound_width(BLOCKS, noise.len()).doses_apart(BLOCKS, scatter as f64, min_rate);
         let wanted = larger(apart).max(LEAST_DOSE);
         let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
         let affordable = (left / ROUNDS / self.unit_seconds.max(1e-6)) as u64;
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn doses_follow_the_noise() {
-        let dose = |scatter| larger(width(BLOCKS, 125).doses_apart(BLOCKS, scatter, 0.5));
+        let dose = |scatter| larger(bound_width(BLOCKS, 125).doses_apart(BLOCKS, scatter, 0.5));
         assert!(dose(0.0) <= 12, "{}", dose(0.0));
         assert!((2000..2600).contains(&dose(100.0)), "{}", dose(100.0));
     }

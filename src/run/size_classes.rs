@@ -1,11 +1,9 @@
 //! The size classes of kmalloc together, as one counter: what a leak spreads over several of them, each too little to be seen, is seen
 //! in their sum.
 
-use crate::probe::Sample;
-use crate::probe::traces::Site;
-use crate::report::record::{Finding, Source};
-use crate::verdict::Growth;
-use crate::verdict::net::Net;
+use crate::result::finding::Finding;
+use crate::sample::{CounterKind, Growth, Sample, Site};
+use crate::stats::net_growth::NetGrowth;
 use std::collections::BTreeMap;
 
 /// Classes whose call sites are asked for instead of the sum's, at most.
@@ -24,12 +22,12 @@ pub fn with_sum(mut sample: Sample) -> Sample {
 /// Returns the findings without the sum where classes that are found themselves have half of it or more.
 pub fn without_sum(findings: Vec<Finding>) -> Vec<Finding> {
     let of_classes: i64 = findings.iter().filter(|f| is_class(&f.name)).map(|f| f.net_objects).sum();
-    let is_sum = |f: &Finding| f.source == Source::Slab && f.name == COUNTER;
+    let is_sum = |f: &Finding| f.source == CounterKind::Slab && f.name == COUNTER;
     findings.into_iter().filter(|f| !is_sum(f) || 2 * of_classes < f.net_objects).collect()
 }
 
 /// Returns net growth without that of the sum where one class has half of it or more.
-pub fn without_summed(mut nets: Vec<Net>) -> Vec<Net> {
+pub fn without_summed(mut nets: Vec<NetGrowth>) -> Vec<NetGrowth> {
     let most = nets.iter().filter(|net| is_class(&net.name)).map(|net| net.grown).fold(0.0, f64::max);
     nets.retain(|net| net.name != COUNTER || 2.0 * most < net.grown);
     nets
@@ -70,7 +68,7 @@ fn is_class(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     #[test]
     fn sum_has_every_class_and_nothing_else() {
@@ -96,7 +94,7 @@ mod tests {
 
     #[test]
     fn net_growth_of_the_sum_is_told_where_no_class_has_half_of_it() {
-        let net = |name: &str, grown| Net { name: name.into(), grown, lump: 1.0, high: grown / 10.0 };
+        let net = |name: &str, grown| NetGrowth { name: name.into(), grown, lump: 1.0, high: grown / 10.0 };
         let names = |nets| without_summed(nets).into_iter().map(|net| net.name).collect::<Vec<_>>();
         assert_eq!(names(vec![net(COUNTER, 8.0), net("kmalloc-8", 1.0), net("kmalloc-16", 1.0)])[0], COUNTER);
         assert_eq!(names(vec![net(COUNTER, 200.0), net("kmalloc-256", 198.0)]), ["kmalloc-256"]);
@@ -106,8 +104,8 @@ mod tests {
     fn sum_is_a_finding_only_where_no_class_explains_it() {
         let class = example::leak().findings.remove(0);
         let sum = Finding { name: COUNTER.into(), net_objects: class.net_objects + 3, ..class.clone() };
-        assert_eq!(without_sum(vec![sum.clone(), class.clone()]), [class.clone()]);
-        assert_eq!(without_sum(vec![sum.clone()]), [sum.clone()]);
+        assert_eq!(without_sum(vec![sum.clone(), class.clone()]), std::slice::from_ref(&class));
+        assert_eq!(without_sum(vec![sum.clone()]), std::slice::from_ref(&sum));
         let spread = Finding { net_objects: 3 * class.net_objects, ..sum };
         assert_eq!(without_sum(vec![spread.clone(), class.clone()]).len(), 2, "the class is a third of it");
     }

@@ -1,23 +1,23 @@
 //! The warm-up, before anything counts: what the kernel does once is done, and meanwhile the controls are held.
 
-use super::conduct::{Course, Step};
-use super::{controls, names_control};
-use crate::guest::protocol::{Answer, Order};
+use super::session::{Session, SessionResult};
+use super::{controls, name_control};
+use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
-use crate::probe::hold::Held;
-use crate::probe::{Sample, percpu, vmalloc};
-use crate::report::record::RoundKind;
-use crate::vm::machine::unexpected;
+use crate::protocol::agent::unexpected;
+use crate::protocol::message::{Request, Response};
+use crate::result::parts::RoundKind;
+use crate::sample::Sample;
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
 
-impl Course<'_> {
+impl Session<'_> {
     /// All positive controls, around the warm-up; gives the first reading that counts.
-    pub(super) fn controls(&mut self, names: &[String]) -> Step<Sample> {
+    pub(super) fn controls(&mut self, names: &[String]) -> SessionResult<Sample> {
         self.task.note("controls");
-        let before = self.glance()?;
-        let held = self.hold()?;
+        let before = self.read_once()?;
+        let held = self.hold_controls()?;
         self.work(WARM_UP, 0, Some(0.0))?;
         let sites = match self.site_source {
             // Where others have eventfds, too, the call site does not tell whose they are.
@@ -28,8 +28,8 @@ impl Course<'_> {
             SiteSource::Traced => self.trace_names(names)?,
             SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,
         };
-        self.done(&Order::Release)?;
-        let baseline = self.settle(RoundKind::Warmup, WARM_UP)?;
+        self.done(&Request::Release)?;
+        let baseline = self.read_settled(RoundKind::Warmup, WARM_UP)?;
         let missing = &self.outcome.record.not_looked_for;
         let samples = [&before, &meanwhile, &baseline];
         let noise = self.noise.as_ref();
@@ -40,36 +40,36 @@ impl Course<'_> {
 
     /// A plain listing, and a reading after the caches were dropped; with it the names at their call site before and after
     /// that.
-    fn ask_for_names(&mut self, names: &[String]) -> Step<(Sample, i64, i64)> {
+    fn ask_for_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
         self.list_plainly()?;
-        let cached = names_control::count(&self.sites(names)?);
-        let meanwhile = self.glance()?;
-        Ok((meanwhile, cached, names_control::count(&self.sites(names)?)))
+        let cached = name_control::count(&self.sites(names)?);
+        let meanwhile = self.read_once()?;
+        Ok((meanwhile, cached, name_control::count(&self.sites(names)?)))
     }
 
     /// The same where a trace tells call sites. What it takes is given back before anything is read that counts.
-    fn trace_names(&mut self, names: &[String]) -> Step<(Sample, i64, i64)> {
-        self.done(&Order::TraceBegin { counters: names.to_vec(), stacks: false })?;
+    fn trace_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
+        self.done(&Request::TraceBegin { counters: names.to_vec(), stacks: false })?;
         self.list_plainly()?;
-        let cached = self.traced(&Order::Traced)?;
-        self.glance()?;
-        let kept = self.traced(&Order::TraceEnd)?;
-        let meanwhile = self.glance()?;
+        let cached = self.traced(&Request::Traced)?;
+        self.read_once()?;
+        let kept = self.traced(&Request::TraceEnd)?;
+        let meanwhile = self.read_once()?;
         let (Some(cached), Some(kept)) = (cached, kept) else {
             self.outcome.record.notes.push("the trace of the control's names lost events".into());
             return Ok((meanwhile, 0, 0));
         };
-        Ok((meanwhile, names_control::count(&cached), names_control::count(&kept)))
+        Ok((meanwhile, name_control::count(&cached), name_control::count(&kept)))
     }
 
     /// Has the guest hold what the controls need; without filters nothing shows that two sources work.
-    fn hold(&mut self) -> Step<Held> {
-        let held = match self.ask(&Order::Hold)? {
-            Answer::Held(held) => held,
+    fn hold_controls(&mut self) -> SessionResult<ControlAllocs> {
+        let held = match self.request(&Request::Hold)? {
+            Response::Held(held) => held,
             other => return Err(unexpected(&other)),
         };
         let not_looked_for = &mut self.outcome.record.not_looked_for;
-        for source in [vmalloc::COUNTER, percpu::COUNTER] {
+        for source in [crate::sample::VMALLOC, crate::sample::PERCPU] {
             if held.filters.is_none() && !not_looked_for.iter().any(|missing| missing == source) {
                 not_looked_for.push(source.to_owned());
             }
@@ -78,9 +78,9 @@ impl Course<'_> {
     }
 
     /// A listing that is no unit and counts for nothing but its names.
-    fn list_plainly(&mut self) -> Step<()> {
-        match self.ask(&Order::ListPlainly)? {
-            Answer::Worked(worked) => {
+    fn list_plainly(&mut self) -> SessionResult<()> {
+        match self.request(&Request::ListPlainly)? {
+            Response::Worked(worked) => {
                 self.outcome.broken = self.outcome.broken.take().or(worked.broken);
                 Ok(())
             }

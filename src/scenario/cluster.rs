@@ -1,14 +1,12 @@
 //! Several servers that share the directories of a scenario, its sites, by consistent hashing.
 
-use super::check::{Check, complain, in_range};
-use super::{Scenario, Shape, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const MAX_SERVERS: u32 = 64;
-const MAX_VIRTUAL_NODES: u32 = 10_000;
+pub(super) const MAX_SERVERS: u32 = 64;
+pub(super) const MAX_VIRTUAL_NODES: u32 = 10_000;
 /// All listings of an hour are one unit.
-const MAX_LISTINGS_PER_HOUR: u32 = 1000;
+pub(super) const MAX_LISTINGS_PER_HOUR: u32 = 1000;
 
 /// Each server is a guest of its own, with the sites that the ring gives it.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -39,37 +37,12 @@ fn virtual_nodes() -> u32 {
 
 impl PerSite {
     /// Of the site with this rank, counted from 0.
-    pub fn of(&self, rank: usize) -> u32 {
+    pub fn for_rank(&self, rank: usize) -> u32 {
         match self {
             Self::Every(number) => *number,
             Self::Each(numbers) => numbers.get(rank).copied().unwrap_or(0),
         }
     }
-}
-
-/// The first value that cannot be.
-pub(super) fn check(cluster: &Cluster, scenario: &Scenario) -> Check {
-    in_range("cluster.servers", cluster.servers, 1, MAX_SERVERS)?;
-    in_range("cluster.virtual_nodes", cluster.virtual_nodes, 1, MAX_VIRTUAL_NODES)?;
-    let shape = &scenario.directory.shape;
-    if matches!(shape, Shape::Flat | Shape::Tree { .. }) {
-        let message = "a cluster shares directories that stand side by side; make `directory.shape` \"web-site\", \"many\" or \"sizes\"";
-        return complain("directory.shape", message);
-    }
-    if scenario.unit != Unit::default() {
-        return complain("unit", "the unit of a cluster is an hour of listings; leave `unit` out");
-    }
-    let key = "cluster.listings_per_hour";
-    let sites = shape.directories();
-    if let PerSite::Each(numbers) = &cluster.listings_per_hour
-        && numbers.len() as u64 != sites
-    {
-        let message = format!("`{key}` has {} numbers and there are {sites} sites; make them equal", numbers.len());
-        return complain(key, message);
-    }
-    let numbers = (0..usize::try_from(sites).unwrap_or(usize::MAX)).map(|rank| cluster.listings_per_hour.of(rank));
-    let most = numbers.max().unwrap_or(0);
-    in_range(key, most, 1, MAX_LISTINGS_PER_HOUR)
 }
 
 #[cfg(test)]

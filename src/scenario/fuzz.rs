@@ -1,8 +1,9 @@
 //! Fuzzing of what reads scenarios.
 
 use super::load::parse;
-use super::{Overrides, Scenario};
-use crate::workload::tree::Tree;
+use super::overrides::Overrides;
+use super::types::Scenario;
+use crate::dirtree::tree::Tree;
 
 /// A directory of more entries takes too long to be made here.
 const MOST_ENTRIES: u64 = 1000;

@@ -1,8 +1,10 @@
 //! Finding scenarios by name, path or set, and reading their TOML with line and column in every complaint.
 
-use super::{Overrides, Scenario, check};
-use crate::assets;
+use super::check;
+use super::overrides::Overrides;
+use super::types::Scenario;
 use crate::error::{Error, Result};
+use crate::os::assets;
 use std::ops::Range;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -136,7 +138,8 @@ fn span_of(text: &str, key: &str) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Made, ServerKind};
+    use crate::dirtree::spec::Made;
+    use crate::scenario::types::ServerKind;
 
     #[test]
     fn every_scenario_that_ships_is_valid_and_fits_its_guest() {
@@ -203,7 +206,7 @@ mod tests {
         assert_eq!(scenario.mount.version, "4.2");
         assert_eq!(scenario.directory.entries, 110);
         assert_eq!(scenario.directory.made, Made::Export);
-        let maker = crate::workload::names::NameMaker::new(&scenario.directory.names, 110, 0);
+        let maker = crate::dirtree::names::NameMaker::new(&scenario.directory.names, 110, 0);
         assert_eq!(maker.name(0), b"1_0123456789abcdef");
         assert_eq!(maker.name(109), b"110_0123456789abcdef");
     }

@@ -5,7 +5,7 @@
 //! 1,075 bytes each, 50,000 with names of 60 bytes 1,246. What the kernel can give back at any time (the client's inodes
 //! and dentries) is not counted, its cache of one listing is.
 
-use super::{FileSystem, Scenario, ServerKind};
+use super::types::{FileSystem, Scenario, ServerKind};
 
 /// `shmem_inode_cache`, of which 20 fit 16 KiB: a file of the export.
 const TMPFS_INODE_BYTES: u64 = 820;

@@ -1,6 +1,7 @@
 //! What the command line changes in a scenario without writing TOML: `-n ENTRIES` and `-o MOUNTOPTS`.
 
-use super::{Scenario, check};
+use super::check;
+use super::types::Scenario;
 use crate::error::{Error, Result};
 
 /// The changes; the default changes nothing.

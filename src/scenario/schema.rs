@@ -1,12 +1,12 @@
 //! The JSON Schema of scenario files, made from their types, so that editors know each key.
 
-use super::Scenario;
-use crate::schema;
+use super::types::Scenario;
+use crate::text::json_schema;
 use schemars::generate::SchemaSettings;
 
 /// The schema as text, with a line feed at the end.
 pub fn schema() -> String {
-    schema::text(&SchemaSettings::draft07().into_generator().into_root_schema_for::<Scenario>())
+    json_schema::text(&SchemaSettings::draft07().into_generator().into_root_schema_for::<Scenario>())
 }
 
 #[cfg(test)]
@@ -15,6 +15,6 @@ mod tests {
 
     #[test]
     fn the_schema_that_ships_is_that_of_the_types() {
-        crate::schema::must_ship("scenario.schema.json", &schema());
+        crate::text::json_schema::must_ship("scenario.schema.json", &schema());
     }
 }

@@ -1,7 +1,7 @@
 //! One thing that a scenario does to the mount, its server or the kernel's caches.
 
-use super::pass::Pass;
-use crate::server::{Fault, Nfs3Error};
+use super::pass::{DirSelector, Errno, Position, ReadCall};
+use crate::nfs_server::{Fault, Nfs3Error};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -89,15 +89,17 @@ impl Step {
         use Step::{Add, AddBy, Remove, RemoveBy, Rename, RenameBy, Touch};
         matches!(self, Touch | Add | Rename | Remove | AddBy(_) | RenameBy(_) | RemoveBy(_))
     }
+}
 
-    /// The step as a scenario would have it, without what is so anyway.
-    pub fn words(&self) -> String {
+/// The step as a scenario would have it, without what is so anyway.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut step = serde_json::to_value(self).unwrap_or_default();
         let default = serde_json::to_value(Pass::default()).unwrap_or_default();
         if let Some(pass) = step.get_mut("list").and_then(|pass| pass.as_object_mut()) {
             pass.retain(|key, value| default.get(key) != Some(value));
         }
-        step.to_string()
+        write!(f, "{step}")
     }
 }
 
@@ -176,6 +178,93 @@ impl JsonSchema for Step {
         }
         json_schema!({ "description": "One thing that is done: a word, or a table with one key.", "oneOf": tables })
     }
+}
+
+/// One pass over the directory: open, getdents64, close.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pass {
+    /// Whether every entry is looked at by stat(2) as soon as it is seen, as `ls -l` does.
+    pub stat: bool,
+    /// Which system calls read it.
+    pub by: ReadCall,
+    /// Size of the buffer given to getdents64; the scenario's if it is not said.
+    #[schemars(range(min = 24, max = 16777216))]
+    pub getdents_buffer_bytes: Option<usize>,
+    /// Where it begins; in the middle: at the cookie that the pass before saw there.
+    pub from: Position,
+    /// Where it ends.
+    pub to: Position,
+    /// What is done when half of the entries have been seen, with the directory open.
+    pub middle: Vec<Step>,
+    /// What is done after every so many entries.
+    pub every: Option<Every>,
+    /// How often the pass goes back to a cookie that it has seen, by lseek, and reads on from there.
+    #[schemars(range(max = 10000))]
+    pub seeks: u32,
+    /// How often it is rewound when half of the entries have been seen, and begins anew.
+    #[schemars(range(max = 1000))]
+    pub rewinds: u32,
+    /// Threads that read the same open directory.
+    #[schemars(range(min = 1, max = 64))]
+    pub threads: u32,
+    /// Processes that read the directory at the same time, each by an open directory of its own.
+    #[schemars(range(min = 1, max = 64))]
+    pub processes: u32,
+    /// Whether the process that reads it is killed when half of the entries have been seen.
+    pub killed: bool,
+    /// So often a signal interrupts the reader, in microseconds; never if it is 0.
+    #[schemars(range(max = 1000000))]
+    pub signals_every_us: u32,
+    /// Which directories are read.
+    pub of: DirSelector,
+    /// Through which mount it is read, counted from 1.
+    #[schemars(range(min = 1, max = 8))]
+    pub mount: u32,
+    /// Whether the server lies, so that it does not matter what the pass shows and how it ends.
+    #[serde(rename = "lied_to")]
+    pub server_lies: bool,
+    /// The error with which it must end.
+    #[serde(rename = "fails")]
+    pub expected_error: Option<Errno>,
+}
+
+impl Default for Pass {
+    fn default() -> Self {
+        Self {
+            stat: false,
+            by: ReadCall::Getdents,
+            getdents_buffer_bytes: None,
+            from: Position::Outside,
+            to: Position::Outside,
+            middle: Vec::new(),
+            every: None,
+            seeks: 0,
+            rewinds: 0,
+            threads: 1,
+            processes: 1,
+            killed: false,
+            signals_every_us: 0,
+            of: DirSelector::All,
+            mount: 1,
+            server_lies: false,
+            expected_error: None,
+        }
+    }
+}
+
+/// Steps that are done again and again while a directory is read.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Every {
+    /// After so many entries.
+    #[schemars(range(min = 1))]
+    pub entries: Option<u64>,
+    /// Or after so much time, by the guest's clock.
+    #[schemars(range(min = 1))]
+    pub milliseconds: Option<u64>,
+    /// What is done then.
+    pub steps: Vec<Step>,
 }
 
 #[cfg(test)]

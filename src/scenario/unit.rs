@@ -1,7 +1,7 @@
 //! What a scenario repeats.
 
-use super::pass::{Pass, Place};
-use super::step::Step;
+use super::pass::Position;
+use super::step::{Pass, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,6 @@ impl Unit {
 
     /// Whether some step needs the cookie in the middle of the directory.
     pub fn seeks(&self) -> bool {
-        self.passes().any(|pass| pass.from == Place::Middle)
+        self.passes().any(|pass| pass.from == Position::Middle)
     }
 }

@@ -1,8 +1,8 @@
 //! Which scenarios beside its own catch a known leak: one that only a single scenario catches is caught by luck.
 
-use super::Row;
 use super::header::{Header, Kind};
-use crate::report::record::{RunRecord, Verdict};
+use super::row::Row;
+use crate::result::record::{RunRecord, Verdict};
 use serde::Serialize;
 use std::fmt::Write;
 

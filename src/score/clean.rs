@@ -2,8 +2,9 @@
 
 use super::bound::upper_bound;
 use crate::error::Result;
-use crate::report::record::{RunRecord, Verdict};
+use crate::result::record::{RunRecord, Verdict};
 use crate::scenario::{Overrides, Scenario, load};
+use crate::stats::estimate::median;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -64,13 +65,14 @@ pub fn markdown(runs: &[CleanRun]) -> String {
         }
     }
     for (scenario, version, entries) in cells {
-        let of: Vec<&CleanRun> = runs
+        let matching: Vec<&CleanRun> = runs
             .iter()
             .filter(|r| (r.scenario.as_str(), r.nfs_version.as_str(), r.entries) == (scenario, version, entries))
             .collect();
-        let (clean, accused) = (count(of.iter().copied(), Verdict::Clean), count(of.iter().copied(), Verdict::Leak));
-        let (all, other) = (of.len(), of.len() - clean - accused);
-        let seconds = super::table::median(of.iter().map(|run| run.seconds));
+        let (clean, accused) =
+            (count(matching.iter().copied(), Verdict::Clean), count(matching.iter().copied(), Verdict::Leak));
+        let (all, other) = (matching.len(), matching.len() - clean - accused);
+        let seconds = median(matching.iter().map(|run| run.seconds)).unwrap_or_default();
         let _ = writeln!(
             text,
             "| {scenario} | {version} | {entries} | {all} | {clean} | {accused} | {other} | {seconds:.1} |"
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_false_alarm_is_counted_and_bounded() {
-        let record = crate::report::example::clean();
+        let record = crate::result::example::clean();
         let scenario = load("quick").unwrap();
         let mut runs = vec![CleanRun::new(&scenario, &record); 300];
         assert!(markdown(&runs).contains("0 of 300 runs accused"));

@@ -1,7 +1,7 @@
 //! The header of a patch in `vm/patches/`: what it puts into a kernel, and what must be seen of it.
 
 use crate::error::{Error, Result};
-use crate::report::record::Source;
+use crate::sample::CounterKind;
 use std::collections::BTreeMap;
 
 /// What a patch says of itself.
@@ -33,7 +33,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leak {
     pub class: String,
-    pub source: Source,
+    pub source: CounterKind,
     /// The slab cache or other counter.
     pub counter: String,
     /// The function that must be named.
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn every_patch_that_ships_has_a_header_with_a_scenario_that_ships() {
-        let patches = crate::score::patches("6.1").unwrap();
+        let patches = crate::score::row::patches("6.1").unwrap();
         let honest = patches.iter().filter(|header| header.kind == Kind::Honest).count();
         assert!(honest >= 6, "{honest} honest patches");
         assert!(patches.len() - honest >= 16, "{} leak patches", patches.len() - honest);

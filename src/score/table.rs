@@ -1,8 +1,11 @@
 //! The score as tables in Markdown.
 
-use super::{Row, Score, catches, clean, recipe_accuses, recipe_sees};
-use crate::report::number;
-use crate::report::record::Source;
+use super::report::Score;
+use super::row::{Row, recipe_accuses, recipe_sees};
+use super::{catches, clean};
+use crate::sample::CounterKind;
+use crate::stats::estimate::median;
+use crate::text::number;
 use std::fmt::Write;
 
 /// What the columns mean, above the table.
@@ -73,18 +76,11 @@ fn share(runs: &[&Row], is: impl Fn(&Row) -> bool) -> String {
     format!("{right} of {all}{}", if right < all { "*" } else { "" })
 }
 
-/// The middle of some seconds; 0 of none.
-pub(super) fn median(seconds: impl Iterator<Item = f64>) -> f64 {
-    let mut seconds: Vec<f64> = seconds.collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().unwrap_or(0.0)
-}
-
 fn leak(runs: &Runs, text: &mut String) {
     let row = runs[0];
     let measured = row.found.as_ref().map_or("-".into(), |f| match f.source {
-        Source::Unmount => format!("{} at unmount", f.net_objects),
-        _ => format!("{} ({})", number::rate(f.objects_per_listing.estimate), number::bounds(&f.objects_per_listing)),
+        CounterKind::Unmount => format!("{} at unmount", f.net_objects),
+        _ => format!("{} ({})", number::rate(f.objects_per_listing.estimate), f.objects_per_listing.bounds()),
     });
     let (recipe, kmemleak) = others(row);
     let _ = writeln!(
@@ -98,7 +94,7 @@ fn leak(runs: &Runs, text: &mut String) {
         row.rate.unwrap_or(0.0),
         row.counter.as_deref().unwrap_or("-"),
         share(runs, |row| row.rate_right == Some(true)),
-        median(runs.iter().map(|row| row.seconds)),
+        median(runs.iter().map(|row| row.seconds)).unwrap_or_default(),
     );
 }
 
@@ -106,7 +102,7 @@ fn honest_row(runs: &Runs, text: &mut String) {
     let row = runs[0];
     let (recipe, kmemleak) = others(row);
     let not_accused = share(runs, |row| row.right);
-    let seconds = median(runs.iter().map(|row| row.seconds));
+    let seconds = median(runs.iter().map(|row| row.seconds)).unwrap_or_default();
     let (patch, scenario) = (&row.patch, &row.scenario);
     let _ = writeln!(text, "| {patch} | {scenario} | {not_accused} | {seconds:.1} | {recipe} | {kmemleak} |");
 }

@@ -1,7 +1,9 @@
 //! Whether the blocks seen so far decide, and what they say.
 
-use super::fit::{Fit, Point, Width, fit_of_restless, median, restless_squares};
-use super::{Block, Growth};
+use super::block::Block;
+use crate::sample::Growth;
+use crate::stats::estimate::{CONFIDENCE, Estimate, median};
+use crate::stats::theil_sen::{BoundWidth, Point, fit_of_restless, restless_squares};
 use std::collections::BTreeSet;
 
 /// A run has two phases, each judged by its own blocks, because blocks are only comparable with blocks as long.
@@ -25,8 +27,7 @@ impl Phase {
 
 /// Looks in all. Every look costs confidence, so their number is fixed.
 const LOOKS: usize = 5;
-/// Probability that the bounds of all counters at all looks hold together.
-pub const CONFIDENCE: f64 = 0.99;
+
 /// The smallest rate that counts, in objects per unit, unless the user says otherwise.
 pub const MIN_RATE: f64 = 0.5;
 /// Before this many blocks a dose may have come only once, where one jump looks like a slope. Then only what could
@@ -38,7 +39,7 @@ const MOST_RESTLESS: usize = 5;
 
 /// What the samples say of one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Says {
+pub enum CounterVerdict {
     /// It grows with the dose.
     Leak,
     /// It does not grow by as much as counts.
@@ -51,8 +52,8 @@ pub enum Says {
 #[derive(Clone, Debug)]
 pub struct Counter {
     pub name: String,
-    pub fit: Fit,
-    pub says: Says,
+    pub fit: Estimate,
+    pub says: CounterVerdict,
 }
 
 /// All counters, highest upper bound first.
@@ -63,23 +64,23 @@ pub struct Judgement {
 
 impl Judgement {
     /// Leak if any counter leaks, clean if all are, else undecided.
-    pub fn says(&self) -> Says {
+    pub fn verdict(&self) -> CounterVerdict {
         let has = |says| self.counters.iter().any(|c| c.says == says);
         match () {
-            () if has(Says::Leak) => Says::Leak,
-            () if self.counters.is_empty() || has(Says::Undecided) => Says::Undecided,
-            () => Says::Clean,
+            () if has(CounterVerdict::Leak) => CounterVerdict::Leak,
+            () if self.counters.is_empty() || has(CounterVerdict::Undecided) => CounterVerdict::Undecided,
+            () => CounterVerdict::Clean,
         }
     }
 
     /// How many are undecided.
     pub fn open(&self) -> usize {
-        self.counters.iter().filter(|c| c.says == Says::Undecided).count()
+        self.counters.iter().filter(|c| c.says == CounterVerdict::Undecided).count()
     }
 
     /// Those that leak, highest rate first.
     pub fn leaks(&self) -> Vec<&Counter> {
-        let mut leaks: Vec<_> = self.counters.iter().filter(|c| c.says == Says::Leak).collect();
+        let mut leaks: Vec<_> = self.counters.iter().filter(|c| c.says == CounterVerdict::Leak).collect();
         leaks.sort_by(|a, b| b.fit.estimate.total_cmp(&a.fit.estimate));
         leaks
     }
@@ -88,17 +89,17 @@ impl Judgement {
 /// Judges all counters by the blocks of one phase so far. `net` is the growth of the whole run, with whatever was
 /// freed late, in which `total_dose` units were made.
 pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_rate: f64) -> Judgement {
-    judge_with(width(blocks.len(), names(blocks).len()), phase, blocks, net, total_dose, min_rate)
+    judge_with(bound_width(blocks.len(), names(blocks).len()), phase, blocks, net, total_dose, min_rate)
 }
 
 /// How wide the bounds are after so many `blocks`, so that those of all `counters` at all looks hold together.
-pub fn width(blocks: usize, counters: usize) -> Width {
-    Width::new(blocks, CONFIDENCE, (counters * LOOKS) as f64)
+pub fn bound_width(blocks: usize, counters: usize) -> BoundWidth {
+    BoundWidth::new(blocks, CONFIDENCE, (counters * LOOKS) as f64)
 }
 
 /// Judges the counters that the blocks name; `width` is that of all counters that were read.
 pub fn judge_with(
-    width: Width,
+    width: BoundWidth,
     phase: Phase,
     blocks: &[Block],
     net: &Growth,
@@ -110,9 +111,11 @@ pub fn judge_with(
         .into_iter()
         .filter_map(|name| {
             let fit = fit_of_restless(&points(blocks, name), width, squares)?;
-            let says = match says(&fit, blocks.len(), min_rate) {
-                Says::Leak if !stays(&fit, net.get(name).copied().unwrap_or(0), total_dose) => Says::Undecided,
-                Says::Clean if phase == Phase::Scout => Says::Undecided,
+            let says = match verdict_of(&fit, blocks.len(), min_rate) {
+                CounterVerdict::Leak if !stays(&fit, net.get(name).copied().unwrap_or(0), total_dose) => {
+                    CounterVerdict::Undecided
+                }
+                CounterVerdict::Clean if phase == Phase::Scout => CounterVerdict::Undecided,
                 says => says,
             };
             Some(Counter { name: name.clone(), fit, says })
@@ -126,7 +129,7 @@ pub fn judge_with(
 ///
 /// Two control rounds of a restless counter agree now and then, and then it looks as one at rest does. Where few counters are restless that is
 /// paid for; where many are, being at rest is no longer what is known of a counter, until each dose has come twice.
-fn restless(width: Width, blocks: &[Block]) -> f64 {
+fn restless(width: BoundWidth, blocks: &[Block]) -> f64 {
     if blocks.len() >= EVERY_DOSE_TWICE_FROM {
         return 0.0;
     }
@@ -140,23 +143,26 @@ fn names(blocks: &[Block]) -> BTreeSet<&String> {
 }
 
 /// Whether growth is still there at the end: at least half of what the rate promises for `total_dose` units.
-pub fn stays(fit: &Fit, net: i64, total_dose: u64) -> bool {
+pub fn stays(fit: &Estimate, net: i64, total_dose: u64) -> bool {
     net as f64 >= 0.5 * fit.estimate * total_dose as f64
 }
 
 fn points(blocks: &[Block], name: &str) -> Vec<Point> {
-    let of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
-    blocks.iter().map(|b| Point { dose: b.dose as f64, growth: of(&b.growth), control: of(&b.control) }).collect()
+    let growth_of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
+    blocks
+        .iter()
+        .map(|b| Point { dose: b.dose as f64, growth: growth_of(&b.growth), control: growth_of(&b.control) })
+        .collect()
 }
 
-fn says(fit: &Fit, blocks: usize, min_rate: f64) -> Says {
+fn verdict_of(fit: &Estimate, blocks: usize, min_rate: f64) -> CounterVerdict {
     let clear = blocks >= EVERY_DOSE_TWICE_FROM || fit.low >= (1.0 - CLEAR_SHARE) * fit.estimate;
     if fit.low > 0.0 && fit.estimate >= min_rate && clear {
-        Says::Leak
+        CounterVerdict::Leak
     } else if fit.high < min_rate {
-        Says::Clean
+        CounterVerdict::Clean
     } else {
-        Says::Undecided
+        CounterVerdict::Undecided
     }
 }
 
@@ -182,33 +188,33 @@ mod tests {
         (doses.iter().enumerate().map(make).collect(), net)
     }
 
-    fn said(doses: &[u64], grow: impl Fn(usize, u64) -> (i64, i64)) -> Says {
+    fn said(doses: &[u64], grow: impl Fn(usize, u64) -> (i64, i64)) -> CounterVerdict {
         let (blocks, net) = blocks(doses, grow);
-        judge(Phase::Full, &blocks, &net, doses.iter().sum(), MIN_RATE).says()
+        judge(Phase::Full, &blocks, &net, doses.iter().sum(), MIN_RATE).verdict()
     }
 
     const DOSES: [u64; 12] = [128, 32, 32, 128, 128, 32, 128, 32, 32, 128, 32, 128];
 
     #[test]
     fn an_exact_leak_is_clear_after_two_blocks() {
-        assert_eq!(said(&DOSES[..2], |_, dose| (25 * dose as i64, 0)), Says::Leak);
+        assert_eq!(said(&DOSES[..2], |_, dose| (25 * dose as i64, 0)), CounterVerdict::Leak);
     }
 
     #[test]
     fn one_object_per_listing_is_a_leak() {
-        assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, 0)), Says::Leak);
+        assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, 0)), CounterVerdict::Leak);
     }
 
     #[test]
     fn nothing_at_all_is_clean_but_not_by_short_rounds() {
-        assert_eq!(said(&DOSES[..2], |_, _| (0, 0)), Says::Clean);
+        assert_eq!(said(&DOSES[..2], |_, _| (0, 0)), CounterVerdict::Clean);
         let (blocks, net) = blocks(&DOSES[..2], |_, _| (0, 0));
-        assert_eq!(judge(Phase::Scout, &blocks, &net, 160, MIN_RATE).says(), Says::Undecided);
+        assert_eq!(judge(Phase::Scout, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Undecided);
     }
 
     #[test]
     fn rounds_too_short_for_the_bounds_are_not_clean() {
-        assert_eq!(said(&[1, 3], |_, _| (0, 0)), Says::Undecided);
+        assert_eq!(said(&[1, 3], |_, _| (0, 0)), CounterVerdict::Undecided);
     }
 
     #[test]
@@ -221,26 +227,26 @@ mod tests {
         for first in 0..3 {
             for blocks in 2..=10 {
                 let says = said(&DOSES[..blocks], |number, _| (if number == first { 500 } else { 0 }, 0));
-                assert_ne!(says, Says::Leak, "block {first} of {blocks}");
+                assert_ne!(says, CounterVerdict::Leak, "block {first} of {blocks}");
             }
         }
-        assert_eq!(said(&DOSES[..6], |number, _| (if number == 0 { 500 } else { 0 }, 0)), Says::Clean);
+        assert_eq!(said(&DOSES[..6], |number, _| (if number == 0 { 500 } else { 0 }, 0)), CounterVerdict::Clean);
     }
 
     #[test]
     fn drift_with_time_is_no_leak() {
-        assert_eq!(said(&DOSES[..4], |_, _| (40, 40)), Says::Clean);
+        assert_eq!(said(&DOSES[..4], |_, _| (40, 40)), CounterVerdict::Clean);
     }
 
     #[test]
     fn frees_that_come_a_round_late_are_no_leak() {
-        assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, -(dose as i64))), Says::Clean);
+        assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, -(dose as i64))), CounterVerdict::Clean);
     }
 
     #[test]
     fn process_churn_follows_dose_and_control_alike_and_is_no_leak() {
         // Rounds are equally long and make equally many opens, so what follows those grows the same in all.
-        assert_eq!(said(&DOSES[..4], |_, _| (160, 160)), Says::Clean);
+        assert_eq!(said(&DOSES[..4], |_, _| (160, 160)), CounterVerdict::Clean);
     }
 
     #[test]
@@ -252,7 +258,7 @@ mod tests {
                     n if n == b => (0, -177),
                     _ => (0, 0),
                 };
-                assert_ne!(said(&DOSES[..blocks], jumps), Says::Leak, "{a} and {b} of {blocks}");
+                assert_ne!(said(&DOSES[..blocks], jumps), CounterVerdict::Leak, "{a} and {b} of {blocks}");
             }
         }
     }
@@ -263,7 +269,7 @@ mod tests {
             let grow = |number, dose: u64| ((if number == outlier { 50 } else { 25 }) * dose as i64, 0);
             let (blocks, net) = blocks(&DOSES[..6], grow);
             let judgement = judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE);
-            assert_eq!(judgement.says(), Says::Leak);
+            assert_eq!(judgement.verdict(), CounterVerdict::Leak);
             let rate = judgement.leaks()[0].fit.estimate;
             assert!((rate - 25.0).abs() < 1.0, "{rate}");
         }
@@ -274,27 +280,27 @@ mod tests {
         let (blocks, _) = blocks(&DOSES[..4], |_, dose| (25 * dose as i64, 0));
         let net = [("it".to_owned(), 3)].into();
         assert_eq!(
-            judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE).says(),
-            Says::Undecided
+            judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE).verdict(),
+            CounterVerdict::Undecided
         );
     }
 
     #[test]
     fn two_blocks_of_a_restless_machine_decide_nothing() {
         let (mut blocks, net) = blocks(&DOSES[..2], |_, dose| (25 * dose as i64, 0));
-        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).says(), Says::Leak);
+        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Leak);
         for counter in 0..=MOST_RESTLESS {
             for (block, moved) in blocks.iter_mut().zip([3, -2]) {
                 block.growth.insert(format!("quiet-{counter}"), moved);
                 block.control.insert(format!("quiet-{counter}"), moved);
             }
         }
-        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).says(), Says::Undecided);
+        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Undecided);
     }
 
     #[test]
     fn less_than_counts_is_clean_where_the_bounds_allow_it() {
         let third = |_, dose: u64| (dose as i64 / 4, 0);
-        assert_eq!(said(&DOSES[..6], third), Says::Clean);
+        assert_eq!(said(&DOSES[..6], third), CounterVerdict::Clean);
     }
 }

@@ -1,12 +1,12 @@
 //! Whether KVM really runs a guest here. A `/dev/kvm` that opens proves nothing: only a guest that has spoken does.
 
-use super::qemu::{self, Accelerator, KERNEL_COMMAND_LINE, Machine};
-use crate::cache::{Cache, place};
-use crate::child::Child;
+use super::qemu::{Accelerator, KERNEL_COMMAND_LINE, Machine};
 use crate::error::{Context, Result};
-use crate::scratch::Scratch;
-use crate::stop;
-use crate::ui::Ui;
+use crate::os::cache::{Cache, install_atomically};
+use crate::os::process::Child;
+use crate::os::progress::Ui;
+use crate::os::signals;
+use crate::os::temp_dir::Scratch;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -45,7 +45,7 @@ pub fn choose(kernel: &Path, cache: &Cache, ui: &Ui) -> Result<Accelerator> {
 }
 
 fn remember(memory: &Path, answer: &str) -> Result<()> {
-    place(memory, |new| fs::write(new, answer).machine(|| format!("cannot write {}", new.display())))
+    install_atomically(memory, |new| fs::write(new, answer).machine(|| format!("cannot write {}", new.display())))
 }
 
 /// Whether the kernel prints anything before `limit`. Without an initramfs it panics soon after, which is fine.
@@ -62,12 +62,12 @@ fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cach
         accelerator,
         console_log: &log,
     };
-    let mut command = qemu::command(&machine)?;
+    let mut command = super::launch::command(&machine)?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut qemu = Child::spawn(&mut command)?;
     let end = Instant::now() + limit;
     while Instant::now() < end {
-        stop::check()?;
+        signals::check()?;
         if fs::metadata(&log).is_ok_and(|m| m.len() > 0) {
             return Ok(true);
         }

@@ -1,6 +1,7 @@
 //! What the guest's console says: whether the kernel is in trouble, and what it complains of at unmount.
 
-use crate::plain;
+use crate::protocol::guest_paths::SAID;
+use crate::text::sanitize;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,11 +31,6 @@ const UNMOUNT: [(&str, &str); 3] = [
     ("Objects remaining in", "Objects remaining"),
 ];
 
-/// What the guest says on its console before and after it unmounts, to show that what the kernel says in between is heard.
-pub const SAID: &str = "dirleak is heard";
-/// How often it says so.
-pub const TIMES_SAID: i64 = 2;
-
 /// Lines after the first of a trouble that are kept to show it.
 const SHOWN_LINES: usize = 40;
 /// Complaints at unmount that are kept; the others are counted.
@@ -53,14 +49,14 @@ pub struct Console {
     /// The beginning of a line whose end is still to come.
     partial: Vec<u8>,
     bytes: u64,
-    trouble: Option<Trouble>,
+    trouble: Option<CrashReport>,
     complaints: Complaints,
     times_heard: i64,
 }
 
 /// The kernel is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct CrashReport {
     /// What it is called: panic, oops, hung task and so on.
     pub kind: &'static str,
     /// The lines that show it.
@@ -117,7 +113,7 @@ impl Console {
             self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.partial);
-                self.line(&plain::line(String::from_utf8_lossy(&line).trim_end()));
+                self.line(&sanitize::line(String::from_utf8_lossy(&line).trim_end()));
             }
         }
     }
@@ -134,7 +130,7 @@ impl Console {
         } else if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
             self.complaints.add(kind, line);
         } else if let Some((_, kind)) = TROUBLES.iter().find(|(text, _)| line.contains(text)) {
-            self.trouble = Some(Trouble { kind, lines: vec![line.to_owned()] });
+            self.trouble = Some(CrashReport { kind, lines: vec![line.to_owned()] });
         }
     }
 
@@ -144,7 +140,7 @@ impl Console {
     }
 
     /// The first trouble, with what followed it.
-    pub fn trouble(&self) -> Option<&Trouble> {
+    pub fn trouble(&self) -> Option<&CrashReport> {
         self.trouble.as_ref()
     }
 

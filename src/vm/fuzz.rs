@@ -1,22 +1,22 @@
 //! Fuzzing of what hears a guest.
 
 use super::console::Console;
-pub use super::credible::understand;
-use super::lines::next;
+use crate::protocol::framing::read_line;
+pub use crate::protocol::validate::parse_response;
 use std::io::BufReader;
 use std::path::Path;
 
 /// Lines that a guest sends. What is believed can be said again.
 pub fn link(data: &[u8]) {
     let (mut from, mut line) = (BufReader::with_capacity(64, data), Vec::new());
-    while let Some(taken) = next(&mut from, &mut line, 4096) {
+    while let Some(taken) = read_line(&mut from, &mut line, 4096) {
         if taken.is_err() {
             assert!(line.len() <= 4097);
             return;
         }
-        let Ok(answer) = understand(&line) else { continue };
+        let Ok(answer) = parse_response(&line) else { continue };
         let again = serde_json::to_vec(&answer).expect("an answer is JSON");
-        assert!(understand(&again).is_ok(), "{answer:?} was believed once");
+        assert!(parse_response(&again).is_ok(), "{answer:?} was believed once");
     }
 }
 

@@ -1,9 +1,9 @@
 //! The host's end of the link to a guest, whoever holds the other one: orders go out without waiting, answers come in bounded in length
 //! and number, and none that no honest guest gives.
 
-use super::credible::understand;
-use super::lines::{MOST_LINE_BYTES, TooLong, lines_of};
-use crate::guest::protocol::{Answer, Order};
+use crate::protocol::framing::{LineTooLong, MOST_LINE_BYTES, read_lines};
+use crate::protocol::message::{Request, Response};
+use crate::protocol::validate::parse_response;
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const MOST_CALLED_BYTES: usize = 256 << 20;
 /// Both directions.
 pub struct Link {
     orders: Sender<Vec<u8>>,
-    answers: Receiver<Result<Vec<u8>, TooLong>>,
+    answers: Receiver<Result<Vec<u8>, LineTooLong>>,
     signs: u32,
     most_signs: u32,
     called: String,
@@ -26,13 +26,13 @@ pub struct Link {
 
 /// What came within some time.
 #[derive(Debug)]
-pub enum Heard {
-    Answer(Answer),
+pub enum Received {
+    Response(Response),
     /// A sign of life, or calls that were told.
-    Sign,
-    Nothing,
+    SignOfLife,
+    Timeout,
     /// Nothing will ever come again.
-    End,
+    Closed,
 }
 
 impl Link {
@@ -45,7 +45,7 @@ impl Link {
         });
         Self {
             orders: send,
-            answers: lines_of(answers),
+            answers: read_lines(answers),
             signs: 0,
             most_signs: MOST_SIGNS,
             called: String::new(),
@@ -55,37 +55,39 @@ impl Link {
     }
 
     /// Gives an order; `false` if nobody takes any.
-    pub fn order(&self, order: &Order) -> bool {
+    pub fn send(&self, order: &Request) -> bool {
         let mut line = serde_json::to_vec(order).expect("an order is JSON");
         line.push(b'\n');
         self.orders.send(line).is_ok()
     }
 
     /// Listens for so long; the error says what a guest cannot have meant.
-    pub fn hear(&mut self, time: Duration) -> Result<Heard, String> {
+    pub fn receive(&mut self, time: Duration) -> Result<Received, String> {
         let line = match self.answers.recv_timeout(time) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => return Ok(Heard::Nothing),
-            Err(RecvTimeoutError::Disconnected) => return Ok(Heard::End),
+            Err(RecvTimeoutError::Timeout) => return Ok(Received::Timeout),
+            Err(RecvTimeoutError::Disconnected) => return Ok(Received::Closed),
         };
-        let line = line.map_err(|TooLong| format!("a line of more than {} MiB", MOST_LINE_BYTES >> 20))?;
-        match understand(&line)? {
-            Answer::Alive => self.sign().map(|()| Heard::Sign),
-            Answer::Called { lines } => {
+        let line = line.map_err(|LineTooLong| format!("a line of more than {} MiB", MOST_LINE_BYTES >> 20))?;
+        match parse_response(&line)? {
+            Response::Alive => self.sign().map(|()| Received::SignOfLife),
+            Response::Called { lines } => {
                 self.called_bytes += lines.len();
                 if self.called_bytes > self.most_called_bytes {
                     return Err(format!("calls of more than {} MiB", self.most_called_bytes >> 20));
                 }
                 self.called += &lines;
-                self.sign().map(|()| Heard::Sign)
+                self.sign().map(|()| Received::SignOfLife)
             }
-            answer @ (Answer::Step { .. } | Answer::Hello { .. }) => self.sign().map(|()| Heard::Answer(answer)),
-            answer => Ok(Heard::Answer(answer)),
+            answer @ (Response::Step { .. } | Response::Hello { .. }) => {
+                self.sign().map(|()| Received::Response(answer))
+            }
+            answer => Ok(Received::Response(answer)),
         }
     }
 
     /// The calls that were told, and forgets them.
-    pub fn called(&mut self) -> String {
+    pub fn take_syscall_log(&mut self) -> String {
         std::mem::take(&mut self.called)
     }
 
@@ -106,9 +108,9 @@ mod tests {
     fn refusal(answers: impl Read + Send + 'static) -> Option<String> {
         let mut link = Link { most_signs: 100, most_called_bytes: 3 << 20, ..Link::new(sink(), answers) };
         loop {
-            match link.hear(LONG) {
-                Ok(Heard::End) => return None,
-                Ok(Heard::Nothing) => panic!("nothing came"),
+            match link.receive(LONG) {
+                Ok(Received::Closed) => return None,
+                Ok(Received::Timeout) => panic!("nothing came"),
                 Ok(_) => {}
                 Err(why) => return Some(why),
             }
@@ -132,11 +134,11 @@ mod tests {
     fn answers_are_heard_in_their_order_and_calls_are_kept() {
         let lines = "{\"answer\":\"alive\"}\n{\"answer\":\"called\",\"lines\":\"one\\n\"}\n{\"answer\":\"done\"}\n";
         let mut link = Link::new(sink(), Cursor::new(lines));
-        assert!(matches!(link.hear(LONG), Ok(Heard::Sign)));
-        assert!(matches!(link.hear(LONG), Ok(Heard::Sign)));
-        assert!(matches!(link.hear(LONG), Ok(Heard::Answer(Answer::Done))));
-        assert!(matches!(link.hear(LONG), Ok(Heard::End)));
-        assert_eq!((link.called().as_str(), link.called().as_str()), ("one\n", ""));
+        assert!(matches!(link.receive(LONG), Ok(Received::SignOfLife)));
+        assert!(matches!(link.receive(LONG), Ok(Received::SignOfLife)));
+        assert!(matches!(link.receive(LONG), Ok(Received::Response(Response::Done))));
+        assert!(matches!(link.receive(LONG), Ok(Received::Closed)));
+        assert_eq!((link.take_syscall_log().as_str(), link.take_syscall_log().as_str()), ("one\n", ""));
     }
 
     #[test]
@@ -154,8 +156,8 @@ mod tests {
     fn an_order_that_nobody_takes_keeps_nobody_waiting() {
         let (_unread, orders) = std::io::pipe().unwrap();
         let link = Link::new(orders, std::io::empty());
-        let order = Order::Sites { caches: vec!["x".repeat(1 << 20)] };
-        assert!(link.order(&order) && link.order(&order));
+        let order = Request::Sites { caches: vec!["x".repeat(1 << 20)] };
+        assert!(link.send(&order) && link.send(&order));
     }
 
     #[test]

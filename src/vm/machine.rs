@@ -1,12 +1,14 @@
 //! A running guest: asked for answers, watched for trouble, and never left alone.
 
 use super::console::{Console, MOST_LOG_BYTES};
-use super::link::{Heard, Link};
+use super::link::{Link, Received};
 use super::qemu::{self, Machine};
-use crate::child::{Child, POLL};
 use crate::error::{Error, Result};
-use crate::guest::protocol::{Answer, Order, Trouble};
-use crate::{plain, stop};
+use crate::os::process::{Child, POLL};
+use crate::os::signals;
+use crate::protocol::agent::{Agent, AgentError, unexpected};
+use crate::protocol::message::{AgentFailure, Request, Response};
+use crate::text::sanitize;
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -21,26 +23,6 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// The last lines of a console are in its last bytes.
 const LAST_BYTES: u64 = 64 * 1024;
 /// So much is shown of an answer that does not fit.
-const SHOWN_BYTES: usize = 200;
-
-/// Why a guest ended before it was done.
-#[derive(Clone, Debug)]
-pub enum Ended {
-    /// The kernel is lost: what it is called, in a sentence, and the lines that show it.
-    Crash { kind: String, sentence: String, lines: Vec<String> },
-    /// The guest's kernel lacks something.
-    Unsupported(String),
-    /// Something in the guest that should have worked did not.
-    GaveUp(String),
-    /// The machine or the user ended it.
-    Error(Error),
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
 
 /// A running guest. Dropping it kills its QEMU.
 pub struct Vm {
@@ -69,15 +51,25 @@ impl Default for Limits {
     }
 }
 
+impl Agent for Vm {
+    fn request(&mut self, order: &Request, step: &mut dyn FnMut(&str)) -> std::result::Result<Response, AgentError> {
+        Vm::request(self, order, |name, _| step(name))
+    }
+
+    fn take_syscall_log(&mut self) -> String {
+        Vm::take_syscall_log(self)
+    }
+}
+
 impl Vm {
     /// Starts QEMU. The calling thread must live as long as the guest.
     pub fn start(machine: &Machine, limits: Limits) -> Result<Self> {
-        let mut command = qemu::command(machine)?;
-        Self::of(&mut command, machine.console_log, limits)
+        let mut command = super::launch::command(machine)?;
+        Self::spawn(&mut command, machine.console_log, limits)
     }
 
     /// Starts what runs a guest that prints into `console_log`.
-    fn of(command: &mut Command, console_log: &Path, limits: Limits) -> Result<Self> {
+    fn spawn(command: &mut Command, console_log: &Path, limits: Limits) -> Result<Self> {
         let errors = console_log.with_extension("qemu");
         let stderr =
             File::create(&errors).map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
@@ -97,67 +89,71 @@ impl Vm {
     }
 
     /// Waits for the guest's next answer while it works.
-    pub fn answer(&mut self) -> std::result::Result<Answer, Ended> {
-        self.answer_within(self.limits.silence)
+    pub fn response(&mut self) -> std::result::Result<Response, AgentError> {
+        self.response_within(self.limits.silence)
     }
 
     /// Waits for the guest's next answer, at most `limit` long.
-    pub fn answer_within(&mut self, limit: Duration) -> std::result::Result<Answer, Ended> {
+    pub fn response_within(&mut self, limit: Duration) -> std::result::Result<Response, AgentError> {
         let mut end = Instant::now() + limit;
         loop {
-            let heard = self.link.hear(POLL).map_err(|why| self.incredible(&why))?;
+            let heard = self.link.receive(POLL).map_err(|why| self.invalid_response(&why))?;
             self.watch()?;
             match heard {
-                Heard::Answer(answer) => return self.unless_trouble(answer),
-                Heard::Sign => end = Instant::now() + limit,
-                Heard::Nothing => {}
-                Heard::End => return Err(self.ended()),
+                Received::Response(answer) => return self.check_failure(answer),
+                Received::SignOfLife => end = Instant::now() + limit,
+                Received::Timeout => {}
+                Received::Closed => return Err(self.error_at_end()),
             }
             if Instant::now() > end {
-                return Err(self.too_late(&format!("the guest has been silent for {} s", limit.as_secs())));
+                return Err(self.timed_out(&format!("the guest has been silent for {} s", limit.as_secs())));
             }
         }
     }
 
     /// What ends a guest whatever it answers.
-    fn watch(&mut self) -> std::result::Result<(), Ended> {
-        stop::check()?;
+    fn watch(&mut self) -> std::result::Result<(), AgentError> {
+        signals::check()?;
         self.console.look();
         if self.console.trouble().is_some() {
             // Let it print the rest of its message.
             self.qemu.wait_for(Duration::from_millis(500))?;
-            return Err(self.ended());
+            return Err(self.error_at_end());
         }
         if self.floods() {
             return Err(self.flooded());
         }
         if Instant::now() > self.deadline {
-            return Err(self.too_late("the run has used up its time"));
+            return Err(self.timed_out("the run has used up its time"));
         }
         Ok(())
     }
 
     /// Gives an order and waits for its answer; `step` hears the signs of life before it.
-    pub fn ask(&mut self, order: &Order, mut step: impl FnMut(&str, f64)) -> std::result::Result<Answer, Ended> {
-        if !self.link.order(order) {
-            return Err(self.ended());
+    pub fn request(
+        &mut self,
+        order: &Request,
+        mut step: impl FnMut(&str, f64),
+    ) -> std::result::Result<Response, AgentError> {
+        if !self.link.send(order) {
+            return Err(self.error_at_end());
         }
         loop {
-            match self.answer()? {
-                Answer::Step { name, seconds } => step(&name, seconds),
+            match self.response()? {
+                Response::Step { name, seconds } => step(&name, seconds),
                 answer => return Ok(answer),
             }
         }
     }
 
     /// Lets the guest end by itself and looks at the console once more.
-    pub fn finish(mut self) -> std::result::Result<Console, Ended> {
-        match self.ask(&Order::Finish, |_, _| ())? {
-            Answer::Bye => {
+    pub fn finish(mut self) -> std::result::Result<Console, AgentError> {
+        match self.request(&Request::Finish, |_, _| ())? {
+            Response::Bye => {
                 self.qemu.wait_for(END_LIMIT)?;
                 self.console.look();
                 if self.console.trouble().is_some() || self.floods() {
-                    return Err(self.ended());
+                    return Err(self.error_at_end());
                 }
                 // Nothing but the console's log is of use after a good end.
                 let _ = std::fs::remove_file(&self.errors);
@@ -178,8 +174,8 @@ impl Vm {
     }
 
     /// The calls that the workload has told, and forgets them.
-    pub fn called(&mut self) -> String {
-        self.link.called()
+    pub fn take_syscall_log(&mut self) -> String {
+        self.link.take_syscall_log()
     }
 
     /// The guest's console.
@@ -188,38 +184,38 @@ impl Vm {
         &self.console
     }
 
-    fn unless_trouble(&self, answer: Answer) -> std::result::Result<Answer, Ended> {
+    fn check_failure(&self, answer: Response) -> std::result::Result<Response, AgentError> {
         let log = self.console.path().display();
         match answer {
-            Answer::Trouble { trouble: Trouble::Unsupported, message } => Err(Ended::Unsupported(message)),
-            Answer::Trouble { trouble: Trouble::Failed, message } => {
-                Err(Ended::GaveUp(format!("the guest gave up: {message}; its console is in {log}")))
+            Response::Trouble { trouble: AgentFailure::Unsupported, message } => Err(AgentError::Unsupported(message)),
+            Response::Trouble { trouble: AgentFailure::Failed, message } => {
+                Err(AgentError::Failed(format!("the guest gave up: {message}; its console is in {log}")))
             }
-            Answer::Trouble { trouble: Trouble::Bug, message } => {
-                Err(Ended::Error(Error::machine(format!("{message}, in {log}"))))
+            Response::Trouble { trouble: AgentFailure::Bug, message } => {
+                Err(AgentError::Error(Error::machine(format!("{message}, in {log}"))))
             }
             answer => Ok(answer),
         }
     }
 
-    fn incredible(&self, why: &str) -> Ended {
+    fn invalid_response(&self, why: &str) -> AgentError {
         let log = self.console.path().display();
-        Ended::GaveUp(format!("the guest sent what no guest says: {why}; its console is in {log}"))
+        AgentError::Failed(format!("the guest sent what no guest says: {why}; its console is in {log}"))
     }
 
     fn floods(&self) -> bool {
         self.console.bytes() >= self.limits.log_bytes
     }
 
-    fn flooded(&self) -> Ended {
+    fn flooded(&self) -> AgentError {
         let (log, most) = (self.console.path().display(), self.limits.log_bytes >> 10);
-        Ended::GaveUp(format!(
+        AgentError::Failed(format!(
             "the guest printed more than {most} KiB on its console and was ended; the beginning is in {log}"
         ))
     }
 
     /// The guest ended without being asked to: what its console says, or what QEMU says.
-    fn ended(&mut self) -> Ended {
+    fn error_at_end(&mut self) -> AgentError {
         let status = self.qemu.wait_for(END_LIMIT).ok().flatten();
         self.console.look();
         if self.console.trouble().is_none() && self.floods() {
@@ -228,7 +224,7 @@ impl Vm {
         let log = self.console.path().display();
         if let Some(trouble) = self.console.trouble() {
             let first = trouble.lines.first().map_or("", |line| without_time(line));
-            return Ended::Crash {
+            return AgentError::Crash {
                 kind: trouble.kind.to_owned(),
                 sentence: format!("the guest's kernel is lost ({}): {first}; its console is in {log}", trouble.kind),
                 lines: trouble.lines.clone(),
@@ -237,30 +233,23 @@ impl Vm {
         if self.console.bytes() == 0 && status.is_some_and(|s| !s.success()) {
             let message = std::fs::read_to_string(&self.errors).unwrap_or_default();
             let message = message.trim().lines().next().unwrap_or("no message").to_owned();
-            return Ended::Error(Error::machine(format!("{} did not start the guest: {message}", qemu::PROGRAM)));
+            return AgentError::Error(Error::machine(format!("{} did not start the guest: {message}", qemu::PROGRAM)));
         }
-        Ended::Crash {
+        AgentError::Crash {
             kind: "ended".to_owned(),
             sentence: format!("the guest ended without a word; its console is in {log}"),
             lines: Vec::new(),
         }
     }
 
-    fn too_late(&mut self, what: &str) -> Ended {
+    fn timed_out(&mut self, what: &str) -> AgentError {
         let log = self.console.path().display();
-        Ended::Crash {
+        AgentError::Crash {
             kind: "hang".to_owned(),
             sentence: format!("{what}; its console is in {log}"),
             lines: last_lines(self.console.path(), 20),
         }
     }
-}
-
-/// An answer that does not fit the order.
-pub fn unexpected(answer: &Answer) -> Ended {
-    let answer = format!("{answer:?}");
-    let shown = plain::beginning(&answer, SHOWN_BYTES);
-    Ended::GaveUp(format!("the guest answered something else than it was asked: {shown}"))
 }
 
 /// A line of the console without the time in front, which it has where the kernel is configured so.
@@ -273,7 +262,7 @@ fn without_time(line: &str) -> &str {
 fn last_lines(path: &Path, count: usize) -> Vec<String> {
     let text = last_bytes(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().map(|line| plain::line(line).into_owned()).collect();
+    let lines: Vec<_> = text.lines().map(|line| sanitize::line(line).into_owned()).collect();
     lines[lines.len().saturating_sub(count)..].to_vec()
 }
 

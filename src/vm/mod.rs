@@ -2,11 +2,10 @@
 
 pub mod accelerator;
 pub mod console;
-mod credible;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod initramfs;
-mod lines;
+pub mod launch;
 mod link;
 pub mod machine;
 pub mod qemu;

@@ -1,11 +1,7 @@
 //! The arguments of QEMU: a machine with nothing emulated that is not used.
 
-use super::sandbox::Sandbox;
-use crate::error::{Context, Result};
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::Path;
-use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -22,7 +18,7 @@ pub enum Accelerator {
 
 impl Accelerator {
     /// The word in results.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
@@ -124,18 +120,8 @@ fn host_tsc_khz() -> u64 {
     1_000_000
 }
 
-/// The command that starts it, in the sandbox of this machine. Its console is there from now on, and the only file that QEMU may write.
-pub fn command(machine: &Machine) -> Result<Command> {
-    let log = machine.console_log;
-    File::create(log).machine(|| format!("cannot write {}", log.display()))?;
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments(machine));
-    Sandbox::of_this_machine().confine(&mut command, Some(log))?;
-    Ok(command)
-}
-
 /// All arguments, in an order that does not matter to QEMU.
-fn arguments(machine: &Machine) -> Vec<OsString> {
+pub(super) fn arguments(machine: &Machine) -> Vec<OsString> {
     let mut arguments = Vec::new();
     for part in [bare(), accelerator(machine), kernel(machine), serial_ports(machine)] {
         arguments.extend(part);

@@ -2,8 +2,8 @@
 
 use super::console::MOST_LOG_BYTES;
 use super::qemu::PROGRAM;
-use crate::child::Child;
 use crate::error::{Context, Result};
+use crate::os::process::Child;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     Scope,
@@ -68,13 +68,13 @@ impl Sandbox {
         let rules = rules(console).machine(|| format!("cannot keep {PROGRAM} from writing elsewhere"))?;
         if let Some(rules) = rules {
             // SAFETY: the same holds here.
-            unsafe { qemu.pre_exec(move || obey(&rules)) };
+            unsafe { qemu.pre_exec(move || enforce(&rules)) };
         }
         Ok(())
     }
 
     /// Its words in results.
-    pub fn words(self) -> Vec<String> {
+    pub fn names(self) -> Vec<String> {
         let words = [("seccomp", self.seccomp), ("landlock", self.landlock)];
         words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
     }
@@ -108,7 +108,7 @@ fn limit_files() -> io::Result<()> {
 }
 
 /// The calling process and the program that it becomes obey the rules from now on.
-fn obey(rules: &OwnedFd) -> io::Result<()> {
+fn enforce(rules: &OwnedFd) -> io::Result<()> {
     // SAFETY: neither call touches memory of ours.
     let refused = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
@@ -120,11 +120,11 @@ fn obey(rules: &OwnedFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child;
+    use crate::os::process;
     use std::fs;
 
     /// What a shell in the sandbox says, and what it wrote to the console.
-    fn told(script: &str) -> Option<(child::Finished, String)> {
+    fn told(script: &str) -> Option<(process::Finished, String)> {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
         fs::write(&console, "").unwrap();
@@ -133,7 +133,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).current_dir(dir.path());
         sandbox.confine(&mut shell, Some(&console)).unwrap();
-        let finished = child::finish(&mut shell, Stdio::null()).unwrap();
+        let finished = process::finish(&mut shell, Stdio::null()).unwrap();
         assert!(!dir.path().join("other").exists(), "it wrote beside its console");
         Some((finished, fs::read_to_string(&console).unwrap()))
     }
@@ -162,7 +162,7 @@ mod tests {
         let mut shell = Command::new("sh");
         shell.args(["-c", "yes >console; echo still here"]).current_dir(dir.path());
         Sandbox { seccomp: false, landlock: false }.confine(&mut shell, Some(&console)).unwrap();
-        let finished = child::finish(&mut shell, Stdio::null()).unwrap();
+        let finished = process::finish(&mut shell, Stdio::null()).unwrap();
         assert_eq!(&finished.output[..], b"still here\n");
         assert_eq!(fs::metadata(&console).unwrap().len(), MOST_LOG_BYTES);
     }
@@ -176,6 +176,6 @@ mod tests {
         };
         assert_eq!(arguments(true), SECCOMP);
         assert!(arguments(false).is_empty());
-        assert_eq!(Sandbox { seccomp: true, landlock: true }.words(), ["seccomp", "landlock"]);
+        assert_eq!(Sandbox { seccomp: true, landlock: true }.names(), ["seccomp", "landlock"]);
     }
 }

@@ -3,8 +3,6 @@
 pub mod check;
 pub mod interrupt;
 pub mod listing;
-pub mod names;
 pub mod populate;
 pub mod progress;
-pub mod trace;
-pub mod tree;
+pub mod syscall_log;

@@ -1,7 +1,7 @@
 //! Making the entries of directories, fast.
 
-use super::tree::{Kind, Tree};
-use super::{progress, trace};
+use super::{progress, syscall_log};
+use crate::dirtree::tree::{Kind, Tree};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
@@ -30,7 +30,7 @@ pub fn tree(dir: &Path, tree: &Tree) -> Result<()> {
         let path = path.from(|bytes| tree.path(node, bytes))?;
         mkdirat(&root, path, DIRECTORY_MODE).machine(|| format!("cannot make {path:?} in {}", dir.display()))?;
     }
-    trace::say(|| format!("make {} entries in {} directories of {dir:?}", tree.entries(), tree.nodes().len()));
+    syscall_log::record(|| format!("make {} entries in {} directories of {dir:?}", tree.entries(), tree.nodes().len()));
     let next = AtomicUsize::new(0);
     let work = || {
         let mut nodes = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));

@@ -1,9 +1,9 @@
 //! Where a Chromium comes from: the machine's own, or Debian's packages of it, unpacked into the cache. Nothing is installed.
 
 use dirleak::apt::Apt;
-use dirleak::cache::{Cache, place};
 use dirleak::error::{Context, Error, Result};
-use dirleak::ui::Ui;
+use dirleak::os::cache::{Cache, install_atomically};
+use dirleak::os::progress::Ui;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -65,7 +65,7 @@ impl Chromium {
         if !home.is_dir() {
             let _lock = cache.lock("chromium", &Ui::plain())?;
             if !home.is_dir() {
-                place(&home, |new| fetch(&cache, new))?;
+                install_atomically(&home, |new| fetch(&cache, new))?;
             }
         }
         Ok(unpacked(&home))

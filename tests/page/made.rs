@@ -37,7 +37,7 @@ pub struct Page {
 
 impl Page {
     /// Of results that ship, with a console beside them.
-    pub fn of(name: &str, files: &[&str]) -> Result<Self, Failed> {
+    pub fn from_shipped(name: &str, files: &[&str]) -> Result<Self, Failed> {
         Self::make(name, files, |text| text)
     }
 

@@ -2,12 +2,13 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Slots, Trialled};
-use dirleak::cache::Cache;
+use dirleak::boot::job::{BootOptions, Job};
 use dirleak::kernel;
-use dirleak::report::record::{RunRecord, Verdict};
-use dirleak::run::{Job, Options};
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
+use dirleak::result::record::{RunRecord, Verdict};
+use dirleak::run::options::Options;
 use dirleak::scenario::load;
-use dirleak::ui::Ui;
 use dirleak::vm::accelerator;
 use dirleak::vm::machine::Limits;
 use std::path::Path;
@@ -57,7 +58,7 @@ fn misbehaving() -> Vec<Case> {
         ("fails with EIO", "error", Broken, &["getdents64 failed with EIO", "entries"]),
     ];
     let case = |(what, how, verdict, parts): (&'static str, &'static str, Verdict, &'static [&'static str])| {
-        let name = format!("a kernel that {what} is called {}", verdict.word());
+        let name = format!("a kernel that {what} is called {}", verdict.as_str());
         Case::new(name, &[MISBEHAVING], move |_| goes_wrong(how, verdict, parts))
     };
     table.map(case).into()
@@ -68,14 +69,15 @@ fn flood() -> Trialled {
     const MOST_BYTES: u64 = 4096;
     let _slot = Slots::take(1);
     let (cache, ui) = (Cache::open()?, Ui::silent());
-    let kernel = kernel::resolve(FIXED, &kernel::Options::default(), &cache, &ui)?;
+    let kernel = kernel::resolve(FIXED, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
     let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
     let limits = Limits { log_bytes: MOST_BYTES, ..Limits::default() };
-    let options = Options { limits, program: env!("CARGO_BIN_EXE_dirleak").into(), ..Options::default() };
+    let boot = BootOptions { limits, program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
+    let options = Options { boot, ..Options::default() };
     let mut scenario = load("quick")?;
     scenario.guest.kernel_arguments = "ignore_loglevel".into();
-    let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options, cache: &cache, ui: &ui };
-    let record = dirleak::run::run(&job)?;
+    let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
+    let record = dirleak::run::run(&job, &options)?;
     let log = record.console_log.clone().unwrap_or_default();
     let bytes = std::fs::metadata(&log)?.len();
     let said = record.reason.contains("the guest printed more than 4 KiB on its console and was ended")
@@ -94,7 +96,7 @@ fn goes_wrong(how: &str, verdict: Verdict, parts: &[&str]) -> Trialled {
     // The directory takes more than one reply, so that EIO comes when names were listed already.
     let seen = Program::new(&arguments).with_file("bad.toml", &scenario(how, 4096, [4, 16])).run()?;
     let record = seen.record()?;
-    seen.must(record.verdict == verdict, || format!("the verdict is not {}", verdict.word()))?;
+    seen.must(record.verdict == verdict, || format!("the verdict is not {}", verdict.as_str()))?;
     seen.must_end_with(if verdict == Verdict::Broken { 1 } else { 125 })?;
     for part in parts {
         seen.must(record.reason.contains(part), || format!("the reason does not contain {part:?}"))?;

@@ -2,9 +2,9 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
-use dirleak::bench::record::{BenchFile, BenchRecord, Word};
-use dirleak::bench::summary::{SECONDS, median_of};
-use dirleak::guest::timed::CacheState;
+use dirleak::protocol::timing::CacheState;
+use dirleak::result::bench::{BenchFile, BenchRecord, BenchVerdict};
+use dirleak::result::bench_metrics::SECONDS;
 use libtest_mimic::Failed;
 
 const KERNEL: &str = "6.1";
@@ -47,18 +47,23 @@ fn measured(arguments: &[&str]) -> Result<(Seen, BenchFile), Failed> {
 fn states() -> Trialled {
     let (seen, file) = measured(&["-n", "5000", "huge-flat"])?;
     let record = &file.results[0];
-    let of = |state, name: &str| median_of(&record.states, state, name);
+    let median = |state, name: &str| {
+        let found = record.states.iter().find(|found| found.state == state);
+        found.and_then(|found| found.medians.get(name)).copied().unwrap_or(0.0)
+    };
     for state in CacheState::ALL {
-        let entries = of(state, "entries");
+        let entries = median(state, "entries");
         seen.must((5000.0..=5001.0).contains(&entries), || format!("{entries} entries are listed in {state:?}"))?;
-        seen.must(of(state, SECONDS) > 0.0, || format!("a listing in {state:?} took no time"))?;
-        let readdirs = of(state, "READDIR") + of(state, "READDIRPLUS");
+        seen.must(median(state, SECONDS) > 0.0, || format!("a listing in {state:?} took no time"))?;
+        let readdirs = median(state, "READDIR") + median(state, "READDIRPLUS");
         let asks = matches!(state, CacheState::Cold | CacheState::Changing);
         seen.must(asks == (readdirs > 0.0), || format!("{readdirs} calls of READDIR in {state:?}"))?;
-        seen.must(of(state, "GETATTR") > 0.0, || format!("no attributes were asked for in {state:?}"))?;
+        seen.must(median(state, "GETATTR") > 0.0, || format!("no attributes were asked for in {state:?}"))?;
     }
-    seen.must(of(CacheState::Changing, "changes") > 0.0, || "the directory did not change".into())?;
-    seen.must(of(CacheState::Cold, SECONDS) > of(CacheState::Warm, SECONDS), || "warm takes as long as cold".into())?;
+    seen.must(median(CacheState::Changing, "changes") > 0.0, || "the directory did not change".into())?;
+    seen.must(median(CacheState::Cold, SECONDS) > median(CacheState::Warm, SECONDS), || {
+        "warm takes as long as cold".into()
+    })?;
     memory(&seen, record, file.accelerator == COUNTED)
 }
 
@@ -98,7 +103,7 @@ fn same() -> Trialled {
     if counted {
         vs.must_end_with(0)?;
         let word = other.map(|file| file.comparisons[0].verdict);
-        vs.must(word == Some(Word::Same), || format!("the verdict is {word:?}"))?;
+        vs.must(word == Some(BenchVerdict::Same), || format!("the verdict is {word:?}"))?;
     }
     let path = std::env::temp_dir().join(format!("dirleak-reference-{}.json", std::process::id()));
     std::fs::write(&path, serde_json::to_string(&file)?)?;
@@ -109,7 +114,9 @@ fn same() -> Trialled {
     let (then, compared) = then?;
     then.must_end_with(0)?;
     let word = compared.map(|file| file.comparisons[0].verdict);
-    seen.must(!counted || word == Some(Word::Same), || format!("against itself before, the verdict is {word:?}"))?;
+    seen.must(!counted || word == Some(BenchVerdict::Same), || {
+        format!("against itself before, the verdict is {word:?}")
+    })?;
     let (refused, none) = refused?;
     refused.must_end_with(129)?;
     refused.must_say("its scenario huge-flat was another one; measure the reference anew")?;
@@ -124,7 +131,7 @@ fn slower() -> Trialled {
     }
     seen.must_end_with(1)?;
     let comparison = &file.comparisons[0];
-    seen.must(comparison.verdict == Word::Slower, || format!("the verdict is {:?}", comparison.verdict))?;
+    seen.must(comparison.verdict == BenchVerdict::Slower, || format!("the verdict is {:?}", comparison.verdict))?;
     for state in &comparison.states {
         let ratio = state.ratios[SECONDS].estimate;
         seen.must((1.06..1.15).contains(&ratio), || format!("{ratio} in {:?}", state.state))?;

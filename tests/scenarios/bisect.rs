@@ -2,11 +2,11 @@
 //! commit that does not compile.
 
 use crate::case::Case;
-use crate::made::{Deed, Made, base};
+use crate::git_history::{Deed, GitHistory, base};
 use crate::program::{Program, Trialled};
-use dirleak::cache::Cache;
-use dirleak::report::branches::Applies;
-use dirleak::report::record::Outcome;
+use dirleak::os::cache::Cache;
+use dirleak::result::branch::Applies;
+use dirleak::result::proof::Outcome;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -58,7 +58,7 @@ fn branches(tree: &str, fix: &str) -> Trialled {
 }
 
 /// The tree, in the cache as it takes a while to make, and its commits.
-fn history() -> (PathBuf, Made) {
+fn history() -> (PathBuf, GitHistory) {
     let cache = Cache::open().expect("a cache");
     let dir = cache.root().join("build").join(format!("made-{SERIES}"));
     base(&dir, SERIES);
@@ -66,6 +66,6 @@ fn history() -> (PathBuf, Made) {
     let (leak, fix) = (Deed::Leak("spare-pages"), Deed::Fix("spare-pages"));
     let deeds = [nothing, nothing, Deed::DoesNotCompile, Deed::Mend, leak, nothing, fix, nothing];
     let patches = Path::new(env!("CARGO_MANIFEST_DIR")).join("vm/patches").join(SERIES);
-    let made = Made::new(&dir, "made", &deeds, 1, 4, &patches);
+    let made = GitHistory::new(&dir, "made", &deeds, 1, 4, &patches);
     (dir, made)
 }

@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
-use dirleak::report::record::{RunRecord, Verdict};
+use dirleak::result::record::{RunRecord, Verdict};
 
 /// A kernel that its command line makes blind; the patch says how.
 const BLIND: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/blind.patch");
@@ -93,6 +93,6 @@ fn no_sites() -> Trialled {
 fn leaks(to: &str, verdict: Verdict, status: i32) -> Trialled {
     let seen = run(BLIND_AND_LEAKING, to)?;
     let record = seen.record()?;
-    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.word()))?;
+    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.as_str()))?;
     seen.must_end_with(status)
 }

@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Trialled};
-use dirleak::report::record::ClusterRecord;
+use dirleak::result::cluster::ClusterRecord;
 
 const LEAKY: &str = "6.1+spare-pages";
 /// Five sites of three sizes on three servers; the largest is listed once an hour, and a small one four times.

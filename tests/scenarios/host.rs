@@ -2,19 +2,22 @@
 //! machine that may leak.
 
 use crate::case::Case;
+use crate::guest::Machine;
 use crate::program::{Slots, Trialled};
 use crate::spare_pages;
-use dirleak::cache::Cache;
-use dirleak::guest::protocol::{CommandLine, Executed};
+use dirleak::boot::job::{BootOptions, Job};
+use dirleak::dirtree::spec::Made;
+use dirleak::dirtree::tree::Tree;
 use dirleak::kernel;
-use dirleak::report::record::{ResultFile, RunRecord, Verdict};
-use dirleak::run::commands::Machine;
-use dirleak::run::{Job, Options};
-use dirleak::scenario::{Made, Scenario, ServerKind, load};
-use dirleak::ui::Ui;
+use dirleak::os::cache::Cache;
+use dirleak::os::progress::Ui;
+use dirleak::protocol::agent::AgentError;
+use dirleak::protocol::message::{CommandLine, CommandOutput};
+use dirleak::result::file::ResultFile;
+use dirleak::result::record::{RunRecord, Verdict};
+use dirleak::run::options::Options;
+use dirleak::scenario::{Scenario, ServerKind, load};
 use dirleak::vm::accelerator;
-use dirleak::vm::machine::Ended;
-use dirleak::workload::tree::Tree;
 use libtest_mimic::Failed;
 use nix::libc::{SIGINT, SIGTERM};
 use std::fs;
@@ -81,22 +84,24 @@ impl Guest {
     pub fn start(spec: &str, stock: bool) -> Result<Self, Failed> {
         let slot = Slots::take(1);
         let (cache, ui) = (Cache::open()?, Ui::silent());
-        let kernel = kernel::resolve(spec, &kernel::Options::default(), &cache, &ui)?;
+        let kernel = kernel::resolve(spec, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
-        let options = Options { stock, program: env!("CARGO_BIN_EXE_dirleak").into(), ..Options::default() };
+        let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
+        let options = Options { boot, stock, ..Options::default() };
         let scenario = scenario();
-        let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options, cache: &cache, ui: &ui };
-        let machine = Machine::start(&job).map_err(|ended| told(&ended))?;
+        let job =
+            Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
+        let machine = Machine::start(&job, options.debugging(&scenario, &kernel)).map_err(|ended| told(&ended))?;
         Ok(Self { machine, _slot: slot })
     }
 
     /// Runs command lines beside each other; `listing` has another process list meanwhile.
-    pub fn execute(&mut self, commands: &[CommandLine], listing: bool) -> Result<Vec<Executed>, Failed> {
+    pub fn execute(&mut self, commands: &[CommandLine], listing: bool) -> Result<Vec<CommandOutput>, Failed> {
         self.machine.execute(commands, listing).map_err(|ended| told(&ended))
     }
 
     /// Runs one.
-    pub fn run(&mut self, command: CommandLine) -> Result<Executed, Failed> {
+    pub fn run(&mut self, command: CommandLine) -> Result<CommandOutput, Failed> {
         Ok(self.execute(&[command], false)?.remove(0))
     }
 
@@ -105,7 +110,7 @@ impl Guest {
     }
 }
 
-fn told(ended: &Ended) -> Failed {
+fn told(ended: &AgentError) -> Failed {
     format!("the guest ended early: {ended:?}").into()
 }
 
@@ -120,16 +125,16 @@ pub fn command(words: &[&str]) -> CommandLine {
 }
 
 /// Fails the trial, showing what the command line said, unless `holds`.
-pub fn must(ended: &Executed, holds: bool, otherwise: impl FnOnce() -> String) -> Trialled {
+pub fn must(ended: &CommandOutput, holds: bool, otherwise: impl FnOnce() -> String) -> Trialled {
     if holds {
         return Ok(());
     }
-    let Executed { status, stdout, stderr, .. } = ended;
+    let CommandOutput { status, stdout, stderr, .. } = ended;
     Err(format!("{}\nit ended with {status:?}\n{stderr}{stdout}", otherwise()).into())
 }
 
 /// The only record of a result.
-pub fn record(ended: &Executed) -> Result<RunRecord, Failed> {
+pub fn record(ended: &CommandOutput) -> Result<RunRecord, Failed> {
     let bytes = ended.files.get(RESULT);
     must(ended, bytes.is_some(), || "it wrote no result".into())?;
     let mut file: ResultFile = serde_json::from_slice(bytes.expect("it is there"))?;
@@ -137,10 +142,10 @@ pub fn record(ended: &Executed) -> Result<RunRecord, Failed> {
     Ok(file.results.remove(0))
 }
 
-fn measured(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(Executed, RunRecord), Failed> {
+fn measured(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(CommandOutput, RunRecord), Failed> {
     let ended = guest.run(command(&MEASURE))?;
     let record = record(&ended)?;
-    must(&ended, record.verdict == verdict, || format!("the verdict is not {}", verdict.word()))?;
+    must(&ended, record.verdict == verdict, || format!("the verdict is not {}", verdict.as_str()))?;
     must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
     must(&ended, ended.stdout.contains(&record.reason), || "the reason is not shown".into())?;
     let (listings, cold, complete) = (record.listings, record.cold_listings, record.complete_listings);
@@ -208,14 +213,14 @@ pub fn refuses(guest: &mut Guest, words: &[&str], user: u32, status: i32, expect
 }
 
 /// The bundle unpacks to what it is to hold, and has no name of a file that was listed.
-fn evidence(ended: &Executed) -> Trialled {
+fn evidence(ended: &CommandOutput) -> Trialled {
     let bytes = ended.files.get(BUNDLE).map(Vec::as_slice).unwrap_or_default();
     let dir = tempfile::tempdir()?;
     fs::write(dir.path().join("it.tar.gz"), bytes)?;
     let unpacked = Command::new("tar").args(["-xzf", "it.tar.gz"]).current_dir(dir.path()).output()?;
     must(ended, unpacked.status.success(), || "the bundle cannot be unpacked".into())?;
     let scenario = scenario();
-    let tree = Tree::new(&scenario.directory, Options::default().seed);
+    let tree = Tree::new(&scenario.directory, BootOptions::default().seed);
     let mut name = Vec::new();
     tree.names().write(0, &mut name);
     for (file, part) in [
@@ -260,7 +265,7 @@ fn scratch() -> Trialled {
 }
 
 /// Process 1 of the guest lists now and then, and both look on.
-fn watch_and_look_on(kernel: &str) -> Result<(Guest, Vec<Executed>), Failed> {
+fn watch_and_look_on(kernel: &str) -> Result<(Guest, Vec<CommandOutput>), Failed> {
     let mut guest = Guest::start(kernel, true)?;
     let passive = ["host", "/mnt", "--passive", "--interval", "1", "--budget", "60", "--json", RESULT];
     let watch = ["host", "/mnt", "--watch", "--interval", "1", "--budget", "50", "--textfile", METRICS];
@@ -283,10 +288,10 @@ fn watched_leak() -> Trialled {
     must(watch, watch.status == Some(0), || "watching does not end with its budget".into())?;
     must(watch, watch.stdout.contains("at this pace memory is gone in"), || "it does not say when".into())?;
     let metrics = watch.files.get(METRICS).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
-    let of = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-    let low = of("dirleak_growth_objects_per_readdir_low{counter=\"kmalloc-256\"}");
+    let metric = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    let low = metric("dirleak_growth_objects_per_readdir_low{counter=\"kmalloc-256\"}");
     must(watch, low.is_some_and(|low| low > 0.0), || format!("the metrics do not tell it: {metrics}"))?;
-    let left = of("dirleak_memory_exhausted_in_seconds");
+    let left = metric("dirleak_memory_exhausted_in_seconds");
     must(watch, left.is_some_and(|left| left > 0.0 && left.is_finite()), || format!("nor when: {metrics}"))?;
     guest.finish()
 }

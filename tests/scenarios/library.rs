@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Trialled};
-use dirleak::report::record::Verdict;
+use dirleak::result::record::Verdict;
 use dirleak::scenario::{Overrides, Scenario, select};
 
 /// Tried elsewhere, with more to be said of them.

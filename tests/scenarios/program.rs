@@ -1,7 +1,8 @@
 //! Runs dirleak as a user does, reads its result, and looks for what it left running.
 
-use dirleak::report::json;
-use dirleak::report::record::{ResultFile, RunRecord};
+use dirleak::result::file::ResultFile;
+use dirleak::result::read;
+use dirleak::result::record::RunRecord;
 use libtest_mimic::Failed;
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -154,7 +155,7 @@ impl Running {
             status,
             stdout: self.text("stdout"),
             stderr: self.text("stderr"),
-            result: path.exists().then(|| json::read(&path)).transpose().map_err(|e| e.to_string())?,
+            result: path.exists().then(|| read::read(&path)).transpose().map_err(|e| e.to_string())?,
         };
         seen.must(left.is_empty(), || format!("it left QEMU running: {left:?}"))?;
         seen.must(faults.is_empty(), || format!("its result is not as docs/result.schema.json has it: {faults:?}"))?;
@@ -224,7 +225,7 @@ impl Seen {
         let mut message = format!("{}\n{} ended with {}\n{}", otherwise(), self.shown, self.status, self.stderr);
         message += &self.stdout;
         for record in self.result.iter().flat_map(|file| &file.results) {
-            let (scenario, verdict) = (&record.scenario, record.verdict.word());
+            let (scenario, verdict) = (&record.scenario, record.verdict.as_str());
             message += &format!("{scenario} on {}: {verdict}: {}\n{}", record.kernel.spec, record.reason, tail(record));
         }
         Err(message.into())

@@ -5,7 +5,7 @@ use crate::case::Case;
 use crate::host::{Guest, must};
 use crate::program::{Program, Trialled};
 use crate::signals::endless;
-use dirleak::guest::protocol::CommandLine;
+use dirleak::protocol::message::CommandLine;
 use dirleak::vm::sandbox::Sandbox;
 use libtest_mimic::Failed;
 use nix::libc::{O_ACCMODE, O_RDONLY};

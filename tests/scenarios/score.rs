@@ -2,7 +2,8 @@
 
 use crate::case::Case;
 use crate::program::{Program, Trialled};
-use dirleak::report::record::{RunRecord, Source, Verdict};
+use dirleak::result::record::{RunRecord, Verdict};
+use dirleak::sample::CounterKind;
 use dirleak::score::header::{Header, Kind};
 use dirleak::score::{Row, patches};
 
@@ -80,7 +81,7 @@ fn known(header: Header) -> Case {
         seen.must(row.function_right != Some(false), || format!("another function is named: {:?}", row.found))?;
         seen.must(row.rate_right != Some(false), || format!("the rate is wrong: {:?}", row.found))?;
         let known_source =
-            |r: &RunRecord| r.findings.iter().all(|f| f.source != Source::Unmount || !f.call_sites.is_empty());
+            |r: &RunRecord| r.findings.iter().all(|f| f.source != CounterKind::Unmount || !f.call_sites.is_empty());
         seen.must(known_source(record), || "what unmounting left behind has no call site".into())
     })
 }

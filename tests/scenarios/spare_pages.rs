@@ -65,7 +65,7 @@ struct Listing {
 impl Listing {
     fn new(scenario: &Scenario, first_call_names: Option<u64>) -> Self {
         Self {
-            directory: Directory::of(scenario),
+            directory: Directory::from_scenario(scenario),
             getdents_bytes: scenario.listing.getdents_buffer_bytes as u64,
             first_call_names,
             most_reply_bytes: u64::from(scenario.mount.rsize_bytes),
@@ -176,7 +176,7 @@ pub mod trials {
     use dirleak::scenario::{Overrides, select};
     use libtest_mimic::Failed;
 
-    fn of(series: &str, scenario: &str, entries: u64) -> Expected {
+    fn expected_leak(series: &str, scenario: &str, entries: u64) -> Expected {
         let overrides = Overrides { entries: Some(entries), mount_options: None };
         listing(series, &select(&[scenario.into()], None, &[], &overrides).unwrap()[0])
     }
@@ -214,7 +214,7 @@ pub mod trials {
     /// A getdents64 buffer of 682 names, a reply of 8 pages of P names: about n (8 P / 682 - 1).
     pub fn large_directory() -> Result<(), Failed> {
         for (series, page_names) in [("5.10", 102.0), ("6.1", 127.0), ("6.12", 127.0)] {
-            let leaked = of(series, "huge-flat", 100_000).leaked as f64;
+            let leaked = expected_leak(series, "huge-flat", 100_000).leaked as f64;
             let about = 100_000.0 * (8.0 * page_names / 682.0 - 1.0);
             if (leaked / about - 1.0).abs() > 0.02 {
                 return Err(format!("the model of {series} says {leaked}, the header's short formula {about}").into());
@@ -224,7 +224,7 @@ pub mod trials {
     }
 
     fn same(series: &str, entries: u64, expected: Expected) -> Result<(), Failed> {
-        let modelled = of(series, "quick", entries);
+        let modelled = expected_leak(series, "quick", entries);
         if modelled != expected {
             let what = format!("quick -n {entries} on {series}");
             return Err(format!("the model says {modelled:?} for {what}, not {expected:?}").into());

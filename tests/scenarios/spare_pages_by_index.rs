@@ -20,7 +20,7 @@ pub fn listing(scenario: &Scenario) -> Expected {
         ServerKind::Knfsd => u64::from(scenario.guest.memory_mib) << 20 >> 13,
     };
     let listing = Listing {
-        directory: Directory::of(scenario),
+        directory: Directory::from_scenario(scenario),
         getdents_bytes: scenario.listing.getdents_buffer_bytes as u64,
         reply_bytes: reply_bytes.min(MOST_REPLY_BYTES).min(scenario.mount.rsize_bytes.into()),
         next: 0,

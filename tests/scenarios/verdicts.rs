@@ -3,8 +3,10 @@
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
 use crate::spare_pages::{self, Expected};
-use dirleak::guest::protocol::MOST_LISTED_PLAINLY;
-use dirleak::report::record::{Outcome, RunRecord, Source, Verdict};
+use dirleak::protocol::message::MOST_LISTED_PLAINLY;
+use dirleak::result::proof::Outcome;
+use dirleak::result::record::{RunRecord, Verdict};
+use dirleak::sample::CounterKind;
 use dirleak::scenario::{Overrides, ServerKind, select};
 
 const FIXED: &str = "6.1";
@@ -135,7 +137,7 @@ fn leaks_as_expected(seen: &Seen, record: &RunRecord, (cache, function): (&str, 
         return seen.must(false, || format!("one leak is {} findings", record.findings.len()));
     };
     let place = (finding.source, finding.name.as_str());
-    seen.must(place == (Source::Slab, cache), || format!("the leak is in {place:?}, not in {cache}"))?;
+    seen.must(place == (CounterKind::Slab, cache), || format!("the leak is in {place:?}, not in {cache}"))?;
     seen.must(finding.survives_unmount, || "the leak does not survive unmount".into())?;
     let site = finding.call_sites.first();
     // Before Linux 5.14 the kernel keeps functions without their stacks.
@@ -162,10 +164,10 @@ fn stock(kernel: &'static str) -> Case {
         PAGES => (Verdict::Leak, "pages", "nfs_readdir_page_filler"),
         _ => (Verdict::Clean, "", ""),
     };
-    Case::new(format!("quick on {kernel} without debugging is {}", verdict.word()), &[kernel], move |_| {
+    Case::new(format!("quick on {kernel} without debugging is {}", verdict.as_str()), &[kernel], move |_| {
         let seen = Program::new(&["run", "--kernel", kernel, "--stock", "quick"]).run()?;
         let record = seen.record()?;
-        seen.must(record.verdict == verdict, || format!("it is not {}", verdict.word()))?;
+        seen.must(record.verdict == verdict, || format!("it is not {}", verdict.as_str()))?;
         let kept = record.controls.sources.iter().any(|c| ["eventfd", "pipe_write"].contains(&c.name.as_str()));
         seen.must(!kept, || "the kernel kept call sites".into())?;
         let found =
@@ -180,7 +182,7 @@ fn stock(kernel: &'static str) -> Case {
 fn until_unmount(arguments: &[&str], verdict: Verdict, status: i32) -> Trialled {
     let seen = Program::new(arguments).run()?;
     let record = seen.record()?;
-    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.word()))?;
+    seen.must(record.verdict == verdict, || format!("it is not {}", verdict.as_str()))?;
     seen.must_end_with(status)?;
     let [finding] = record.findings.as_slice() else {
         return seen.must(false, || format!("one growth is {} findings", record.findings.len()));

@@ -2,8 +2,9 @@
 
 use super::client::{Ask, Client};
 use super::{PLAIN, PLUS, names, serve};
-use dirleak::scenario::{Directory, Kinds, Names, Shape};
-use dirleak::server::Export;
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::{Directory, Kinds, Shape};
+use dirleak::nfs_server::Export;
 use nfs3_types::nfs3::{ftype3, nfsstat3};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use super::client::{Ask, Client, Page};
 use super::{PLAIN, PLUS, names, ten};
-use dirleak::server::{Fault, Server, Tally};
+use dirleak::nfs_server::{Fault, FaultCount, Server};
 use nfs3_types::mount::{mountres3, mountstat3};
 use nfs3_types::nfs3::{
     ACCESS3args, ACCESS3res, FSINFO3args, FSINFO3res, FSSTAT3args, FSSTAT3res, Nfs3Result, PATHCONF3args, PATHCONF3res,
@@ -36,7 +36,7 @@ fn ready(faults: &[&str]) -> (Server, Client, nfs_fh3) {
 }
 
 fn fired(server: &Server) -> Vec<u64> {
-    server.export().faults().iter().map(|tally| tally.fired).collect()
+    server.export().faults().iter().map(|tally| tally.happened).collect()
 }
 
 /// Asks for the first reply again and again.
@@ -389,7 +389,7 @@ fn faults_are_counted_over_all_times_that_they_are_armed() {
     export.arm(io).unwrap();
     export.disarm();
     assert_eq!(statuses(&mut client, &root, &[true; 3]), [None; 3]);
-    assert_eq!(export.faults(), [Tally { fault: io, armed: 3, fired: 1 }]);
+    assert_eq!(export.faults(), [FaultCount { fault: io, armed: 3, happened: 1 }]);
     assert_eq!(export.fired(&io), 1);
     let error = export.arm(fault("{ what = { short = 0 } }")).unwrap_err().to_string();
     assert!(error.contains("use `what = \"empty\"`"), "{error}");

@@ -2,9 +2,10 @@
 
 use super::client::{Ask, Client, DEADLINE};
 use super::{names, serve, ten};
-use dirleak::scenario::{Directory, Names};
-use dirleak::server::{Export, Fault, On, Procedure, Server, What};
-use dirleak::workload::tree::Tree;
+use dirleak::dirtree::name_spec::Names;
+use dirleak::dirtree::spec::Directory;
+use dirleak::dirtree::tree::Tree;
+use dirleak::nfs_server::{Export, Fault, FaultAction, FaultScope, Procedure, Server};
 use nfs3_types::mount::mountres3;
 use nfs3_types::nfs3::nfs_fh3;
 use nfs3_types::xdr_codec::Void;
@@ -82,12 +83,12 @@ fn dropping_a_server_closes_every_connection_whatever_it_waits_for() {
     let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(server.port())).collect();
     let root = clients[0].root();
     let export = server.export();
-    export.arm(Fault { on: On::Null, ..Fault::next(What::DelayMs(3_600_000)) }).unwrap();
-    export.arm(Fault { on: On::Getattr, ..Fault::next(What::HalfOpen) }).unwrap();
+    export.arm(Fault { on: FaultScope::Null, ..Fault::next(FaultAction::DelayMs(3_600_000)) }).unwrap();
+    export.arm(Fault { on: FaultScope::Getattr, ..Fault::next(FaultAction::HalfOpen) }).unwrap();
     clients[1].send((100_003, 3, 0), &Void).unwrap();
     clients[2].send((100_003, 3, 1), &nfs3_types::nfs3::GETATTR3args { object: root }).unwrap();
     // Both faults have happened as soon as they are counted.
-    while export.faults().iter().any(|tally| tally.fired == 0) {
+    while export.faults().iter().any(|tally| tally.happened == 0) {
         std::thread::yield_now();
     }
     let (done, is_done) = mpsc::channel();

@@ -2,8 +2,9 @@
 
 use super::client::{Client, Entry};
 use super::serve;
-use dirleak::scenario::{Alphabet, Directory, Kinds, Lengths, Names, Shape};
-use dirleak::workload::tree::{Kind, Tree};
+use dirleak::dirtree::name_spec::{Alphabet, Lengths, Names};
+use dirleak::dirtree::spec::{Directory, Kinds, Shape};
+use dirleak::dirtree::tree::{Kind, Tree};
 use nfs3_types::nfs3::{Nfs3Result, READLINK3args, READLINK3res, fattr3, ftype3, nfs_fh3, nfsstat3};
 use std::collections::{HashMap, HashSet};
 
@@ -42,8 +43,8 @@ fn walk(client: &mut Client, tree: &Tree, node: usize, dir: &nfs_fh3, bytes: u32
         let cookies: HashSet<u64> = shown.iter().map(|entry| entry.cookie).collect();
         assert_eq!(cookies.len(), expected.len(), "no cookie is there twice");
     }
-    let of = |entries: &[Entry]| entries.iter().map(|e| (e.name.clone(), e.fileid, e.cookie)).collect::<Vec<_>>();
-    assert_eq!(of(&plain), of(&plus));
+    let identity = |entries: &[Entry]| entries.iter().map(|e| (e.name.clone(), e.fileid, e.cookie)).collect::<Vec<_>>();
+    assert_eq!(identity(&plain), identity(&plus));
     let links = expected.values().filter(|kind| matches!(kind, Kind::HardLink(_))).count() as u32;
     for (place, entry) in plus.iter().enumerate() {
         let kind = expected[&entry.name];

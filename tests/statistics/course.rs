@@ -1,12 +1,13 @@
 //! Synthetic runs: noise drawn from what was recorded, a leak if one is wanted, and the course of a run from look to look.
 
 use super::noise::{Noise, Pairs};
+use dirleak::sample::Growth;
 use dirleak::scenario::Rounds;
-use dirleak::verdict::doses::Doses;
-use dirleak::verdict::fit::Width;
+use dirleak::stats::net_growth::Round;
+use dirleak::stats::theil_sen::BoundWidth;
+use dirleak::verdict::block::Block;
+use dirleak::verdict::dose_order::Doses;
 use dirleak::verdict::judge::Phase;
-use dirleak::verdict::net::Round;
-use dirleak::verdict::{Block, Growth};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +75,7 @@ pub struct World<'a> {
     /// The counters one of which leaks or is under stress.
     pub counters: Vec<&'a String>,
     /// How wide bounds are, by the number of blocks.
-    pub widths: &'a BTreeMap<usize, Width>,
+    pub widths: &'a BTreeMap<usize, BoundWidth>,
     pub stress: Stress,
     pub leak: Leak,
 }

@@ -1,17 +1,18 @@
 //! Judges that the simulation must catch.
 
 use super::course::{Look, World};
-use dirleak::verdict::fit::Fit;
-use dirleak::verdict::judge::{Counter, Judgement, MIN_RATE, Says};
-use dirleak::verdict::{Block, Growth};
+use dirleak::sample::Growth;
+use dirleak::stats::estimate::Estimate;
+use dirleak::verdict::block::Block;
+use dirleak::verdict::judge::{Counter, CounterVerdict, Judgement, MIN_RATE};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The difference of two readings: whatever grew by as much as counts is a leak, and nothing is doubted.
 pub fn difference(_: &World, look: &Look) -> Judgement {
     let counter = |(name, grown): (&String, &i64)| {
         let rate = *grown as f64 / look.total_dose as f64;
-        let says = if rate >= MIN_RATE { Says::Leak } else { Says::Clean };
-        Counter { name: name.clone(), fit: Fit { estimate: rate, low: rate, high: rate }, says }
+        let says = if rate >= MIN_RATE { CounterVerdict::Leak } else { CounterVerdict::Clean };
+        Counter { name: name.clone(), fit: Estimate { estimate: rate, low: rate, high: rate }, says }
     };
     Judgement { counters: look.net.iter().map(counter).collect() }
 }
@@ -22,9 +23,9 @@ pub fn least_squares(_: &World, look: &Look) -> Judgement {
     let counter = |name: &String| {
         let fit = ordinary(look.blocks, name);
         let says = match () {
-            () if fit.low > 0.0 && fit.estimate >= MIN_RATE => Says::Leak,
-            () if fit.high < MIN_RATE => Says::Clean,
-            () => Says::Undecided,
+            () if fit.low > 0.0 && fit.estimate >= MIN_RATE => CounterVerdict::Leak,
+            () if fit.high < MIN_RATE => CounterVerdict::Clean,
+            () => CounterVerdict::Undecided,
         };
         Counter { name: name.clone(), fit, says }
     };
@@ -32,9 +33,9 @@ pub fn least_squares(_: &World, look: &Look) -> Judgement {
     Judgement { counters: names.into_iter().map(counter).collect() }
 }
 
-fn ordinary(blocks: &[Block], name: &str) -> Fit {
-    let of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
-    let points: Vec<(f64, f64)> = blocks.iter().map(|b| (b.dose as f64, of(&b.growth))).collect();
+fn ordinary(blocks: &[Block], name: &str) -> Estimate {
+    let growth_of = |growth: &Growth| growth.get(name).copied().unwrap_or(0) as f64;
+    let points: Vec<(f64, f64)> = blocks.iter().map(|b| (b.dose as f64, growth_of(&b.growth))).collect();
     let count = points.len() as f64;
     let mean = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (mean_dose, mean_growth) = (mean(&|p| p.0), mean(&|p| p.1));
@@ -49,5 +50,5 @@ fn ordinary(blocks: &[Block], name: &str) -> Fit {
     } else {
         0.0
     };
-    Fit { estimate: slope, low: slope - half_width, high: slope + half_width }
+    Estimate { estimate: slope, low: slope - half_width, high: slope + half_width }
 }

@@ -1,7 +1,8 @@
 //! Recorded noise: by how much counters moved in the rounds of a kernel without a leak.
 
-use dirleak::report::record::{Round, RoundKind, RunRecord};
-use dirleak::verdict::{Growth, growth};
+use dirleak::result::parts::{Round, RoundKind};
+use dirleak::result::record::RunRecord;
+use dirleak::sample::{Growth, growth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,7 +39,7 @@ impl Noise {
     pub fn add(&mut self, run: &RunRecord) {
         self.source_version = run.kernel.source_version.clone().unwrap_or_default();
         *self.runs.entry(run.scenario.clone()).or_default() += 1;
-        let verdict = run.verdict.word();
+        let verdict = run.verdict.as_str();
         if verdict != "clean" {
             *self.not_clean.entry(verdict.to_owned()).or_default() += 1;
         }
@@ -88,8 +89,8 @@ fn pairs(rounds: &[Round]) -> Vec<[Growth; 4]> {
 
 #[test]
 fn a_run_becomes_pairs_of_blocks_by_phase() {
-    let mut run = RunRecord::begin("quick", dirleak::report::record::KernelRecord::default(), 1);
-    run.verdict = dirleak::report::record::Verdict::Clean;
+    let mut run = RunRecord::begin("quick", dirleak::result::record::KernelRecord::default(), 1);
+    run.verdict = dirleak::result::record::Verdict::Clean;
     let mut objects = 100;
     let mut round = |kind, dose, grown: i64| {
         objects += grown;

@@ -5,7 +5,7 @@ use super::naive;
 use super::noise::Noise;
 use super::tally::{LOOKS, Verdicts, missed, verdict};
 use dirleak::scenario::{self, Rounds};
-use dirleak::verdict::judge::{Judgement, Phase, width};
+use dirleak::verdict::judge::{Judgement, Phase, bound_width};
 use std::fmt::Write;
 
 /// Synthetic runs of each row.
@@ -53,7 +53,7 @@ impl Tables {
         let noise: Noise = serde_json::from_str(include_str!("../data/noise-6.1.json")).expect("the noise is JSON");
         let [usual, huge] = ["quick", "huge-flat"].map(|name| scenario::load(name).expect("it ships").rounds);
         let looks = Phase::Full.looks();
-        let widths = looks.iter().map(|blocks| (*blocks, width(*blocks, noise.counters as usize))).collect();
+        let widths = looks.iter().map(|blocks| (*blocks, bound_width(*blocks, noise.counters as usize))).collect();
         let widths = &widths;
         let world =
             |rounds, stress, leak| World { noise: &noise, counters: moving(&noise), widths, rounds, stress, leak };
@@ -142,7 +142,7 @@ fn recorded(noise: &Noise) -> String {
 
 fn without_leak(world: &World, judge: Judge) -> Row {
     let name = format!("{}{}", described(world.stress), doses(world.rounds));
-    let (verdicts, missed) = (Verdicts::of(world, RUNS, judge), missed(world, RUNS, judge));
+    let (verdicts, missed) = (Verdicts::count(world, RUNS, judge), missed(world, RUNS, judge));
     Row { name, verdicts, missed }
 }
 
@@ -159,7 +159,7 @@ fn with_leak(world: &World) -> Row {
         stress => format!(", {}", described(stress)),
     };
     let name = format!("{leak}{stress}{}", doses(world.rounds));
-    Row { name, verdicts: Verdicts::of(world, RUNS, verdict), missed: [0; LOOKS] }
+    Row { name, verdicts: Verdicts::count(world, RUNS, verdict), missed: [0; LOOKS] }
 }
 
 fn described(stress: Stress) -> String {

@@ -1,9 +1,9 @@
 //! Many runs of one kind, counted.
 
 use super::course::{Guest, Look, World, run};
-use dirleak::run::further::LISTINGS;
-use dirleak::verdict::judge::{Judgement, MIN_RATE, Says, judge_with};
-use dirleak::verdict::net::{net, units_wanted};
+use dirleak::run::options::LISTINGS;
+use dirleak::stats::net_growth::{net_growth, units_wanted};
+use dirleak::verdict::judge::{CounterVerdict, Judgement, MIN_RATE, judge_with};
 
 /// Units that fit into the seconds which a run of `quick` spends on growth that may yet be little: six, of some 20 ms each.
 const THIN_UNITS: u64 = 300;
@@ -33,7 +33,7 @@ pub fn verdict(world: &World, look: &Look) -> Judgement {
 
 impl Verdicts {
     /// Of `runs` runs as `judge` judges.
-    pub fn of(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgement) -> Self {
+    pub fn count(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgement) -> Self {
         let mut verdicts = Self { runs, ..Self::default() };
         (0..runs).for_each(|seed| verdicts.add(world, seed, &judge));
         verdicts
@@ -49,7 +49,7 @@ impl Verdicts {
         let mut guest = run(world, seed, |look| {
             looks += 1;
             let judgement = judge(world, look);
-            let enough = judgement.says() != Says::Undecided;
+            let enough = judgement.verdict() != CounterVerdict::Undecided;
             last = Some((judgement, look.counter.to_owned(), look.number_of_blocks()));
             enough
         });
@@ -60,9 +60,9 @@ impl Verdicts {
         let called = judgement.leaks();
         self.false_leaks += u64::from(called.iter().any(|c| !leaks(&c.name)));
         self.found[looks - 1] += u64::from(called.iter().any(|c| leaks(&c.name)));
-        let clean = judgement.says() == Says::Clean && rules_out_what_is_rare(&mut guest);
+        let clean = judgement.verdict() == CounterVerdict::Clean && rules_out_what_is_rare(&mut guest);
         self.clean += u64::from(clean);
-        self.undecided += u64::from(judgement.says() != Says::Leak && !clean);
+        self.undecided += u64::from(judgement.verdict() != CounterVerdict::Leak && !clean);
         let fit = judgement.counters.iter().find(|c| c.name == counter).map(|c| c.fit);
         self.covered += u64::from(fit.is_some_and(|fit| fit.low <= rate && rate <= fit.high));
     }
@@ -74,12 +74,12 @@ fn rules_out_what_is_rare(guest: &mut Guest) -> bool {
     if missing > 0 {
         guest.further(missing);
     }
-    let wanted = net(&guest.rounds).iter().map(|net| units_wanted(net, MIN_RATE)).max().unwrap_or(0);
+    let wanted = net_growth(&guest.rounds).iter().map(|net| units_wanted(net, MIN_RATE)).max().unwrap_or(0);
     let more = wanted.saturating_sub(guest.total_dose);
     if more > 0 && more <= THIN_UNITS {
         guest.further(more);
     }
-    net(&guest.rounds).first().is_none_or(|net| net.high < MIN_RATE)
+    net_growth(&guest.rounds).first().is_none_or(|net| net.high < MIN_RATE)
 }
 
 /// Runs in which some counter's interval does not contain its rate, by the first look at which that is so; no look ends a

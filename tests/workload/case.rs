@@ -1,9 +1,10 @@
 //! What is drawn at random: a directory of any shape, a way of reading it, and something that is changed behind the check's back.
 
-use dirleak::scenario::{Alphabet, Directory, Kinds, Lengths, Names, Shape};
+use dirleak::dirtree::name_spec::{Alphabet, Lengths, Names};
+use dirleak::dirtree::names::NameMaker;
+use dirleak::dirtree::spec::{Directory, Kinds, Shape};
+use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
 use dirleak::workload::listing::threads::OpenFiles;
-use dirleak::workload::listing::{Call, Stat, Way};
-use dirleak::workload::names::NameMaker;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -15,7 +16,7 @@ pub const INTRUDER: &str = "intruder";
 pub struct Case {
     pub directory: Directory,
     pub seed: u64,
-    pub way: Way,
+    pub way: ReadMethod,
     pub manner: Manner,
 }
 
@@ -68,7 +69,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             Some(spare) => Call::Getdents { buffer_bytes: smallest_buffer(&directory, seed) + spare },
             None => Call::Readdir,
         };
-        Case { directory, seed, way: Way { call, stat }, manner }
+        Case { directory, seed, way: ReadMethod { call, stat }, manner }
     })
 }
 

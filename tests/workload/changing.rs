@@ -1,9 +1,10 @@
 //! A directory that changes in the middle of a listing, in ways that the check is told of.
 
 use super::course::{Course, entries};
+use dirleak::dirtree::tree::{Dir, Kind};
 use dirleak::workload::check::{Check, Other, Presence};
-use dirleak::workload::listing::{Lister, Record};
-use dirleak::workload::tree::{Dir, Kind};
+use dirleak::workload::listing::Lister;
+use dirleak::workload::listing::entry::Dirent;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::ops::ControlFlow::Continue;
@@ -39,7 +40,7 @@ impl Course<'_> {
         let mut reading = lister.open(self.dir.path()).unwrap();
         reading.take(entries(part, count), |record| _ = check.see(record)).unwrap();
         changing.iter().for_each(|one| self.change(one));
-        reading.go_on(|record: &Record| Continue(_ = check.see(record))).unwrap();
+        reading.go_on(|record: &Dirent| Continue(_ = check.see(record))).unwrap();
         check.end()?;
         changing.iter().for_each(|one| one.tell(&mut check, Presence::Never, Presence::Always));
         check.begin(Dir::Node(0));

@@ -1,11 +1,12 @@
 //! One random case: the tree is made, perhaps changed, and listed.
 
 use super::case::{Case, INTRUDER, Manner, Mutation};
+use dirleak::dirtree::tree::{Dir, Kind, Tree};
 use dirleak::workload::check::{Check, Inodes, walk_and_check};
-use dirleak::workload::listing::threads::OpenFiles;
-use dirleak::workload::listing::{Call, Counts, Failed, Lister, Record, Way, processes, threads};
+use dirleak::workload::listing::entry::{Call, Counts, Dirent, ListError, ReadMethod};
+use dirleak::workload::listing::threads::{self, OpenFiles};
+use dirleak::workload::listing::{Lister, processes};
 use dirleak::workload::populate;
-use dirleak::workload::tree::{Dir, Kind, Tree};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::ops::ControlFlow::{self, Continue};
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_dirleak");
 
 /// What one of several readers does with each record.
-type Each<'a> = Box<dyn FnMut(&Record) -> ControlFlow<()> + Send + 'a>;
+type Each<'a> = Box<dyn FnMut(&Dirent) -> ControlFlow<()> + Send + 'a>;
 
 /// A tree that was made, and what is known of it.
 pub struct Course<'a> {
@@ -33,7 +34,7 @@ impl<'a> Course<'a> {
         let dir = tempfile::tempdir().unwrap();
         let tree = Arc::new(Tree::new(&case.directory, case.seed));
         populate::tree(dir.path(), &tree).unwrap();
-        let inodes = Inodes::listed(&mut Lister::new(Way::getdents(4096)), dir.path(), &tree).unwrap();
+        let inodes = Inodes::listed(&mut Lister::new(ReadMethod::getdents(4096)), dir.path(), &tree).unwrap();
         let check = Check::new(tree.clone(), Arc::new(inodes));
         Self { case, dir, tree, check }
     }
@@ -70,7 +71,7 @@ impl<'a> Course<'a> {
                     {
                         let mut readers = processes::Readers::new(Path::new(PROGRAM), buffer_bytes);
                         // Who has read once reads again; who is stopped is replaced.
-                        let stopped: Vec<_> = (0..2).map(|_| |_: &Record| ControlFlow::Break(())).collect();
+                        let stopped: Vec<_> = (0..2).map(|_| |_: &Dirent| ControlFlow::Break(())).collect();
                         readers.list(dir, stopped).unwrap();
                         readers.list(dir, each).unwrap()
                     }
@@ -159,7 +160,7 @@ fn whole(lister: &mut Lister, dir: &Path, mut check: Check) -> Result<(), String
 fn two_parts(lister: &mut Lister, dir: &Path, node: Dir, check: &mut Check, part: f64) {
     let count = lister.list(dir, |_| ()).unwrap().entries;
     let mut cookie = None;
-    let see = |record: &Record| {
+    let see = |record: &Dirent| {
         check.see(record);
         cookie = Some(record.cookie);
     };
@@ -189,7 +190,7 @@ fn rewound(lister: &mut Lister, dir: &Path, check: &mut Check, part: f64) {
 fn sought(lister: &mut Lister, dir: &Path, check: &mut Check, places: &[f64]) {
     let mut reading = lister.open(dir).unwrap();
     let mut marks = Vec::new();
-    let see = |record: &Record| {
+    let see = |record: &Dirent| {
         check.see(record);
         marks.push((record.cookie, check.mark()));
         Continue(())
@@ -214,7 +215,7 @@ fn together(
     check: &Check,
     readers: usize,
     files: OpenFiles,
-    list: impl FnOnce(Vec<Each>) -> Vec<Result<Counts, Failed>>,
+    list: impl FnOnce(Vec<Each>) -> Vec<Result<Counts, ListError>>,
 ) -> Result<(), String> {
     let mut checks: Vec<_> = (1..=readers).map(|number| check.for_reader(format!("reader {number}"))).collect();
     list(checks.iter_mut().map(see).collect()).into_iter().for_each(|listed| _ = listed.unwrap());

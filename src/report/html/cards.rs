@@ -1,12 +1,12 @@
 //! A table that becomes a list of cards where there is no room for it.
 
-use crate::report::headline::Tone;
+use crate::report::headline::Status;
 use maud::{Markup, html};
 
 /// A row may have a tone.
 pub fn cells<Row: AsRef<[String]>>(
     head: &[impl AsRef<str>],
-    rows: impl Iterator<Item = (impl Into<Option<Tone>>, Row)>,
+    rows: impl Iterator<Item = (impl Into<Option<Status>>, Row)>,
 ) -> Markup {
     html! {
         table class="cards" {
@@ -16,9 +16,9 @@ pub fn cells<Row: AsRef<[String]>>(
     }
 }
 
-fn line(head: &[impl AsRef<str>], tone: Option<Tone>, row: &[String]) -> Markup {
+fn line(head: &[impl AsRef<str>], tone: Option<Status>, row: &[String]) -> Markup {
     html! {
-        tr class=[tone.map(super::class)] {
+        tr class=[tone.map(super::badge::class)] {
             @for (name, cell) in head.iter().zip(row) {
                 td class=(extent(cell)) data-label=(name.as_ref()) { span { (cell) } }
             }

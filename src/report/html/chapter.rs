@@ -5,26 +5,29 @@ use super::draw::{NARROW, WIDE, svg};
 use super::plot::{Plot, plots};
 use super::record;
 use crate::report::console::Logs;
-use crate::report::headline::{self, Tone, of_verdict};
-use crate::report::merge::Chapter;
-use crate::report::record::{BisectionRecord, RunRecord, ServerRecord, Verdict};
-use crate::report::{bisection, branches, cluster, number, reproduce, table};
+use crate::report::headline::{self, Status, verdict_status};
+use crate::report::merge::ReportSection;
+use crate::report::{bisection, branches, cluster, reproduce, table};
+use crate::result::bisection::BisectionRecord;
+use crate::result::cluster::ServerRecord;
+use crate::result::record::{RunRecord, Verdict};
+use crate::text::number;
 use maud::{Markup, PreEscaped, html};
 
 /// Plots of a page; of a set with more scenarios those that are clean have none.
 const MOST_PLOTS: usize = 8;
 
-pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
+pub fn section(chapter: &ReportSection, logs: &Logs, is_only: bool) -> Markup {
     let file = &chapter.file;
     html! {
         section {
             @if !is_only {
-                h2 { (super::verdict(&headline::of(chapter))) }
+                h2 { (super::badge::verdict(&headline::for_section(chapter))) }
                 p class="note" { (chapter.title()) }
             }
             @for cluster in &file.clusters {
                 h3 { "Servers of " (cluster.scenario) " on " (cluster.kernel) }
-                @if headline::of(chapter).sentence != cluster.sentence() { p { (cluster.sentence()) } }
+                @if headline::for_section(chapter).sentence != cluster.sentence() { p { (cluster.sentence()) } }
                 (cells(&cluster::HEAD, cluster.servers.iter().map(tone_of_server).zip(cluster.cells())))
                 p class="note" { "Lost in an hour, and what was forecast; the ratio is what was measured divided by that." }
             }
@@ -32,7 +35,7 @@ pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
             @if let Some(found) = &file.bisection { (bisected(found)) }
             @if !file.branches.is_empty() {
                 h3 { "The fix on each branch" }
-                (cells(&branches::HEAD, file.branches.iter().map(|b| (headline::of_outcome(b.proof.outcome), branches::cells(b, &file.results)))))
+                (cells(&branches::HEAD, file.branches.iter().map(|b| (headline::proof_status(b.proof.outcome), branches::cells(b, &file.results)))))
             }
             h3 { "What was run on what" }
             (overview(&file.results))
@@ -44,17 +47,17 @@ pub fn section(chapter: &Chapter, logs: &Logs, is_only: bool) -> Markup {
     }
 }
 
-fn tone_of_server(server: &ServerRecord) -> Tone {
+fn tone_of_server(server: &ServerRecord) -> Status {
     match server.measured_bytes_per_hour {
-        Some(lost) if lost.estimate > 0.0 => Tone::Bad,
-        Some(_) => Tone::Good,
-        None => Tone::Open,
+        Some(lost) if lost.estimate > 0.0 => Status::Fail,
+        Some(_) => Status::Pass,
+        None => Status::Inconclusive,
     }
 }
 
 /// The records whose rounds are drawn: of a bisection those of its confirmation, which come last; of a large set those that are
 /// not clean.
-fn pictured(chapter: &Chapter) -> Vec<Plot> {
+fn pictured(chapter: &ReportSection) -> Vec<Plot> {
     let records = &chapter.file.results;
     if let Some(found) = &chapter.file.bisection {
         let confirmed = records.len().saturating_sub((found.guests_of_confirmation as usize).max(2));
@@ -78,7 +81,7 @@ const KEY: &str = "Each reading at rest is a point: a dot after a round of listi
 fn pictures(plots: &[Plot]) -> Markup {
     html! {
         @for plot in plots {
-            figure role="img" aria-label=(plot.in_words()) {
+            figure role="img" aria-label=(plot.alt_text()) {
                 h3 { (plot.counter) " objects kept in " (plot.scenario) }
                 // Drawn by plotters, which escapes the text in it.
                 div class="plot wide-only" { (PreEscaped(svg(plot, WIDE))) }
@@ -86,7 +89,7 @@ fn pictures(plots: &[Plot]) -> Markup {
                 figcaption {
                     ul class="legend" {
                         @for (i, series) in plot.series.iter().enumerate() {
-                            li { span class=(format!("swatch s{i}")) {} code { (series.kernel) } ": " (series.words(&plot.unit)) }
+                            li { span class=(format!("swatch s{i}")) {} code { (series.kernel) } ": " (series.legend(&plot.unit)) }
                         }
                     }
                     @if plot.left_out > 0 { p class="note" { (plot.left_out) " more runs are not drawn." } }
@@ -100,11 +103,11 @@ fn pictures(plots: &[Plot]) -> Markup {
 fn overview(records: &[RunRecord]) -> Markup {
     let head = ["scenario", "kernel", "verdict", "objects per unit", "bytes per unit", "counter", "time"];
     let row = |record: &RunRecord| {
-        let cells = table::Cells::of(record);
+        let cells = table::Cells::from_record(record);
         let (scenario, spec) = (record.scenario.clone(), record.kernel.spec.clone());
         let site = if cells.site.is_empty() { "-".to_owned() } else { cells.site };
         let row = [scenario, spec, cells.verdict.to_owned(), cells.objects, cells.bytes, site, cells.seconds];
-        (of_verdict(record.verdict), row)
+        (verdict_status(record.verdict), row)
     };
     cells(&head, records.iter().map(row))
 }
@@ -124,8 +127,8 @@ fn bisected(found: &BisectionRecord) -> Markup {
         @if !found.message.is_empty() { details { summary { "Message of the commit" } pre { (found.message) } } }
         h3 { "The way there" }
         (cells(&["commit", "subject", "verdict", "what was seen", "time"], found.steps.iter().map(|step| {
-            let tone = match step.state.as_str() { "leak" => Tone::Bad, "clean" => Tone::Good, _ => Tone::Open };
-            let id = crate::kernel::snapshot::short(&step.commit.id).to_owned();
+            let tone = match step.state.as_str() { "leak" => Status::Fail, "clean" => Status::Pass, _ => Status::Inconclusive };
+            let id = crate::text::truncate::short(&step.commit.id).to_owned();
             let what = if step.what.is_empty() { "-".to_owned() } else { step.what.clone() };
             (tone, [id, step.commit.subject.clone(), step.state.clone(), what, number::seconds(step.seconds)])
         })))

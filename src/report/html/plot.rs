@@ -1,7 +1,9 @@
 //! What the picture shows: objects kept against units made, every round a point, with the rate and its bounds as a line and a fan.
 
-use crate::report::number;
-use crate::report::record::{Rate, Round, RoundKind, RunRecord};
+use crate::result::parts::{Round, RoundKind};
+use crate::result::record::RunRecord;
+use crate::stats::estimate::Estimate;
+use crate::text::number;
 use std::collections::BTreeMap;
 
 /// More series than this cannot be told apart.
@@ -49,7 +51,7 @@ pub enum Mark {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Slope {
     /// By an estimate with bounds.
-    Rate(Rate),
+    Rate(Estimate),
     /// By this at most: it is not among the counters whose bounds are kept, which are the highest.
     AtMost(f64),
     Unknown,
@@ -121,12 +123,12 @@ fn slope(record: &RunRecord, counter: &str) -> Slope {
 
 impl Series {
     /// The legend's words: how much it grows.
-    pub fn words(&self, unit: &str) -> String {
+    pub fn legend(&self, unit: &str) -> String {
         match self.slope {
             Slope::Rate(rate) if rate.low > 0.0 => {
-                format!("{} per {unit} ({})", number::rate(rate.estimate), number::bounds(&rate))
+                format!("{} per {unit} ({})", number::rate(rate.estimate), rate.bounds())
             }
-            Slope::Rate(Rate { high, .. }) | Slope::AtMost(high) => {
+            Slope::Rate(Estimate { high, .. }) | Slope::AtMost(high) => {
                 format!("at most {} per {unit}", number::upper(high))
             }
             Slope::Unknown => "rate not known".into(),
@@ -136,8 +138,8 @@ impl Series {
 
 impl Plot {
     /// What there is to see, for who cannot see it.
-    pub fn in_words(&self) -> String {
-        let series = self.series.iter().map(|series| format!("{}: {}", series.kernel, series.words(&self.unit)));
+    pub fn alt_text(&self) -> String {
+        let series = self.series.iter().map(|series| format!("{}: {}", series.kernel, series.legend(&self.unit)));
         format!("{} objects kept in {}. {}", self.counter, self.scenario, series.collect::<Vec<_>>().join("; "))
     }
 
@@ -150,7 +152,7 @@ impl Plot {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::result::example;
 
     fn round(kind: RoundKind, dose: u64, objects: i64) -> Round {
         let samples = if objects > 0 { BTreeMap::from([("kmalloc-256".into(), objects)]) } else { BTreeMap::new() };
@@ -190,7 +192,7 @@ pub mod tests {
         assert_eq!(plot.series[0].points, expected);
         assert!(plot.series[1].points.iter().all(|point| point.kept == 0));
         let words = "kmalloc-256 objects kept in quick. 6.1+spare-pages: 25.0 per listing (24.8 to 25.2); 6.1: at most 0.13 per listing";
-        assert_eq!(plot.in_words(), words);
+        assert_eq!(plot.alt_text(), words);
         assert_eq!(plot.across(), "listings made");
     }
 

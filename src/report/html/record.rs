@@ -2,9 +2,14 @@
 
 use super::stack;
 use crate::report::console::{Console, Logs};
-use crate::report::headline::{Tone, counted, of_verdict};
-use crate::report::record::{Finding, Round, RoundKind, RunRecord};
-use crate::report::{beside, number, sentence, text};
+use crate::report::headline::{Status, verdict_status};
+use crate::report::{other_evidence, text};
+use crate::result::finding::Finding;
+use crate::result::parts::{Round, RoundKind};
+use crate::result::record::RunRecord;
+use crate::result::sentence;
+use crate::text::number;
+use crate::text::plural::counted;
 use maud::{Markup, html};
 
 /// Counters that the table of rounds has; the result file has them all.
@@ -12,15 +17,15 @@ const COUNTERS: usize = 3;
 
 /// Folded, unless there is something to see.
 pub fn section(record: &RunRecord, logs: &Logs) -> Markup {
-    let tone = of_verdict(record.verdict);
+    let tone = verdict_status(record.verdict);
     html! {
-        details class="run" open[tone != Tone::Good] {
+        details class="run" open[tone != Status::Pass] {
             summary {
-                (super::badge(tone, record.verdict.word()))
+                (super::badge::badge(tone, record.verdict.as_str()))
                 span class="what" { strong { (record.scenario) } " on " code { (record.kernel.spec) } }
             }
             div class="body" {
-                p { (sentence::of(record)) }
+                p { (sentence::render(record)) }
                 (facts(record))
                 (findings(record))
                 @if !record.console_lines.is_empty() {
@@ -29,7 +34,7 @@ pub fn section(record: &RunRecord, logs: &Logs) -> Markup {
                 }
                 (rounds(record))
                 (timings(record))
-                (console(&logs.of(record.console_log.as_deref())))
+                (console(&logs.read_console(record.console_log.as_deref())))
             }
         }
     }
@@ -40,7 +45,7 @@ fn facts(record: &RunRecord) -> Markup {
     let kernel = &record.kernel;
     let source = kernel.source_version.as_ref().map(|version| format!(", source {version}")).unwrap_or_default();
     let patches = if kernel.patches.is_empty() { "none".to_owned() } else { kernel.patches.join(", ") };
-    let lines = text::work(record) + &text::trust(record) + &beside::of(record);
+    let lines = text::work(record) + &text::trust(record) + &other_evidence::render(record);
     html! {
         dl {
             (fact("Kernel", &format!("{}{source}, image {}", or_unknown(&kernel.release), or_unknown(&kernel.image_sha256))))

@@ -1,7 +1,7 @@
 //! Who allocated what: call sites put together from the outermost function inwards, with their shares.
 
-use crate::report::number;
-use crate::report::record::CallSite;
+use crate::result::finding::CallSite;
+use crate::text::number;
 use maud::{Markup, html};
 
 /// Functions that call each other without a branch, and what branches off the last of them.

@@ -5,8 +5,8 @@ mod libraries;
 
 pub use libraries::Libraries;
 
-use crate::cache::place;
 use crate::error::{Context, Error, Result};
+use crate::os::cache::install_atomically;
 use cpio::newc::{Builder, ModeFileType, trailer};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -97,7 +97,7 @@ impl Archive {
 
     /// Writes the archive to `path`, whole or not at all, and gives its size in bytes.
     pub fn write(&self, path: &Path) -> Result<u64> {
-        place(path, |new| {
+        install_atomically(path, |new| {
             let what = || format!("cannot write {}", path.display());
             let mut out = BufWriter::with_capacity(1 << 20, File::create(new).machine(what)?);
             self.write_to(&mut out).machine(what)?;

@@ -7,21 +7,21 @@ fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
     let log = dir.path().join("guest.log");
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&log);
-    (Vm::of(&mut command, &log, limits).unwrap(), dir)
+    (Vm::spawn(&mut command, &log, limits).unwrap(), dir)
 }
 
 /// Why it ended, which must be said soon.
-fn ended(script: &str, limits: Limits) -> Ended {
+fn ended(script: &str, limits: Limits) -> AgentError {
     let (mut vm, _dir) = guest(script, limits);
     let begin = Instant::now();
-    let ended = vm.ask(&Order::Glance, |_, _| ()).unwrap_err();
+    let ended = vm.request(&Request::Glance, |_, _| ()).unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(100), "{ended:?} was said late");
     ended
 }
 
 fn gave_up(script: &str) -> String {
     match ended(script, Limits::default()) {
-        Ended::GaveUp(sentence) => sentence,
+        AgentError::Failed(sentence) => sentence,
         other => panic!("{other:?}"),
     }
 }
@@ -39,8 +39,8 @@ fn a_guest_that_does_as_it_is_told_is_heard() {
                     read order; echo '{"answer":"bye"}'"#;
     let (mut vm, _dir) = guest(script, Limits::default());
     let mut steps = Vec::new();
-    let answer = vm.ask(&Order::Hold, |name, seconds| steps.push((name.to_owned(), seconds)));
-    assert!(matches!(answer, Ok(Answer::Done)), "{answer:?}");
+    let answer = vm.request(&Request::Hold, |name, seconds| steps.push((name.to_owned(), seconds)));
+    assert!(matches!(answer, Ok(Response::Done)), "{answer:?}");
     assert_eq!(steps, [("x".to_owned(), 1.0)]);
     assert!(vm.finish().is_ok());
 }
@@ -68,7 +68,7 @@ fn no_flood_outlasts_the_time_of_the_run() {
     let steps = r#"while echo '{"answer":"step","name":"x","seconds":1}'; do sleep 0.01; done"#;
     let limits = Limits { whole: Duration::from_millis(300), ..Limits::default() };
     match ended(steps, limits) {
-        Ended::Crash { kind, sentence, .. } => {
+        AgentError::Crash { kind, sentence, .. } => {
             assert_eq!(kind, "hang");
             assert!(sentence.starts_with("the run has used up its time; its console is in "), "{sentence}");
         }
@@ -80,7 +80,7 @@ fn no_flood_outlasts_the_time_of_the_run() {
 fn a_flood_on_the_console_ends_the_guest() {
     let limits = Limits { log_bytes: 3 << 20, ..Limits::default() };
     let (mut vm, dir) = guest("ulimit -f 65536; yes 'a line that means nothing' >$0; sleep 60", limits);
-    let Err(Ended::GaveUp(said)) = vm.answer() else { panic!("it is heard") };
+    let Err(AgentError::Failed(said)) = vm.response() else { panic!("it is heard") };
     let log = dir.path().join("guest.log");
     let whole = "the guest printed more than 3072 KiB on its console and was ended; the beginning is in";
     assert_eq!(said, format!("{whole} {}", log.display()));
@@ -95,15 +95,15 @@ fn a_flood_on_the_console_ends_the_guest() {
 fn a_guest_that_takes_no_orders_is_found_silent() {
     let limits = Limits { silence: Duration::from_millis(100), ..Limits::default() };
     let (mut vm, _dir) = guest("sleep 60", limits);
-    let order = Order::Sites { caches: vec!["x".repeat(1 << 20)] };
-    let Err(Ended::Crash { kind, .. }) = vm.ask(&order, |_, _| ()) else { panic!("it is heard") };
+    let order = Request::Sites { caches: vec!["x".repeat(1 << 20)] };
+    let Err(AgentError::Crash { kind, .. }) = vm.request(&order, |_, _| ()) else { panic!("it is heard") };
     assert_eq!(kind, "hang");
 }
 
 #[test]
 fn an_answer_that_does_not_fit_is_shown_in_short() {
-    let answer = Answer::Slabinfo { objects: (0..1000).map(|n| (format!("cache-{n}"), n)).collect() };
-    let Ended::GaveUp(said) = unexpected(&answer) else { panic!("it is an error") };
+    let answer = Response::Slabinfo { objects: (0..1000).map(|n| (format!("cache-{n}"), n)).collect() };
+    let AgentError::Failed(said) = unexpected(&answer) else { panic!("it is an error") };
     assert!(said.contains("Slabinfo") && said.len() < 300, "{said}");
 }
 

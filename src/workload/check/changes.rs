@@ -1,6 +1,6 @@
 //! What is not as the formula says: entries that are made, removed and renamed, before a listing or while it runs.
 
-use crate::workload::tree::Kind;
+use crate::dirtree::tree::Kind;
 use std::collections::BTreeMap;
 
 /// How often a listing may show a name.
@@ -57,7 +57,7 @@ impl Changes {
     }
 
     /// What is said of an entry, if anything is.
-    pub(super) fn of(&self, number: u64) -> Option<Presence> {
+    pub(super) fn presence_of(&self, number: u64) -> Option<Presence> {
         self.entries.get(&number).copied()
     }
 

@@ -1,9 +1,10 @@
 //! Which inode number each entry has: known by a formula, or from a listing of the server's own files.
 
+use crate::dirtree::tree::{Dir, Tree};
 use crate::error::{Error, Result};
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::Dirent;
 use crate::workload::listing::walk::{Visitor, walk};
-use crate::workload::listing::{Lister, Record};
-use crate::workload::tree::{Dir, Tree};
 use std::path::Path;
 
 /// So few that to look one up takes no time.
@@ -58,7 +59,7 @@ impl Inodes {
     }
 
     /// The inode number of the entry with this number; `None` if it is not known.
-    pub fn of(&self, number: u64) -> Option<u64> {
+    pub fn get(&self, number: u64) -> Option<u64> {
         match self {
             Self::Unknown => None,
             Self::Formula(inode) => Some(inode(number)),
@@ -87,7 +88,7 @@ impl Visitor for Collected<'_> {
         self.dir = *dir;
     }
 
-    fn entry(&mut self, record: &Record) -> Option<Dir> {
+    fn entry(&mut self, record: &Dirent) -> Option<Dir> {
         let name = record.name;
         if matches!(name, b"." | b"..") {
             return None;
@@ -116,14 +117,14 @@ mod tests {
         let inodes = Inodes::compact((0..1000).map(|n| if n < 600 { n + 7 } else { n + 9000 }).collect());
         let Inodes::Stretches(stretches) = &inodes else { panic!("{inodes:?}") };
         assert_eq!(stretches.len(), 2);
-        assert_eq!([0, 599, 600, 999].map(|n| inodes.of(n)), [7, 606, 9600, 9999].map(Some));
+        assert_eq!([0, 599, 600, 999].map(|n| inodes.get(n)), [7, 606, 9600, 9999].map(Some));
     }
 
     #[test]
     fn inode_numbers_in_disorder_take_eight_bytes_each() {
         let inodes = Inodes::compact((0..1000).map(|n| n * 2).collect());
         assert!(matches!(inodes, Inodes::Each(_)));
-        assert_eq!(inodes.of(999), Some(1998));
-        assert_eq!(inodes.of(1000), None);
+        assert_eq!(inodes.get(999), Some(1998));
+        assert_eq!(inodes.get(1000), None);
     }
 }

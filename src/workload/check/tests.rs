@@ -1,9 +1,13 @@
 //! What a check says of listings that are right and of each way of being wrong.
 
 use super::*;
-use crate::scenario::{Directory, Kinds, Names, Shape};
-use crate::workload::listing::Attributes;
+use crate::dirtree::name_spec::Names;
+use crate::dirtree::spec::{Directory, Kinds, Shape};
+use crate::dirtree::tree::{Dir, Kind, Tree};
+use crate::workload::listing::entry::Attributes;
+use crate::workload::listing::entry::Dirent;
 use nix::errno::Errno;
+use std::sync::Arc;
 
 fn tree(directory: Directory) -> Arc<Tree> {
     Arc::new(Tree::new(&directory, 3))
@@ -23,7 +27,7 @@ fn inode(name: &str) -> u64 {
 }
 
 fn show(check: &mut Check, name: &str, inode: u64, d_type: u8, stat: Option<Result<Attributes, Errno>>) {
-    check.see(&Record { name: name.as_bytes(), inode, cookie: 0, d_type, stat });
+    check.see(&Dirent { name: name.as_bytes(), inode, cookie: 0, d_type, stat });
 }
 
 fn see(check: &mut Check, names: &[&str]) {
@@ -186,7 +190,7 @@ fn each_directory_has_its_own_names() {
     let directory = Directory { shape, kinds, ..Directory::flat(2, Names::pattern("d{n}")) };
     let mut check = Check::new(tree(directory), Arc::new(Inodes::Unknown));
     let show_dir = |check: &mut Check, name: &str| {
-        check.see(&Record { name: name.as_bytes(), inode: 1, cookie: 0, d_type: libc::DT_DIR, stat: None })
+        check.see(&Dirent { name: name.as_bytes(), inode: 1, cookie: 0, d_type: libc::DT_DIR, stat: None })
     };
     check.begin(Dir::Node(0));
     assert_eq!(["d3", "d4"].map(|name| show_dir(&mut check, name)), [1, 2].map(|node| Some(Dir::Node(node))));

@@ -1,9 +1,10 @@
 //! Whether a walk of a tree was complete: every directory of it.
 
-use super::Check;
+use super::checker::Check;
+use crate::dirtree::tree::Dir;
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::{Counts, Dirent, ListError};
 use crate::workload::listing::walk::{Visitor, walk};
-use crate::workload::listing::{Counts, Failed, Lister, Record};
-use crate::workload::tree::Dir;
 use std::path::Path;
 
 /// Walks a tree from `root` and checks each directory. How the walk went comes first, then what was wrong with the first
@@ -12,7 +13,7 @@ pub fn walk_and_check(
     lister: &mut Lister,
     root: &Path,
     check: &mut Check,
-) -> (Result<Counts, Failed>, Result<(), String>) {
+) -> (Result<Counts, ListError>, Result<(), String>) {
     check.begin(Dir::Node(0));
     let mut checked = Checked { check, wrong: None };
     let walked = walk(lister, root, Dir::Node(0), &mut checked);
@@ -33,7 +34,7 @@ impl Visitor for Checked<'_> {
         self.check.enter(*dir);
     }
 
-    fn entry(&mut self, record: &Record) -> Option<Dir> {
+    fn entry(&mut self, record: &Dirent) -> Option<Dir> {
         self.check.see(record)
     }
 

@@ -1,10 +1,10 @@
 //! Fuzzing of what reads directories.
 
-use super::getdents::Records;
+use super::getdents::Dirents;
 
 /// What a call of getdents64 put into its buffer.
 pub fn dirents(data: &[u8]) {
     // Where a name ends is looked for in a record's last bytes only, so that one of a kernel that lies may hold a NUL.
-    let bytes: usize = Records(data).map(|record| record.name.len()).sum();
+    let bytes: usize = Dirents(data).map(|record| record.name.len()).sum();
     assert!(bytes <= data.len(), "names overlap");
 }

@@ -1,7 +1,7 @@
 //! getdents64(2): one call at a time, into a buffer of any size, and what stands in the buffer afterwards.
 
-use super::Record;
-use crate::workload::trace;
+use super::entry::Dirent;
+use crate::workload::syscall_log;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -30,7 +30,7 @@ impl Buffer {
         let filled =
             unsafe { libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), self.words.as_mut_ptr(), self.bytes) };
         let filled = Errno::result(filled);
-        trace::say(|| format!("getdents64({}) = {}", self.bytes, trace::result(&filled)));
+        syscall_log::record(|| format!("getdents64({}) = {}", self.bytes, syscall_log::result(&filled)));
         self.filled = filled? as usize;
         Ok(self.last(self.filled))
     }
@@ -45,13 +45,13 @@ impl Buffer {
 
 /// The records of one getdents64 reply, in its order.
 #[derive(Clone)]
-pub struct Records<'a>(pub &'a [u8]);
+pub struct Dirents<'a>(pub &'a [u8]);
 
-impl<'a> Iterator for Records<'a> {
-    type Item = Record<'a>;
+impl<'a> Iterator for Dirents<'a> {
+    type Item = Dirent<'a>;
 
     #[inline]
-    fn next(&mut self) -> Option<Record<'a>> {
+    fn next(&mut self) -> Option<Dirent<'a>> {
         let bytes = self.0;
         if bytes.len() <= NAME_OFFSET {
             return None;
@@ -65,7 +65,7 @@ impl<'a> Iterator for Records<'a> {
         let word = |at: usize| record.get(at..at + 8)?.try_into().ok();
         let end = length - 8;
         let name = record.get(NAME_OFFSET..end + first_nul(u64::from_le_bytes(word(end)?), end)?)?;
-        Some(Record {
+        Some(Dirent {
             name,
             inode: u64::from_ne_bytes(word(0)?),
             cookie: i64::from_ne_bytes(word(8)?),
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_record_that_has_no_room_for_a_name_ends_the_listing() {
-        let names = |length| Records(&record(length)).map(|record| record.name.to_vec()).collect::<Vec<_>>();
+        let names = |length| Dirents(&record(length)).map(|record| record.name.to_vec()).collect::<Vec<_>>();
         assert_eq!(names(24), [b"a"]);
         for length in (0..20).chain([25, u16::MAX]) {
             assert_eq!(names(length), Vec::<Vec<u8>>::new(), "{length}");

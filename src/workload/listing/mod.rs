@@ -1,6 +1,7 @@
 //! Listing a directory in all ways there are: with getdents64 and a buffer of a given size, which on NFS decides how much is
 //! read ahead, or with readdir(3); from any cookie, to any entry, by one reader or several.
 
+pub mod entry;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod getdents;
@@ -15,116 +16,23 @@ pub mod walk;
 mod tests;
 
 use crate::error::Context;
-use crate::workload::trace;
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, PosixFadviseAdvice, open, posix_fadvise};
+use entry::{Call, Counts, DIRECTORY, Dirent, ListError, ReadMethod, failed, open_directory};
+use nix::fcntl::{PosixFadviseAdvice, open, posix_fadvise};
 use nix::sys::stat::Mode;
 use reading::Reading;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// How a directory is opened.
-const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
-
-/// How a directory is read.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Way {
-    pub call: Call,
-    pub stat: Stat,
-}
-
-/// What is called for entries.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Call {
-    /// getdents64(2) with a buffer of so many bytes.
-    Getdents { buffer_bytes: usize },
-    /// readdir(3) of the C library, which has a buffer of its own.
-    Readdir,
-}
-
-/// What is done to each entry before the next one is taken, as `ls -l` does.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Stat {
-    Nothing,
-    /// fstatat(2), not following symbolic links.
-    Fstatat,
-    /// statx(2) of its type and inode number with AT_STATX_DONT_SYNC: on NFS what the client knows, without asking the server.
-    StatxDontSync,
-}
-
-/// One entry, as a listing shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    /// Without a NUL.
-    pub name: &'a [u8],
-    /// d_ino.
-    pub inode: u64,
-    /// d_off: where the next entry is found, as lseek takes it. Any 64 bits; their order means nothing.
-    pub cookie: i64,
-    /// DT_REG, DT_DIR, DT_LNK, or DT_UNKNOWN where the file system does not say.
-    pub d_type: u8,
-    /// What stat said of it, if the way of reading asks for that.
-    pub stat: Option<Result<Attributes, Errno>>,
-}
-
-/// Whether a name is `.` or `..`, which every directory shows.
-pub fn is_dot(name: &[u8]) -> bool {
-    matches!(name, b"." | b"..")
-}
-
-/// What stat says of an entry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Attributes {
-    pub inode: u64,
-    /// Its type as readdir would say it: DT_REG, DT_DIR, DT_LNK.
-    pub d_type: u8,
-}
-
-/// A listing that the kernel broke off. EINTR is a failure like others; the one who reads may go on after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
-    /// What was called.
-    pub call: &'static str,
-    /// What it said.
-    pub errno: Errno,
-    /// Entries seen before.
-    pub entries: u64,
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed with {} after {} entries", self.call, self.errno, self.entries)
-    }
-}
-
-/// What a listing took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Entries, `.` and `..` included.
-    pub entries: u64,
-    /// Calls of getdents64, those that returned 0 included; of readdir(3), which calls it as it needs.
-    pub getdents_calls: u64,
-}
-
-impl Way {
-    /// getdents64 with a buffer of so many bytes, and nothing else.
-    pub const fn getdents(buffer_bytes: usize) -> Self {
-        Self { call: Call::Getdents { buffer_bytes }, stat: Stat::Nothing }
-    }
-}
-
 /// Lists directories in one way, through one buffer that is used again for every listing.
 pub struct Lister {
-    way: Way,
+    way: ReadMethod,
     buffer: getdents::Buffer,
 }
 
 impl Lister {
     /// A lister that reads in this way.
-    pub fn new(way: Way) -> Self {
+    pub fn new(way: ReadMethod) -> Self {
         let bytes = match way.call {
             Call::Getdents { buffer_bytes } => buffer_bytes,
             Call::Readdir => 0,
@@ -133,17 +41,17 @@ impl Lister {
     }
 
     /// Opens a directory.
-    pub fn open(&mut self, dir: &Path) -> Result<Reading<'_>, Failed> {
+    pub fn open(&mut self, dir: &Path) -> Result<Reading<'_>, ListError> {
         self.read(open_directory(dir).map_err(failed("open"))?)
     }
 
     /// Reads an open directory from where it is.
-    pub fn read(&mut self, fd: OwnedFd) -> Result<Reading<'_>, Failed> {
+    pub fn read(&mut self, fd: OwnedFd) -> Result<Reading<'_>, ListError> {
         Reading::new(fd, self.way, &mut self.buffer)
     }
 
     /// One listing: open, read to the end, close; `each` gets every record.
-    pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&Record)) -> Result<Counts, Failed> {
+    pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&Dirent)) -> Result<Counts, ListError> {
         let mut reading = self.open(dir)?;
         reading.go_on(|record| {
             each(record);
@@ -153,29 +61,9 @@ impl Lister {
     }
 }
 
-fn open_directory(dir: &Path) -> Result<OwnedFd, Errno> {
-    let opened = open(dir, DIRECTORY, Mode::empty());
-    trace::say(|| format!("open({:?}) = {}", dir, trace::result(&opened.as_ref().map(|_| 0))));
-    opened
-}
-
 /// Takes the pages of a directory from the page cache, so that the next listing of it is cold; its dentries stay.
 pub fn evict(dir: &Path) -> crate::error::Result<()> {
     let cannot = || format!("cannot evict the pages of {}", dir.display());
     let fd = open(dir, DIRECTORY, Mode::empty()).machine(cannot)?;
     posix_fadvise(&fd, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).machine(cannot)
-}
-
-/// What a call failed with before any entry was seen.
-fn failed(call: &'static str) -> impl FnOnce(Errno) -> Failed {
-    move |errno| Failed { call, errno, entries: 0 }
-}
-
-/// One more descriptor of an open file: they have one position.
-fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, Failed> {
-    fd.try_clone().map_err(|e| failed("dup")(errno(&e)))
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }

@@ -5,10 +5,10 @@
 //! through a pipe as it stood in the buffer, and is taken apart and checked here. They stay for the next listing, because
 //! starting a process moves more of a kernel's memory than any listing.
 
-use super::getdents::{Buffer, Records};
-use super::{Counts, DIRECTORY, Failed, Record, failed};
+use super::entry::{Counts, DIRECTORY, Dirent, ListError, failed};
+use super::getdents::{Buffer, Dirents};
 use crate::error::{Context, Error, Result as OurResult};
-use crate::workload::{progress, trace};
+use crate::workload::{progress, syscall_log};
 use nix::errno::Errno;
 use nix::fcntl::open;
 use nix::sys::prctl::set_pdeathsig;
@@ -52,9 +52,9 @@ impl Readers {
     /// Lists `dir` to the end by as many processes as there are closures, which get the records of their process and say
     /// whether it is to go on; if not, it is killed. All begin when all have opened the directory. How each of them fared is in
     /// the order of the closures.
-    pub fn list<F>(&mut self, dir: &Path, each: Vec<F>) -> OurResult<Vec<Result<Counts, Failed>>>
+    pub fn list<F>(&mut self, dir: &Path, each: Vec<F>) -> OurResult<Vec<Result<Counts, ListError>>>
     where
-        F: FnMut(&Record) -> ControlFlow<()> + Send,
+        F: FnMut(&Dirent) -> ControlFlow<()> + Send,
     {
         self.start(each.len())?;
         let mut readers: Vec<Reader> = self.waiting.drain(..each.len()).collect();
@@ -63,7 +63,7 @@ impl Readers {
         let mut open = readers.iter_mut().zip(&opened).filter(|(_, opened)| opened.is_ok());
         open.try_for_each(|(reader, _)| reader.begin())?;
         let listed = std::thread::scope(|scope| {
-            let take = |((mut reader, opened), each): ((Reader, Result<(), Failed>), F)| {
+            let take = |((mut reader, opened), each): ((Reader, Result<(), ListError>), F)| {
                 scope.spawn(move || match opened {
                     Ok(()) => Ok((reader.records(each)?, reader)),
                     Err(failed) => Ok((Err(failed), reader)),
@@ -82,7 +82,7 @@ impl Readers {
 }
 
 /// What the program does if it was started as a reader; `None` if it was not.
-pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+pub fn run_if_reader(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter().skip(1);
     if arguments.next()? != WORD {
         return None;
@@ -173,7 +173,7 @@ impl Reader {
     }
 
     /// Whether it could open the directory.
-    fn opened(&mut self) -> OurResult<Result<(), Failed>> {
+    fn opened(&mut self) -> OurResult<Result<(), ListError>> {
         let opened = self.reply()?.map(|_| ()).map_err(failed("open"));
         self.waits = opened.is_err();
         Ok(opened)
@@ -184,24 +184,24 @@ impl Reader {
     }
 
     /// Takes its replies apart until the last one.
-    fn records(&mut self, mut each: impl FnMut(&Record) -> ControlFlow<()>) -> OurResult<Result<Counts, Failed>> {
+    fn records(&mut self, mut each: impl FnMut(&Dirent) -> ControlFlow<()>) -> OurResult<Result<Counts, ListError>> {
         let mut counts = Counts::default();
         loop {
             let reply = match self.reply()? {
                 Ok(reply) => reply,
                 Err(errno) => {
                     self.waits = true;
-                    return Ok(Err(Failed { call: "getdents64", errno, entries: counts.entries }));
+                    return Ok(Err(ListError { call: "getdents64", errno, entries: counts.entries }));
                 }
             };
             counts.getdents_calls += 1;
             progress::made();
-            trace::say(|| format!("getdents64 = {}, by a process", reply.len()));
+            syscall_log::record(|| format!("getdents64 = {}, by a process", reply.len()));
             if reply.is_empty() {
                 self.waits = true;
                 return Ok(Ok(counts));
             }
-            for record in Records(reply) {
+            for record in Dirents(reply) {
                 counts.entries += 1;
                 if each(&record).is_break() {
                     return Ok(Ok(counts));

@@ -1,9 +1,9 @@
 //! One open directory that is being read: call by call, from any cookie.
 
-use super::getdents::{Buffer, Records};
+use super::entry::{Attributes, Call, Counts, Dirent, ListError, ReadMethod, Stat, failed};
+use super::getdents::{Buffer, Dirents};
 use super::stream::Stream;
-use super::{Attributes, Call, Counts, Failed, Record, Stat, Way, failed};
-use crate::workload::{progress, trace};
+use crate::workload::{progress, syscall_log};
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -47,7 +47,7 @@ pub enum Stands {
 }
 
 impl<'b> Reading<'b> {
-    pub(super) fn new(fd: OwnedFd, way: Way, buffer: &'b mut Buffer) -> Result<Self, Failed> {
+    pub(super) fn new(fd: OwnedFd, way: ReadMethod, buffer: &'b mut Buffer) -> Result<Self, ListError> {
         let source = match way.call {
             Call::Getdents { .. } => Source::Getdents { fd, buffer, ahead: 0 },
             Call::Readdir => Source::Stream(Stream::new(fd).map_err(failed("fdopendir"))?),
@@ -56,10 +56,10 @@ impl<'b> Reading<'b> {
     }
 
     /// One call of getdents64 or readdir(3), or what was left of the last; `each` gets its records and says whether to go on.
-    pub fn step(&mut self, mut each: impl FnMut(&Record) -> ControlFlow<()>) -> Result<Stands, Failed> {
+    pub fn step(&mut self, mut each: impl FnMut(&Dirent) -> ControlFlow<()>) -> Result<Stands, ListError> {
         let Self { source, stat, counts } = self;
         let entries = counts.entries;
-        let fail = |call| move |errno| Failed { call, errno, entries };
+        let fail = |call| move |errno| ListError { call, errno, entries };
         match source {
             Source::Getdents { fd, buffer, ahead } => {
                 if *ahead == 0 {
@@ -70,7 +70,7 @@ impl<'b> Reading<'b> {
                         return Ok(Stands::AtEnd);
                     }
                 }
-                let mut records = Records(buffer.last(std::mem::take(ahead)));
+                let mut records = Dirents(buffer.last(std::mem::take(ahead)));
                 while let Some(mut record) = records.next() {
                     counts.entries += 1;
                     record.stat = looked_at(fd.as_fd(), record.name, *stat);
@@ -85,10 +85,10 @@ impl<'b> Reading<'b> {
                 let fd = stream.fd().as_raw_fd();
                 let next = stream.next().map_err(fail("readdir"))?;
                 let Some(mut record) = next else {
-                    trace::say(|| "readdir = NULL");
+                    syscall_log::record(|| "readdir = NULL");
                     return Ok(Stands::AtEnd);
                 };
-                trace::say(|| format!("readdir = \"{}\"", record.name.escape_ascii()));
+                syscall_log::record(|| format!("readdir = \"{}\"", record.name.escape_ascii()));
                 // SAFETY: the stream keeps it open.
                 record.stat = looked_at(unsafe { BorrowedFd::borrow_raw(fd) }, record.name, *stat);
                 counts.entries += 1;
@@ -104,7 +104,7 @@ impl<'b> Reading<'b> {
     }
 
     /// Reads on, to the end or until `each` wants no more.
-    pub fn go_on(&mut self, mut each: impl FnMut(&Record) -> ControlFlow<()>) -> Result<Stands, Failed> {
+    pub fn go_on(&mut self, mut each: impl FnMut(&Dirent) -> ControlFlow<()>) -> Result<Stands, ListError> {
         loop {
             let stands = self.step(&mut each)?;
             if stands != Stands::Open {
@@ -114,7 +114,7 @@ impl<'b> Reading<'b> {
     }
 
     /// Reads on for so many entries at most.
-    pub fn take(&mut self, entries: u64, mut each: impl FnMut(&Record)) -> Result<Stands, Failed> {
+    pub fn take(&mut self, entries: u64, mut each: impl FnMut(&Dirent)) -> Result<Stands, ListError> {
         let mut left = entries;
         if left == 0 {
             return Ok(Stands::Stopped);
@@ -127,14 +127,14 @@ impl<'b> Reading<'b> {
     }
 
     /// Goes to where a cookie says.
-    pub fn seek(&mut self, cookie: i64) -> Result<(), Failed> {
+    pub fn seek(&mut self, cookie: i64) -> Result<(), ListError> {
         let entries = self.counts.entries;
         match &mut self.source {
             Source::Getdents { fd, ahead, .. } => {
                 *ahead = 0;
                 let sought = lseek(fd.as_fd(), cookie, Whence::SeekSet);
-                trace::say(|| format!("lseek({cookie}) = {}", trace::result(&sought)));
-                sought.map(|_| ()).map_err(|errno| Failed { call: "lseek", errno, entries })
+                syscall_log::record(|| format!("lseek({cookie}) = {}", syscall_log::result(&sought)));
+                sought.map(|_| ()).map_err(|errno| ListError { call: "lseek", errno, entries })
             }
             Source::Stream(stream) => {
                 stream.seek(cookie);
@@ -144,7 +144,7 @@ impl<'b> Reading<'b> {
     }
 
     /// Goes back to the first entry.
-    pub fn rewind(&mut self) -> Result<(), Failed> {
+    pub fn rewind(&mut self) -> Result<(), ListError> {
         match &mut self.source {
             Source::Getdents { .. } => self.seek(0),
             Source::Stream(stream) => {
@@ -179,7 +179,7 @@ fn looked_at(fd: BorrowedFd, name: &[u8], stat: Stat) -> Option<Result<Attribute
         }
         Stat::StatxDontSync => name.with_nix_path(|name| statx(fd, name)).and_then(|found| found),
     };
-    trace::say(|| format!("stat({name:?}) = {}", trace::result(&found.map(|found| found.inode))));
+    syscall_log::record(|| format!("stat({name:?}) = {}", syscall_log::result(&found.map(|found| found.inode))));
     Some(found)
 }
 

@@ -1,6 +1,6 @@
 //! readdir(3): the C library's own reading, with its buffer, of an open directory.
 
-use super::Record;
+use super::entry::Dirent;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -27,7 +27,7 @@ impl Stream {
     }
 
     /// The next entry; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, Errno> {
+    pub fn next(&mut self) -> Result<Option<Dirent<'_>>, Errno> {
         Errno::clear();
         // SAFETY: the DIR is open.
         let entry = unsafe { libc::readdir64(self.dir.as_ptr()) };
@@ -37,7 +37,7 @@ impl Stream {
         // SAFETY: what readdir64 returned stays until the next call, which needs `self`. The name is as long as it is and
         // ends in a NUL; no reference is made to the whole struct, whose name has room for more than was written.
         let record = unsafe {
-            Record {
+            Dirent {
                 name: CStr::from_ptr((&raw const (*entry).d_name).cast()).to_bytes(),
                 inode: (&raw const (*entry).d_ino).read(),
                 cookie: (&raw const (*entry).d_off).read(),

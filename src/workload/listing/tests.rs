@@ -3,16 +3,19 @@
 use super::reading::Stands;
 use super::threads::OpenFiles;
 use super::*;
-use crate::scenario::{Directory, Names};
+use crate::dirtree::name_spec::Names;
+use crate::dirtree::spec::Directory;
+use crate::dirtree::tree::{Dir, Tree};
 use crate::workload::check::{Check, Inodes};
+use crate::workload::listing::entry::Stat;
 use crate::workload::populate;
-use crate::workload::tree::{Dir, Tree};
+use nix::errno::Errno;
 use std::collections::HashMap;
 use std::ops::ControlFlow::Continue;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-const READDIR: Way = Way { call: Call::Readdir, stat: Stat::Nothing };
+const READDIR: ReadMethod = ReadMethod { call: Call::Readdir, stat: Stat::Nothing };
 
 /// A flat directory of so many files, and a check that knows their inode numbers.
 fn made(entries: u64, names: Names) -> (TempDir, Check) {
@@ -32,7 +35,7 @@ fn every_file_made_is_listed_in_every_way() {
     for call in getdents.into_iter().chain([Call::Readdir]) {
         for stat in [Stat::Nothing, Stat::Fstatat, Stat::StatxDontSync] {
             check.begin(Dir::Node(0));
-            let mut lister = Lister::new(Way { call, stat });
+            let mut lister = Lister::new(ReadMethod { call, stat });
             let counts = lister.list(dir.path(), |record| {
                 assert_eq!(record.stat.is_some(), stat != Stat::Nothing);
                 check.see(record);
@@ -48,22 +51,22 @@ fn every_file_made_is_listed_in_every_way() {
 #[test]
 fn the_smallest_buffer_holds_a_name_of_four_bytes() {
     let (dir, mut check) = made(50, Names::random(4, 4));
-    Lister::new(Way::getdents(24)).list(dir.path(), |record| _ = check.see(record)).unwrap();
+    Lister::new(ReadMethod::getdents(24)).list(dir.path(), |record| _ = check.see(record)).unwrap();
     assert_eq!(check.end(), Ok(()));
     let (dir, _) = made(50, Names::random(5, 5));
-    let failed = Lister::new(Way::getdents(24)).list(dir.path(), |_| ()).unwrap_err();
+    let failed = Lister::new(ReadMethod::getdents(24)).list(dir.path(), |_| ()).unwrap_err();
     assert_eq!((failed.call, failed.errno), ("getdents64", Errno::EINVAL));
 }
 
 #[test]
 fn reading_goes_on_at_any_cookie() {
     let (dir, mut check) = made(300, Names::pattern("{n}"));
-    for way in [Way::getdents(512), READDIR] {
+    for way in [ReadMethod::getdents(512), READDIR] {
         let mut lister = Lister::new(way);
         let mut reading = lister.open(dir.path()).unwrap();
         let mut marks = Vec::new();
         check.begin(Dir::Node(0));
-        let see = |record: &Record| {
+        let see = |record: &Dirent| {
             check.see(record);
             marks.push((record.cookie, check.mark()));
             Continue(())
@@ -82,7 +85,7 @@ fn reading_goes_on_at_any_cookie() {
 #[test]
 fn reading_stops_after_some_entries_and_begins_anew() {
     let (dir, mut check) = made(300, Names::pattern("{n}"));
-    for way in [Way::getdents(512), READDIR] {
+    for way in [ReadMethod::getdents(512), READDIR] {
         let mut lister = Lister::new(way);
         let mut reading = lister.open(dir.path()).unwrap();
         check.begin(Dir::Node(0));
@@ -103,10 +106,10 @@ fn reading_stops_after_some_entries_and_begins_anew() {
 #[test]
 fn threads_with_one_open_file_share_the_entries_and_with_their_own_see_all() {
     let (dir, check) = made(2000, Names::random(8, 40));
-    for way in [Way::getdents(512), READDIR] {
+    for way in [ReadMethod::getdents(512), READDIR] {
         for files in [OpenFiles::One, OpenFiles::OneEach] {
             let mut checks = [1, 2, 3].map(|number| check.for_reader(format!("thread {number}")));
-            let each = checks.iter_mut().map(|check| |record: &Record| Continue(_ = check.see(record))).collect();
+            let each = checks.iter_mut().map(|check| |record: &Dirent| Continue(_ = check.see(record))).collect();
             let listed = threads::list(dir.path(), way, files, each);
             let entries: u64 = listed.into_iter().map(|counts| counts.unwrap().entries).sum();
             let [mut first, second, third] = checks;
@@ -140,7 +143,7 @@ fn a_walk_reads_every_directory_depth_first_however_long_its_path_is() {
         fn enter(&mut self, depth: &u32) {
             self.0.push(*depth);
         }
-        fn entry(&mut self, record: &Record) -> Option<u32> {
+        fn entry(&mut self, record: &Dirent) -> Option<u32> {
             record.name.starts_with(b"d").then(|| self.0[self.0.len() - 1] + 1)
         }
         fn leave(&mut self, depth: &u32) {
@@ -173,14 +176,14 @@ fn remove_long(dir: &TempDir, name: &str, depth: u32) {
 #[test]
 fn errors_of_the_kernel_are_told() {
     let missing = Path::new("/dirleak-no-such-dir");
-    let no_dir = Failed { call: "open", errno: Errno::ENOENT, entries: 0 };
+    let no_dir = ListError { call: "open", errno: Errno::ENOENT, entries: 0 };
     assert_eq!(Lister::new(READDIR).list(missing, |_| ()), Err(no_dir.clone()));
     assert_eq!(no_dir.to_string(), "open failed with ENOENT: No such file or directory after 0 entries");
-    let each = vec![|_: &Record| Continue(()); 2];
+    let each = vec![|_: &Dirent| Continue(()); 2];
     assert_eq!(threads::list(missing, READDIR, OpenFiles::One, each), vec![Err(no_dir); 2]);
     let dir = tempfile::tempdir().unwrap();
     for bytes in [0, 16, 23] {
-        let failed = Lister::new(Way::getdents(bytes)).list(dir.path(), |_| ()).unwrap_err();
+        let failed = Lister::new(ReadMethod::getdents(bytes)).list(dir.path(), |_| ()).unwrap_err();
         assert_eq!((failed.call, failed.errno), ("getdents64", Errno::EINVAL));
     }
 }

@@ -1,6 +1,7 @@
 //! Several threads that read one directory at once, through one open file or each through its own.
 
-use super::{Counts, Failed, Lister, Record, Way, duplicate, failed, open_directory};
+use super::Lister;
+use super::entry::{Counts, Dirent, ListError, ReadMethod, duplicate, failed, open_directory};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -17,9 +18,9 @@ pub enum OpenFiles {
 
 /// Lists `dir` to the end by as many threads as there are closures, which get the records of their thread and say whether it
 /// is to go on. All begin at the same time. How each of them fared is in the order of the closures.
-pub fn list<F>(dir: &Path, way: Way, files: OpenFiles, each: Vec<F>) -> Vec<Result<Counts, Failed>>
+pub fn list<F>(dir: &Path, way: ReadMethod, files: OpenFiles, each: Vec<F>) -> Vec<Result<Counts, ListError>>
 where
-    F: FnMut(&Record) -> ControlFlow<()> + Send,
+    F: FnMut(&Dirent) -> ControlFlow<()> + Send,
 {
     let opened = match files {
         OpenFiles::One => open_once(dir, each.len()),
@@ -42,12 +43,12 @@ where
 }
 
 /// One open file, as often as it is read.
-fn open_once(dir: &Path, readers: usize) -> Vec<Result<OwnedFd, Failed>> {
+fn open_once(dir: &Path, readers: usize) -> Vec<Result<OwnedFd, ListError>> {
     let first = open_directory(dir).map_err(failed("open"));
     (0..readers).map(|_| first.as_ref().map_err(Clone::clone).and_then(duplicate)).collect()
 }
 
-fn read(fd: OwnedFd, way: Way, each: impl FnMut(&Record) -> ControlFlow<()>) -> Result<Counts, Failed> {
+fn read(fd: OwnedFd, way: ReadMethod, each: impl FnMut(&Dirent) -> ControlFlow<()>) -> Result<Counts, ListError> {
     let mut lister = Lister::new(way);
     let mut reading = lister.read(fd)?;
     reading.go_on(each)?;

@@ -3,8 +3,8 @@
 //! The clock is read before and after each call of getdents64 and not within; what the call brought is counted while the clock stands.
 //! Where each entry is to be looked at, a reply's worth of calls of fstatat is on the clock.
 
-use super::getdents::{Buffer, Records};
-use super::{Failed, is_dot, open_directory};
+use super::entry::{ListError, is_dot, open_directory};
+use super::getdents::{Buffer, Dirents};
 use crate::error::{Error, Result};
 use crate::workload::progress;
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// How a timed listing reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Course {
+pub struct ReadOptions {
     /// Of the buffer given to getdents64.
     pub buffer_bytes: usize,
     /// Whether each entry is looked at, as `ls -l` and `du` do.
@@ -45,7 +45,7 @@ pub struct Timed {
 }
 
 /// Lists `root`. `between` is called after each call of getdents64, with the clock standing and the number of entries seen so far.
-pub fn list(root: &Path, course: Course, mut between: impl FnMut(u64) -> Result<()>) -> Result<Timed> {
+pub fn list(root: &Path, course: ReadOptions, mut between: impl FnMut(u64) -> Result<()>) -> Result<Timed> {
     let mut timed = Timed::default();
     let mut buffer = Buffer::new(course.buffer_bytes);
     let mut ahead = vec![root.to_owned()];
@@ -86,7 +86,7 @@ pub fn bare(root: &Path, buffer_bytes: usize) -> Result<Duration> {
 fn step(
     fd: &OwnedFd,
     dir: &Path,
-    course: Course,
+    course: ReadOptions,
     buffer: &mut Buffer,
     timed: &mut Timed,
     ahead: &mut Vec<PathBuf>,
@@ -100,7 +100,7 @@ fn step(
     progress::made();
     let bytes = filled.map_err(|errno| broken_off("getdents64", errno, timed))?;
     timed.bytes += bytes as u64;
-    let records = Records(buffer.last(bytes));
+    let records = Dirents(buffer.last(bytes));
     if course.stat {
         let (looked, took) = on_the_clock(|| look_at_all(fd, records.clone()));
         timed.time += took;
@@ -121,7 +121,7 @@ fn on_the_clock<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     (result, begin.elapsed())
 }
 
-fn look_at_all(fd: &OwnedFd, mut records: Records) -> std::result::Result<(), Errno> {
+fn look_at_all(fd: &OwnedFd, mut records: Dirents) -> std::result::Result<(), Errno> {
     records.try_for_each(|record| look_at(fd, record.name).map(|_| ()))
 }
 
@@ -146,7 +146,7 @@ fn is_directory(fd: &OwnedFd, name: &[u8], d_type: u8, timed: &mut Timed) -> Res
 }
 
 fn broken_off(call: &'static str, errno: Errno, timed: &Timed) -> Error {
-    let failed = Failed { call, errno, entries: timed.entries };
+    let failed = ListError { call, errno, entries: timed.entries };
     Error::kernel(format!("a listing that was timed broke off: {failed}"))
 }
 
@@ -162,7 +162,7 @@ mod tests {
             fs::create_dir(root.path().join(dir)).unwrap();
         }
         (0..100).for_each(|n| drop(fs::File::create(root.path().join(format!("a/c/{n}"))).unwrap()));
-        let course = Course { buffer_bytes: 512, stat: true, walk: true };
+        let course = ReadOptions { buffer_bytes: 512, stat: true, walk: true };
         let mut last = 0;
         let timed = list(root.path(), course, |entries| {
             assert!(entries >= last);
@@ -175,14 +175,14 @@ mod tests {
         assert_eq!(timed.bytes, 24 * (103 + 8));
         assert!(timed.calls.len() >= 6 + 3, "{} calls", timed.calls.len());
         assert!(timed.calls.iter().sum::<Duration>() <= timed.time && timed.first_entry <= timed.time);
-        let flat = list(root.path(), Course { walk: false, ..course }, |_| Ok(())).unwrap();
+        let flat = list(root.path(), ReadOptions { walk: false, ..course }, |_| Ok(())).unwrap();
         assert_eq!((flat.entries, flat.directories), (2, 1));
     }
 
     #[test]
     fn a_listing_that_breaks_off_says_so() {
         let root = tempfile::tempdir().unwrap();
-        let course = Course { buffer_bytes: 8, stat: false, walk: false };
+        let course = ReadOptions { buffer_bytes: 8, stat: false, walk: false };
         let error = list(root.path(), course, |_| Ok(())).unwrap_err().to_string();
         assert!(error.starts_with("a listing that was timed broke off: getdents64 failed with EINVAL"), "{error}");
     }

@@ -1,7 +1,8 @@
 //! A walk of a tree: every directory is read to its end before those in it are, depth first, as find, du and rm do.
 
-use super::{Counts, DIRECTORY, Failed, Lister, Record, duplicate, failed, open_directory};
-use crate::workload::trace;
+use super::Lister;
+use super::entry::{Counts, DIRECTORY, Dirent, ListError, duplicate, failed, open_directory};
+use crate::workload::syscall_log;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
@@ -17,7 +18,7 @@ pub trait Visitor {
     /// A directory is open and will be read.
     fn enter(&mut self, dir: &Self::Dir);
     /// An entry of the directory that is read; given back is what the visitor calls it if the walk is to go into it.
-    fn entry(&mut self, record: &Record) -> Option<Self::Dir>;
+    fn entry(&mut self, record: &Dirent) -> Option<Self::Dir>;
     /// The directory was read to its end.
     fn leave(&mut self, dir: &Self::Dir);
 }
@@ -32,7 +33,7 @@ struct Level<D> {
 ///
 /// Each directory is opened by its name in the one that holds it, so no path is ever too long. The directories on the way
 /// down stay open, and the names of those that are still to be visited are kept. Symbolic links are not followed.
-pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: &mut V) -> Result<Counts, Failed> {
+pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: &mut V) -> Result<Counts, ListError> {
     let mut counts = Counts::default();
     let fd = open_directory(root).map_err(failed("open"))?;
     let mut way_down = vec![read(lister, fd, &dir, visitor, &mut counts)?];
@@ -44,8 +45,8 @@ pub fn walk<V: Visitor>(lister: &mut Lister, root: &Path, dir: V::Dir, visitor: 
         let entries = counts.entries;
         let opened = openat(&level.fd, OsStr::from_bytes(&name), DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty());
         let said = opened.as_ref().map(|_| 0);
-        trace::say(|| format!("openat(\"{}\") = {}", name.escape_ascii(), trace::result(&said)));
-        let fd = opened.map_err(|errno| Failed { call: "open", errno, entries })?;
+        syscall_log::record(|| format!("openat(\"{}\") = {}", name.escape_ascii(), syscall_log::result(&said)));
+        let fd = opened.map_err(|errno| ListError { call: "open", errno, entries })?;
         way_down.push(read(lister, fd, &dir, visitor, &mut counts)?);
     }
     Ok(counts)
@@ -58,9 +59,9 @@ fn read<V: Visitor>(
     dir: &V::Dir,
     visitor: &mut V,
     counts: &mut Counts,
-) -> Result<Level<V::Dir>, Failed> {
+) -> Result<Level<V::Dir>, ListError> {
     let before = counts.entries;
-    let behind = |f: Failed| Failed { entries: before + f.entries, ..f };
+    let behind = |f: ListError| ListError { entries: before + f.entries, ..f };
     let mut ahead = Vec::new();
     let mut reading = duplicate(&fd).and_then(|fd| lister.read(fd)).map_err(behind)?;
     visitor.enter(dir);

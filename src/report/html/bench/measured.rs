@@ -1,12 +1,12 @@
 //! One scenario on one kernel as it was timed: what was pinned, medians with their range, every listing, and the console, folded away.
 
-use crate::bench::record::{BenchFile, BenchRecord, Measured, StateRecord};
-use crate::bench::summary::{RPCS, figures as figures_of};
-use crate::bench::{figures, words};
+use crate::report::bench::{format, phrases};
 use crate::report::console::Logs;
-use crate::report::headline::Tone;
+use crate::report::headline::Status;
 use crate::report::html::cards::cells;
 use crate::report::html::record::{console, fact, or_unknown, processors};
+use crate::result::bench::{BenchFile, BenchRecord, Measured, StateRecord};
+use crate::result::bench_metrics::{RPCS, figures as figures_of};
 use maud::{Markup, html};
 
 /// Folded, unless it is all there is.
@@ -23,7 +23,7 @@ pub fn section(record: &BenchRecord, file: &BenchFile, logs: &Logs) -> Markup {
                 h4 { "Medians" }
                 (medians(record))
                 (listings(&record.listings))
-                (console(&logs.of(record.console_log.as_deref())))
+                (console(&logs.read_console(record.console_log.as_deref())))
             }
         }
     }
@@ -39,7 +39,7 @@ fn facts(record: &BenchRecord, file: &BenchFile) -> Markup {
         dl {
             (fact("Kernel", &format!("{release}, image {image}")))
             (fact("Patches", &patches))
-            (fact("Listed", &format!("{}, rsize {} bytes", words::listed(record), setup.mount.rsize_bytes)))
+            (fact("Listed", &format!("{}, rsize {} bytes", phrases::listed(record), setup.mount.rsize_bytes)))
             (fact("Guest", &format!("{} MiB, {}, {}", guest.memory_mib, processors(guest.cpus.into()), file.accelerator)))
             (fact("Machine", &format!(
                 "{}, {}, {} MiB, Linux {}, {}", or_unknown(&machine.processor), processors(machine.processors),
@@ -47,7 +47,7 @@ fn facts(record: &BenchRecord, file: &BenchFile) -> Markup {
             )))
             (fact("Seed", &record.seed.to_string()))
             dt { "Done and seen" }
-            dd { p { (words::effort(record)) } @for line in words::memory(record) { p { (line) } } }
+            dd { p { (phrases::effort(record)) } @for line in phrases::memory(record) { p { (line) } } }
         }
     }
 }
@@ -55,20 +55,20 @@ fn facts(record: &BenchRecord, file: &BenchFile) -> Markup {
 /// A row for each figure, and a column for each state.
 fn medians(record: &BenchRecord) -> Markup {
     let head: Vec<&str> =
-        std::iter::once("of a listing").chain(record.states.iter().map(|state| state.state.name())).collect();
-    let row = |(name, called, format): figures::Row| {
+        std::iter::once("of a listing").chain(record.states.iter().map(|state| state.state.as_str())).collect();
+    let row = |(name, called, format): format::Row| {
         let cell = |state: &StateRecord| {
-            let median = format(figures::median(state, name));
-            match figures::range(record, state, name).map(|(least, most)| (format(least), format(most))) {
+            let median = format(format::median(state, name));
+            match format::range(record, state, name).map(|(least, most)| (format(least), format(most))) {
                 Some((least, most)) if least != most => format!("{median} ({least} to {most})"),
                 _ => median,
             }
         };
         let cells = std::iter::once(part(called)).chain(record.states.iter().map(cell));
-        (None::<Tone>, cells.collect::<Vec<_>>())
+        (None::<Status>, cells.collect::<Vec<_>>())
     };
     html! {
-        (cells(&head, figures::rows(record).map(row)))
+        (cells(&head, format::rows(record).map(row)))
         p class="note" { "In brackets are the least and the most of the listings, where they differ." }
     }
 }
@@ -83,10 +83,10 @@ fn part(called: &str) -> String {
 
 fn listings(listings: &[Measured]) -> Markup {
     let rows = ["names_per_second", RPCS, "READDIR", "READDIRPLUS", "GETATTR"];
-    let shown = |measured: &Measured, (name, _, format): &figures::Row| {
+    let shown = |measured: &Measured, (name, _, format): &format::Row| {
         format(figures_of(measured).get(*name).copied().unwrap_or(0.0))
     };
-    let all: Vec<figures::Row> = figures::ROWS
+    let all: Vec<format::Row> = format::ROWS
         .into_iter()
         .filter(|(name, ..)| name.ends_with("seconds") && !name.contains("getdents") || rows.contains(name))
         .collect();
@@ -98,7 +98,7 @@ fn listings(listings: &[Measured]) -> Markup {
                     thead { tr { th { "listing" } th { "cache" } @for (_, called, _) in &all { th { (called.trim()) } } } }
                     tbody { @for (i, measured) in listings.iter().enumerate() { tr {
                         td { (i + 1) }
-                        td { (measured.listing.state.name()) }
+                        td { (measured.listing.state.as_str()) }
                         @for row in &all { td { (shown(measured, row)) } }
                     } } }
                 } }

@@ -4,28 +4,29 @@ mod measured;
 mod pictures;
 
 use super::cards::cells;
-use crate::bench::record::{BenchFile, BenchRecord, Comparison, Growth, StateComparison};
-use crate::bench::summary::{SECONDS, WALL_SECONDS};
-use crate::bench::{figures, words};
-use crate::guest::timed::CacheState;
+use crate::protocol::timing::CacheState;
+use crate::report::bench::{format, phrases};
 use crate::report::console::Logs;
-use crate::report::headline::{self, Tone};
-use crate::report::merge::Source;
-use crate::report::{number, reproduce};
+use crate::report::headline::{self, Status};
+use crate::report::merge::InputFile;
+use crate::report::reproduce;
+use crate::result::bench::{BenchFile, BenchRecord, Comparison, Growth, StateComparison};
+use crate::result::bench_metrics::{SECONDS, WALL_SECONDS};
+use crate::text::number;
 use maud::{Markup, html};
 
-pub fn section(bench: &Source<BenchFile>, logs: &Logs, is_only: bool) -> Markup {
+pub fn section(bench: &InputFile<BenchFile>, logs: &Logs, is_only: bool) -> Markup {
     let file = &bench.file;
     html! {
         section {
             @if !is_only {
-                h2 { (super::verdict(&headline::of_bench(file))) }
+                h2 { (super::badge::verdict(&headline::for_bench(file))) }
                 p class="note" { (bench.name) }
             }
             @for comparison in &file.comparisons { (compared(comparison)) }
             @if !file.growth.is_empty() { (growth(&file.growth)) }
             h3 { "What was timed on what" }
-            p class="note" { (figures::clock(&file.accelerator)) " The time of a listing is the median." }
+            p class="note" { (format::clock(&file.accelerator)) " The time of a listing is the median." }
             (overview(&file.results))
             h3 { "To see it again" }
             pre class="command" { (reproduce::of_bench(file)) }
@@ -48,13 +49,18 @@ fn compared(comparison: &Comparison) -> Markup {
     }
 }
 
-fn ratios(state: &StateComparison) -> (Tone, [String; 5]) {
-    let shown = |name: &str| state.ratios.get(name).map_or("-".to_owned(), figures::ratio);
-    let differences = figures::differences(state);
+fn ratios(state: &StateComparison) -> (Status, [String; 5]) {
+    let shown = |name: &str| state.ratios.get(name).map_or("-".to_owned(), format::ratio);
+    let differences = format::differences(state);
     let counted = if differences.is_empty() { "as many".to_owned() } else { differences.join(", ") };
-    let row =
-        [state.state.name().to_owned(), state.verdict.name().to_owned(), shown(SECONDS), shown(WALL_SECONDS), counted];
-    (headline::of_word(state.verdict), row)
+    let row = [
+        state.state.as_str().to_owned(),
+        state.verdict.as_str().to_owned(),
+        shown(SECONDS),
+        shown(WALL_SECONDS),
+        counted,
+    ];
+    (headline::bench_status(state.verdict), row)
 }
 
 fn percent(part: f64) -> String {
@@ -64,8 +70,8 @@ fn percent(part: f64) -> String {
 fn growth(growths: &[Growth]) -> Markup {
     let row = |growth: &Growth| {
         let spec = growth.kernel.clone();
-        let of = [growth.scenario.clone(), spec, words::what_grows(growth), growth.called.clone()];
-        (None::<Tone>, [&of[..], &[words::power(growth), words::points(growth)]].concat())
+        let row_head = [growth.scenario.clone(), spec, phrases::what_grows(growth), growth.called.clone()];
+        (None::<Status>, [&row_head[..], &[phrases::power(growth), phrases::points(growth)]].concat())
     };
     html! {
         (pictures::growth(growths))
@@ -81,13 +87,15 @@ fn overview(records: &[BenchRecord]) -> Markup {
     let find = |record: &BenchRecord, of: CacheState| record.states.iter().find(|s| s.state == of).cloned();
     let is_timed = |state: &CacheState| records.iter().any(|record| find(record, *state).is_some());
     let states: Vec<CacheState> = CacheState::ALL.into_iter().filter(is_timed).collect();
-    let head = ["scenario", "kernel", "entries"].into_iter().chain(states.iter().map(|s| s.name())).chain(["took"]);
+    let head = ["scenario", "kernel", "entries"].into_iter().chain(states.iter().map(|s| s.as_str())).chain(["took"]);
     let row = |record: &BenchRecord| {
-        let time =
-            |state: &CacheState| find(record, *state).map(|found| figures::time(figures::median(&found, SECONDS)));
-        let of = [record.scenario.clone(), record.kernel.spec.clone(), record.entries.to_string()];
+        let time = |state: &CacheState| find(record, *state).map(|found| format::time(format::median(&found, SECONDS)));
+        let row_head = [record.scenario.clone(), record.kernel.spec.clone(), record.entries.to_string()];
         let times = states.iter().map(|state| time(state).unwrap_or("-".to_owned()));
-        (None::<Tone>, of.into_iter().chain(times).chain([number::seconds(record.wall_seconds)]).collect::<Vec<_>>())
+        (
+            None::<Status>,
+            row_head.into_iter().chain(times).chain([number::seconds(record.wall_seconds)]).collect::<Vec<_>>(),
+        )
     };
     cells(&head.collect::<Vec<_>>(), records.iter().map(row))
 }

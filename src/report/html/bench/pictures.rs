@@ -1,10 +1,10 @@
 //! The pictures of a bench: ratios with their bounds, and growth.
 
-use crate::bench::plot::{Look, growth as lines, ratios as intervals};
-use crate::bench::record::{Comparison, Growth};
-use crate::bench::{figures, words};
 use crate::error::Result;
+use crate::report::bench::plot::{Look, growth as lines, ratios as intervals};
+use crate::report::bench::{format, phrases};
 use crate::report::html::draw::{GRID, INK, NARROW, Size, TEXT, WIDE, series_color};
+use crate::result::bench::{Comparison, Growth};
 use maud::{Markup, PreEscaped, html};
 
 /// Lines beyond these cannot be told apart.
@@ -17,7 +17,7 @@ const BELOW: u32 = 90;
 pub fn ratios(comparison: &Comparison) -> Markup {
     let Comparison { scenario, base, other, .. } = comparison;
     let rows = intervals::rows(comparison);
-    let in_words = rows.iter().map(|(state, ratio)| format!("{} {}", state.state.name(), figures::ratio(ratio)));
+    let in_words = rows.iter().map(|(state, ratio)| format!("{} {}", state.state.as_str(), format::ratio(ratio)));
     let in_words = format!("{other} divided by {base}: {}", in_words.collect::<Vec<_>>().join("; "));
     let height = ROW * rows.len() as u32 + BELOW;
     html! {
@@ -39,7 +39,7 @@ pub fn growth(growths: &[Growth]) -> Markup {
     html! {
         @for scenario in scenarios {
             @let lines: Vec<&Growth> = all.iter().copied().filter(|line| line.scenario == scenario).take(MOST_LINES).collect();
-            figure role="img" aria-label=(in_words(&lines)) {
+            figure role="img" aria-label=(alt_text(&lines)) {
                 h3 { "Time of a listing of " (scenario) " against its entries" }
                 (plot(|size| lines::svg(&lines, &look(size))))
                 figcaption { ul class="legend" {
@@ -52,12 +52,12 @@ pub fn growth(growths: &[Growth]) -> Markup {
     }
 }
 
-fn in_words(lines: &[&Growth]) -> String {
+fn alt_text(lines: &[&Growth]) -> String {
     lines.iter().map(|line| format!("{}, {}", line.kernel, legend(line))).collect::<Vec<_>>().join("; ")
 }
 
 fn legend(line: &Growth) -> String {
-    format!("{}: {}, {}", words::what_grows(line), line.called, words::power(line))
+    format!("{}: {}, {}", phrases::what_grows(line), line.called, phrases::power(line))
 }
 
 /// On a screen and on a phone. Text in it is escaped by plotters, which draws it.

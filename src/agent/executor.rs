@@ -1,0 +1,108 @@
+//! Carries out the orders that measure, whatever machine it is on: rounds, readings, controls, call sites and traces.
+
+use super::target::StepCallback;
+use crate::agent::target::Target;
+use crate::agent::target::UnitStats;
+use crate::error::Result;
+use crate::probe::control_allocs::HeldFiles;
+use crate::probe::counters::Counters;
+use crate::probe::ftrace::{TraceBudget, TraceTargets, Tracing};
+use crate::probe::quiesce::Quiescer;
+use crate::protocol::message::{Request, Response, RoundStats};
+use crate::sample::Site;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A place that is listed, and the probe.
+pub struct Executor<P> {
+    pub place: P,
+    pub rest: Quiescer,
+    hold: Option<HeldFiles>,
+    pub(super) tracing: Option<Tracing>,
+}
+
+impl<P: Target> Executor<P> {
+    pub fn new(place: P, rest: Quiescer) -> Self {
+        Self { place, rest, hold: None, tracing: None }
+    }
+
+    /// Carries out one order; `None` if it is one that takes more than this.
+    pub fn handle(&mut self, order: &Request, step: StepCallback) -> Result<Option<Response>> {
+        Ok(Some(match order {
+            Request::Work { listings, fillers, at_least_seconds } => {
+                let at_least = at_least_seconds.map(Duration::from_secs_f64);
+                Response::Worked(self.work(*listings, *fillers, at_least, step)?)
+            }
+            Request::ListPlainly => Response::Worked(self.once(Target::list_plainly)?),
+            Request::Hold => {
+                let (hold, held) = HeldFiles::new(self.rest.counters().slabs())?;
+                self.hold = Some(hold);
+                Response::Held(held)
+            }
+            Request::Release => {
+                self.hold = None;
+                self.rest.wait_for_frees()?;
+                Response::Done
+            }
+            Request::Glance => Response::Sample { sample: self.rest.read_once()?, settled_seconds: None },
+            Request::Settle => {
+                let rested = self.rest.read_settled()?;
+                Response::Sample { sample: rested.sample, settled_seconds: rested.settled.map(|d| d.as_secs_f64()) }
+            }
+            Request::Sites { caches } => {
+                Response::Sites { sites: sites(self.rest.counters(), caches.iter().cloned())? }
+            }
+            Request::TraceBegin { counters, stacks } => {
+                self.tracing = None;
+                let wanted = TraceTargets::new(counters, &self.rest.counters().slabs().layouts());
+                self.tracing = Tracing::begin(wanted, TraceBudget { entries: self.place.entries(), stacks: *stacks });
+                Response::Done
+            }
+            Request::Traced => {
+                let sites = self.tracing.as_mut().map(Tracing::sites).transpose()?.flatten();
+                Response::Traced { sites }
+            }
+            Request::TraceEnd => {
+                let sites = self.tracing.take().map(Tracing::end).transpose()?.flatten();
+                Response::Traced { sites }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What the one who gives the orders needs to know first.
+    pub fn ready(
+        &self,
+        before_mount: crate::sample::Sample,
+        sites_before_mount: BTreeMap<String, Vec<Site>>,
+    ) -> Response {
+        let counters = self.rest.counters();
+        Response::Ready {
+            object_bytes: counters.slabs().object_bytes(),
+            name_allocations: self.place.name_allocations(),
+            missing_sources: counters.missing(),
+            before_mount,
+            sites_before_mount,
+            site_source: counters.site_source(),
+        }
+    }
+
+    /// One unit of another kind.
+    pub fn once(&mut self, make: impl FnOnce(&mut P) -> Result<UnitStats>) -> Result<RoundStats> {
+        let mut worked = RoundStats::default();
+        let mut rpcs = self.place.rpcs()?;
+        self.unit(&mut worked, &mut rpcs, make)?;
+        Ok(worked)
+    }
+}
+
+/// Who allocated what these counters count; a counter of which the kernel does not say it is missing.
+pub fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, Vec<Site>>> {
+    let mut sites = BTreeMap::new();
+    for name in names {
+        if let Some(of_it) = counters.sites(&name)? {
+            sites.insert(name, of_it);
+        }
+    }
+    Ok(sites)
+}

@@ -1,0 +1,52 @@
+//! Where units are made: a mount that is listed, and a local directory for control rounds.
+
+use crate::error::Result;
+use crate::nfs_server::FaultCount;
+use crate::probe::mountstats::Rpcs;
+
+/// What one unit did.
+#[derive(Debug, Default)]
+pub struct UnitStats {
+    /// getdents64 calls.
+    pub getdents_calls: u64,
+    /// What second mounts sent.
+    pub rpcs: Rpcs,
+    /// Mounts that the server refused.
+    pub refused_mounts: u64,
+    /// Signals that interrupted readers.
+    pub signals: u64,
+    /// What was wrong with a listing, if one was.
+    pub broken: Option<String>,
+}
+
+/// A mount and a local directory that units are made on.
+pub trait Target {
+    /// What a unit is called.
+    fn unit_name(&self) -> &str;
+
+    /// One unit on the NFS mount.
+    fn list_nfs(&mut self) -> Result<UnitStats>;
+
+    /// The same, as nearly as possible, in the local directory.
+    fn list_local(&mut self) -> Result<()>;
+
+    /// One plain cold listing of the NFS mount, to [`crate::guest::protocol::MOST_LISTED_PLAINLY`] entries.
+    fn list_plainly(&mut self) -> Result<UnitStats>;
+
+    /// What the mount has sent so far.
+    fn rpcs(&self) -> Result<Rpcs>;
+
+    /// Entries of the directory.
+    fn entries(&self) -> u64;
+
+    /// Lengths of an allocation that holds a name, and how many names have it.
+    fn name_allocations(&self) -> Vec<(u64, u64)>;
+
+    /// What the server was told to do wrong.
+    fn faults(&self) -> Vec<FaultCount> {
+        Vec::new()
+    }
+}
+
+/// Hears what is being done, and for how many seconds already.
+pub type StepCallback<'a> = &'a mut dyn FnMut(&str, f64) -> Result<()>;

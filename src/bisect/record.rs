@@ -1,0 +1,123 @@
+//! The record of a search, for the result file.
+
+use super::confirm::{Confirmation, Revert};
+use super::found::{Found, State, Step, TestResult};
+use super::history::Terms;
+use crate::result::bisection::{BisectionRecord, Commit, StepRecord};
+use crate::result::record::{RunRecord, Verdict};
+use crate::result::sentence;
+use crate::text::quote::quoted;
+use crate::text::truncate::short;
+
+/// What was asked.
+pub struct BisectConfig<'a> {
+    pub tree: &'a str,
+    pub terms: Terms,
+    pub scenario: &'a str,
+    pub call_site: Option<&'a str>,
+    /// What else changes the kernels and what is done with them, as words of a command line.
+    pub options: &'a [String],
+    /// The whole message of the found commit.
+    pub message: &'a str,
+    /// From the first build to the last guest.
+    pub seconds: f64,
+}
+
+/// The record of a search and what became of it when it was tried again.
+pub fn record(question: &BisectConfig, found: &Found, confirmation: Option<&Confirmation>) -> BisectionRecord {
+    let doubt = confirmation.and_then(|confirmation| confirmation.doubt(question.terms));
+    let again = |judged: Option<&TestResult>| {
+        judged.and_then(|judged| judged.record.as_ref()).map(sentence::render).unwrap_or_default()
+    };
+    let guests_of_confirmation = confirmation.map_or(0, Confirmation::guests);
+    BisectionRecord {
+        tree: question.tree.to_owned(),
+        scenario: question.scenario.to_owned(),
+        find_fix: question.terms == Terms::Fix,
+        call_site: question.call_site.map(str::to_owned),
+        commit: found.commit.clone(),
+        message: question.message.trim_end().to_owned(),
+        function: confirmation.and_then(|confirmation| function(confirmation, question.terms)),
+        reproduce: found.commit.as_ref().map(|commit| reproduce(question, commit)).unwrap_or_default(),
+        among: found.among.clone(),
+        confirmed: confirmation.is_some() && doubt.is_none(),
+        confirmation: confirmation
+            .map_or(String::new(), |c| confirmation_sentence(c, question.terms, doubt.as_deref())),
+        before: again(confirmation.map(|c| &c.parent_judged)),
+        after: again(confirmation.map(|c| &c.commit)),
+        error_of_path: found.error(),
+        error_of_result: confirmation.map_or(1.0, |confirmation| confirmation.error(found)),
+        guests: found.guests() + guests_of_confirmation,
+        guests_of_confirmation,
+        seconds: question.seconds,
+        steps: found.steps.iter().map(step).collect(),
+        log: found.log.clone(),
+    }
+}
+
+/// Of the side that leaks.
+pub fn function(confirmation: &Confirmation, terms: Terms) -> Option<String> {
+    let leaking = if terms == Terms::Break { &confirmation.commit } else { &confirmation.parent_judged };
+    let first = leaking.record.as_ref()?.findings.first()?;
+    Some(first.call_sites.first()?.function.clone())
+}
+
+pub fn reproduce(question: &BisectConfig, commit: &Commit) -> Vec<String> {
+    let id = short(&commit.id);
+    let run = |rev: &str| {
+        let words = ["run", "--kernel", &format!(".@{rev}"), question.scenario].map(str::to_owned);
+        let words = words.iter().chain(question.options).map(|word| quoted(word));
+        format!("dirleak {}", words.collect::<Vec<_>>().join(" "))
+    };
+    vec![run(&format!("{id}^")), run(id)]
+}
+
+/// The runs behind a bisection, in order.
+pub fn runs(found: &Found, confirmation: Option<&Confirmation>) -> Vec<RunRecord> {
+    let again = confirmation.into_iter().flat_map(|c| {
+        let revert = if let Revert::Judged(judged) = &c.revert { Some(judged.as_ref()) } else { None };
+        [Some(&c.commit), Some(&c.parent_judged), revert].into_iter().flatten()
+    });
+    let all = found.steps.iter().map(|step| &step.judged).chain(again);
+    all.filter_map(|judged| judged.record.clone()).collect()
+}
+
+pub fn confirmation_sentence(confirmation: &Confirmation, terms: Terms, doubt: Option<&str>) -> String {
+    if let Some(doubt) = doubt {
+        return format!("not confirmed: {doubt}");
+    }
+    let end = terms.after();
+    let revert = match &confirmation.revert {
+        Revert::IsParent => format!("it is the {end} end itself"),
+        Revert::DoesNotApply => {
+            format!("taking it out of the {end} end was not tried, as later changes stand in the way")
+        }
+        Revert::Judged(_) if terms == Terms::Break => format!("the {end} end without it is clean"),
+        Revert::Judged(_) => format!("the {end} end without it leaks"),
+    };
+    format!("confirmed: in fresh guests the commit and its parent said the same again, and {revert}")
+}
+
+pub fn step(step: &Step) -> StepRecord {
+    let TestResult { state, record, guests, seconds, .. } = &step.judged;
+    let word = match state {
+        State::Leaks => "leak",
+        State::Clean => "clean",
+        State::Unknown(_) | State::Untested => "skip",
+    };
+    let what = match (state, record) {
+        (State::Unknown(why), _) => why.clone(),
+        (State::Clean, Some(record)) if record.verdict == Verdict::Leak => format!("but {} of others", rate(record)),
+        (_, Some(record)) => rate(record),
+        (_, None) => String::new(),
+    };
+    StepRecord { commit: step.commit.clone(), state: word.into(), what, seconds: *seconds, guests: *guests }
+}
+
+/// The first finding, or what was excluded.
+pub fn rate(record: &RunRecord) -> String {
+    match record.findings.first() {
+        Some(finding) if record.verdict == Verdict::Leak => sentence::amount(finding, &record.unit),
+        _ => sentence::at_most(record).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,47 @@
+//! One scenario on one kernel, and what a guest of both is booted with.
+
+use crate::kernel::bootable::Kernel;
+use crate::os::cache::Cache;
+use crate::os::progress::Ui;
+use crate::scenario::Scenario;
+use crate::vm::machine::Limits;
+use crate::vm::qemu::Accelerator;
+use std::path::PathBuf;
+
+/// What the user can say about a guest.
+#[derive(Clone, Debug)]
+pub struct BootOptions {
+    /// Of all that is drawn by lot.
+    pub seed: u64,
+    /// Whether each call of the workload is written down.
+    pub trace: bool,
+    /// Whether kmemleak is on.
+    pub kmemleak: bool,
+    /// How long the guest may take.
+    pub limits: Limits,
+    /// The program that the guest is: this one.
+    pub program: PathBuf,
+}
+
+impl Default for BootOptions {
+    fn default() -> Self {
+        Self {
+            seed: 42,
+            trace: false,
+            kmemleak: false,
+            limits: Limits::default(),
+            program: crate::os::assets::OURSELVES.into(),
+        }
+    }
+}
+
+/// One scenario on one kernel, and what it takes to run it.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub scenario: &'a Scenario,
+    pub kernel: &'a Kernel,
+    pub accelerator: Accelerator,
+    pub options: &'a BootOptions,
+    pub cache: &'a Cache,
+    pub ui: &'a Ui,
+}

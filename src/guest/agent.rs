@@ -1,0 +1,154 @@
+//! Sets the stage that a plan describes and carries out the orders that only a guest can.
+
+use super::cgroup::Workload;
+use super::serial::SerialLink;
+use super::server::RunningServer;
+use super::steps::runner::UnitRunner;
+use super::{exec, init, modules, nfs_mount, selinux};
+use crate::agent::executor::{self, sites};
+use crate::agent::target::Target;
+use crate::dirtree::spec::Made;
+use crate::dirtree::tree::Tree;
+use crate::error::{Error, Result};
+use crate::probe::counters::Counters;
+use crate::probe::quiesce::{QuiesceMode, Quiescer};
+use crate::probe::{kmemleak, slabinfo};
+use crate::protocol::guest_paths::BUSY_CACHES;
+use crate::protocol::message::{Plan, Request, Response, RoundStats};
+use crate::sample::{Sample, Site};
+use crate::scenario::Step;
+use crate::workload::populate;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How long units are made, and then not made, while command lines run.
+const BURST_SECONDS: u64 = 2;
+
+/// The stage: a server, a mount, a local directory, and the probe.
+pub struct GuestAgent {
+    pub(super) measuring: executor::Executor<UnitRunner>,
+    workload: Option<Workload>,
+    before_mount: Sample,
+    sites_before_mount: BTreeMap<String, Vec<Site>>,
+}
+
+impl GuestAgent {
+    /// Starts the server, makes the directories, opens the probe, so that it sees every cache, reads what there is
+    /// without a mount, and mounts.
+    pub fn set_up(plan: &Plan, link: &mut SerialLink) -> Result<Self> {
+        let scenario = plan.scenario.clone();
+        let mut steps = Steps::new(link);
+        modules::load(&plan.modules)?;
+        steps.done("modules")?;
+        init::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
+        nfs_mount::loopback(true)?;
+        init::make_dir(Path::new(nfs_mount::SECOND))?;
+        if scenario.guest.security_labels {
+            selinux::load_policy()?;
+            steps.done("policy")?;
+        }
+        let tree = Arc::new(Tree::new(&scenario.directory, plan.seed));
+        let (served, local) = RunningServer::start(&scenario, &tree, plan.seed, |part| steps.done(part))?;
+        let workload = match &scenario.cgroup {
+            Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
+            None => None,
+        };
+        kmemleak::scan_only_when_asked();
+        let rest = Quiescer::new(Counters::open()?, QuiesceMode::Full)?;
+        let before_mount = rest.read_once()?;
+        let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
+        steps.done("probe")?;
+        if scenario.mount.version.starts_with('4') {
+            nfs_mount::wait_for_first_second()?;
+        }
+        served.mount(&scenario)?;
+        steps.done("mount")?;
+        if scenario.directory.made == Made::Mount {
+            populate::tree(Path::new(nfs_mount::POINT), &tree)?;
+            steps.done("populate")?;
+        }
+        let inodes = served.inodes(&tree)?;
+        if scenario.guest.security_labels {
+            served.check_labels(&tree)?;
+            steps.done("labels")?;
+        }
+        let mut player = UnitRunner::new(scenario, served, tree, local, inodes, plan.seed);
+        player.start_readers()?;
+        let measuring = executor::Executor::new(player, rest);
+        Ok(Self { measuring, workload, before_mount, sites_before_mount })
+    }
+
+    /// What the host needs to know of the stage.
+    pub fn ready(&self) -> Response {
+        self.measuring.ready(self.before_mount.clone(), self.sites_before_mount.clone())
+    }
+
+    /// Carries out one order.
+    pub fn handle(&mut self, order: Request, link: &mut SerialLink) -> Result<Response> {
+        if let Some(answer) = self.measuring.handle(&order, &mut |name, seconds| link.step(name, seconds))? {
+            return Ok(answer);
+        }
+        Ok(match order {
+            Request::Time { states } => self.time(&states, link)?,
+            Request::Footprint => Response::Footprint(self.footprint()?),
+            Request::Charged => {
+                let charged = self.workload.as_ref().map(Workload::usage).transpose()?;
+                Response::Charged(charged.unwrap_or_default())
+            }
+            Request::TakeCgroupAway => {
+                // They would keep it from going.
+                self.measuring.place.end_readers();
+                self.workload.take().map_or(Ok(()), Workload::take_away)?;
+                Response::Done
+            }
+            Request::Slabinfo => Response::Slabinfo { objects: slabinfo::read()? },
+            Request::Kmemleak => Response::Kmemleak { reported: kmemleak::scan()? },
+            Request::Execute { commands, meanwhile } => {
+                let begin = Instant::now();
+                let player = &mut self.measuring.place;
+                let mut unit = || player.list_nfs().map(drop);
+                let ended = exec::execute(&commands, |running| {
+                    link.step(&format!("{running} command lines"), 0.0)?;
+                    // As people list: now and then, so that what follows it can be told from what does not.
+                    let lists = meanwhile && begin.elapsed().as_secs() % (2 * BURST_SECONDS) < BURST_SECONDS;
+                    if lists { unit() } else { Ok(()) }
+                })?;
+                Response::Executed { ended }
+            }
+            Request::Unmount => {
+                // What the kernel complains of comes between the two, and so does through if they do.
+                init::say_on_console();
+                self.measuring.place.unmount()?;
+                init::say_on_console();
+                Response::Done
+            }
+            Request::Finish => Response::Bye,
+            other => return Err(Error::machine(format!("a bug of dirleak: nobody obeys {other:?} in a guest"))),
+        })
+    }
+
+    /// One unit of other steps than the scenario's.
+    pub(super) fn list_once(&mut self, steps: Vec<Step>) -> Result<RoundStats> {
+        self.measuring.once(|player| player.run_steps(steps))
+    }
+}
+
+/// Tells the host how long each part of the setting-up took.
+struct Steps<'a> {
+    link: &'a mut SerialLink,
+    begin: Instant,
+}
+
+impl<'a> Steps<'a> {
+    fn new(link: &'a mut SerialLink) -> Self {
+        Self { link, begin: Instant::now() }
+    }
+
+    fn done(&mut self, name: &str) -> Result<()> {
+        self.link.step(name, self.begin.elapsed().as_secs_f64())?;
+        self.begin = Instant::now();
+        Ok(())
+    }
+}

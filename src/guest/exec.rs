@@ -1,0 +1,89 @@
+//! Command lines of dirleak in a guest, each a process of its own, as on a machine where people work.
+
+use crate::error::{Context, Error, Result};
+use crate::os::assets::OURSELVES;
+use crate::protocol::message::{CommandLine, CommandOutput};
+use crate::workload::progress;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Between two looks at who still runs.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Runs all of them at once to their end; `meanwhile` is done again and again, and hears how many still run.
+pub fn execute(commands: &[CommandLine], mut meanwhile: impl FnMut(usize) -> Result<()>) -> Result<Vec<CommandOutput>> {
+    let mut running: Vec<Running> =
+        commands.iter().enumerate().map(|(number, command)| Running::start(number, command)).collect::<Result<_>>()?;
+    loop {
+        for one in &mut running {
+            one.look()?;
+        }
+        let left = running.iter().filter(|one| one.status.is_none()).count();
+        if left == 0 {
+            return running.iter().map(Running::ended).collect();
+        }
+        meanwhile(left)?;
+        progress::made();
+        std::thread::sleep(POLL);
+    }
+}
+
+struct Running<'c> {
+    command: &'c CommandLine,
+    child: Child,
+    said: [PathBuf; 2],
+    begin: Instant,
+    signalled: bool,
+    status: Option<std::process::ExitStatus>,
+}
+
+impl<'c> Running<'c> {
+    fn start(number: usize, command: &'c CommandLine) -> Result<Self> {
+        let cannot = || format!("cannot run dirleak {}", command.arguments.join(" "));
+        let said = ["stdout", "stderr"].map(|name| PathBuf::from(format!("/run/{name}-{number}")));
+        let [stdout, stderr] = [&said[0], &said[1]].map(File::create);
+        let mut process = Command::new(OURSELVES);
+        process.args(&command.arguments).env_clear().stdin(Stdio::null());
+        process.stdout(stdout.machine(cannot)?).stderr(stderr.machine(cannot)?);
+        if command.user != 0 {
+            process.uid(command.user);
+        }
+        let child = process.spawn().machine(cannot)?;
+        Ok(Self { command, child, said, begin: Instant::now(), signalled: false, status: None })
+    }
+
+    fn look(&mut self) -> Result<()> {
+        if self.status.is_some() {
+            return Ok(());
+        }
+        self.status = self.child.try_wait().machine(|| "cannot wait for a command line".into())?;
+        match self.command.signal {
+            Some((after, number)) if !self.signalled && self.begin.elapsed().as_secs_f64() > after => {
+                self.signalled = true;
+                let signal = Signal::try_from(number).map_err(|_| Error::machine(format!("no signal is {number}")))?;
+                // It may just have ended.
+                let _ = kill(Pid::from_raw(self.child.id() as i32), signal);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ended(&self) -> Result<CommandOutput> {
+        let read = |path: &PathBuf| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+        let [stdout, stderr] = [&self.said[0], &self.said[1]].map(read);
+        let cannot = || "cannot read what a command line said".to_owned();
+        let file = |path: &String| Some((path.clone(), fs::read(path).ok()?));
+        Ok(CommandOutput {
+            status: self.status.and_then(|status| status.code()),
+            stdout: stdout.machine(cannot)?,
+            stderr: stderr.machine(cannot)?,
+            files: self.command.files.iter().filter_map(file).collect(),
+        })
+    }
+}

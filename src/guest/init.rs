@@ -1,0 +1,60 @@
+//! The file systems a guest needs before it can do anything, and what it reads from its initramfs.
+
+use crate::error::{Context, Error, Result};
+use crate::protocol::message::Plan;
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use std::path::Path;
+
+/// Source, target, type and data of what is mounted at the start.
+const MOUNTS: [(&str, &str, &str, Option<&str>); 5] = [
+    ("proc", "/proc", "proc", None),
+    ("sysfs", "/sys", "sysfs", None),
+    ("debugfs", "/sys/kernel/debug", "debugfs", None),
+    ("tmpfs", "/run", "tmpfs", Some("size=100%,nr_inodes=0")),
+    ("tmpfs", "/export", "tmpfs", Some("size=100%,nr_inodes=0")),
+];
+
+/// Mounts everything and makes the kernel speak up early about tasks that hang.
+pub fn mount_all() -> Result<()> {
+    for (source, target, kind, data) in MOUNTS {
+        fs::create_dir_all(target).machine(|| format!("cannot make {target}"))?;
+        mount(Some(source), target, Some(kind), MsFlags::empty(), data)
+            .map_err(|e| Error::kernel(format!("cannot mount {kind} on {target}: {e}; is it configured?")))?;
+    }
+    // All are optional: without them a hang is noticed by the host's deadline, and a connection that has ended is
+    // freed a minute later, in the middle of some round.
+    let _ = fs::write("/proc/sys/kernel/hung_task_timeout_secs", "20");
+    let _ = fs::write("/proc/sys/kernel/printk", "5 4 1 5");
+    let _ = fs::write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0");
+    Ok(())
+}
+
+/// Prints a line on the console as the kernel prints its mildest complaint at unmount, a warning. One line of an opener is never
+/// held back by the rate limit (devkmsg_write in kernel/printk/printk.c). If it cannot be written, the host does not hear it.
+pub fn say_on_console() {
+    let _ = fs::write("/dev/kmsg", format!("<4>{}\n", crate::protocol::guest_paths::SAID));
+}
+
+/// The plan that the host put beside us.
+pub fn read_plan() -> Result<Plan> {
+    let text = fs::read(crate::protocol::guest_paths::PLAN)
+        .machine(|| format!("cannot read {}", crate::protocol::guest_paths::PLAN))?;
+    serde_json::from_slice(&text).machine(|| format!("cannot understand {}", crate::protocol::guest_paths::PLAN))
+}
+
+/// Says which file system the kernel lacks, if it does.
+pub fn require_file_system(kind: &str, option: &str) -> Result<()> {
+    let known = fs::read_to_string("/proc/filesystems").machine(|| "cannot read /proc/filesystems".into())?;
+    if known.lines().any(|line| line.split_whitespace().next_back() == Some(kind)) {
+        return Ok(());
+    }
+    Err(Error::kernel(format!(
+        "this kernel has no {kind} file system: it lacks {option}, or has them as modules that --modules does not name"
+    )))
+}
+
+/// Makes a directory.
+pub fn make_dir(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).machine(|| format!("cannot make {}", path.display()))
+}

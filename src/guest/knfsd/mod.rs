@@ -1,0 +1,6 @@
+//! The kernel's own NFS server, set up by the distribution's own nfs-utils: the system that users run.
+
+mod client_tracking;
+mod start;
+
+pub use start::{Knfsd, MOUNT_PORT, NFS_PORT, Starting, start, start_again, stop};

@@ -1,0 +1,295 @@
+//! The server of a guest: started, populated, mounted, changed, stopped and started again.
+
+use super::{export_fs, file_churn, init, knfsd, nfs_mount, selinux};
+use crate::dirtree::spec::{Directory, Made};
+use crate::dirtree::tree::Tree;
+use crate::error::{Context, Error, Result};
+use crate::nfs_server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3Error, Server, fileid_of_entry};
+use crate::scenario::{Scenario, ServerKind};
+use crate::workload::check::{ADDED, Inodes, RENAMED};
+use crate::workload::listing::Lister;
+use crate::workload::listing::entry::ReadMethod;
+use crate::workload::populate;
+use nix::sys::stat::{UtimensatFlags, stat, utimensat};
+use nix::sys::time::TimeSpec;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What knfsd exports.
+const EXPORT: &str = "/export";
+/// The local directory of control rounds where the server's own cannot be listed.
+const LOCAL: &str = "/run/local";
+/// That directory need not be huge: its listing stands for opening and closing, not for names.
+const MOST_LOCAL_ENTRIES: u64 = 10_000;
+/// The directory that is mounted, by its number in the tree.
+const MOUNTED: usize = 0;
+/// Of the getdents buffer that reads the export itself.
+const LISTED_BYTES: usize = 256 << 10;
+/// How long the kernel's clock may take to tick.
+const TICK_LIMIT: Duration = Duration::from_secs(1);
+
+/// A server that runs.
+pub enum RunningServer {
+    /// In a thread of ours.
+    Synthetic(Arc<Server>),
+    /// In the kernel, with real files.
+    Knfsd { version: String, directories: Vec<PathBuf> },
+}
+
+/// A server that was stopped.
+pub enum StoppedServer {
+    Synthetic(Arc<Server>),
+    Knfsd { version: String },
+}
+
+impl StoppedServer {
+    /// Serves again what it served before.
+    pub fn start_again(self) -> Result<()> {
+        match self {
+            Self::Synthetic(server) => server.start_again(),
+            Self::Knfsd { version } => knfsd::start_again(&version),
+        }
+    }
+}
+
+impl RunningServer {
+    /// Starts the scenario's server and makes the directories, if they are made on the export; `step` hears of each part that
+    /// is done. Also gives the local directories of control rounds.
+    pub fn start(
+        scenario: &Scenario,
+        tree: &Arc<Tree>,
+        seed: u64,
+        mut step: impl FnMut(&str) -> Result<()>,
+    ) -> Result<(Self, Local)> {
+        match scenario.server {
+            ServerKind::Synthetic => {
+                let local = local(&scenario.directory, seed)?;
+                step("populate")?;
+                let server = Server::start(Export::new(Tree::clone(tree), seed))?;
+                step("server")?;
+                Ok((Self::Synthetic(Arc::new(server)), local))
+            }
+            ServerKind::Knfsd => {
+                let (root, version) = (Path::new(EXPORT), scenario.mount.version.clone());
+                export_fs::make(scenario)?;
+                // The server starts while the files are made.
+                let starting = knfsd::start(root, &version, scenario.guest.security_labels);
+                if scenario.directory.made == Made::Export {
+                    populate::tree(root, tree)?;
+                    step("populate")?;
+                }
+                starting.ready()?;
+                step("server")?;
+                let directories = directories(tree);
+                Ok((Self::Knfsd { version, directories }, Local { root: root.to_owned(), tree: tree.clone() }))
+            }
+        }
+    }
+
+    /// The inode number of each entry, as the server has it.
+    pub fn inodes(&self, tree: &Tree) -> Result<Inodes> {
+        match self {
+            Self::Synthetic(_) => Ok(Inodes::Formula(fileid_of_entry)),
+            Self::Knfsd { .. } => {
+                Inodes::listed(&mut Lister::new(ReadMethod::getdents(LISTED_BYTES)), Path::new(EXPORT), tree)
+            }
+        }
+    }
+
+    /// Mounts the export as often as the scenario says.
+    pub fn mount(&self, scenario: &Scenario) -> Result<()> {
+        let exported = self.exported(scenario);
+        (1..=scenario.mount.count).try_for_each(|number| {
+            let point = nfs_mount::point(number);
+            init::make_dir(&point)?;
+            self.mount_path(scenario, (nfs_mount::ADDRESS, exported), &point, "")
+        })
+    }
+
+    /// Mounts it once more, as from another server.
+    pub fn mount_again(&self, scenario: &Scenario) -> Result<()> {
+        let from = (nfs_mount::SECOND_ADDRESS, self.exported(scenario));
+        self.mount_path(scenario, from, Path::new(nfs_mount::SECOND), "nosharecache")
+    }
+
+    /// Tries to mount a path that is not exported.
+    pub fn mount_what_is_refused(&self, scenario: &Scenario) -> Result<()> {
+        let from = (nfs_mount::SECOND_ADDRESS, "/not-exported");
+        self.mount_path(scenario, from, Path::new(nfs_mount::SECOND), "nosharecache")
+    }
+
+    fn exported(&self, scenario: &Scenario) -> &'static str {
+        let v3_of_knfsd = matches!(self, Self::Knfsd { .. }) && scenario.mount.version == "3";
+        if v3_of_knfsd { EXPORT } else { "/" }
+    }
+
+    fn mount_path(&self, scenario: &Scenario, from: (&str, &str), point: &Path, options: &str) -> Result<()> {
+        let ports = match self {
+            Self::Synthetic(server) => [server.port(); 2],
+            Self::Knfsd { .. } => [knfsd::NFS_PORT, knfsd::MOUNT_PORT],
+        };
+        let m = &scenario.mount;
+        let options = [m.options.as_str(), options];
+        let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
+        nfs_mount::mount_nfs(point, &nfs_mount::arguments(&m.version, from, ports, m.rsize_bytes, &options.join(",")))
+    }
+
+    /// Fails unless labels of the server's files come over the mount.
+    pub fn check_labels(&self, tree: &Tree) -> Result<()> {
+        selinux::check_labels(Path::new(EXPORT), tree)
+    }
+
+    /// The faults that were armed, each with how often it was armed and how often it happened.
+    pub fn faults(&self) -> Vec<FaultCount> {
+        let Self::Synthetic(server) = self else { return Vec::new() };
+        server.export().faults()
+    }
+
+    /// The next READDIR or READDIRPLUS is answered with an error.
+    pub fn fail(&self, error: Nfs3Error) -> Result<()> {
+        self.arm(Fault::next(FaultAction::Error(error)))
+    }
+
+    /// A fault is to happen.
+    pub fn arm(&self, fault: Fault) -> Result<()> {
+        self.export("fail")?.arm(fault)
+    }
+
+    /// What only the synthetic server does on purpose; scenarios are checked for it.
+    fn export(&self, what: &str) -> Result<&Export> {
+        match self {
+            Self::Synthetic(server) => Ok(server.export()),
+            Self::Knfsd { .. } => Err(Error::machine(format!("knfsd cannot be told to {what}"))),
+        }
+    }
+
+    /// The reply to the next READDIR is the first to show a newer change time.
+    pub fn touch_in_reply(&self) -> Result<()> {
+        self.arm(Fault::next(FaultAction::NewerChangeTime))
+    }
+
+    /// The entry with this cookie is gone.
+    pub fn remove_entry(&self, cookie: i64) -> Result<()> {
+        self.export("remove the entry of a cookie")?.set_aside(MOUNTED, cookie as u64)
+    }
+
+    /// It is there again.
+    pub fn restore_entry(&self) -> Result<()> {
+        self.export("restore an entry")?.restore()
+    }
+
+    /// The next reply to READDIRPLUS has no file handles.
+    pub fn hide_handles(&self) -> Result<()> {
+        self.arm(Fault { on: FaultScope::Readdirplus, ..Fault::next(FaultAction::NoHandles) })
+    }
+
+    /// One file more in the directory.
+    pub fn add(&self) -> Result<()> {
+        match self {
+            Self::Synthetic(server) => server.export().create(MOUNTED, ADDED.as_bytes()),
+            Self::Knfsd { .. } => file_churn::add(Path::new(EXPORT)),
+        }
+    }
+
+    /// That file gets another name, or its first one back.
+    pub fn rename(&self) -> Result<()> {
+        match self {
+            Self::Synthetic(server) => {
+                let export = server.export();
+                let [from, to] =
+                    if export.has(MOUNTED, ADDED.as_bytes()) { [ADDED, RENAMED] } else { [RENAMED, ADDED] };
+                if !export.has(MOUNTED, from.as_bytes()) {
+                    return Ok(());
+                }
+                export.rename(MOUNTED, from.as_bytes(), to.as_bytes())
+            }
+            Self::Knfsd { .. } => file_churn::rename(Path::new(EXPORT)),
+        }
+    }
+
+    /// That file is taken away, if it is there.
+    pub fn remove(&self) -> Result<()> {
+        match self {
+            Self::Synthetic(server) => {
+                let export = server.export();
+                let there = [ADDED, RENAMED].into_iter().filter(|name| export.has(MOUNTED, name.as_bytes()));
+                there.map(str::as_bytes).try_for_each(|name| export.remove(MOUNTED, name))
+            }
+            Self::Knfsd { .. } => file_churn::remove(Path::new(EXPORT)),
+        }
+    }
+
+    /// Stops serving; what runs into it sees its connections closed.
+    pub fn stop(&self) -> Result<StoppedServer> {
+        match self {
+            Self::Synthetic(server) => {
+                server.stop();
+                Ok(StoppedServer::Synthetic(server.clone()))
+            }
+            Self::Knfsd { version, .. } => {
+                knfsd::stop()?;
+                Ok(StoppedServer::Knfsd { version: version.clone() })
+            }
+        }
+    }
+
+    /// Gives all directories of the shape a newer change time, so that a client that looks again drops what it has cached.
+    pub fn touch(&self, tree: &Tree) -> Result<()> {
+        match self {
+            Self::Synthetic(server) => (0..tree.nodes().len()).try_for_each(|node| server.export().touch(node)),
+            Self::Knfsd { directories, .. } => directories.iter().try_for_each(|directory| touch(directory)),
+        }
+    }
+}
+
+/// The directories of control rounds beside the synthetic server: of the same shape, but not as huge.
+fn local(directory: &Directory, seed: u64) -> Result<Local> {
+    let tree = Tree::new(&directory.with_at_most(MOST_LOCAL_ENTRIES), seed);
+    let root = PathBuf::from(LOCAL);
+    init::make_dir(&root)?;
+    populate::tree(&root, &tree)?;
+    Ok(Local { root, tree: Arc::new(tree) })
+}
+
+/// Where knfsd's directories are.
+fn directories(tree: &Tree) -> Vec<PathBuf> {
+    let path = |node| {
+        let mut path = Vec::new();
+        tree.path(node, &mut path);
+        Path::new(EXPORT).join(OsStr::from_bytes(&path))
+    };
+    (0..tree.nodes().len()).map(path).collect()
+}
+
+/// The change time has the granularity of the kernel's tick, so a second touch within one changes nothing that a
+/// client could see.
+fn touch(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    let changed = || {
+        let seen = stat(directory).machine(|| format!("cannot look at {shown}"))?;
+        Ok::<_, Error>((seen.st_ctime, seen.st_ctime_nsec))
+    };
+    let before = changed()?;
+    let begin = Instant::now();
+    let now = TimeSpec::UTIME_NOW;
+    loop {
+        utimensat(nix::fcntl::AT_FDCWD, directory, &now, &now, UtimensatFlags::FollowSymlink)
+            .machine(|| format!("cannot touch {shown}"))?;
+        if changed()? != before {
+            return Ok(());
+        }
+        if begin.elapsed() > TICK_LIMIT {
+            return Err(Error::kernel(format!("the change time of {shown} does not move")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The directories of control rounds.
+pub struct Local {
+    pub root: PathBuf,
+    pub tree: Arc<Tree>,
+}

@@ -1,0 +1,9 @@
+//! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
+
+pub(crate) mod actions;
+pub(crate) mod concurrent;
+pub(crate) mod cursor;
+pub(crate) mod pass;
+pub(crate) mod runner;
+pub mod side;
+pub(crate) mod target;

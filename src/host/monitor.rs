@@ -1,0 +1,74 @@
+//! The monitor: what grows, how fast, per READDIR call and per day, and when memory will be gone; for people and for Prometheus.
+
+use super::mount::Mounted;
+use super::prometheus;
+use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
+use crate::error::Result;
+use crate::os::output_file::OutputFile;
+use crate::text::number;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Counters that a line names.
+const NAMED: usize = 3;
+
+/// Reads every `interval`, until `end` or until it is stopped.
+pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&OutputFile>) -> Result<()> {
+    let mut watched = ReadingLog::begin(mounted.mount.clone())?;
+    let mut out = std::io::stdout();
+    while end.is_none_or(|end| Instant::now() < end) {
+        watched.wait_and_read(interval, end)?;
+        let mut trends = watched.trends();
+        trends.sort_by(|a, b| bytes_per_day(b).total_cmp(&bytes_per_day(a)));
+        if let Some(textfile) = textfile {
+            textfile.write_bytes(prometheus::text(&watched, &trends).as_bytes())?;
+        }
+        // Whoever reads may stop early, and the file is still to be written.
+        let _ = writeln!(out, "{}", line(&watched, &trends));
+    }
+    Ok(())
+}
+
+/// One reading as a line.
+fn line(watched: &ReadingLog, trends: &[Trend]) -> String {
+    let last = watched.last();
+    let mut text = format!(
+        "after {}: {} READDIR calls, {} of slab that cannot be given back",
+        time(last.seconds),
+        watched.readdirs(),
+        number::bytes(last.unreclaimable_kib as f64 * 1024.0)
+    );
+    if !watched.is_long_enough() {
+        return text + "; too few readings yet for a pace";
+    }
+    for trend in trends.iter().filter(|trend| trend.per_second > 0.0 && trend.object_bytes > 0).take(NAMED) {
+        text += &format!("; {} {} a day", trend.name, number::bytes(bytes_per_day(trend)));
+        if let Some(fit) = trend.per_readdir.filter(|fit| fit.low > 0.0) {
+            text += &format!(" ({} objects per READDIR call)", number::rate(fit.estimate));
+        }
+    }
+    text + &match watched.seconds_left() {
+        Some(seconds) => format!("; at this pace memory is gone in {}", time(seconds)),
+        None => "; it does not grow".into(),
+    }
+}
+
+/// "40 s", "3.5 hours", "12 days".
+fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 2.0 * DAY_SECONDS => format!("{:.1} hours", s / 3600.0),
+        s => format!("{:.0} days", s / DAY_SECONDS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_the_unit_that_suits_it() {
+        assert_eq!([40.0, 600.0, 12_600.0, 1_036_800.0].map(time), ["40 s", "10 min", "3.5 hours", "12 days"]);
+    }
+}

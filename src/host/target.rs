@@ -1,0 +1,198 @@
+//! The directory on the live mount and a local one beside it, listed at a pace that leaves others room.
+
+use super::listing_digest::{NameDigest, NameLengths};
+use super::mount::Mounted;
+use super::scratch_dir::ScratchDir;
+use crate::agent::target::{Target, UnitStats};
+use crate::dirtree::name_spec::Names as Naming;
+use crate::dirtree::spec::Directory;
+use crate::dirtree::tree::Tree;
+use crate::error::{Context, Error, Result};
+use crate::os::signals;
+use crate::probe::mountstats::{self, Rpcs};
+use crate::protocol::message::MOST_LISTED_PLAINLY;
+use crate::workload::listing::entry::{ListError, ReadMethod};
+use crate::workload::listing::{Lister, evict};
+use crate::workload::populate;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The buffer of readdir(3) in glibc, and so that of ls, find and web servers.
+pub const GETDENTS_BUFFER_BYTES: usize = 32768;
+/// The local directory need not be huge: its listing stands for opening and closing, not for names.
+const MOST_LOCAL_ENTRIES: u64 = 10_000;
+/// Nobody waits longer for the next listing.
+const SLOWEST_SECONDS: f64 = 3600.0;
+/// Where it is made: file systems in memory first.
+const LOCAL: [&str; 3] = ["/dev/shm", "/run", "/tmp"];
+
+/// What is listed.
+pub struct LiveTarget {
+    mounted: Mounted,
+    /// The directory itself, or a scratch directory in it.
+    dir: PathBuf,
+    local: TempDir,
+    lister: Lister,
+    pace: Pace,
+    deadline: (Instant, Duration),
+    /// What the first listing showed.
+    first: NameDigest,
+    lengths: NameLengths,
+    /// A directory that nobody else is to change.
+    scratch: Option<ScratchDir>,
+    /// Listings that showed other names than the first.
+    pub changed: u64,
+}
+
+/// How long all may take, and how fast it may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    pub whole: Duration,
+    pub listings_per_second: f64,
+}
+
+impl LiveTarget {
+    /// Lists the directory for the first time, or a scratch directory in its place, and makes a local one like it.
+    pub fn new(mounted: Mounted, scratch: Option<ScratchDir>, budget: Budget) -> Result<Self> {
+        let mut lister = Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES));
+        let dir = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).to_owned();
+        let (mut first, mut lengths) = (NameDigest::default(), NameLengths::default());
+        let listed = lister.list(&dir, |record| {
+            first.add(record.name);
+            lengths.add(record.name);
+        });
+        listed.map_err(|failed| Error::machine(format!("cannot list {}: {failed}", dir.display())))?;
+        if first.count == 0 {
+            let shown = dir.display();
+            return Err(Error::usage(format!(
+                "{shown} is empty; name a directory with files, or make some with --scratch"
+            )));
+        }
+        Ok(Self {
+            local: make_local_directory(first.count)?,
+            mounted,
+            dir,
+            lister,
+            pace: Pace::new(budget.listings_per_second),
+            deadline: (Instant::now() + budget.whole, budget.whole),
+            first: scratch.as_ref().map_or(first, |scratch| scratch.names),
+            lengths,
+            scratch,
+            changed: 0,
+        })
+    }
+
+    /// Removes what was made.
+    pub fn clear_away(&mut self) -> Result<()> {
+        self.scratch.take().map_or(Ok(()), ScratchDir::remove)
+    }
+
+    /// The time is not used up, and nobody wants us to stop.
+    fn may_go_on(&mut self) -> Result<()> {
+        signals::check()?;
+        let (end, whole) = self.deadline;
+        if Instant::now() > end {
+            let seconds = whole.as_secs_f64();
+            return Err(Error::kernel(format!("the budget of {seconds} s was used up; give more with --budget")));
+        }
+        self.pace.wait()
+    }
+
+    /// One cold listing, to so many entries.
+    fn list(&mut self, most: u64) -> Result<UnitStats> {
+        self.may_go_on()?;
+        evict(&self.dir)?;
+        let mut names = NameDigest::default();
+        let counts = list(&mut self.lister, &self.dir, most, &mut names);
+        let mut played = UnitStats::default();
+        match counts {
+            Ok(calls) => played.getdents_calls = calls,
+            Err(failed) => played.broken = Some(failed.to_string()),
+        }
+        if played.broken.is_none() && most == u64::MAX && names != self.first {
+            self.changed += 1;
+            let (seen, first) = (names.count, self.first.count);
+            played.broken = self.scratch.is_some().then(|| {
+                format!(
+                    "a listing of the scratch directory showed {seen} entries, not the {first} that were made in it"
+                )
+            });
+        }
+        Ok(played)
+    }
+}
+
+/// Reads a directory to so many entries; gives the calls.
+fn list(lister: &mut Lister, dir: &Path, most: u64, names: &mut NameDigest) -> std::result::Result<u64, ListError> {
+    let mut reading = lister.open(dir)?;
+    reading.go_on(|record| {
+        names.add(record.name);
+        if names.count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(reading.counts().getdents_calls)
+}
+
+impl Target for LiveTarget {
+    fn unit_name(&self) -> &str {
+        "listing"
+    }
+
+    fn list_nfs(&mut self) -> Result<UnitStats> {
+        self.list(u64::MAX)
+    }
+
+    fn list_local(&mut self) -> Result<()> {
+        self.may_go_on()?;
+        evict(self.local.path())?;
+        let listed = list(&mut self.lister, self.local.path(), u64::MAX, &mut NameDigest::default());
+        listed.machine(|| format!("cannot list {}", self.local.path().display())).map(drop)
+    }
+
+    fn list_plainly(&mut self) -> Result<UnitStats> {
+        self.list(MOST_LISTED_PLAINLY)
+    }
+
+    fn rpcs(&self) -> Result<Rpcs> {
+        mountstats::read(self.mounted.mount.path())
+    }
+
+    fn entries(&self) -> u64 {
+        self.first.count
+    }
+
+    fn name_allocations(&self) -> Vec<(u64, u64)> {
+        self.lengths.counts()
+    }
+}
+
+/// A local directory with as many files, gone when this is dropped.
+fn make_local_directory(entries: u64) -> Result<TempDir> {
+    let tree = Tree::new(&Directory::flat(entries.min(MOST_LOCAL_ENTRIES), Naming::pattern("dirleak-{n}")), 0);
+    let mut made = LOCAL.iter().filter_map(|dir| tempfile::Builder::new().prefix("dirleak-").tempdir_in(dir).ok());
+    let dir = made.next().ok_or_else(|| {
+        Error::machine(format!("cannot make a local directory to compare with in any of {}", LOCAL.join(", ")))
+    })?;
+    populate::tree(dir.path(), &tree)?;
+    Ok(dir)
+}
+
+/// No more than so many listings in a second.
+struct Pace {
+    apart: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(per_second: f64) -> Self {
+        Self { apart: Duration::from_secs_f64((1.0 / per_second).min(SLOWEST_SECONDS)), next: Instant::now() }
+    }
+
+    /// Waits for the turn of the next listing.
+    fn wait(&mut self) -> Result<()> {
+        signals::wait_until(self.next)?;
+        self.next = Instant::now() + self.apart;
+        Ok(())
+    }
+}

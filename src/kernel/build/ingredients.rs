@@ -1,0 +1,74 @@
+//! Everything that a kernel is made from.
+
+use super::config;
+use super::store::{Ingredients, Stored};
+use crate::error::{Error, Result};
+use crate::kernel::bootable::{Effort, Kernel};
+use crate::kernel::external::toolchain;
+use crate::kernel::source::debian::Source;
+use crate::kernel::source::{catalog, patch};
+use crate::kernel::spec::PatchRef;
+use std::path::PathBuf;
+
+/// What options say beside the spec.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--patch`, each a name or a file.
+    pub patches: Vec<String>,
+    /// `--rev`.
+    pub rev: Option<String>,
+    /// `--config`, each a fragment that is joined to ours.
+    pub config: Vec<PathBuf>,
+    /// `--modules`: the directory of the modules of an image.
+    pub modules: Option<PathBuf>,
+    /// Whether to ask the archive for a newer source, or be content with the one in the cache.
+    pub refresh: bool,
+}
+
+/// Everything that the kernel of `source` with `patches` is made from.
+pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) -> Result<Ingredients> {
+    let base = match &source {
+        Source::Package { series, .. } => series.fragment()?,
+        Source::Tree(snapshot) => catalog::fragment_for(snapshot.version)?,
+    };
+    let mut texts = vec![base];
+    for file in fragments {
+        let failed = |e| Error::usage(format!("cannot read the configuration {}: {e}", file.display()));
+        texts.push(std::fs::read_to_string(file).map_err(failed)?);
+    }
+    let patches = read_patches(patches, &source.linux()?.to_string())?;
+    Ok(Ingredients { source, fragment: config::joined(&texts), patches, compiler: toolchain::compiler()? })
+}
+
+/// A kernel in the cache, as `spec` asked for it.
+pub fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) -> Kernel {
+    let Stored { image, meta } = stored;
+    Kernel {
+        spec: spec.to_owned(),
+        image,
+        release: meta.release,
+        image_sha256: meta.image_sha256,
+        modules: None,
+        patches,
+        series: Some(meta.series),
+        source_version: Some(meta.version),
+        is_package: false,
+        effort,
+    }
+}
+
+pub fn read_patches(patches: &[PatchRef], series: &str) -> Result<Vec<patch::Patch>> {
+    patches.iter().map(|patch| read_patch(patch, series)).collect()
+}
+
+pub fn read_patch(patch: &PatchRef, series: &str) -> Result<patch::Patch> {
+    match patch {
+        PatchRef::Name(name) => {
+            Ok(patch::Patch { name: patch.name(), content: catalog::patch(series, name)?.into_bytes() })
+        }
+        PatchRef::File(file) => {
+            let failed = |e| Error::usage(format!("cannot read the patch {}: {e}", file.display()));
+            Ok(patch::Patch { name: patch.name(), content: std::fs::read(file).map_err(failed)? })
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Knows what is in a kernel package: it is unpacked once into the cache, as far as a guest can use it.
+
+use super::identify::{self, Kind};
+use crate::error::{Context, Error, Result};
+use crate::kernel::external::runner;
+use crate::os::cache::{Cache, install_atomically};
+use crate::os::process::{self, Child};
+use crate::os::progress::Ui;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Changed when more of a package is kept.
+const RECIPE: &str = "2";
+
+/// Where packages have their kernel: in one file or the other, never both different.
+const IMAGES: [&str; 4] = ["boot/vmlinuz-*", "boot/vmlinux-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"];
+
+/// Most of a package, and nothing that listing a directory needs. Of the drivers those of block devices stay, because an export can
+/// be on a loop device.
+const LEFT_OUT: [&str; 8] = [
+    "*/kernel/drivers/[!b]*",
+    "*/kernel/drivers/b[!l]*",
+    "*/kernel/drivers/bl[!o]*",
+    "*/kernel/sound",
+    "*/kernel/sound/*",
+    "*/System.map*",
+    "*/usr/share/*",
+    "*/usr/src/*",
+];
+
+/// A kernel from a package.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    pub image: PathBuf,
+    pub image_sha256: String,
+    pub release: String,
+    /// The directory of its modules, if the package has one.
+    pub modules: Option<PathBuf>,
+}
+
+/// `meta.json` beside the files, with paths below it.
+#[derive(Deserialize, Serialize)]
+struct Meta {
+    image: PathBuf,
+    image_sha256: String,
+    release: String,
+    modules: Option<PathBuf>,
+}
+
+const META: &str = "meta.json";
+
+/// The package with this SHA-256, if it is unpacked.
+pub fn find(sha256: &str, cache: &Cache) -> Option<Unpacked> {
+    let home = home(sha256, cache);
+    let meta: Meta = serde_json::from_slice(&fs::read(home.join(META)).ok()?).ok()?;
+    let image = home.join(meta.image);
+    let modules = meta.modules.map(|dir| home.join(dir));
+    let whole = image.is_file() && modules.as_ref().is_none_or(|dir| dir.is_dir());
+    whole.then_some(Unpacked { image, image_sha256: meta.image_sha256, release: meta.release, modules })
+}
+
+/// Unpacks the package `path`, which has this SHA-256, unless that is done already.
+pub fn unpack(path: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Unpacked> {
+    if let Some(found) = find(sha256, cache) {
+        return Ok(found);
+    }
+    let _lock = cache.lock("packages", ui)?;
+    if let Some(found) = find(sha256, cache) {
+        return Ok(found);
+    }
+    let home = home(sha256, cache);
+    let task = ui.task(format!("unpacking {}", path.file_name().unwrap_or_default().to_string_lossy()));
+    install_atomically(&home, |new| {
+        fs::create_dir(new).machine(|| format!("cannot write {}", new.display()))?;
+        extract(path, new)?;
+        describe(path, new)
+    })?;
+    task.done("done");
+    find(sha256, cache).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))
+}
+
+fn home(sha256: &str, cache: &Cache) -> PathBuf {
+    cache.root().join("packages").join(format!("{}-{RECIPE}", &sha256[..16]))
+}
+
+/// Puts the files that are kept into `into`.
+fn extract(path: &Path, into: &Path) -> Result<()> {
+    let mut magic = [0; 8];
+    let is_debian = File::open(path).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && magic == *b"!<arch>\n";
+    let mut unpacker = if is_debian { Command::new("tar") } else { Command::new("bsdtar") };
+    // Owners and permissions are those of another machine.
+    unpacker.args(["--no-same-owner", "--no-same-permissions", "-x", "-C"]).arg(into);
+    for pattern in LEFT_OUT {
+        unpacker.args(["--exclude", pattern]);
+    }
+    if is_debian {
+        return extract_debian(path, unpacker.args(["-f", "-"]), into);
+    }
+    unpacker.arg("-f").arg(path);
+    let finished = process::finish(&mut unpacker, Stdio::null())?;
+    let ended = finished.status.success().then_some(()).ok_or_else(|| finished.first_complaint());
+    ended.map_err(|why| failed(path, &why, into))
+}
+
+/// dpkg-deb decompresses, and tar picks out of it.
+fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path) -> Result<()> {
+    let (reader, writer) = std::io::pipe().machine(|| "cannot make a pipe".into())?;
+    let mut said = tempfile::tempfile().machine(|| "cannot write a temporary file".into())?;
+    let errors = said.try_clone().machine(|| "cannot write a temporary file".into())?;
+    let mut command = Command::new("dpkg-deb");
+    command.arg("--fsys-tarfile").arg(path).stdin(Stdio::null()).stdout(writer).stderr(errors);
+    let reading = Child::spawn(&mut command);
+    // It holds the pipe open, which then would never end.
+    drop(command);
+    let mut reading = reading?;
+    let finished = process::finish(unpacker, reader.into())?;
+    if !finished.status.success() && finished.first_complaint().contains("No space left") {
+        return Err(failed(path, &finished.first_complaint(), into));
+    }
+    if !reading.wait(|| Ok(()))?.success() {
+        let mut text = String::new();
+        let _ = said.rewind().and_then(|()| said.read_to_string(&mut text));
+        return Err(failed(path, text.trim().lines().next_back().unwrap_or("dpkg-deb failed"), into));
+    }
+    let ended = finished.status.success().then_some(()).ok_or_else(|| finished.first_complaint());
+    ended.map_err(|why| failed(path, &why, into))
+}
+
+fn failed(path: &Path, why: &str, into: &Path) -> Error {
+    if why.contains("No space left") {
+        return runner::disk_full(&format!("unpacking {}", path.display()), into);
+    }
+    Error::usage(format!("{} cannot be unpacked, so it is damaged or no package after all: {why}", path.display()))
+}
+
+/// Finds the kernel among the files in `home` and writes down where it is.
+fn describe(path: &Path, home: &Path) -> Result<()> {
+    let found = IMAGES.iter().flat_map(|pattern| {
+        let pattern = home.join(pattern);
+        glob::glob(&pattern.to_string_lossy()).into_iter().flatten().flatten()
+    });
+    let kernel = found.filter(|file| file.is_file()).find_map(|file| match identify::kind(&file) {
+        Ok(Kind::Image { release }) => Some((file, release)),
+        _ => None,
+    });
+    let Some((file, release)) = kernel else {
+        return Err(Error::usage(format!(
+            "{} has no kernel image for x86-64 in it; a package that has one is called linux-image-VERSION (Debian), \
+             kernel-core-VERSION (Fedora) or kernel-VERSION",
+            path.display()
+        )));
+    };
+    let below = |p: &Path| p.strip_prefix(home).expect("it was found below").to_owned();
+    let modules = ["lib/modules", "usr/lib/modules"].map(|dir| home.join(dir).join(&release));
+    let meta = Meta {
+        image: below(&file),
+        image_sha256: identify::sha256(&file)?,
+        release,
+        modules: modules.iter().find(|dir| dir.is_dir()).map(|dir| below(dir)),
+    };
+    let text = serde_json::to_vec_pretty(&meta).expect("strings are always JSON");
+    fs::write(home.join(META), text).machine(|| format!("cannot write {}", home.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+
+    /// A Debian package that holds these files.
+    fn package(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
+        let root = dir.join("root");
+        fs::create_dir_all(root.join("DEBIAN")).unwrap();
+        fs::write(
+            root.join("DEBIAN/control"),
+            "Package: linux-image-x\nVersion: 1\nArchitecture: amd64\nMaintainer: a <a@b>\nDescription: x\n",
+        )
+        .unwrap();
+        for (name, content) in files {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), content).unwrap();
+        }
+        let deb = dir.join("x.deb");
+        process::output(Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).arg(&root).arg(&deb)).unwrap();
+        deb
+    }
+
+    /// The header of a bzImage, as Documentation/x86/boot.rst has it.
+    fn bzimage(release: &str) -> Vec<u8> {
+        let mut image = vec![0; 0x300];
+        image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x206..0x208].copy_from_slice(&0x020f_u16.to_le_bytes());
+        image[0x20e..0x210].copy_from_slice(&0x0080_u16.to_le_bytes());
+        image[0x236] = 1;
+        image[0x280..0x280 + release.len()].copy_from_slice(release.as_bytes());
+        image
+    }
+
+    #[test]
+    fn the_kernel_and_the_modules_that_can_be_of_use_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache")).unwrap();
+        let files: [(&str, &[u8]); 6] = [
+            ("boot/vmlinuz-6.1-x", &bzimage("6.1-x")),
+            ("lib/modules/6.1-x/kernel/fs/nfs.ko", b"module"),
+            ("lib/modules/6.1-x/kernel/drivers/gpu/huge.ko", b"module"),
+            ("lib/modules/6.1-x/kernel/drivers/bluetooth/other.ko", b"module"),
+            ("lib/modules/6.1-x/kernel/drivers/block/loop.ko", b"module"),
+            ("usr/share/doc/changelog", b"text"),
+        ];
+        let deb = package(dir.path(), &files);
+        let sha256 = identify::sha256(&deb).unwrap();
+        assert!(find(&sha256, &cache).is_none());
+        let unpacked = unpack(&deb, &sha256, &cache, &Ui::new()).unwrap();
+        assert_eq!(unpacked.release, "6.1-x");
+        assert_eq!(unpacked.image_sha256, identify::sha256(&unpacked.image).unwrap());
+        let modules = unpacked.modules.unwrap();
+        let has = |file: &str| modules.join("kernel").join(file).is_file();
+        assert!(has("fs/nfs.ko") && has("drivers/block/loop.ko"));
+        assert!(!has("drivers/gpu/huge.ko") && !has("drivers/bluetooth/other.ko"));
+        assert!(!home(&sha256, &cache).join("usr/share/doc/changelog").exists());
+        assert_eq!(find(&sha256, &cache).unwrap().image, unpacked.image);
+        // What was removed by hand is unpacked anew.
+        fs::remove_file(&unpacked.image).unwrap();
+        assert!(find(&sha256, &cache).is_none());
+        assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().image.is_file());
+    }
+
+    #[test]
+    fn a_package_without_a_kernel_and_a_damaged_one_are_usage_errors_and_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache")).unwrap();
+        let deb = package(dir.path(), &[("usr/share/doc/readme", b"text")]);
+        let error = unpack(&deb, &"a".repeat(64), &cache, &Ui::new()).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage);
+        assert!(error.to_string().contains("has no kernel image for x86-64 in it; a package that has one"), "{error}");
+        let whole = fs::read(&deb).unwrap();
+        fs::write(&deb, &whole[..whole.len() / 2]).unwrap();
+        let error = unpack(&deb, &"b".repeat(64), &cache, &Ui::new()).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage, "{error}");
+        assert!(error.to_string().contains("cannot be unpacked"), "{error}");
+        assert_eq!(fs::read_dir(cache.root().join("packages")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,9 @@
+//! Kernels that are not built here: images, packages and their modules.
+
+pub(crate) mod compression;
+pub(crate) mod distro_package;
+pub(crate) mod extract_vmlinux;
+pub mod identify;
+pub(crate) mod modinfo;
+pub mod modules;
+pub(crate) mod user_kernel;

@@ -1,0 +1,90 @@
+//! Knows what a kernel module says of itself: the section `.modinfo` of its file.
+
+use elf::ElfBytes;
+use elf::endian::AnyEndian;
+
+/// What decides how a module is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Modinfo {
+    /// Modules that must be loaded before, by name.
+    pub depends: Vec<String>,
+    /// Modules that should be loaded before if they are there.
+    pub welcome: Vec<String>,
+    /// `uname -r` of the kernel that it was built for.
+    pub release: String,
+}
+
+impl Modinfo {
+    /// Reads the file of a module; the error says what is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|e| e.to_string())?;
+        let section = file.section_header_by_name(".modinfo").map_err(|e| e.to_string())?;
+        let section = section.ok_or("it has no section .modinfo")?;
+        let (data, _) = file.section_data(&section).map_err(|e| e.to_string())?;
+        Ok(Self::from_section(data))
+    }
+
+    /// `name=value` strings with zeros between them.
+    pub(crate) fn from_section(data: &[u8]) -> Self {
+        let mut info = Self::default();
+        for field in data.split(|&byte| byte == 0) {
+            let field = String::from_utf8_lossy(field);
+            match field.split_once('=') {
+                Some(("depends", names)) => {
+                    info.depends.extend(names.split(',').filter(|n| !n.is_empty()).map(plain));
+                }
+                Some(("softdep", text)) => info.welcome.extend(before(text)),
+                Some(("vermagic", text)) => {
+                    info.release = text.split(' ').next().unwrap_or_default().to_owned();
+                }
+                _ => {}
+            }
+        }
+        info
+    }
+}
+
+/// A module's name as the kernel has it: in the name of its file a dash may stand for an underscore.
+pub fn plain(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// The names after `pre:` and before `post:`.
+fn before(text: &str) -> Vec<String> {
+    let mut is_before = false;
+    let mut names = Vec::new();
+    for word in text.split_whitespace() {
+        match word {
+            "pre:" => is_before = true,
+            "post:" => is_before = false,
+            name if is_before => names.push(plain(name)),
+            _ => {}
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_loaded_before_is_read_and_the_rest_is_not() {
+        let data = b"license=GPL\0depends=sunrpc,nfs-acl\0\0softdep=post: a pre: crc32c b-c post: d\0softdep=pre: e\0\
+            vermagic=6.1.0-18-amd64 SMP preempt mod_unload modversions \0";
+        let wanted = Modinfo {
+            depends: ["sunrpc", "nfs_acl"].map(String::from).to_vec(),
+            welcome: ["crc32c", "b_c", "e"].map(String::from).to_vec(),
+            release: "6.1.0-18-amd64".into(),
+        };
+        assert_eq!(Modinfo::from_section(data), wanted);
+        assert_eq!(Modinfo::from_section(b"depends=\0"), Modinfo::default());
+    }
+
+    #[test]
+    fn what_is_no_module_is_an_error() {
+        assert!(Modinfo::parse(b"text").is_err());
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(Modinfo::parse(&program).unwrap_err(), "it has no section .modinfo");
+    }
+}

@@ -1,0 +1,148 @@
+//! Which kernels are known by name: `vm/kernels.toml` and the patches beside it.
+
+use super::version::Version;
+use crate::error::{Error, Result};
+use crate::kernel::build::config;
+use crate::os::assets;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The series by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    series: BTreeMap<String, Series>,
+}
+
+/// Where the source of a series comes from and how it is configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// Its name, for instance `6.1`; the key of the table.
+    #[serde(skip)]
+    pub name: String,
+    /// Debian's source package.
+    pub package: String,
+    /// The suite it is fetched from.
+    pub suite: String,
+    /// Fragments in `vm/`, joined in this order.
+    pub config: Vec<String>,
+    /// About how many steps (objects compiled, archives and links made) a build from scratch takes.
+    pub steps: u64,
+}
+
+impl Catalog {
+    /// Reads `vm/kernels.toml`.
+    pub fn load() -> Result<Self> {
+        let text = assets::read("vm/kernels.toml").expect("the catalog is embedded");
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let mut catalog: Self = toml::from_str(text)
+            .map_err(|e| Error::usage(format!("vm/kernels.toml: {}", first_line(&e.to_string()))))?;
+        for (name, series) in &mut catalog.series {
+            series.name.clone_from(name);
+        }
+        Ok(catalog)
+    }
+
+    /// The series called `name`.
+    pub fn series(&self, name: &str) -> Option<&Series> {
+        self.series.get(name)
+    }
+
+    /// All series, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Series> {
+        self.series.values()
+    }
+
+    /// `6.1, 6.12`, for sentences.
+    pub fn names(&self) -> String {
+        self.series.keys().cloned().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The text that a tree which is in no series is configured from.
+pub fn fragment_for(version: Version) -> Result<String> {
+    fragment(&["base.config".to_owned()], version)
+}
+
+fn fragment(files: &[String], version: Version) -> Result<String> {
+    let read = |file: &String| {
+        let path = format!("vm/{file}");
+        let missing = || Error::usage(format!("vm/kernels.toml: a series needs {path}, which is not there"));
+        assets::read(&path).ok_or_else(missing)
+    };
+    let text = files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n");
+    config::for_version(&text, version)
+}
+
+impl Series {
+    /// Which kernel it is.
+    pub fn version(&self) -> Result<Version> {
+        let wrong =
+            |()| Error::usage(format!("vm/kernels.toml: the series {} is not called like a version", self.name));
+        self.name.parse().map_err(wrong)
+    }
+
+    /// The text that the kernel is configured from.
+    pub fn fragment(&self) -> Result<String> {
+        fragment(&self.config, self.version()?)
+    }
+
+    /// Names of the patches that come with the program.
+    pub fn patches(&self) -> Vec<String> {
+        patches(&self.name)
+    }
+}
+
+fn patches(series: &str) -> Vec<String> {
+    let dir = format!("vm/patches/{series}");
+    let name = |path: &String| Some(path.strip_prefix(&dir)?.strip_prefix('/')?.strip_suffix(".patch")?.to_owned());
+    assets::list(&dir).iter().filter_map(name).collect()
+}
+
+/// The text of the patch called `name` for the kernels of `series`.
+pub fn patch(series: &str, name: &str) -> Result<String> {
+    if let Some(text) = assets::read(&format!("vm/patches/{series}/{name}.patch")) {
+        return Ok(text);
+    }
+    let known = patches(series).join(", ");
+    let known = if known.is_empty() { "none".to_owned() } else { known };
+    Err(Error::usage(format!(
+        "no patch '{name}' for {series}; known: {known}; a patch of your own is named by its file, for instance ./{name}.patch"
+    )))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalog_that_comes_along_is_valid() {
+        let catalog = Catalog::load().unwrap();
+        assert_eq!(catalog.series("6.1").unwrap().package, "linux-source-6.1");
+        for series in catalog.iter() {
+            assert!(series.fragment().unwrap().contains("CONFIG_NFS_FS=y"), "{}", series.name);
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_the_catalog_is_a_sentence_with_its_place() {
+        let error = Catalog::parse("[series.\"6.1\"]\npackage = 5\n").unwrap_err();
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_patch_is_named_with_the_way_out() {
+        let error = patch("6.1", "no-such").unwrap_err();
+        assert_eq!(error.exit(), crate::error::Exit::Usage);
+        assert!(error.to_string().starts_with("no patch 'no-such' for 6.1; known: "), "{error}");
+    }
+}

@@ -1,0 +1,189 @@
+//! A file that the user named: checked before anything is measured, and put in its place whole.
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A place for a result file that could be written when it was checked.
+#[derive(Debug)]
+pub struct OutputFile {
+    /// As the user called it.
+    named: PathBuf,
+    /// The file itself, behind symbolic links.
+    path: PathBuf,
+    /// Devices and pipes are written to; renaming over `/dev/null` would replace it.
+    in_place: bool,
+    /// What the file is, in words.
+    what: &'static str,
+}
+
+impl OutputFile {
+    /// Makes sure that `path` can be written, and changes nothing.
+    pub fn check(path: &Path) -> Result<Self> {
+        Self::check_other(path, "result file")
+    }
+
+    /// The same of a file that is `what`.
+    pub fn check_other(path: &Path, what: &'static str) -> Result<Self> {
+        let unwritable = |path: &Path, reason: &str| unwritable(what, path, reason);
+        let path_behind_links = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let in_place = match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => return Err(unwritable(path, "it is a directory")),
+            Ok(meta) => !meta.is_file() || path.starts_with("/dev"),
+            Err(e) if e.kind() == ErrorKind::NotFound => false,
+            Err(e) => return Err(unwritable(path, &e.to_string())),
+        };
+        if path.file_name().is_none() {
+            return Err(unwritable(path, "that is no name for a file"));
+        }
+        let target = Self { named: path.to_owned(), path: path_behind_links, in_place, what };
+        target.try_out().map_err(|reason| unwritable(path, &reason))?;
+        Ok(target)
+    }
+
+    fn try_out(&self) -> std::result::Result<(), String> {
+        if self.path.exists() {
+            // Asked, not opened: opening a pipe that nobody reads yet would block.
+            nix::unistd::access(&self.path, nix::unistd::AccessFlags::W_OK)
+                .map_err(|e| std::io::Error::from(e).to_string())?;
+        }
+        if self.in_place {
+            return Ok(());
+        }
+        let parent = self.parent();
+        if !parent.is_dir() {
+            return Err(format!("there is no directory {}", parent.display()));
+        }
+        match tempfile::tempfile_in(parent) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("the directory {} cannot be written", parent.display())),
+        }
+    }
+
+    fn parent(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Puts the file in its place, whole or not at all.
+    pub fn write(&self, file: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(file)
+            .map_err(|e| Error::machine(format!("a bug of dirleak: the result cannot be written as JSON: {e}")))?;
+        text.push(b'\n');
+        self.write_bytes(&text)
+    }
+
+    /// The same with any content.
+    pub fn write_bytes(&self, text: &[u8]) -> Result<()> {
+        let written = if self.in_place { self.write_in_place(text) } else { self.write_whole(text) };
+        written.map_err(|e| unwritable(self.what, &self.named, &e.to_string()))
+    }
+
+    fn write_in_place(&self, text: &[u8]) -> std::io::Result<()> {
+        OpenOptions::new().write(true).open(&self.path)?.write_all(text)
+    }
+
+    fn write_whole(&self, text: &[u8]) -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        // The permissions of an ordinary new file (the umask applies), or those of the file that is replaced.
+        let mode = fs::metadata(&self.path).map_or(0o666, |meta| meta.permissions().mode() & 0o777);
+        let mut fresh =
+            builder.prefix(".dirleak-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(self.parent())?;
+        fresh.write_all(text)?;
+        fresh.as_file().sync_all()?;
+        fresh.persist(&self.path).map_err(|e| e.error)?;
+        Ok(())
+    }
+}
+
+pub fn unwritable(what: &str, path: &Path, reason: &str) -> Error {
+    let path = path.display();
+    Error::machine(format!("cannot write the {what} {path}: {reason}; name another place"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+    use crate::result::file::ResultFile;
+    use crate::result::read::read;
+    use crate::result::record::{KernelRecord, RunRecord};
+
+    fn sample() -> ResultFile {
+        let mut file = ResultFile::new();
+        file.results.push(RunRecord::begin("quick", KernelRecord::default(), 1));
+        file
+    }
+
+    fn names_in(dir: &Path) -> Vec<String> {
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn checking_changes_nothing_and_writing_leaves_one_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        let target = OutputFile::check(&path).unwrap();
+        assert!(names_in(dir.path()).is_empty());
+        target.write(&sample()).unwrap();
+        assert_eq!(names_in(dir.path()), ["out.json"]);
+        assert_eq!(read(&path).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_written_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        fs::write(&path, "old").unwrap();
+        let mut file = sample();
+        file.results[0].seconds = f64::NAN;
+        assert_eq!(OutputFile::check(&path).unwrap().write(&file).unwrap_err().exit(), Exit::Machine);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(names_in(dir.path()), ["out.json"]);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_followed_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().join("real.json");
+        let link = dir.path().join("link.json");
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("real.json", &link).unwrap();
+        OutputFile::check(&link).unwrap().write(&sample()).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&real).unwrap(), sample());
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        OutputFile::check(Path::new("/dev/null")).unwrap().write(&sample()).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn places_that_cannot_be_written_are_told_before_anything_is_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let missing = dir.path().join("missing");
+        let table = [
+            (dir.path().to_owned(), "it is a directory".to_owned()),
+            (missing.join("out.json"), format!("there is no directory {}", missing.display())),
+            (file.join("out.json"), "Not a directory".to_owned()),
+            (PathBuf::from("/proc/out.json"), "the directory /proc cannot be written".to_owned()),
+        ];
+        for (path, reason) in table {
+            let error = OutputFile::check(&path).unwrap_err();
+            assert_eq!(error.exit(), Exit::Machine);
+            assert!(error.to_string().contains(&reason), "{error}");
+            assert!(error.to_string().contains(&format!("result file {}", path.display())), "{error}");
+        }
+    }
+}

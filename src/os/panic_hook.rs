@@ -1,0 +1,17 @@
+//! What a panic looks like: one sentence, as every other thing that goes wrong.
+
+use std::panic::{PanicHookInfo, set_hook};
+
+/// From now on a panic is told in one sentence on standard error.
+pub fn install() {
+    set_hook(Box::new(|panic| eprintln!("dirleak: {}", sentence(panic))));
+}
+
+/// What went wrong and where.
+fn sentence(panic: &PanicHookInfo) -> String {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let what = text.unwrap_or("no message").replace('\n', " ");
+    let place = panic.location().map_or_else(String::new, |l| format!(" at {}:{}", l.file(), l.line()));
+    format!("a bug of dirleak{place}: {what}; please report it with the command line")
+}

@@ -1,0 +1,215 @@
+//! Switching tracepoints on and off, and the kernel's trace buffer: tracefs.
+
+use super::decode::{CACHE_ALLOC, KMALLOC, OBJECT_FREE, PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK};
+use super::format::Format;
+use super::wanted::{AllocSource, TraceTargets};
+use crate::probe::memory;
+use nix::libc::O_NONBLOCK;
+use nix::mount::{MsFlags, mount};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = "/sys/kernel/tracing";
+
+/// What the buffer of each processor holds whatever the directory, in KiB.
+const BASE_KIB: u64 = 4096;
+/// For each entry beside that, in KiB. A name that is allocated takes 60 bytes and its stack 150, one that is freed 32, and a
+/// unit of most scenarios lists once; what it lists twice, and replies, skbs and pages, have three times as much to spare.
+const KIB_PER_ENTRY: u64 = 1;
+/// All processors together take no more of the memory than one part in this.
+const MEMORY_PART: u64 = 8;
+
+/// The formats of all events that this kernel has of those that are known here; none without tracefs.
+pub fn formats() -> BTreeMap<&'static str, Format> {
+    if !Path::new(ROOT).join("events").is_dir() {
+        // A kernel without it has no formats.
+        let _ = mount(Some("tracefs"), ROOT, Some("tracefs"), MsFlags::empty(), None::<&str>);
+    }
+    let single = [PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK];
+    let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat().into_iter().chain(single);
+    let format = |name| Format::parse(&fs::read_to_string(event(name).join("format")).ok()?);
+    names.filter_map(|name| Some((name, format(name)?))).collect()
+}
+
+/// Whether this kernel can trace who allocates objects.
+pub fn traces_objects() -> bool {
+    let formats = formats();
+    [&KMALLOC[..1], &OBJECT_FREE].concat().iter().all(|name| formats.contains_key(name))
+}
+
+/// How much the buffer of each processor is to hold for units on a directory of so many entries.
+pub fn buffer_kib(entries: u64) -> Option<u64> {
+    let most = memory::kib("MemTotal")? / MEMORY_PART / (processors().len().max(1) as u64);
+    Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
+}
+
+/// Whether somebody else traces, whose trace must not be spoiled.
+pub fn in_use() -> bool {
+    let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
+    !read("set_event").trim().is_empty() || !["", "nop"].contains(&read("current_tracer").trim())
+}
+
+/// How the kernel's buffer was set before anybody traced; it is set so again when this is dropped.
+pub struct Settings(Vec<(PathBuf, String)>);
+
+impl Settings {
+    /// What is set now.
+    pub fn keep() -> Self {
+        let now = |file: &str| {
+            let path = Path::new(ROOT).join(file);
+            let value = chosen(&fs::read_to_string(&path).ok()?);
+            Some((path, value))
+        };
+        Self(["trace_clock", "buffer_size_kb", "tracing_on"].into_iter().filter_map(now).collect())
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        for (path, value) in &self.0 {
+            // What cannot be set was not changed either.
+            let _ = write(path, value);
+        }
+    }
+}
+
+/// The value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has traced.
+pub(crate) fn chosen(text: &str) -> String {
+    let within =
+        |open: &str, close: char| text.split_once(open)?.1.split_once(close).map(|(value, _)| value.to_owned());
+    within("[", ']').or_else(|| within("(expanded: ", ')')).unwrap_or_else(|| text.trim().to_owned())
+}
+
+/// The buffers of all processors, opened for reading what is there.
+pub fn open_buffers() -> Vec<File> {
+    let open = |dir: PathBuf| File::options().read(true).custom_flags(O_NONBLOCK).open(dir.join("trace_pipe_raw")).ok();
+    processors().into_iter().filter_map(open).collect()
+}
+
+/// Whether any buffer has lost events.
+pub fn lost() -> bool {
+    let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
+    processors().iter().any(|dir| loses(&stats(dir)))
+}
+
+/// A line is "`what`: `count`".
+pub(crate) fn loses(stats: &str) -> bool {
+    let losses = ["overrun", "commit overrun", "dropped events"];
+    let counts = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(what, _)| losses.contains(what));
+    stats.is_empty() || counts.into_iter().any(|(_, count)| count != "0")
+}
+
+fn processors() -> Vec<PathBuf> {
+    let dir = |cpu: u32| Path::new(ROOT).join(format!("per_cpu/cpu{cpu}"));
+    (0..).map(dir).take_while(|dir| dir.is_dir()).collect()
+}
+
+fn event(name: &str) -> PathBuf {
+    Path::new(ROOT).join("events").join(name)
+}
+
+fn write(file: &Path, value: &str) -> Option<()> {
+    fs::write(file, value).ok()
+}
+
+/// Events that are on until this is dropped, and a buffer that is as large.
+pub struct Enabled(Vec<PathBuf>);
+
+impl Enabled {
+    /// Makes the buffer and switches on what tells of all that is wanted; allocations are filtered by size.
+    pub fn new(wanted: &TraceTargets, stacks: bool, buffer_kib: u64) -> Option<Self> {
+        let mut enabled = Self(Vec::new());
+        enabled.stop();
+        // One clock for all processors, because an object is allocated on one and freed on another.
+        write(&Path::new(ROOT).join("trace_clock"), "global")?;
+        write(&Path::new(ROOT).join("buffer_size_kb"), &buffer_kib.to_string())?;
+        for (names, size_classes) in [(KMALLOC, true), (CACHE_ALLOC, false)] {
+            let slot_bytes = wanted.slot_bytes(size_classes);
+            if !slot_bytes.is_empty() {
+                let filter =
+                    slot_bytes.iter().map(|bytes| format!("bytes_alloc=={bytes}")).collect::<Vec<_>>().join("||");
+                // Which of them there are differs; a kernel with none of them was not begun on.
+                names.iter().for_each(|name| _ = enabled.event(name, &filter, stacks));
+            }
+        }
+        if wanted.has(|source| matches!(source, AllocSource::Slab(_))) {
+            OBJECT_FREE.iter().try_for_each(|name| enabled.event(name, "", false))?;
+        }
+        // Without their stacks nobody knows whose these are.
+        for (source, allocated, freed) in
+            [(AllocSource::Pages, PAGE_ALLOC, PAGE_FREE), (AllocSource::PerCpu, PERCPU_ALLOC, PERCPU_FREE)]
+        {
+            if wanted.index_of_source(source).is_some() {
+                enabled.event(freed, "", false)?;
+                enabled.event(allocated, "", true)?;
+            }
+        }
+        write(&Path::new(ROOT).join("trace"), "")?;
+        Some(enabled)
+    }
+
+    /// `None` if this kernel has no such event.
+    fn event(&mut self, name: &str, filter: &str, stacks: bool) -> Option<()> {
+        let dir = event(name);
+        if !dir.is_dir() {
+            return None;
+        }
+        self.0.push(dir.clone());
+        if !filter.is_empty() {
+            write(&dir.join("filter"), filter)?;
+        }
+        if stacks {
+            let condition = if filter.is_empty() { String::new() } else { format!(" if {filter}") };
+            write(&dir.join("trigger"), &format!("stacktrace{condition}"))?;
+        }
+        write(&dir.join("enable"), "1")
+    }
+
+    /// Begins.
+    pub fn start(&self) -> bool {
+        write(&Path::new(ROOT).join("tracing_on"), "1").is_some()
+    }
+
+    /// Makes no more events; what is in the buffer can still be read.
+    pub fn stop(&self) {
+        // What is not there is not on.
+        let _ = write(&Path::new(ROOT).join("tracing_on"), "0");
+    }
+}
+
+impl Drop for Enabled {
+    fn drop(&mut self) {
+        self.stop();
+        for dir in &self.0 {
+            // What could not be switched on need not be switched off.
+            for (file, value) in [("enable", "0"), ("trigger", "!stacktrace"), ("filter", "0")] {
+                let _ = write(&dir.join(file), value);
+            }
+        }
+        // The smallest there is: the rest are pages that the counters would see.
+        let _ = write(&Path::new(ROOT).join("buffer_size_kb"), "1");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chosen_is_told_from_what_could_be() {
+        assert_eq!(chosen("local [global] counter uptime\n"), "global");
+        assert_eq!(chosen("7 (expanded: 1408)\n"), "1408");
+        assert_eq!(chosen("1408\n"), "1408");
+    }
+
+    #[test]
+    fn lost_events_are_noticed() {
+        let stats = "entries: 12\noverrun: 0\ncommit overrun: 0\nbytes: 520\ndropped events: 0\nread events: 3\n";
+        assert!(!loses(stats));
+        assert!(loses(&stats.replace("overrun: 0\nb", "overrun: 7\nb")));
+        assert!(loses(&stats.replace("dropped events: 0", "dropped events: 1")));
+        assert!(loses(""), "a buffer that tells nothing may have lost everything");
+    }
+}

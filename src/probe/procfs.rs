@@ -1,0 +1,115 @@
+//! Which kernel runs, what processors have done and how much page cache there is: from `/proc` and getrusage(2).
+
+use crate::error::{Context, Error, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// A second of `/proc/stat` (USER_HZ of every architecture but alpha and ia64).
+const TICKS_A_SECOND: f64 = 100.0;
+/// Of the machines that dirleak runs on.
+const PAGE_BYTES: i64 = 4096;
+
+/// Processor time of a whole machine.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Busy {
+    /// In programs, those of a server in userspace included.
+    pub user_seconds: f64,
+    /// In the kernel, interrupts included.
+    pub system_seconds: f64,
+}
+
+impl Busy {
+    /// What was spent between an earlier reading and this one.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            user_seconds: self.user_seconds - before.user_seconds,
+            system_seconds: self.system_seconds - before.system_seconds,
+        }
+    }
+}
+
+/// What all processors have spent since boot.
+pub fn busy() -> Result<Busy> {
+    let text = fs::read_to_string("/proc/stat").machine(|| "cannot read /proc/stat".into())?;
+    parse_busy(&text).ok_or_else(|| Error::machine("cannot understand /proc/stat"))
+}
+
+/// `cpu user nice system idle iowait irq softirq ...`.
+pub(super) fn parse_busy(text: &str) -> Option<Busy> {
+    let line = text.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<f64> = line.split_whitespace().map_while(number).map(|ticks| ticks as f64).collect();
+    let [user, nice, system, _, _, irq, softirq] = *ticks.first_chunk()?;
+    Some(Busy {
+        user_seconds: (user + nice) / TICKS_A_SECOND,
+        system_seconds: (system + irq + softirq) / TICKS_A_SECOND,
+    })
+}
+
+/// What the calling thread has spent in the kernel.
+pub fn thread_system_seconds() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).machine(|| "cannot tell the time of a thread".into())?;
+    Ok(usage.system_time().num_microseconds() as f64 / 1e6)
+}
+
+/// `uname -r`.
+pub fn release() -> Result<String> {
+    let text =
+        fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
+    Ok(text.trim().to_owned())
+}
+
+/// All page cache.
+pub fn page_cache_bytes() -> Result<i64> {
+    let text = fs::read_to_string("/proc/vmstat").machine(|| "cannot read /proc/vmstat".into())?;
+    parse_page_cache(&text).ok_or_else(|| Error::machine("/proc/vmstat has no nr_file_pages"))
+}
+
+/// `nr_file_pages` of `/proc/vmstat`, in bytes.
+pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
+    let pages = text.lines().find_map(|line| line.strip_prefix("nr_file_pages ").and_then(number))?;
+    Some(pages * PAGE_BYTES)
+}
+
+/// No number of things in a kernel's memory is larger: so many objects of 8 bytes are more than any machine has.
+pub const MOST: i64 = 1 << 40;
+
+/// A number of things, as the kernel writes it.
+pub fn number(word: &str) -> Option<i64> {
+    word.parse().ok().filter(|number| (-MOST..=MOST).contains(number))
+}
+
+/// Reads a file of /proc from its beginning.
+pub(crate) fn read_all(file: &File) -> std::io::Result<String> {
+    let mut bytes = vec![0; 16 * 1024];
+    let mut length = 0;
+    loop {
+        match file.read_at(&mut bytes[length..], length as u64)? {
+            0 => break,
+            n => length += n,
+        }
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interrupts_are_time_of_the_kernel() {
+        let busy = parse_busy("cpu  100 20 300 4000 5 6 7 0 0 0\ncpu0 1 2 3 4 5 6 7 0 0 0\n").unwrap();
+        assert_eq!(busy, Busy { user_seconds: 1.2, system_seconds: 3.13 });
+        let later = Busy { user_seconds: 2.2, system_seconds: 4.0 };
+        assert!((later.since(busy).user_seconds - 1.0).abs() < 1e-9);
+        assert_eq!(parse_busy("cpu  1 2 3\n"), None);
+        assert_eq!(parse_busy("intr 1\n"), None);
+    }
+}

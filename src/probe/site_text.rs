@@ -1,0 +1,41 @@
+//! Call sites in the words of the kernel: functions with offsets, and helpers that are looked through.
+
+use super::procfs::number;
+use crate::sample::Site;
+
+/// Helpers that allocate for whoever asks, and that SLUB names because they are not inlined; the one that asked is told.
+pub const HELPERS: [&str; 3] = ["kvmalloc_node", "__kvmalloc_node_noprof", "__kvmalloc_node"];
+
+pub(crate) fn look_through(site: &mut Site) {
+    if HELPERS.contains(&site.function.as_str()) {
+        let behind = site.stack.iter().skip_while(|f| **f != site.function).find(|f| !HELPERS.contains(&f.as_str()));
+        site.function = behind.unwrap_or(&site.function).clone();
+    }
+}
+
+/// "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
+pub(crate) fn without_offset(place: &str) -> String {
+    place.split('+').next().unwrap_or(place).to_owned()
+}
+
+/// A record is a line "`count` `function`+`offset` age=..." and, indented below it, the stack.
+pub fn parse(text: &str) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    for line in text.lines() {
+        let words = line.trim();
+        let mut parts = words.split_whitespace();
+        let (first, second) = (parts.next(), parts.next());
+        match (first.and_then(number).filter(|objects| *objects > 0), second) {
+            (Some(objects), Some(place)) => {
+                sites.push(Site { function: without_offset(place), stack: Vec::new(), objects });
+            }
+            _ => {
+                if let (Some(site), Some(frame)) = (sites.last_mut(), first) {
+                    site.stack.push(without_offset(frame));
+                }
+            }
+        }
+    }
+    sites.iter_mut().for_each(look_through);
+    sites
+}

@@ -1,0 +1,16 @@
+//! What host and guest both know of the guest: its files, its caches, and what it says on its console.
+
+/// Where the host puts the program that makes a file system.
+pub const MKFS: &str = "/sbin/mkfs";
+
+/// Where the initramfs keeps the plan.
+pub const PLAN: &str = "/plan.json";
+
+/// What a mount that cannot be taken down cleanly holds on to.
+pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
+
+/// What the guest says on its console before and after it unmounts, to show that what the kernel says in between is heard.
+pub const SAID: &str = "dirleak is heard";
+
+/// How often it says so.
+pub const TIMES_SAID: i64 = 2;

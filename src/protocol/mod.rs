@@ -1,0 +1,8 @@
+//! What host and guest say to each other, and the limits that both sides obey.
+
+pub mod agent;
+pub(crate) mod framing;
+pub mod guest_paths;
+pub mod message;
+pub mod timing;
+pub(crate) mod validate;

@@ -1,0 +1,232 @@
+//! What a run has seen so far.
+
+use super::options::Options;
+use super::unmount::UnmountLeftovers;
+use crate::kernel::bootable::Kernel;
+use crate::nfs_server::FaultCount;
+use crate::protocol::message::RoundStats;
+use crate::result::parts::{
+    Bounds, Controls, CounterBound, FaultRecord, NetBound, Round, RoundKind, Setup, SourceControl, Timing,
+};
+use crate::result::record::{KernelRecord, RunRecord};
+use crate::sample::{CounterKind, Growth, Sample, Site};
+use crate::scenario::Scenario;
+use crate::stats::estimate::CONFIDENCE;
+use crate::stats::net_growth::{NetGrowth, rarest};
+use crate::verdict::judge::{Counter, Judgement};
+use crate::vm::console::Complaints;
+use crate::vm::qemu::{Accelerator, PROGRAM};
+use crate::vm::sandbox::Sandbox;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+/// Bounds that a record keeps of counters that do not leak.
+const KEPT_BOUNDS: usize = 5;
+
+/// One reading at rest and what was done before it.
+pub struct Reading {
+    pub kind: RoundKind,
+    pub dose: u64,
+    pub sample: Sample,
+    pub settled_seconds: Option<f64>,
+}
+
+/// The record of a scenario in a guest, before anything is seen.
+pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> RunRecord {
+    let stock = options.is_stock(scenario, kernel);
+    let kernel = KernelRecord {
+        spec: kernel.spec.clone(),
+        release: kernel.release.clone(),
+        image_sha256: kernel.image_sha256.clone(),
+        patches: kernel.patches.clone(),
+        source_version: kernel.source_version.clone(),
+    };
+    let mut record = RunRecord::begin(&scenario.name, kernel, options.boot.seed);
+    record.accelerator = accelerator.as_str().into();
+    record.entries = scenario.directory.entries;
+    record.unit = scenario.unit.name.clone();
+    record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
+    let sandbox = Sandbox::of_this_machine();
+    record.setup = Some(Setup { sandbox: sandbox.names(), ..setup(scenario, stock) });
+    if !sandbox.seccomp {
+        record.notes.push(format!("{PROGRAM} has no seccomp sandbox here and ran without, see dirleak doctor"));
+    }
+    record
+}
+
+/// Everything that one run has seen.
+pub struct Observations {
+    pub record: RunRecord,
+    pub judgement: Option<Judgement>,
+    /// What was wrong with the first listing that was wrong.
+    pub broken: Option<String>,
+    pub object_bytes: BTreeMap<String, u64>,
+    /// Growth by call site over all blocks but the first, by cache.
+    pub sites: BTreeMap<String, Vec<Site>>,
+    /// Growth from the first reading that counts to the last before unmount.
+    pub net: Growth,
+    /// The same, to the reading after unmount.
+    pub net_unmounted: Growth,
+    pub complaints: Complaints,
+    /// Counters that grew less in a further round than their rate promises: they came to an end.
+    pub stopped: BTreeSet<String>,
+    /// What unmounting left behind.
+    pub left: UnmountLeftovers,
+    pub(super) readings: Vec<Reading>,
+    /// Readings that never came to rest.
+    pub(super) unsettled: u64,
+    begin: Instant,
+    last_reading: Option<Instant>,
+    last_dose: Option<Instant>,
+    pub(super) min_rate: f64,
+    pub(super) strict: bool,
+    pub(super) allow_until_unmount: bool,
+    pub(super) largest_cache: u64,
+}
+
+impl Observations {
+    /// Of a run whose record has begun.
+    pub fn new(record: RunRecord, options: &Options) -> Self {
+        Self {
+            record,
+            judgement: None,
+            broken: None,
+            object_bytes: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            net: Growth::new(),
+            net_unmounted: Growth::new(),
+            complaints: Complaints::default(),
+            stopped: BTreeSet::new(),
+            left: UnmountLeftovers::default(),
+            readings: Vec::new(),
+            unsettled: 0,
+            begin: Instant::now(),
+            last_reading: None,
+            last_dose: None,
+            min_rate: options.min_rate,
+            strict: options.strict,
+            allow_until_unmount: options.allow_until_unmount,
+            largest_cache: options.largest_cache,
+        }
+    }
+
+    /// A phase ended that began at `begin`.
+    pub fn time(&mut self, phase: &str, begin: Instant) {
+        self.time_of(phase, begin.elapsed().as_secs_f64());
+    }
+
+    /// A phase took this long.
+    pub fn time_of(&mut self, phase: &str, seconds: f64) {
+        self.record.timings.push(Timing { phase: phase.into(), seconds });
+    }
+
+    /// A round's work is done.
+    pub fn worked(&mut self, worked: &RoundStats) {
+        let record = &mut self.record;
+        record.listings += worked.listings;
+        record.cold_listings += worked.cold_listings;
+        record.complete_listings += worked.complete_listings;
+        record.refused_mounts += worked.refused_mounts;
+        record.signals = record.signals.map(|signals| signals + worked.signals);
+        if !worked.faults.is_empty() {
+            // Counted since the server was started.
+            let record_of = |f: &FaultCount| FaultRecord { fault: f.fault, armed: f.armed, happened: f.happened };
+            record.faults = worked.faults.iter().map(record_of).collect();
+        }
+        for (name, calls) in &worked.rpcs {
+            *record.rpcs.entry(name.clone()).or_default() += calls;
+        }
+        if worked.listings > 0 {
+            self.last_dose = Some(Instant::now());
+        }
+        if self.broken.is_none() {
+            self.broken = worked.broken.clone();
+        }
+    }
+
+    /// A reading at rest came in.
+    pub fn reading(&mut self, reading: Reading) {
+        let seconds = self.last_reading.unwrap_or(self.begin).elapsed().as_secs_f64();
+        self.last_reading = Some(Instant::now());
+        self.unsettled += u64::from(reading.settled_seconds.is_none());
+        if matches!(reading.kind, RoundKind::Dose | RoundKind::Control | RoundKind::Proof) {
+            self.waited();
+        }
+        let (kind, dose) = (reading.kind, reading.dose);
+        self.record.rounds.push(Round { dose, samples: BTreeMap::new(), kind, seconds });
+        self.readings.push(reading);
+    }
+
+    /// The positive controls: what was held of each source, the open files first, and names at their call site before and
+    /// after rest.
+    pub fn controls(&mut self, sources: Vec<SourceControl>, names_cached: i64, names_removed: i64) {
+        let SourceControl { held, seen, left, .. } = sources[0];
+        self.record.controls = Controls { held, seen, left, names_cached, names_removed, sources };
+    }
+
+    /// Whether something has been found to grow.
+    pub fn grows(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|j| !j.leaks().is_empty())
+    }
+
+    /// Late frees were waited for until now.
+    pub fn waited(&mut self) {
+        if let Some(dose) = self.last_dose {
+            self.record.settled_seconds = dose.elapsed().as_secs_f64();
+        }
+    }
+
+    /// What is excluded. A counter that came to an end has no rate, and is told by what it grew by.
+    fn bounds(&self, judgement: &Judgement) -> Bounds {
+        let bound = |c: &Counter| CounterBound {
+            source: CounterKind::from_counter(&c.name),
+            name: c.name.clone(),
+            objects_per_listing: c.fit,
+        };
+        let net_bound = |net: NetGrowth| NetBound {
+            source: CounterKind::from_counter(&net.name),
+            net_objects: net.grown.round() as i64,
+            lump_objects: net.lump.round() as i64,
+            high: net.high,
+            name: net.name,
+        };
+        let going_on = judgement.counters.iter().filter(|c| !self.stopped.contains(&c.name));
+        let units = self.net_rounds().iter().map(|round| round.units).sum();
+        Bounds {
+            highest: going_on.take(KEPT_BOUNDS).map(bound).collect(),
+            highest_net: self.nets().into_iter().take(KEPT_BOUNDS).map(net_bound).collect(),
+            rarest_listings: Some(rarest(units) as u64),
+            largest_cache_objects: Some(self.largest_cache),
+            ..Bounds::begin(CONFIDENCE, self.min_rate, judgement.counters.len() as u64)
+        }
+    }
+
+    /// What a record holds whatever the verdict.
+    pub(super) fn fill(&mut self) {
+        let first = self.readings.first().map(|r| r.sample.clone()).unwrap_or_default();
+        let moved = |name: &String| {
+            let before = first.objects.get(name);
+            self.readings.iter().any(|r| r.sample.objects.get(name) != before)
+        };
+        for (round, reading) in self.record.rounds.iter_mut().zip(&self.readings) {
+            let samples = reading.sample.objects.iter().filter(|(name, _)| moved(name));
+            round.samples = samples.map(|(name, n)| (name.clone(), *n)).collect();
+        }
+        self.record.console_lines.extend(self.complaints.lines.iter().cloned());
+        self.record.bounds = self.judgement.as_ref().map(|judgement| self.bounds(judgement));
+    }
+}
+
+fn setup(scenario: &Scenario, stock: bool) -> Setup {
+    Setup {
+        server: scenario.server.as_str().into(),
+        nfs_version: scenario.mount.version.clone(),
+        mount_options: scenario.mount.options.clone(),
+        rsize_bytes: u64::from(scenario.mount.rsize_bytes),
+        getdents_buffer_bytes: scenario.listing.getdents_buffer_bytes as u64,
+        memory_mib: u64::from(scenario.guest.memory_mib),
+        cpus: u64::from(scenario.guest.cpus),
+        stock,
+        sandbox: Vec::new(),
+    }
+}

@@ -1,0 +1,323 @@
+//! The course of a run: controls first, then blocks of a dose round and a control round until they decide, then the
+//! call sites, and a last reading after unmount.
+
+use super::observations::{Observations, Reading};
+use super::options::{Options, Until};
+use super::{controls, name_control, size_classes};
+use crate::boot::guest_image::GuestImage;
+use crate::boot::ready::boot;
+use crate::os::progress::Task;
+use crate::probe::counters::SiteSource;
+use crate::protocol::agent::{Agent, AgentError, unexpected};
+use crate::protocol::guest_paths::BUSY_CACHES;
+use crate::protocol::message::{Request, Response, RoundStats};
+use crate::result::parts::RoundKind;
+use crate::sample::{Growth, Sample, Site, growth};
+use crate::scenario::Rounds;
+use crate::verdict::block::Block;
+use crate::verdict::dose_order::Doses;
+use crate::verdict::judge::{CounterVerdict, Phase, judge};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+pub(super) type SessionResult<T> = Result<T, AgentError>;
+
+/// About what coming to rest takes, for the time that is left.
+const REST_SECONDS: f64 = 0.4;
+/// Growth of a cache in one block from which on its call sites are watched, in objects.
+const WATCHED_GROWTH: i64 = 8;
+/// Caches whose call sites are watched at most.
+const MOST_WATCHED: usize = 16;
+
+/// Runs the guest from boot to its last word and writes into `outcome` what was seen.
+pub fn run_session(
+    stage: &GuestImage,
+    options: &Options,
+    until: Until,
+    outcome: &mut Observations,
+    task: &Task,
+) -> SessionResult<()> {
+    let begin = Instant::now();
+    let mut vm = stage.boot()?;
+    let mut begun = Instant::now();
+    let ready = boot(&mut vm, |part| match part {
+        Response::Hello { release } => {
+            outcome.time("guest: kernel", std::mem::replace(&mut begun, Instant::now()));
+            outcome.record.kernel.release.clone_from(release);
+        }
+        Response::Step { name, seconds } => {
+            outcome.time_of(&format!("guest: {name}"), *seconds);
+            task.note(name);
+        }
+        _ => {}
+    })?;
+    let mut course = Session::new(&mut vm, task, outcome);
+    let names = course.ready(ready)?;
+    course.outcome.time("boot and set up", begin);
+    let begin = Instant::now();
+    let baseline = course.controls(&names)?;
+    course.outcome.time("controls", begin);
+    let charged = stage.scenario.cgroup.as_ref().map(|_| course.cgroup_usage()).transpose()?;
+    let begin = Instant::now();
+    let last = course.blocks(&baseline, &stage.scenario.rounds, until, options)?;
+    course.outcome.time("rounds", begin);
+    let last = match charged {
+        Some(before) => course.take_cgroup_away(&before, last)?,
+        None => last,
+    };
+    if options.boot.kmemleak {
+        course.ask_kmemleak()?;
+    }
+    let begin = Instant::now();
+    course.wait_for_late_frees(&baseline, last, options)?;
+    course.unmount(&baseline)?;
+    let console = vm.finish()?;
+    outcome.complaints = console.complaints().clone();
+    outcome.record.controls.sources.push(controls::console(console.times_heard()));
+    outcome.time("unmount and end", begin);
+    Ok(())
+}
+
+/// A run while it goes on.
+pub(super) struct Session<'a> {
+    worker: &'a mut dyn Agent,
+    pub(super) task: &'a Task,
+    pub(super) outcome: &'a mut Observations,
+    /// Units made in all blocks.
+    pub(super) dose: u64,
+    /// About what one unit takes.
+    pub(super) unit_seconds: f64,
+    /// How the kernel tells who allocated an object.
+    pub(super) site_source: SiteSource,
+    /// On a machine that does other things meanwhile: how much each counter moves because of them.
+    pub(super) noise: Option<Growth>,
+    /// When the time is used up, on a machine where somebody waits.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(worker: &'a mut dyn Agent, task: &'a Task, outcome: &'a mut Observations) -> Self {
+        Self {
+            worker,
+            task,
+            outcome,
+            dose: 0,
+            unit_seconds: 0.0,
+            site_source: SiteSource::None,
+            noise: None,
+            deadline: None,
+        }
+    }
+
+    /// The stage is set, as this answer says; gives the caches in which names will be.
+    pub(super) fn ready(&mut self, ready: Response) -> SessionResult<Vec<String>> {
+        let Response::Ready {
+            object_bytes,
+            name_allocations,
+            missing_sources,
+            before_mount,
+            sites_before_mount,
+            site_source,
+        } = ready
+        else {
+            return Err(unexpected(&ready));
+        };
+        self.site_source = site_source;
+        self.outcome.record.not_looked_for = missing_sources;
+        self.outcome.left.before_mount(before_mount, sites_before_mount);
+        let caches = name_control::caches(&name_allocations, &object_bytes);
+        self.outcome.object_bytes = object_bytes;
+        self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();
+        Ok(caches)
+    }
+
+    /// Blocks until they decide or the last look is over; gives the last reading.
+    pub(super) fn blocks(
+        &mut self,
+        baseline: &Sample,
+        rounds: &Rounds,
+        until: Until,
+        options: &Options,
+    ) -> SessionResult<Sample> {
+        let mut last = baseline.clone();
+        let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
+        for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
+            let mut doses = Doses::of_phase(phase, spread, options.boot.seed);
+            let mut blocks: Vec<Block> = Vec::new();
+            let mut seconds = None;
+            for look in phase.looks() {
+                while blocks.len() < *look {
+                    self.tell(blocks.len(), *look, seconds);
+                    let (block, after) = self.block(doses.draw(), spread[1], &mut seconds, &last)?;
+                    if watched.is_empty() {
+                        watched = self.sites(&growing(&block))?;
+                    }
+                    blocks.push(block);
+                    last = after;
+                }
+                self.outcome.net = growth(&baseline.objects, &last.objects);
+                let judgement = judge(phase, &blocks, &self.outcome.net, self.dose, options.min_rate);
+                let enough = match until {
+                    Until::Decided => judgement.verdict() != CounterVerdict::Undecided,
+                    Until::AllDecided => judgement.open() == 0,
+                };
+                self.outcome.judgement = Some(judgement);
+                if enough || self.outcome.broken.is_some() {
+                    let last = self.confirm(&watched, baseline, last, options)?;
+                    return self.rule_out_what_is_rare(last, options);
+                }
+            }
+        }
+        // Another counter is open, but what leaks is to be known as well as where that ended the rounds.
+        if self.outcome.grows() { self.confirm(&watched, baseline, last, options) } else { Ok(last) }
+    }
+
+    /// Which block it is, and how long it is to the next look, as soon as that is known.
+    fn tell(&self, done: usize, look: usize, round_seconds: Option<f64>) {
+        let block = done + 1;
+        self.task.note(&match round_seconds {
+            Some(seconds) => {
+                let left = (look - done) as f64 * 2.0 * (seconds + REST_SECONDS);
+                format!("block {block} of {look}, {left:.0} s left to the next look")
+            }
+            None => format!("block {block} of {look}"),
+        });
+    }
+
+    /// A dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
+    /// the first of them finds out how long that is.
+    fn block(
+        &mut self,
+        dose: u64,
+        most: u64,
+        seconds: &mut Option<f64>,
+        before: &Sample,
+    ) -> SessionResult<(Block, Sample)> {
+        let worked = self.work(dose, most - dose, *seconds)?;
+        let seconds = *seconds.get_or_insert(worked.seconds);
+        self.dose += dose;
+        let between = self.read_settled(RoundKind::Dose, dose)?;
+        self.work(0, most, Some(seconds))?;
+        let after = self.read_settled(RoundKind::Control, 0)?;
+        let block = Block {
+            dose,
+            growth: growth(&before.objects, &after.objects),
+            control: growth(&between.objects, &after.objects),
+        };
+        Ok((block, after))
+    }
+
+    /// Waits for late frees as long as asked, and books what is still there.
+    pub(super) fn wait_for_late_frees(
+        &mut self,
+        baseline: &Sample,
+        mut last: Sample,
+        options: &Options,
+    ) -> SessionResult<()> {
+        let rested = Instant::now();
+        if self.outcome.grows() {
+            while rested.elapsed() < options.settle {
+                self.task.note("waiting for late frees");
+                std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::os::process::POLL * 50));
+                crate::os::signals::check()?;
+                last = self.read_once()?;
+                self.outcome.waited();
+            }
+        }
+        self.outcome.net = growth(&baseline.objects, &last.objects);
+        Ok(())
+    }
+
+    /// Unmounts and reads.
+    fn unmount(&mut self, baseline: &Sample) -> SessionResult<()> {
+        self.done(&Request::Unmount)?;
+        let unmounted = self.read_settled(RoundKind::Unmount, 0)?;
+        self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
+        let sites = self.sites(&BUSY_CACHES.map(str::to_owned))?;
+        self.outcome.left.after_unmount(&unmounted, &sites);
+        Ok(())
+    }
+
+    pub(super) fn request(&mut self, order: &Request) -> SessionResult<Response> {
+        let task = self.task;
+        let answer = self.worker.request(order, &mut |step| task.note(step));
+        self.outcome.record.called += &self.worker.take_syscall_log();
+        answer
+    }
+
+    pub(super) fn done(&mut self, order: &Request) -> SessionResult<()> {
+        match self.request(order)? {
+            Response::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn work(
+        &mut self,
+        listings: u64,
+        fillers: u64,
+        at_least_seconds: Option<f64>,
+    ) -> SessionResult<RoundStats> {
+        match self.request(&Request::Work { listings, fillers, at_least_seconds })? {
+            Response::Worked(worked) if worked.listings > listings => {
+                let said = worked.listings;
+                Err(AgentError::Failed(format!(
+                    "the guest says that it made {said} {}s of {listings}",
+                    self.outcome.record.unit
+                )))
+            }
+            Response::Worked(worked) => {
+                self.outcome.worked(&worked);
+                if worked.listings > 0 {
+                    self.unit_seconds = worked.listing_seconds / worked.listings as f64;
+                }
+                Ok(worked)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn read_once(&mut self) -> SessionResult<Sample> {
+        match self.request(&Request::Glance)? {
+            Response::Sample { sample, .. } => Ok(size_classes::with_sum(sample)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn read_settled(&mut self, kind: RoundKind, dose: u64) -> SessionResult<Sample> {
+        match self.request(&Request::Settle)? {
+            Response::Sample { sample, settled_seconds } => {
+                let sample = size_classes::with_sum(sample);
+                self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
+                Ok(sample)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What was allocated since tracing began and is not freed; `None` if that cannot be told.
+    pub(super) fn traced(&mut self, order: &Request) -> SessionResult<Option<BTreeMap<String, Vec<Site>>>> {
+        match self.request(order)? {
+            Response::Traced { sites } => Ok(sites),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn sites(&mut self, caches: &[String]) -> SessionResult<BTreeMap<String, Vec<Site>>> {
+        if caches.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match self.request(&Request::Sites { caches: caches.to_vec() })? {
+            Response::Sites { sites } => Ok(sites),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// The caches of a block that grew most.
+fn growing(block: &Block) -> Vec<String> {
+    let mut grown: Vec<_> =
+        block.growth.iter().filter(|(name, n)| **n >= WATCHED_GROWTH && *name != size_classes::COUNTER).collect();
+    grown.sort_by_key(|(_, n)| -**n);
+    grown.into_iter().take(MOST_WATCHED).map(|(name, _)| name.clone()).collect()
+}

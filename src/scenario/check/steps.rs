@@ -1,0 +1,139 @@
+//! Which steps make sense together, and on which server.
+
+use super::complaint::{Check, complain, in_range};
+use super::passes;
+use crate::scenario::pass::Position;
+use crate::scenario::step::Step;
+use crate::scenario::types::{Scenario, ServerKind};
+
+const KEY: &str = "unit";
+/// A client gives up after a minute (timeo=600), and so does whoever waits for a unit.
+const MAX_OUTAGE_MS: u32 = 30_000;
+
+/// The first step that cannot be.
+pub(crate) fn check(scenario: &Scenario) -> Check {
+    let unit = &scenario.unit;
+    if unit.name.is_empty() || unit.name.chars().any(char::is_control) {
+        return complain(KEY, "`unit.name` must be a word for what is repeated, such as \"listing\"");
+    }
+    if unit.listings() == 0 && !unit.steps.contains(&Step::MountRefused) {
+        let message = "`unit.steps` neither lists nor mounts; add `list`, `mount-cycle` or `mount-refused`";
+        return complain(KEY, message);
+    }
+    let mut passes = 0;
+    for step in &unit.steps {
+        fits(step, scenario)?;
+        let Step::List(pass) = step else { continue };
+        if pass.from == Position::Middle && passes == 0 {
+            return complain(
+                KEY,
+                "a `list` from the middle needs a `list` before it in the unit, which saves the cookie",
+            );
+        }
+        passes::check(pass, scenario)?;
+        for step in pass.middle.iter().chain(pass.every.iter().flat_map(|every| &every.steps)) {
+            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused) {
+                return complain(KEY, "in the middle of a `list` nothing can be listed or mounted");
+            }
+            fits(step, scenario)?;
+        }
+        passes += 1;
+    }
+    Ok(())
+}
+
+/// Whether the scenario and its server can do the step.
+fn fits(step: &Step, scenario: &Scenario) -> Check {
+    match *step {
+        Step::Reclaim if scenario.cgroup.is_none() => {
+            return complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`");
+        }
+        Step::Fault(fault) => fault.check().or_else(|message| complain(KEY, message))?,
+        Step::RestartServer(ms) | Step::CutLink(ms) => in_range(KEY, ms, 1, MAX_OUTAGE_MS)?,
+        Step::AddBy(mount) | Step::RenameBy(mount) | Step::RemoveBy(mount) => {
+            in_range(KEY, mount, 1, scenario.mount.count)?;
+            if scenario.server == ServerKind::Knfsd && ["3", "4.0"].contains(&scenario.mount.version.as_str()) {
+                // nfsd_cache_lookup in fs/nfsd/nfscache.c; sessions of 4.1 and later have slots instead.
+                let message = "over versions 3 and 4.0 knfsd keeps each call that changes something for two minutes, which is growth and no \
+                               leak; use version 4.1 or 4.2 with `add-by`, `rename-by` and `remove-by`";
+                return complain(KEY, message);
+            }
+        }
+        _ => {}
+    }
+    match (step, scenario.server) {
+        (Step::Fail(_) | Step::Fault(_), ServerKind::Knfsd) => {
+            complain(KEY, "`fail` and `fault` need a server that fails on purpose; use the server \"synthetic\"")
+        }
+        (Step::TouchInReply | Step::RemoveSeen | Step::Restore | Step::HideHandles, ServerKind::Knfsd) => complain(
+            KEY,
+            "`touch-in-reply`, `remove-seen`, `restore` and `hide-handles` need a server that does so on purpose; use the server \"synthetic\"",
+        ),
+        (Step::AddBy(_) | Step::RenameBy(_) | Step::RemoveBy(_), ServerKind::Synthetic) => complain(
+            KEY,
+            "`add-by`, `rename-by` and `remove-by` need a server that a client can write to; use the server \"knfsd\"",
+        ),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::load::parse;
+
+    fn with(unit: &str) -> Result<(), String> {
+        let text = include_str!("../../../scenarios/quick.toml");
+        parse("x.toml", &format!("{text}\n[unit]\n{unit}\n")).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn steps_that_cannot_be_are_told() {
+        let table = [
+            ("steps = []", "neither lists nor mounts"),
+            ("name = \"\"", "`unit.name` must be a word"),
+            ("steps = [\"touch\"]", "neither lists nor mounts"),
+            ("steps = [{ list = { from = \"middle\" } }]", "needs a `list` before it"),
+            ("steps = [\"list\", { list = { from = \"middle\", to = \"middle\" } }]", "goes to the end"),
+            ("steps = [{ list = { every = { entries = 5, steps = [\"list\"] } } }]", "nothing can be listed"),
+            ("steps = [\"list\", { add-by = 1 }]", "use the server \"knfsd\""),
+            ("steps = [\"list\", { restart-server = 0 }]", "must be between 1 and 30000"),
+            ("steps = [\"list\", { cut-link = 40000 }]", "must be between 1 and 30000"),
+            ("steps = [{ list = { middle = [\"list\"] } }]", "nothing can be listed"),
+            ("steps = [\"list\", \"reclaim\"]", "add an empty section `[cgroup]`"),
+            ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
+            ("stps = [\"list\"]", "unknown key `stps`"),
+        ];
+        for (unit, expected) in table {
+            let error = with(unit).unwrap_err();
+            assert!(error.contains(expected), "{unit}: {error}");
+            assert!(!error.contains('\n') && error.starts_with("x.toml:"), "{error}");
+        }
+        with("steps = [\"touch\", { list = { to = \"middle\" } }, { list = { from = \"middle\" } }]").unwrap();
+        with("steps = [\"list\", \"reclaim\"]\n[cgroup]").unwrap();
+    }
+
+    #[test]
+    fn writing_through_a_mount_needs_a_version_with_sessions() {
+        let text = include_str!("../../../scenarios/changing-by-mount.toml");
+        parse("x.toml", text).unwrap();
+        let error = parse("x.toml", &text.replace("\"4.2\"", "\"3\"")).unwrap_err().to_string();
+        assert!(error.contains("use version 4.1 or 4.2"), "{error}");
+    }
+
+    #[test]
+    fn only_the_synthetic_server_does_wrong_on_purpose() {
+        let text = include_str!("../../../scenarios/recipe-2019.toml");
+        for step in [
+            "{ fail = \"IO\" }",
+            "{ fault = { what = \"empty\" } }",
+            "\"touch-in-reply\"",
+            "\"remove-seen\"",
+            "\"restore\"",
+            "\"hide-handles\"",
+        ] {
+            let text = format!("{text}\n[unit]\nsteps = [{step}, \"list\"]\n");
+            let error = parse("x.toml", &text).unwrap_err().to_string();
+            assert!(error.contains("use the server \"synthetic\""), "{step}: {error}");
+        }
+    }
+}

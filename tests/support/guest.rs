@@ -1,0 +1,38 @@
+//! Command lines of dirleak carried out in a guest: how `dirleak host` is tried on a machine that one may leak on.
+
+use dirleak::boot::guest_image::{GuestImage, KernelDebug};
+use dirleak::boot::job::Job;
+use dirleak::boot::ready::boot;
+use dirleak::protocol::agent::{AgentError, unexpected};
+use dirleak::protocol::message::{CommandLine, CommandOutput, Request, Response};
+use dirleak::vm::machine::Vm;
+
+/// A guest of a scenario, with its server and its mount, in which nothing is measured but by command lines.
+pub struct Machine {
+    vm: Vm,
+    _stage: GuestImage,
+}
+
+impl Machine {
+    /// Boots it and waits until the stage is set.
+    pub fn start(job: &Job, debug: KernelDebug) -> Result<Self, AgentError> {
+        let stage = GuestImage::prepare(job, debug)?;
+        let mut vm = stage.boot()?;
+        boot(&mut vm, |_| ())?;
+        Ok(Self { vm, _stage: stage })
+    }
+
+    /// Runs them beside each other, while the guest itself lists, if it is to.
+    pub fn execute(&mut self, commands: &[CommandLine], meanwhile: bool) -> Result<Vec<CommandOutput>, AgentError> {
+        let order = Request::Execute { commands: commands.to_vec(), meanwhile };
+        match self.vm.request(&order, |_, _| ())? {
+            Response::Executed { ended } => Ok(ended),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lets the guest end.
+    pub fn finish(self) -> Result<(), AgentError> {
+        self.vm.finish().map(drop)
+    }
+}

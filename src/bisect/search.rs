@@ -93,8 +93,7 @@ fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
         Terms::Fix => "; without --find-fix the older commit is the one that does not leak",
     };
     Err(Error::kernel(format!(
-        "nothing to search for: the {word} end {} {is}; choose another commit for it or another scenario{other}",
-        commit.to_string()
+        "nothing to search for: the {word} end {commit} {is}; choose another commit for it or another scenario{other}"
     )))
 }
 

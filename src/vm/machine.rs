@@ -22,7 +22,6 @@ pub const BOOT_LIMIT: Duration = Duration::from_secs(60);
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// The last lines of a console are in its last bytes.
 const LAST_BYTES: u64 = 64 * 1024;
-/// So much is shown of an answer that does not fit.
 
 /// A running guest. Dropping it kills its QEMU.
 pub struct Vm {

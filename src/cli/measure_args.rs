@@ -3,7 +3,7 @@
 use super::seed;
 use crate::boot::job::{BootOptions, Job};
 use crate::boot::pool::{guests, run_parallel};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
@@ -13,6 +13,8 @@ use crate::result::record::RunRecord;
 use crate::run::options::Options;
 use crate::run::{self, duration};
 use crate::scenario::{Overrides, Scenario, select};
+use crate::text::number;
+use crate::verdict::judge::{MIN_RATE, least_clean_rate};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use std::path::PathBuf;
@@ -37,7 +39,7 @@ pub struct Measure {
     #[command(flatten)]
     pub overrides: Overrides,
     /// The smallest rate that counts, in objects per unit.
-    #[arg(long, value_name = "RATE", default_value_t = crate::verdict::judge::MIN_RATE, value_parser = positive)]
+    #[arg(long, value_name = "RATE", default_value_t = MIN_RATE, value_parser = positive)]
     pub min_rate: f64,
     /// Wait this long for late frees before growth is called a leak.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = not_negative)]
@@ -92,7 +94,25 @@ pub(super) fn not_negative(text: &str) -> std::result::Result<f64, String> {
 impl Measure {
     /// The scenarios asked for, or else the default ones.
     pub fn scenarios(&self, words: &[String], default: &[&str]) -> Result<Vec<Scenario>> {
-        select(words, self.set.as_deref(), default, &self.overrides)
+        let scenarios = select(words, self.set.as_deref(), default, &self.overrides)?;
+        scenarios.iter().try_for_each(|scenario| self.check_rate(scenario))?;
+        Ok(scenarios)
+    }
+
+    /// Refuses a rate so small that nothing could ever be called clean of it.
+    fn check_rate(&self, scenario: &Scenario) -> Result<()> {
+        let [small, large] = scenario.rounds.doses;
+        let least = least_clean_rate(scenario.rounds.doses);
+        if self.min_rate >= least.min(MIN_RATE) {
+            return Ok(());
+        }
+        let (unit, name) = (&scenario.unit.name, &scenario.name);
+        Err(Error::usage(format!(
+            "--min-rate {} is too small for {name}: its rounds of {small} and {large} {unit}s exclude no rate below {} per {unit}, so \
+             nothing would ever be clean; `rounds.doses` farther apart exclude less",
+            self.min_rate,
+            number::upper(least)
+        )))
     }
 
     /// Where the result is to be written, checked before anything is built or booted.

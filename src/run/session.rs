@@ -321,3 +321,96 @@ fn growing(block: &Block) -> Vec<String> {
     grown.sort_by_key(|(_, n)| -**n);
     grown.into_iter().take(MOST_WATCHED).map(|(name, _)| name.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::progress::Ui;
+    use crate::result::record::{KernelRecord, RunRecord, Verdict};
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    const CACHE: &str = "kmalloc-96";
+    const NOISY: &str = "filp";
+
+    /// A machine where each listing puts an object into a cache until it holds so many, and where something else moves a counter.
+    struct Machine {
+        most: i64,
+        lot: ChaCha8Rng,
+        sample: Sample,
+    }
+
+    impl Machine {
+        fn new(most: i64) -> Self {
+            let objects = [(CACHE, 0), (NOISY, 0)].map(|(name, objects)| (name.to_owned(), objects)).into();
+            Self { most, lot: ChaCha8Rng::seed_from_u64(3), sample: Sample { objects } }
+        }
+
+        fn objects(&mut self, name: &str) -> &mut i64 {
+            self.sample.objects.get_mut(name).expect("it has both")
+        }
+
+        fn list(&mut self, listings: u64) -> RoundStats {
+            *self.objects(CACHE) = (*self.objects(CACHE) + listings as i64).min(self.most);
+            RoundStats {
+                listings,
+                cold_listings: listings,
+                complete_listings: listings,
+                listing_seconds: 1e-3 * listings as f64,
+                seconds: 1e-2,
+                ..RoundStats::default()
+            }
+        }
+
+        fn read(&mut self) -> Response {
+            *self.objects(NOISY) = self.lot.random_range(-300..=300);
+            Response::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1) }
+        }
+
+        fn sites(&mut self) -> Response {
+            let site = Site { function: "nfs_opendir".into(), stack: Vec::new(), objects: *self.objects(CACHE) };
+            Response::Sites { sites: [(CACHE.to_owned(), vec![site])].into() }
+        }
+    }
+
+    impl Agent for Machine {
+        fn request(&mut self, order: &Request, _: &mut dyn FnMut(&str)) -> Result<Response, AgentError> {
+            Ok(match *order {
+                Request::Work { listings, .. } => Response::Worked(self.list(listings)),
+                Request::Glance | Request::Settle => self.read(),
+                Request::Sites { .. } => self.sites(),
+                _ => Response::Done,
+            })
+        }
+    }
+
+    /// Returns what is found where each counter is to be judged, and the noisy one cannot be.
+    fn judged(most: i64) -> RunRecord {
+        let options = Options { every_counter: true, ..Options::default() };
+        let mut outcome = Observations::new(RunRecord::begin("made", KernelRecord::default(), 42), &options);
+        let (mut machine, task) = (Machine::new(most), Ui::silent().task("made"));
+        let mut session = Session::new(&mut machine, &task, &mut outcome);
+        let rounds = Rounds { doses: [4, 12], scout_doses: [2, 6] };
+        let baseline = session.read_settled(RoundKind::Warmup, 0).unwrap();
+        let last = session.blocks(&baseline, &rounds, Until::AllDecided, &options).unwrap();
+        session.wait_for_late_frees(&baseline, last, &options).unwrap();
+        assert!(outcome.judgement.as_ref().unwrap().open() > 0, "one counter is too noisy");
+        outcome.net_unmounted = outcome.net.clone();
+        outcome.into_judged_record()
+    }
+
+    #[test]
+    fn cache_beside_a_noisy_counter_is_followed_until_it_is_full() {
+        let record = judged(240);
+        assert!(record.findings.iter().all(|finding| finding.name != CACHE), "{:?}", record.findings);
+        assert_ne!(record.verdict, Verdict::Leak);
+    }
+
+    #[test]
+    fn leak_beside_a_noisy_counter_is_followed_past_the_largest_cache_and_attributed() {
+        let record = judged(i64::MAX);
+        let found = record.findings.iter().find(|finding| finding.name == CACHE).expect("it leaks");
+        assert!(found.excluded_cache_objects >= Some(Options::default().largest_cache), "{found:?}");
+        assert_eq!(found.call_sites[0].function, "nfs_opendir");
+    }
+}

@@ -3,7 +3,7 @@
 use super::block::Block;
 use crate::sample::Growth;
 use crate::stats::estimate::{CONFIDENCE, Estimate, median};
-use crate::stats::theil_sen::{BoundWidth, Point, fit_of_restless, restless_squares};
+use crate::stats::theil_sen::{BoundWidth, Point, fit, fit_of_restless, restless_squares};
 use std::collections::BTreeSet;
 
 /// A run has two phases, each judged by its own blocks, because blocks are only comparable with blocks as long.
@@ -95,6 +95,15 @@ pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_
 /// How wide the bounds are after so many `blocks`, so that those of all `counters` at all looks hold together.
 pub fn bound_width(blocks: usize, counters: usize) -> BoundWidth {
     BoundWidth::new(blocks, CONFIDENCE, (counters * LOOKS) as f64)
+}
+
+/// Returns the rate below which rounds of such doses exclude nothing, however many there are and however still a counter is: growth of
+/// a block is never known exactly.
+pub fn least_clean_rate(doses: [u64; 2]) -> f64 {
+    let blocks = Phase::Full.looks().last().copied().unwrap_or(0);
+    let still = |n: usize| Point { dose: doses[n % 2] as f64, growth: 0.0, control: 0.0 };
+    let points: Vec<Point> = (0..blocks).map(still).collect();
+    fit(&points, bound_width(blocks, 1)).map_or(f64::INFINITY, |fit| fit.high)
 }
 
 /// Judges the counters that the blocks name; `width` is that of all counters that were read.
@@ -283,6 +292,16 @@ mod tests {
             judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE).verdict(),
             CounterVerdict::Undecided
         );
+    }
+
+    #[test]
+    fn least_clean_rate_is_what_two_objects_a_block_leave_open() {
+        let least = least_clean_rate([4, 12]);
+        assert!((0.15..0.18).contains(&least), "{least}");
+        let (blocks, net) = blocks(&[4, 12, 4, 12, 4, 12, 4, 12, 4, 12], |_, _| (0, 0));
+        let verdict = |rate| judge(Phase::Full, &blocks, &net, 80, rate).verdict();
+        assert_eq!(verdict(least - 0.01), CounterVerdict::Undecided);
+        assert_eq!(verdict(least + 0.01), CounterVerdict::Clean);
     }
 
     #[test]

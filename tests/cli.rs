@@ -110,6 +110,15 @@ fn unknown_words_are_usage_errors() {
 }
 
 #[test]
+fn min_rate_that_no_run_could_call_clean_is_refused() {
+    let desk = Desk::new();
+    let too_small =
+        "--min-rate 0.1 is too small for quick: its rounds of 4 and 12 listings exclude no rate below 0.17 per listing";
+    desk.refuses(&["run", "--kernel", "6.1", "--min-rate", "0.1", "quick"], USAGE, too_small);
+    desk.refuses(&["verify", "--min-rate", "0.1", "quick"], USAGE, too_small);
+}
+
+#[test]
 fn the_doctor_names_what_is_missing_and_what_mends_it() {
     let desk = Desk::new();
     let Answer { status, stdout, stderr } = desk.dirleak(&["doctor", "--json", "doctor.json"]);

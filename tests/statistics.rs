@@ -12,9 +12,12 @@ mod tables;
 #[path = "statistics/tally.rs"]
 mod tally;
 
+use course::Leak;
+use dirleak::run::options::LISTINGS;
 use dirleak::stats::estimate::CONFIDENCE;
+use dirleak::stats::net_growth::rarest;
 use std::sync::LazyLock;
-use tables::{Row, Tables};
+use tables::{LUMPS, Row, Tables};
 
 static TABLES: LazyLock<Tables> = LazyLock::new(Tables::simulate);
 
@@ -74,6 +77,22 @@ fn a_steady_leak_on_a_counter_at_rest_is_found() {
 fn a_leak_by_lot_is_called_clean_no_more_often_than_promised_unless_it_is_as_small_as_what_counts() {
     for Row { verdicts, .. } in TABLES.random.iter().filter(|row| !row.name.starts_with("0.5 ")) {
         assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn a_leak_in_lumps_is_clean_only_if_it_is_rarer_than_a_clean_verdict_excludes() {
+    for (Row { verdicts, name, .. }, leak) in TABLES.lumps.iter().zip(LUMPS) {
+        let Leak::Lumps { every, by_lot, .. } = leak else { panic!("{name}") };
+        let unseen = if by_lot { (1.0 - 1.0 / every as f64).powf(LISTINGS as f64) } else { 0.0 };
+        let most = (unseen * verdicts.runs as f64).round() as u64 + nominal(verdicts.runs);
+        assert!(
+            verdicts.clean <= most && verdicts.false_leaks <= nominal(verdicts.runs),
+            "{name}: {most}, {verdicts:?}"
+        );
+        if every as f64 <= rarest(LISTINGS) {
+            assert!(verdicts.clean <= nominal(verdicts.runs), "{name}: {verdicts:?}");
+        }
     }
 }
 

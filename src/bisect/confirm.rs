@@ -59,11 +59,12 @@ impl Confirmation {
         }
     }
 
-    /// Probability that the found commit or its parent is not what both of their verdicts say.
+    /// Probability, at most, that the found commit or its parent is not what both of their verdicts say. Guests of one kernel may have the
+    /// same noise, so being asked twice is only sure to be no worse than the better of the two.
     pub fn error(&self, first: &Found) -> f64 {
         let error_of = |id: &str, again: &TestResult| {
             let step = first.steps.iter().find(|step| step.commit.id == id);
-            again.error * step.map_or(1.0, |step| step.judged.error)
+            again.error.min(step.map_or(1.0, |step| step.judged.error))
         };
         let commit = first.commit.as_ref().map_or(1.0, |commit| error_of(&commit.id, &self.commit));
         commit + error_of(&self.parent.id, &self.parent_judged)

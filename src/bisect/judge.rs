@@ -66,7 +66,9 @@ impl KernelTester<'_> {
         let begin = Instant::now();
         let mut judged = TestResult::default();
         let verdicts = Verdicts::open(self.scenario, &self.options, self.cache)?;
+        let mut asked = 0;
         for number in 0..TRIES {
+            asked += 1;
             // Far from what other searches draw.
             let seed = seed + number * 1_000_003;
             let record = match self.record(snapshot, seed, guess, &verdicts, &mut judged.guests) {
@@ -84,7 +86,7 @@ impl KernelTester<'_> {
                 break;
             }
         }
-        judged.error = if matches!(judged.state, State::Unknown(_)) { 0.0 } else { 1.0 - CONFIDENCE };
+        judged.error = if matches!(judged.state, State::Unknown(_)) { 0.0 } else { error(asked) };
         judged.seconds = begin.elapsed().as_secs_f64();
         Ok(judged)
     }
@@ -180,6 +182,12 @@ impl KernelTester<'_> {
         let _ =
             self.builder.place.of_commit(id).and_then(|snapshot| self.kernel(&snapshot, verdicts, &how, &Ui::silent()));
     }
+}
+
+/// Returns the probability, at most, that one of so many verdicts is wrong, of which only the last was taken. Each may have been
+/// reached by a second guest, after growth in a first one that was no leak.
+fn error(asked: u64) -> f64 {
+    (1.0 - CONFIDENCE) * (2 * asked) as f64
 }
 
 /// What a verdict says of what is looked for. With a call site, another leak is none, as long as all counters were judged.

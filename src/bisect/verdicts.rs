@@ -34,9 +34,12 @@ impl Verdicts {
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
         let program = crate::kernel::image::identify::sha256(Path::new(crate::os::assets::OURSELVES))?;
         let Options { boot, min_rate, settle, strict, stock, every_counter, .. } = options;
+        let Options { allow_until_unmount, listings, largest_cache, .. } = options;
         let kmemleak = boot.kmemleak;
-        let setting =
-            format!("{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter}");
+        let setting = format!(
+            "{program} {scenario:?} {min_rate} {settle:?} {strict} {kmemleak} {stock} {every_counter} {allow_until_unmount} \
+                 {listings:?} {largest_cache}"
+        );
         Ok(Self { dir: cache.dir("verdicts")?, setting })
     }
 

@@ -81,6 +81,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let shallow = builder.place.repo.shallow();
     let repo = Repo::borrowing(scratch.path().join("git"), &builder.place.repo.dir().join("objects"), Some(&shallow))?;
     let mut options = arguments.measure.options();
+    // Verdicts are kept by their seed, so a search that is begun again must have the same.
+    options.boot.seed = arguments.measure.seed.unwrap_or(super::seed::AGREED);
     options.every_counter = arguments.call_site.is_some();
     let progress = Progress { ui: ui.clone(), begin: Instant::now(), seconds: Default::default() };
     let mut kernels = KernelTester {

@@ -60,9 +60,17 @@ pub struct Args {
     /// The smallest rate that counts, in objects per listing.
     #[arg(long, value_name = "RATE", default_value_t = crate::verdict::judge::MIN_RATE, value_parser = positive)]
     min_rate: f64,
-    /// Seed of the order of the rounds, and of names that are made.
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    seed: u64,
+    /// Seed of the order of the rounds, and of names that are made. Without this it is drawn, and told in the result.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Make at least so many listings before anything is called clean: what leaks in fewer than one of about a fifth as many is not
+    /// excluded.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    listings: Option<u64>,
+    /// Call growth a leak only when it has gone past what a cache of so many objects holds.
+    #[arg(long, value_name = "N", default_value_t = crate::run::options::LARGEST_CACHE,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    largest_cache: u64,
 }
 
 const MEASURING_SECONDS: f64 = 300.0;
@@ -100,8 +108,10 @@ fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
     let whole = arguments.budget.unwrap_or(MEASURING_SECONDS);
     consent(arguments, whole)?;
     let options = Options {
-        boot: BootOptions { seed: arguments.seed, ..BootOptions::default() },
+        boot: BootOptions { seed: arguments.seed.unwrap_or_else(super::seed::drawn), ..BootOptions::default() },
         min_rate: arguments.min_rate,
+        listings: arguments.listings,
+        largest_cache: arguments.largest_cache,
         ..Options::default()
     };
     let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };

@@ -1,8 +1,9 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
+use super::seed;
 use crate::boot::job::{BootOptions, Job};
 use crate::boot::pool::{guests, run_parallel};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
@@ -12,6 +13,8 @@ use crate::result::record::RunRecord;
 use crate::run::options::Options;
 use crate::run::{self, duration};
 use crate::scenario::{Overrides, Scenario, select};
+use crate::text::number;
+use crate::verdict::judge::{MIN_RATE, least_clean_rate};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
 use std::path::PathBuf;
@@ -19,7 +22,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// Arguments of every subcommand that measures.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Measure {
     /// Write the result to this file, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -27,16 +30,16 @@ pub struct Measure {
     /// Write the system calls of the workload to this file, a line each; the same seed gives the same lines.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Seed of the names, of what is drawn by lot, and of the order of the rounds.
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub seed: u64,
+    /// Seed of the names, of what is drawn by lot, and of the order of the rounds. Without this it is drawn, and told in the result.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Take all scenarios of this set.
     #[arg(long, value_name = "NAME")]
     pub set: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
     /// The smallest rate that counts, in objects per unit.
-    #[arg(long, value_name = "RATE", default_value_t = crate::verdict::judge::MIN_RATE, value_parser = positive)]
+    #[arg(long, value_name = "RATE", default_value_t = MIN_RATE, value_parser = positive)]
     pub min_rate: f64,
     /// Wait this long for late frees before growth is called a leak.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = not_negative)]
@@ -44,6 +47,17 @@ pub struct Measure {
     /// Growth that unmounting frees is a leak, too.
     #[arg(long)]
     pub strict: bool,
+    /// Growth that unmounting frees may be in a clean verdict, which tells it.
+    #[arg(long, conflicts_with = "strict")]
+    pub allow_until_unmount: bool,
+    /// Make at least so many listings (or other units) before anything is called clean: what leaks in fewer than one of about a fifth as
+    /// many is not excluded. Without this, 100 if they take no longer than some seconds.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub listings: Option<u64>,
+    /// Call growth a leak only when it has gone past what a cache of so many objects holds.
+    #[arg(long, value_name = "N", default_value_t = crate::run::options::LARGEST_CACHE,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub largest_cache: u64,
     /// Have the kernel's own leak detector watch and scan at the end, and show what it reports beside the findings.
     #[arg(long)]
     pub kmemleak: bool,
@@ -80,7 +94,25 @@ pub(super) fn not_negative(text: &str) -> std::result::Result<f64, String> {
 impl Measure {
     /// The scenarios asked for, or else the default ones.
     pub fn scenarios(&self, words: &[String], default: &[&str]) -> Result<Vec<Scenario>> {
-        select(words, self.set.as_deref(), default, &self.overrides)
+        let scenarios = select(words, self.set.as_deref(), default, &self.overrides)?;
+        scenarios.iter().try_for_each(|scenario| self.check_rate(scenario))?;
+        Ok(scenarios)
+    }
+
+    /// Refuses a rate so small that nothing could ever be called clean of it.
+    fn check_rate(&self, scenario: &Scenario) -> Result<()> {
+        let [small, large] = scenario.rounds.doses;
+        let least = least_clean_rate(scenario.rounds.doses);
+        if self.min_rate >= least.min(MIN_RATE) {
+            return Ok(());
+        }
+        let (unit, name) = (&scenario.unit.name, &scenario.name);
+        Err(Error::usage(format!(
+            "--min-rate {} is too small for {name}: its rounds of {small} and {large} {unit}s exclude no rate below {} per {unit}, so \
+             nothing would ever be clean; `rounds.doses` farther apart exclude less",
+            self.min_rate,
+            number::upper(least)
+        )))
     }
 
     /// Where the result is to be written, checked before anything is built or booted.
@@ -96,6 +128,9 @@ impl Measure {
             min_rate: self.min_rate,
             settle: Duration::from_secs_f64(self.settle),
             strict: self.strict,
+            allow_until_unmount: self.allow_until_unmount,
+            listings: self.listings,
+            largest_cache: self.largest_cache,
             stock: self.stock,
             track: self.track,
             every_counter: false,
@@ -105,7 +140,7 @@ impl Measure {
     /// Returns what the guests of a run are booted with.
     fn boot_options(&self) -> BootOptions {
         BootOptions {
-            seed: self.seed,
+            seed: self.seed.unwrap_or_else(seed::drawn),
             trace: self.trace.is_some(),
             kmemleak: self.kmemleak,
             limits: Limits {
@@ -120,13 +155,23 @@ impl Measure {
     /// Runs every pair, as many guests side by side as processors and memory allow, and gives the records in the
     /// order of the pairs. What had ended before an error is kept beside the result file.
     pub fn run(&self, pairs: &[(&Scenario, &Kernel)], cache: &Cache, ui: &Ui) -> Result<Vec<RunRecord>> {
+        self.run_with(&self.options(), pairs, cache, ui)
+    }
+
+    /// The same, judged by other options.
+    pub fn run_with(
+        &self,
+        options: &Options,
+        pairs: &[(&Scenario, &Kernel)],
+        cache: &Cache,
+        ui: &Ui,
+    ) -> Result<Vec<RunRecord>> {
         let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
-        let options = self.options();
         let whole = Whole::begin(pairs, ui);
         let ended = run_parallel(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
             let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
-            let record = run::run(&job, &options)?;
+            let record = run::run(&job, options)?;
             whole.ended(scenario);
             Ok(record)
         });

@@ -19,6 +19,8 @@ pub mod output;
 mod report;
 mod run;
 mod score;
+mod second_seed;
+mod seed;
 mod usage_error;
 mod verify;
 mod verify_branches;

@@ -2,6 +2,7 @@
 
 use super::kernel_args::Sources;
 use super::measure_args::Measure;
+use super::seed;
 use crate::error::{Error, Exit, Result};
 use crate::kernel;
 use crate::kernel::build::ingredients::Options;
@@ -41,6 +42,11 @@ pub struct Args {
 
 /// Runs, shows, and gives the status of the worst verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
+    let mut measure = arguments.measure.clone();
+    if arguments.shard.is_some() {
+        // Which guest has which site is drawn, and is to be the same on every machine.
+        measure.seed.get_or_insert(seed::AGREED);
+    }
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
     let runs = arguments.runs(&scenarios)?;
     let targets = arguments.measure.targets()?;
@@ -53,7 +59,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
             kernel.insert(kernel::resolve(&arguments.kernels[run.kernel], &options, &cache, &ui)?);
         }
     }
-    let seed = arguments.measure.seed;
+    let seed = measure.options().boot.seed;
     let guests: Vec<Vec<Scenario>> =
         scenarios.iter().map(|scenario| crate::fleet::cluster_guests::guests(scenario, seed)).collect();
     let mut pairs = Vec::new();
@@ -63,7 +69,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let mut file = ResultFile::new();
     let all = guests.iter().map(Vec::len).sum::<usize>() * arguments.kernels.len();
     file.shard = arguments.shard.map(|shard| shard.of_runs(all));
-    file.results = arguments.measure.run(&pairs, &cache, &ui)?;
+    file.results = measure.run(&pairs, &cache, &ui)?;
     let mut records = file.results.as_slice();
     for run in &runs {
         let (of_run, others) = records.split_at(guests[run.scenario].len());
@@ -104,9 +110,9 @@ impl Args {
 /// 1 if anything leaks or lists wrongly, 125 if anything could not be judged, else 0.
 pub fn exit(records: &[RunRecord]) -> Exit {
     let has = |verdicts: &[Verdict]| records.iter().any(|r| verdicts.contains(&r.verdict));
-    if has(&[Verdict::Leak]) {
+    if has(&[Verdict::Leak, Verdict::Broken]) {
         Exit::Leak
-    } else if has(&[Verdict::Undecided, Verdict::Unsupported, Verdict::Crash, Verdict::Broken]) {
+    } else if has(&[Verdict::Undecided, Verdict::Unsupported, Verdict::Crash]) {
         Exit::CannotJudge
     } else {
         Exit::Clean

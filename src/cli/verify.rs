@@ -2,6 +2,7 @@
 
 use super::kernel_args::Config;
 use super::measure_args::Measure;
+use super::second_seed;
 use super::verify_branches::{self, Branches};
 use crate::error::{Exit, Result};
 use crate::fleet::cluster;
@@ -73,6 +74,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let mut file = ResultFile::new();
     file.shard = arguments.shard.map(|shard| shard.of_runs(2 * all.len()));
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
+    second_seed::confirm(&arguments.measure, &pairs, &mut file.results, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();
     let prove = if arguments.shard.is_some() { proof::from_part } else { proof::from_records };
     let proof = prove(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);

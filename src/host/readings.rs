@@ -122,16 +122,12 @@ impl ReadingLog {
     fn trend(&self, name: &str, counters: usize, object_bytes: u64) -> Trend {
         let objects = |reading: &Reading| reading.sample.objects.get(name).copied().unwrap_or(0);
         let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, objects(r) as f64)).collect();
-        let interval = |pair: &[Reading]| {
-            (pair[1].readdirs.saturating_sub(pair[0].readdirs) as f64, (objects(&pair[1]) - objects(&pair[0])) as f64)
-        };
-        let intervals: Vec<_> = self.readings.windows(2).map(interval).collect();
         Trend {
             name: name.to_owned(),
             grown: objects(self.last()) - objects(&self.readings[0]),
             object_bytes,
             per_second: per_second(&levels).unwrap_or(0.0),
-            per_readdir: follow(&intervals, counters),
+            per_readdir: follow(&intervals(&self.readings, name), counters),
         }
     }
 
@@ -151,6 +147,18 @@ impl ReadingLog {
     pub fn grown(&self) -> Growth {
         crate::sample::growth(&self.readings[0].sample.objects, &self.last().sample.objects)
     }
+}
+
+/// Returns READDIR calls and growth of a counter in each interval, both by the second: an interval that was made of several has more of
+/// both, whatever the one has to do with the other.
+fn intervals(readings: &[Reading], name: &str) -> Vec<(f64, f64)> {
+    let objects = |reading: &Reading| reading.sample.objects.get(name).copied().unwrap_or(0);
+    let between = |pair: &[Reading]| {
+        let seconds = pair[1].seconds - pair[0].seconds;
+        let calls = pair[1].readdirs.saturating_sub(pair[0].readdirs) as f64;
+        (seconds > 0.0).then(|| (calls / seconds, (objects(&pair[1]) - objects(&pair[0])) as f64 / seconds))
+    };
+    readings.windows(2).filter_map(between).collect()
 }
 
 /// Leaves out every other reading but the first and the last.
@@ -173,6 +181,48 @@ pub const DAY_SECONDS: f64 = 86_400.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    /// A machine that is watched for so many readings, ten seconds apart: others make about 20 calls in each interval, and a counter
+    /// grows by `drift` in each and by `per_call` with each call.
+    fn watched(readings: u64, drift: f64, per_call: f64, seed: u64) -> Vec<Reading> {
+        let mut lot = ChaCha8Rng::seed_from_u64(seed);
+        let (mut kept, mut readdirs, mut level) = (Vec::new(), 0, 0.0_f64);
+        for number in 0..=readings {
+            kept.push(Reading {
+                seconds: 10.0 * number as f64,
+                readdirs,
+                sample: Sample { objects: [("it".to_owned(), level.round() as i64)].into() },
+                unreclaimable_kib: 0,
+                available_kib: 0,
+            });
+            thin_out(&mut kept);
+            let calls = lot.random_range(10..=30);
+            readdirs += calls;
+            level += drift + per_call * calls as f64 + lot.random_range(-2.0..2.0);
+        }
+        kept
+    }
+
+    #[test]
+    fn growth_with_time_alone_does_not_follow_the_calls_however_long_it_is_watched() {
+        for readings in [60, 120, 160, 200, 300, 600, 2000] {
+            for seed in 0..40 {
+                let fit = follow(&intervals(&watched(readings, 5.0, 0.0, seed), "it"), 125).unwrap();
+                assert!(fit.low <= 0.0, "{readings} readings, seed {seed}: {fit:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn growth_with_the_calls_follows_them_however_long_it_is_watched() {
+        for readings in [60, 200, 600] {
+            let fits = (0..20).map(|seed| follow(&intervals(&watched(readings, 5.0, 2.0, seed), "it"), 125).unwrap());
+            let right = fits.filter(|fit| fit.low > 0.0 && (fit.low..=fit.high).contains(&2.0)).count();
+            assert!(right >= 19, "{readings} readings: {right} of 20");
+        }
+    }
 
     #[test]
     fn days_of_readings_take_no_more_room_and_keep_both_ends() {

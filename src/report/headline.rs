@@ -106,13 +106,16 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
     let sentence = match (proof.outcome, found) {
         (Outcome::Proven, Some((record, finding))) => {
             let site = finding.call_sites.first().map(|site| format!(", allocated in {}", site.function));
+            let of_patched = records.iter().filter(|r| r.kernel.spec == proof.patched);
+            let patched = of_patched.map(sentence::but_for).find(|growth| !growth.is_empty());
             format!(
-                "{word}: {} leaks {} in {}{}, and {} is clean.",
+                "{word}: {} leaks {} in {}{}, and {} is clean{}.",
                 proof.unpatched,
                 sentence::amount(finding, &record.unit),
                 record.scenario,
                 site.unwrap_or_default(),
-                proof.patched
+                proof.patched,
+                patched.unwrap_or_default()
             )
         }
         _ => proof.sentence(),
@@ -158,7 +161,11 @@ fn of_runs(records: &[RunRecord]) -> Headline {
     let tone = verdict_status(worst.verdict);
     let sentence = match records {
         [one] => sentence::render(one),
-        _ if tone == Status::Pass => format!("All {} are clean.", counted(records.len(), "run", "runs")),
+        _ if tone == Status::Pass => {
+            let let_be = records.iter().filter(|record| !sentence::but_for(record).is_empty()).count();
+            let growth = if let_be == 0 { String::new() } else { format!(", {let_be} but for growth until unmount") };
+            format!("All {} are clean{growth}.", counted(records.len(), "run", "runs"))
+        }
         _ => format!("{}. {}", counts(records), sentence::render(worst)),
     };
     Headline { tone, sentence: capital(&sentence) }
@@ -223,6 +230,23 @@ mod tests {
         let proof = file.proof.as_mut().unwrap();
         (proof.outcome, proof.reason) = (Outcome::NotProven, "the patched kernel leaks in quick".into());
         assert_eq!(for_report(&merged(vec![file])).sentence, "Not proven: the patched kernel leaks in quick.");
+    }
+
+    #[test]
+    fn growth_that_is_let_be_stands_beside_every_clean() {
+        let mut file = example::verify();
+        file.results[1].findings = example::leak().findings;
+        file.results[1].findings[0].survives_unmount = false;
+        let sentence = for_report(&merged(vec![file])).sentence;
+        assert!(
+            sentence.ends_with(
+                "and 6.1 is clean but for 25.0 kmalloc-256 objects per listing (24.8 to 25.2) that stay until unmount."
+            ),
+            "{sentence}"
+        );
+        let mut file = runs(&[Verdict::Clean, Verdict::Clean]);
+        file.results[1].findings = example::leak().findings;
+        assert_eq!(for_report(&merged(vec![file])).sentence, "All 2 runs are clean, 1 but for growth until unmount.");
     }
 
     #[test]

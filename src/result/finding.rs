@@ -27,6 +27,10 @@ pub struct Finding {
     /// Growth over the whole run, late frees counted.
     #[serde(default)]
     pub net_objects: i64,
+    /// The largest cache that this growth excludes, in objects: one that fills to no more would have stopped before. Missing of what
+    /// does not grow with the units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded_cache_objects: Option<u64>,
 }
 
 /// A place in the kernel that allocated what grew.

@@ -120,6 +120,44 @@ pub struct Bounds {
     pub counters: u64,
     /// The counters with the highest upper bounds, highest first.
     pub highest: Vec<CounterBound>,
+    /// What may leak in lumps, whatever the slopes say: the counters with the highest bounds, highest first.
+    #[serde(default)]
+    pub highest_net: Vec<NetBound>,
+    /// A leak that comes in fewer than one of so many units is not excluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rarest_listings: Option<u64>,
+    /// Growth is called a leak when it has gone past what a cache of so many objects holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_cache_objects: Option<u64>,
+}
+
+impl Bounds {
+    /// Bounds before any counter is named.
+    pub fn begin(confidence: f64, min_rate: f64, counters: u64) -> Self {
+        Self {
+            confidence,
+            min_rate,
+            counters,
+            highest: Vec::new(),
+            highest_net: Vec::new(),
+            rarest_listings: None,
+            largest_cache_objects: None,
+        }
+    }
+}
+
+/// What a counter grew by over the whole run, and what may leak in lumps because of that.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct NetBound {
+    pub source: CounterKind,
+    pub name: String,
+    /// Growth, less what control rounds grow by.
+    pub net_objects: i64,
+    /// The most that came in one block or further round.
+    pub lump_objects: i64,
+    /// Objects per unit, at most.
+    #[serde(serialize_with = "finite")]
+    pub high: f64,
 }
 
 /// The bounds of one counter.

@@ -1,6 +1,7 @@
 //! What `verify` concludes from the records of two kernels: whether the leak and its fix are proven.
 
 use super::record::{RunRecord, Verdict};
+use super::sentence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +104,9 @@ pub fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
     }
     let both =
         if pairs.len() == 1 { "the scenario".to_owned() } else { format!("{leaking} of {} scenarios", pairs.len()) };
-    (Outcome::Proven, format!("the unpatched kernel leaks in {both}, and the patched one is clean in all"))
+    let let_be = pairs.iter().map(|(_, patched)| sentence::but_for(patched)).find(|growth| !growth.is_empty());
+    let growth = let_be.unwrap_or_default();
+    (Outcome::Proven, format!("the unpatched kernel leaks in {both}, and the patched one is clean in all{growth}"))
 }
 
 /// What the patched kernel must not come to.

@@ -23,6 +23,9 @@ pub struct RunRecord {
     pub reason: String,
     /// Of all that was drawn by lot: names, order of rounds.
     pub seed: u64,
+    /// Seeds of other guests that were asked about the same and said clean, too: where others rely on a clean verdict, one is not enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_seeds: Vec<u64>,
     /// `kvm`, `tcg`, or `none` of a live machine.
     pub accelerator: String,
     /// From starting the virtual machine to the verdict.
@@ -107,6 +110,7 @@ impl RunRecord {
             verdict: Verdict::Undecided,
             reason: "nothing was measured".into(),
             seed,
+            other_seeds: Vec::new(),
             accelerator: String::new(),
             seconds: 0.0,
             settled_seconds: 0.0,
@@ -238,14 +242,12 @@ mod tests {
         let rate = Estimate { estimate: 1.0 / 3.0, low: -0.0, high: 1e300 };
         file.results[0].findings[0].objects_per_rpc = Some(rate);
         file.results[0].bounds = Some(Bounds {
-            confidence: 0.99,
-            min_rate: 0.5,
-            counters: 90,
             highest: vec![CounterBound {
                 source: CounterKind::Percpu,
                 name: "percpu".into(),
                 objects_per_listing: rate,
             }],
+            ..Bounds::begin(0.99, 0.5, 90)
         });
         let text = serde_json::to_string(&file).unwrap();
         assert_eq!(serde_json::from_str::<ResultFile>(&text).unwrap(), file);

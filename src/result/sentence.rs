@@ -52,25 +52,41 @@ fn leak(record: &RunRecord) -> String {
 }
 
 fn clean(record: &RunRecord) -> String {
-    let mut text = format!("{} is clean in {}", record.kernel.spec, record.scenario);
-    if let Some(bounds) = &record.bounds {
-        let least = number::rate(bounds.min_rate);
-        text += &format!(": none of {} counters grows by {least} or more per {}", bounds.counters, record.unit);
-        if let Some(highest) = bounds.highest.first() {
-            let upper = number::upper(highest.objects_per_listing.high);
-            text += &format!(" (highest bound {upper}, {})", highest.name);
-        }
+    let growth = but_for(record);
+    let mut text = format!("{} is clean in {}{growth}", record.kernel.spec, record.scenario);
+    let Some(bounds) = &record.bounds else { return text + "." };
+    let unit = &record.unit;
+    let others = bounds.counters.saturating_sub(record.findings.len() as u64);
+    let other = if growth.is_empty() { "" } else { "other " };
+    text +=
+        &format!(": none of {others} {other}counters grows by {} or more per {unit}", number::rate(bounds.min_rate));
+    let is_told = |name: &str| record.findings.iter().any(|finding| finding.name == name);
+    if let Some(highest) = bounds.highest.iter().find(|bound| !is_told(&bound.name)) {
+        text += &format!(" (highest bound {}, {})", number::upper(highest.objects_per_listing.high), highest.name);
     }
-    // A kernel stays clean when unmounting frees what grew, but the growth is told.
-    for finding in record.findings.iter().filter(|f| !f.survives_unmount) {
-        text += &format!("; {} until unmount", amount(finding, &record.unit));
+    let most = bounds.highest_net.iter().filter(|net| !is_told(&net.name)).max_by_key(|net| net.net_objects);
+    if let Some(most) = most.filter(|net| net.net_objects > 0) {
+        text += &format!(", or by more than {} in all ({})", most.net_objects, most.name);
+    }
+    if let Some(rarest) = bounds.rarest_listings {
+        text += &format!("; what leaks in fewer than 1 of {} {unit}s is not excluded", rarest.max(1));
     }
     text + "."
 }
 
-/// `at most 0.13`: the largest growth that is still possible, if anything was bounded.
+/// Returns what a clean verdict lets be, as unmounting frees it; empty if it is nothing.
+pub fn but_for(record: &RunRecord) -> String {
+    if record.verdict != Verdict::Clean {
+        return String::new();
+    }
+    let each: Vec<String> = record.findings.iter().map(|finding| amount(finding, &record.unit)).collect();
+    if each.is_empty() { String::new() } else { format!(" but for {} that stay until unmount", each.join(" and ")) }
+}
+
+/// `at most 0.13`: the largest growth that is still possible of what is not found to grow, if anything was bounded.
 pub fn at_most(record: &RunRecord) -> Option<String> {
-    let highest = record.bounds.as_ref()?.highest.first()?;
+    let is_told = |name: &str| record.findings.iter().any(|finding| finding.name == name);
+    let highest = record.bounds.as_ref()?.highest.iter().find(|bound| !is_told(&bound.name))?;
     Some(format!("at most {}", number::upper(highest.objects_per_listing.high)))
 }
 
@@ -128,16 +144,40 @@ mod tests {
     fn a_clean_kernel_says_what_was_excluded() {
         assert_eq!(
             render(&example::clean()),
-            "6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry)."
+            "6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry); what leaks in fewer than 1 \
+             of 18 listings is not excluded."
         );
     }
 
     #[test]
-    fn growth_until_unmount_is_told_of_a_clean_kernel() {
+    fn growth_until_unmount_stands_before_everything_else_and_is_no_other_counter() {
         let mut record = example::clean();
         record.findings = example::leak().findings;
         record.findings[0].survives_unmount = false;
-        assert!(render(&record).ends_with("; 25.0 kmalloc-256 objects per listing (24.8 to 25.2) until unmount."));
+        let bounds = record.bounds.as_mut().unwrap();
+        let grows = CounterBound {
+            name: "kmalloc-256".into(),
+            objects_per_listing: Estimate { estimate: 25.0, low: 24.8, high: 25.2 },
+            ..bounds.highest[0].clone()
+        };
+        bounds.highest.insert(0, grows);
+        assert_eq!(
+            render(&record),
+            "6.1 is clean in quick but for 25.0 kmalloc-256 objects per listing (24.8 to 25.2) that stay until unmount: none of 92 other \
+             counters grows by 0.50 or more per listing (highest bound 0.13, dentry); what leaks in fewer than 1 of 18 listings is not \
+             excluded."
+        );
+    }
+
+    #[test]
+    fn growth_that_stopped_is_told_of_a_clean_kernel() {
+        let mut record = example::clean();
+        record.bounds.as_mut().unwrap().highest_net[0].net_objects = 64;
+        assert!(
+            render(&record).contains("(highest bound 0.13, dentry), or by more than 64 in all (dentry); what"),
+            "{}",
+            render(&record)
+        );
     }
 
     #[test]
@@ -147,7 +187,7 @@ mod tests {
         assert_eq!(render(&record), "6.1 is clean in quick.");
         let no_rate = Estimate { estimate: 0.0, low: 0.0, high: 0.0 };
         let highest = vec![CounterBound { source: CounterKind::Slab, name: "x".into(), objects_per_listing: no_rate }];
-        record.bounds = Some(Bounds { confidence: 0.99, min_rate: 2.0, counters: 1, highest });
+        record.bounds = Some(Bounds { highest, ..Bounds::begin(0.99, 2.0, 1) });
         assert!(render(&record).contains("2.00 or more per listing (highest bound 0.00, x)"));
     }
 

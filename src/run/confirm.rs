@@ -1,19 +1,17 @@
 //! Before growth is called a leak: one more round, long enough that a cache which fills to a bound would have stopped,
 //! and the call sites of what grows in it.
 
-use super::observations::ConfirmationRound;
+use super::options::Options;
 use super::session::{Session, SessionResult};
+use super::size_classes;
 use crate::protocol::message::Request;
 use crate::result::parts::RoundKind;
 use crate::sample::{Sample, Site, growth, since};
 use std::collections::BTreeMap;
 
-/// Growth that a leak must have shown in all. Caches that fill to less are never taken for one.
-const PROVEN_OBJECTS: f64 = 300.0;
-/// The further round takes no longer than about this, whatever that means for the bound.
-const LONGEST_SECONDS: f64 = 6.0;
-/// Units that are traced.
+/// Units that are traced, and what they may take.
 const TRACED_UNITS: u64 = 20;
+const TRACED_SECONDS: f64 = 6.0;
 
 /// How far what a trace saw staying may be off what the counter grew by: part of it, and objects beside that.
 const TRACED_PART: f64 = 0.25;
@@ -23,33 +21,32 @@ impl Session<'_> {
     /// Attributes what leaks to the functions that allocated it, by what was watched since an early block and by what
     /// grows in a further round, where one is needed; or by tracing, where the kernel does not keep call sites. Gives the last
     /// reading.
-    pub(super) fn confirm(&mut self, watched: &BTreeMap<String, Vec<Site>>, last: Sample) -> SessionResult<Sample> {
-        let leaks = self.leaks();
-        let names: Vec<String> = leaks.iter().map(|(name, ..)| name.clone()).collect();
+    pub(super) fn confirm(
+        &mut self,
+        watched: &BTreeMap<String, Vec<Site>>,
+        baseline: &Sample,
+        last: Sample,
+        options: &Options,
+    ) -> SessionResult<Sample> {
+        let leaks = size_classes::without_summed_leaks(self.leaks());
+        let names = size_classes::instead_of_sum(leaks.into_iter().map(|(name, ..)| name), &self.outcome.net);
         let mut before = self.sites(&names)?;
         let (kept, traced): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| before.contains_key(name));
-        let settled = |name: &String, net: i64| {
-            net as f64 >= PROVEN_OBJECTS && (watched.contains_key(name) || !kept.contains(name))
-        };
-        let last = if leaks.iter().all(|(name, _, net)| settled(name, *net)) {
-            last
-        } else {
-            let dose = self.further_dose(&leaks);
-            let after = self.further_round(dose)?;
-            self.outcome.proof = Some(ConfirmationRound { dose, growth: growth(&last.objects, &after.objects) });
-            after
-        };
+        let unwatched = kept.iter().any(|name| !watched.contains_key(name));
+        let last = self.go_past_caches(baseline, last, unwatched, options)?;
         // What was watched for longer says more.
         before.extend(watched.clone());
         self.attribute(&before)?;
-        if traced.is_empty() { Ok(last) } else { self.trace(traced, last) }
+        let last = if traced.is_empty() { last } else { self.trace(traced, last)? };
+        size_classes::attribute_sum(&mut self.outcome.sites);
+        Ok(last)
     }
 
     /// Who allocates what these counters count, of which the kernel does not keep it: some units are traced until the kernel is
     /// at rest. Gives the last reading.
     fn trace(&mut self, counters: Vec<String>, mut before: Sample) -> SessionResult<Sample> {
         self.task.note("tracing who allocates what grows");
-        let units = TRACED_UNITS.min(self.affordable_units());
+        let units = TRACED_UNITS.min(self.units_within(TRACED_SECONDS));
         let mut traced = self.trace_units(units, &counters, true)?;
         let mut after = self.read_settled(RoundKind::Proof, units)?;
         if traced.is_none() {
@@ -82,27 +79,10 @@ impl Session<'_> {
     }
 
     /// Name, rate and net growth of what leaks.
-    fn leaks(&self) -> Vec<(String, f64, i64)> {
+    pub(super) fn leaks(&self) -> Vec<(String, f64, i64)> {
         let leaks = self.outcome.judgement.iter().flat_map(|j| j.leaks());
         let net = |name: &String| self.outcome.net.get(name).copied().unwrap_or(0);
         leaks.map(|c| (c.name.clone(), c.fit.estimate, net(&c.name))).collect()
-    }
-
-    /// As many units as bring everything that leaks to what must be shown.
-    fn further_dose(&self, leaks: &[(String, f64, i64)]) -> u64 {
-        let wanted = leaks.iter().map(|(_, rate, net)| (PROVEN_OBJECTS - *net as f64) / rate).fold(1.0, f64::max);
-        (wanted.ceil() as u64).min(self.affordable_units())
-    }
-
-    fn affordable_units(&self) -> u64 {
-        (LONGEST_SECONDS / self.unit_seconds.max(1e-4)).max(1.0).ceil() as u64
-    }
-
-    fn further_round(&mut self, dose: u64) -> SessionResult<Sample> {
-        self.task.note("a further round, to see whether it goes on");
-        self.work(dose, 0, None)?;
-        self.dose += dose;
-        self.read_settled(RoundKind::Proof, dose)
     }
 
     /// Who allocated what grew since `before`.

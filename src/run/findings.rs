@@ -1,19 +1,19 @@
 //! The record of a run that has ended: its verdict and what was found.
 
 use super::call_sites::call_sites;
-use super::explained;
+use super::further::excluded_cache;
 use super::observations::Observations;
+use super::{explained, size_classes};
 use crate::probe::mountstats::readdirs;
 use crate::result::finding::Finding;
 use crate::result::parts::RoundKind;
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 use crate::sample::CounterKind;
+use crate::stats::net_growth::units_wanted;
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
 const PAGE_BYTES: u64 = 4096;
-/// Share of what its rate promises that a leak must have grown by in a further round.
-const GOES_ON: f64 = 0.8;
 
 impl Observations {
     /// The record of a run that could not be judged, and why.
@@ -61,9 +61,13 @@ impl Observations {
             return (Verdict::Undecided, Some(missed));
         }
         let controls = &self.record.controls;
-        let leaks = |f: &Finding| (f.survives_unmount || self.strict) && controls.trust(f.source);
-        if self.record.findings.iter().any(leaks) {
+        let growth = || self.record.findings.iter().filter(|f| controls.trust(f.source) && !self.is_allowed(f));
+        let leaks = |f: &&Finding| (f.survives_unmount || self.strict) && self.is_past_caches(f);
+        if growth().any(|f| leaks(&f)) {
             return (Verdict::Leak, None);
+        }
+        if let Some(finding) = growth().next() {
+            return (Verdict::Undecided, Some(self.growth_question(finding)));
         }
         if let Some(missed) = controls.missed() {
             return (Verdict::Undecided, Some(missed));
@@ -72,21 +76,76 @@ impl Observations {
         if let Err(missed) = self.record.names_seen() {
             return (Verdict::Undecided, Some(missed));
         }
-        match self.judgement.as_ref().map(Judgement::verdict) {
-            Some(CounterVerdict::Clean) => (Verdict::Clean, None),
-            // Nothing survives unmount, and nothing else is open.
-            Some(CounterVerdict::Leak) if self.nothing_open() => (Verdict::Clean, None),
-            _ => (Verdict::Undecided, Some(self.open_question())),
+        if !self.nothing_open() {
+            return (Verdict::Undecided, Some(self.open_question()));
+        }
+        match self.rare_question() {
+            Some(question) => (Verdict::Undecided, Some(question)),
+            None => (Verdict::Clean, None),
         }
     }
 
     fn nothing_open(&self) -> bool {
-        self.judgement.as_ref().is_some_and(|j| j.open() == 0)
+        self.judgement.as_ref().is_some_and(|j| j.open() == 0 && !j.counters.is_empty())
+    }
+
+    /// Whether growth has gone past what a cache may hold. What unmounting left behind is nobody's cache.
+    fn is_past_caches(&self, finding: &Finding) -> bool {
+        finding.excluded_cache_objects.is_none_or(|excluded| excluded >= self.largest_cache)
+    }
+
+    /// Whether the user lets growth be, as unmounting frees it.
+    fn is_allowed(&self, finding: &Finding) -> bool {
+        self.allow_until_unmount && !finding.survives_unmount
+    }
+
+    /// Why growth that goes on is neither a leak nor clean.
+    fn growth_question(&self, finding: &Finding) -> String {
+        let (net, unit) = (finding.net_objects, &self.record.unit);
+        let site = finding.call_sites.first().map(|site| format!(", allocated in {}", site.function));
+        let (amount, site) = (sentence::amount(finding, unit), site.unwrap_or_default());
+        if !self.is_past_caches(finding) {
+            let dose = self.dose();
+            let freed = if finding.survives_unmount { "" } else { "; unmounting frees it" };
+            return format!(
+                "{} has grown by {net} in {dose} {unit}s, {amount}{site}, not yet told from a cache of more than {net}{freed}",
+                finding.name
+            );
+        }
+        format!(
+            "{amount}{site} stay as long as it is mounted, without a bound ({net} so far), and unmounting frees them; --strict calls that \
+             a leak, --allow-until-unmount clean"
+        )
+    }
+
+    /// Why it cannot be said that nothing leaks that comes rarely or in lumps, if it cannot.
+    fn rare_question(&self) -> Option<String> {
+        let (least, unit) = (self.min_rate, &self.record.unit);
+        let nets = self.nets();
+        let worst = nets.first().filter(|net| net.high >= least)?;
+        let (made, wanted) = (self.dose(), units_wanted(worst, least));
+        let ended = if self.stopped.contains(&worst.name) { " and then stopped" } else { "" };
+        if worst.grown < 1.0 {
+            return Some(format!(
+                "{made} {unit}s are too few to say that nothing leaks now and then; --listings {wanted} makes enough"
+            ));
+        }
+        Some(format!(
+            "{} has grown by {:.0} in {made} {unit}s{ended}, which may be a cache or a leak that comes now and then, of {:.2} per {unit} at \
+             most; --listings {wanted} may tell",
+            worst.name, worst.grown, worst.high
+        ))
+    }
+
+    /// Units that were made.
+    fn dose(&self) -> u64 {
+        let doses = self.readings.iter().filter(|r| matches!(r.kind, RoundKind::Dose | RoundKind::Proof));
+        doses.map(|r| r.dose).sum()
     }
 
     /// Whether the rounds ended early for growth that was freed late or by unmounting.
     pub fn ended_for_nothing(&self) -> bool {
-        let freed = self.findings().iter().all(|f| !f.survives_unmount && !self.strict);
+        let freed = self.findings().iter().all(|f| self.is_allowed(f));
         self.grows() && freed && !self.nothing_open() && self.broken.is_none()
     }
 
@@ -113,10 +172,9 @@ impl Observations {
 
     fn findings(&self) -> Vec<Finding> {
         // The judgement was made before late frees were waited for.
-        let doses = self.readings.iter().filter(|r| matches!(r.kind, RoundKind::Dose | RoundKind::Proof));
-        let dose = doses.map(|r| r.dose).sum();
+        let dose = self.dose();
         let net = |name: &String| self.net.get(name).copied().unwrap_or(0);
-        let kept = |c: &&Counter| stays(&c.fit, net(&c.name), dose) && self.goes_on(&c.name, c.fit.estimate);
+        let kept = |c: &&Counter| stays(&c.fit, net(&c.name), dose) && !self.stopped.contains(&c.name);
         let leaks = self.judgement.iter().flat_map(Judgement::leaks).filter(kept);
         let slab = leaks.map(|counter| {
             let rate = counter.fit;
@@ -133,18 +191,11 @@ impl Observations {
                 objects_per_rpc: rate.per(rpcs),
                 objects_per_entry: rate.per(self.record.entries as f64),
                 net_objects: net,
+                excluded_cache_objects: Some(excluded_cache(net)),
             }
         });
         let found = slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect();
-        explained::without(found)
-    }
-
-    /// Whether a counter still grew as its rate promises in the further round.
-    fn goes_on(&self, name: &str, rate: f64) -> bool {
-        self.proof.as_ref().is_none_or(|proof| {
-            let grown = proof.growth.get(name).copied().unwrap_or(0) as f64;
-            grown >= GOES_ON * rate * proof.dose as f64
-        })
+        size_classes::without_sum(explained::without(found))
     }
 
     /// Bytes of one object of a counter; 0 where they differ from object to object.

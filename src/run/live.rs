@@ -15,7 +15,7 @@ use crate::verdict::judge::bound_width;
 use std::time::{Duration, Instant};
 
 /// Readings of which the noise is taken; what moves before the first of them is what the first reading does.
-const NOISE_READINGS: usize = 4;
+const NOISE_READINGS: usize = 6;
 /// Local units between two of them.
 const NOISE_UNITS: u64 = 4;
 /// The look by which a clean machine is to be judged.
@@ -61,6 +61,7 @@ pub fn run(live: Live) -> Result<RunRecord> {
 
 fn run_live_session(mut course: Session, ready: Response, options: &Options, deadline: Instant) -> SessionResult<()> {
     let begin = Instant::now();
+    course.deadline = Some(deadline);
     let names = course.ready(ready)?;
     course.measure_noise()?;
     course.outcome.time("noise", begin);
@@ -137,7 +138,7 @@ mod tests {
     fn doses_follow_the_noise() {
         let dose = |scatter| larger(bound_width(BLOCKS, 125).doses_apart(BLOCKS, scatter, 0.5));
         assert!(dose(0.0) <= 12, "{}", dose(0.0));
-        assert!((1500..2000).contains(&dose(100.0)), "{}", dose(100.0));
+        assert!((2000..2600).contains(&dose(100.0)), "{}", dose(100.0));
     }
 
     #[test]

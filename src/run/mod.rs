@@ -7,6 +7,7 @@ mod controls;
 pub mod duration;
 mod explained;
 mod findings;
+mod further;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kmemleak;
@@ -16,6 +17,7 @@ mod observations;
 pub mod options;
 mod session;
 pub mod shard;
+mod size_classes;
 mod unmount;
 mod warm_up;
 

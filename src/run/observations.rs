@@ -5,18 +5,19 @@ use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
 use crate::protocol::message::RoundStats;
 use crate::result::parts::{
-    Bounds, Controls, CounterBound, FaultRecord, Round, RoundKind, Setup, SourceControl, Timing,
+    Bounds, Controls, CounterBound, FaultRecord, NetBound, Round, RoundKind, Setup, SourceControl, Timing,
 };
 use crate::result::record::{KernelRecord, RunRecord};
 use crate::sample::{CounterKind, Growth, Sample, Site};
 use crate::scenario::Scenario;
 use crate::stats::estimate::CONFIDENCE;
-use crate::verdict::judge::Judgement;
+use crate::stats::net_growth::{NetGrowth, rarest};
+use crate::verdict::judge::{Counter, Judgement};
 use crate::vm::console::Complaints;
 use crate::vm::qemu::{Accelerator, PROGRAM};
 use crate::vm::sandbox::Sandbox;
 use nfs_fault_server::FaultCount;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Bounds that a record keeps of counters that do not leak.
@@ -67,8 +68,8 @@ pub struct Observations {
     /// The same, to the reading after unmount.
     pub net_unmounted: Growth,
     pub complaints: Complaints,
-    /// What a further round showed, if one was made.
-    pub proof: Option<ConfirmationRound>,
+    /// Counters that grew less in a further round than their rate promises: they came to an end.
+    pub stopped: BTreeSet<String>,
     /// What unmounting left behind.
     pub left: UnmountLeftovers,
     pub(super) readings: Vec<Reading>,
@@ -77,8 +78,10 @@ pub struct Observations {
     begin: Instant,
     last_reading: Option<Instant>,
     last_dose: Option<Instant>,
-    min_rate: f64,
+    pub(super) min_rate: f64,
     pub(super) strict: bool,
+    pub(super) allow_until_unmount: bool,
+    pub(super) largest_cache: u64,
 }
 
 impl Observations {
@@ -93,7 +96,7 @@ impl Observations {
             net: Growth::new(),
             net_unmounted: Growth::new(),
             complaints: Complaints::default(),
-            proof: None,
+            stopped: BTreeSet::new(),
             left: UnmountLeftovers::default(),
             readings: Vec::new(),
             unsettled: 0,
@@ -102,6 +105,8 @@ impl Observations {
             last_dose: None,
             min_rate: options.min_rate,
             strict: options.strict,
+            allow_until_unmount: options.allow_until_unmount,
+            largest_cache: options.largest_cache,
         }
     }
 
@@ -171,6 +176,31 @@ impl Observations {
         }
     }
 
+    /// What is excluded. A counter that came to an end has no rate, and is told by what it grew by.
+    fn bounds(&self, judgement: &Judgement) -> Bounds {
+        let bound = |c: &Counter| CounterBound {
+            source: CounterKind::from_counter(&c.name),
+            name: c.name.clone(),
+            objects_per_listing: c.fit,
+        };
+        let net_bound = |net: NetGrowth| NetBound {
+            source: CounterKind::from_counter(&net.name),
+            net_objects: net.grown.round() as i64,
+            lump_objects: net.lump.round() as i64,
+            high: net.high,
+            name: net.name,
+        };
+        let going_on = judgement.counters.iter().filter(|c| !self.stopped.contains(&c.name));
+        let units = self.net_rounds().iter().map(|round| round.units).sum();
+        Bounds {
+            highest: going_on.take(KEPT_BOUNDS).map(bound).collect(),
+            highest_net: self.nets().into_iter().take(KEPT_BOUNDS).map(net_bound).collect(),
+            rarest_listings: Some(rarest(units) as u64),
+            largest_cache_objects: Some(self.largest_cache),
+            ..Bounds::begin(CONFIDENCE, self.min_rate, judgement.counters.len() as u64)
+        }
+    }
+
     /// What a record holds whatever the verdict.
     pub(super) fn fill(&mut self) {
         let first = self.readings.first().map(|r| r.sample.clone()).unwrap_or_default();
@@ -183,21 +213,7 @@ impl Observations {
             round.samples = samples.map(|(name, n)| (name.clone(), *n)).collect();
         }
         self.record.console_lines.extend(self.complaints.lines.iter().cloned());
-        self.record.bounds = self.judgement.as_ref().map(|judgement| Bounds {
-            confidence: CONFIDENCE,
-            min_rate: self.min_rate,
-            counters: judgement.counters.len() as u64,
-            highest: judgement
-                .counters
-                .iter()
-                .take(KEPT_BOUNDS)
-                .map(|c| CounterBound {
-                    source: CounterKind::from_counter(&c.name),
-                    name: c.name.clone(),
-                    objects_per_listing: c.fit,
-                })
-                .collect(),
-        });
+        self.record.bounds = self.judgement.as_ref().map(|judgement| self.bounds(judgement));
     }
 }
 
@@ -213,13 +229,4 @@ fn setup(scenario: &Scenario, stock: bool) -> Setup {
         stock,
         sandbox: Vec::new(),
     }
-}
-
-/// What the further round showed.
-#[derive(Debug, Default)]
-pub struct ConfirmationRound {
-    /// Units made in it.
-    pub dose: u64,
-    /// Growth in it, by counter.
-    pub growth: BTreeMap<String, i64>,
 }

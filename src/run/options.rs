@@ -6,6 +6,13 @@ use crate::kernel::bootable::Kernel;
 use crate::scenario::Scenario;
 use std::time::Duration;
 
+/// Objects that a cache may hold without being called a leak, unless the user says otherwise: as many as the largest of the rings and
+/// caches in `vm/patches`.
+pub const LARGEST_CACHE: u64 = 5_000;
+/// Units of a run before it is called clean, unless the user says otherwise, and as far as some seconds allow: a leak in one of
+/// eighteen units is then excluded, for a fifth more seconds of `quick`.
+pub const LISTINGS: u64 = 100;
+
 /// What the user can say about judging.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -17,6 +24,12 @@ pub struct Options {
     pub settle: Duration,
     /// Whether growth that unmounting frees is a leak.
     pub strict: bool,
+    /// Whether growth that unmounting frees may be in a clean verdict.
+    pub allow_until_unmount: bool,
+    /// Units before anything is called clean; `None` for as many as are usual, if the time allows them.
+    pub listings: Option<u64>,
+    /// Objects that a cache may hold: growth is a leak when it has gone past them.
+    pub largest_cache: u64,
     /// Whether the kernel is booted without the debugging that says who allocated what.
     pub stock: bool,
     /// Whether a packaged kernel is booted with it, too.
@@ -32,6 +45,9 @@ impl Default for Options {
             min_rate: crate::verdict::judge::MIN_RATE,
             settle: Duration::ZERO,
             strict: false,
+            allow_until_unmount: false,
+            listings: None,
+            largest_cache: LARGEST_CACHE,
             stock: false,
             track: false,
             every_counter: false,

@@ -78,6 +78,7 @@ impl UnmountLeftovers {
             objects_per_rpc: None,
             objects_per_entry: None,
             net_objects: count,
+            excluded_cache_objects: None,
         })
     }
 }

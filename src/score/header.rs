@@ -15,6 +15,8 @@ pub struct Header {
     pub also: Vec<String>,
     /// Whether late frees are to be waited for, in seconds.
     pub settle_seconds: f64,
+    /// Whether it is enough that a leak is not called clean: it comes too rarely to be proven in a run of the usual length.
+    pub may_be_undecided: bool,
     pub kind: Kind,
 }
 
@@ -57,6 +59,7 @@ pub fn parse(name: &str, text: &str) -> Result<Header> {
             _ => return Err(wrong("has arguments other than \"--settle SECONDS\"".into())),
         },
     };
+    let may_be_undecided = keys.get("Expect").is_some_and(|expected| *expected == "not clean");
     let kind = if keys.contains_key("Honest") {
         Kind::Honest
     } else {
@@ -75,7 +78,7 @@ pub fn parse(name: &str, text: &str) -> Result<Header> {
                 .ok_or_else(|| wrong(format!("has the rate \"{rate}\", which does not begin with a number")))?,
         })
     };
-    Ok(Header { name: name.into(), scenario, also, settle_seconds, kind })
+    Ok(Header { name: name.into(), scenario, also, settle_seconds, may_be_undecided, kind })
 }
 
 #[cfg(test)]

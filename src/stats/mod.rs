@@ -3,4 +3,5 @@
 pub mod bootstrap;
 pub mod estimate;
 pub mod kendall;
+pub mod net_growth;
 pub mod theil_sen;

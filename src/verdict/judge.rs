@@ -2,8 +2,8 @@
 
 use super::block::Block;
 use crate::sample::Growth;
-use crate::stats::estimate::{CONFIDENCE, Estimate};
-use crate::stats::theil_sen::{BoundWidth, Point, fit};
+use crate::stats::estimate::{CONFIDENCE, Estimate, median};
+use crate::stats::theil_sen::{BoundWidth, Point, fit, fit_of_restless, restless_squares};
 use std::collections::BTreeSet;
 
 /// A run has two phases, each judged by its own blocks, because blocks are only comparable with blocks as long.
@@ -34,6 +34,8 @@ pub const MIN_RATE: f64 = 0.5;
 /// not be clearer is called a leak: bounds within `CLEAR_SHARE` of the estimate.
 const EVERY_DOSE_TWICE_FROM: usize = 4;
 const CLEAR_SHARE: f64 = 0.1;
+/// Counters that may be restless in a guest at rest: of those recorded on Linux 6.1 up to four were, with the sum of the size classes.
+const MOST_RESTLESS: usize = 5;
 
 /// What the samples say of one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,15 @@ pub fn bound_width(blocks: usize, counters: usize) -> BoundWidth {
     BoundWidth::new(blocks, CONFIDENCE, (counters * LOOKS) as f64)
 }
 
+/// Returns the rate below which rounds of such doses exclude nothing, however many there are and however still a counter is: growth of
+/// a block is never known exactly.
+pub fn least_clean_rate(doses: [u64; 2]) -> f64 {
+    let blocks = Phase::Full.looks().last().copied().unwrap_or(0);
+    let still = |n: usize| Point { dose: doses[n % 2] as f64, growth: 0.0, control: 0.0 };
+    let points: Vec<Point> = (0..blocks).map(still).collect();
+    fit(&points, bound_width(blocks, 1)).map_or(f64::INFINITY, |fit| fit.high)
+}
+
 /// Judges the counters that the blocks name; `width` is that of all counters that were read.
 pub fn judge_with(
     width: BoundWidth,
@@ -104,10 +115,11 @@ pub fn judge_with(
     total_dose: u64,
     min_rate: f64,
 ) -> Judgement {
+    let squares = restless(width, blocks);
     let mut counters: Vec<Counter> = names(blocks)
         .into_iter()
         .filter_map(|name| {
-            let fit = fit(&points(blocks, name), width)?;
+            let fit = fit_of_restless(&points(blocks, name), width, squares)?;
             let says = match verdict_of(&fit, blocks.len(), min_rate) {
                 CounterVerdict::Leak if !stays(&fit, net.get(name).copied().unwrap_or(0), total_dose) => {
                     CounterVerdict::Undecided
@@ -120,6 +132,19 @@ pub fn judge_with(
         .collect();
     counters.sort_by(|a, b| b.fit.high.total_cmp(&a.fit.high));
     Judgement { counters }
+}
+
+/// Returns the squares by which any counter must be thought to scatter: those of the middle one of the restless, where these are many.
+///
+/// Two control rounds of a restless counter agree now and then, and then it looks as one at rest does. Where few counters are restless that is
+/// paid for; where many are, being at rest is no longer what is known of a counter, until each dose has come twice.
+fn restless(width: BoundWidth, blocks: &[Block]) -> f64 {
+    if blocks.len() >= EVERY_DOSE_TWICE_FROM {
+        return 0.0;
+    }
+    let squares = names(blocks).into_iter().filter_map(|name| restless_squares(&points(blocks, name), width));
+    let squares: Vec<f64> = squares.collect();
+    if squares.len() <= MOST_RESTLESS { 0.0 } else { median(squares).unwrap_or(0.0) }
 }
 
 fn names(blocks: &[Block]) -> BTreeSet<&String> {
@@ -267,6 +292,29 @@ mod tests {
             judge(Phase::Full, &blocks, &net, blocks.iter().map(|b| b.dose).sum(), MIN_RATE).verdict(),
             CounterVerdict::Undecided
         );
+    }
+
+    #[test]
+    fn least_clean_rate_is_what_two_objects_a_block_leave_open() {
+        let least = least_clean_rate([4, 12]);
+        assert!((0.15..0.18).contains(&least), "{least}");
+        let (blocks, net) = blocks(&[4, 12, 4, 12, 4, 12, 4, 12, 4, 12], |_, _| (0, 0));
+        let verdict = |rate| judge(Phase::Full, &blocks, &net, 80, rate).verdict();
+        assert_eq!(verdict(least - 0.01), CounterVerdict::Undecided);
+        assert_eq!(verdict(least + 0.01), CounterVerdict::Clean);
+    }
+
+    #[test]
+    fn two_blocks_of_a_restless_machine_decide_nothing() {
+        let (mut blocks, net) = blocks(&DOSES[..2], |_, dose| (25 * dose as i64, 0));
+        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Leak);
+        for counter in 0..=MOST_RESTLESS {
+            for (block, moved) in blocks.iter_mut().zip([3, -2]) {
+                block.growth.insert(format!("quiet-{counter}"), moved);
+                block.control.insert(format!("quiet-{counter}"), moved);
+            }
+        }
+        assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Undecided);
     }
 
     #[test]

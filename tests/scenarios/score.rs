@@ -1,15 +1,16 @@
 //! Trials of a few known leaks and honest growths, one of each source; `dirleak score` tries them all.
 
 use crate::case::Case;
-use crate::program::{Program, Trialled};
+use crate::program::{Program, SMALL_CACHES, Trialled};
 use dirleak::result::record::{RunRecord, Verdict};
 use dirleak::sample::CounterKind;
 use dirleak::score::header::{Header, Kind};
 use dirleak::score::{Row, patches};
 
 /// Patches that stand for the others: pages, what unmounting leaves behind, per-CPU memory, an object of a refused mount, names that
-/// are lost only when memory runs short, one object of a read past the cache, and two growths that are none.
-const TRIED: [&str; 8] = [
+/// are lost only when memory runs short, one object of a read past the cache, three growths that are none, and leaks that come in lumps
+/// and in many sizes.
+const TRIED: [&str; 11] = [
     "page-per-listing",
     "dentry-reference",
     "iostats-per-mount",
@@ -17,8 +18,13 @@ const TRIED: [&str; 8] = [
     "names-on-reclaim",
     "uncached-pages",
     "honest-bounded-cache",
-    "honest-until-unmount",
+    "honest-ring-240-per-open",
+    "honest-cache-1000-per-reply",
+    "lump-per-64-opens",
+    "name-of-any-length",
 ];
+/// Its cache takes more listings to fill than a run of `huge-flat` makes.
+const FAR_FROM_FULL: &str = "6.1+honest-bounded-cache";
 /// What `score` itself is tried with.
 const SCORED: [&str; 2] = ["names-on-free", "honest-first-use"];
 
@@ -27,6 +33,9 @@ pub fn cases() -> Vec<Case> {
     let tried = headers.into_iter().filter(|header| TRIED.contains(&header.name.as_str()));
     let mut cases: Vec<Case> = tried.map(known).collect();
     assert_eq!(cases.len(), TRIED.len(), "every patch that is tried exists");
+    cases.push(Case::new("a cache that is far from full in huge-flat is not accused", &[FAR_FROM_FULL], |_| {
+        far_from_full()
+    }));
     cases.extend(["context-per-open", "spare-pages"].map(beside_kmemleak));
     let specs = SCORED.map(|patch| format!("6.1+{patch}"));
     let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
@@ -38,7 +47,8 @@ pub fn cases() -> Vec<Case> {
 fn beside_kmemleak(patch: &'static str) -> Case {
     let spec = format!("6.1+{patch}");
     Case::new(format!("kmemleak is asked beside dirleak on {spec}"), &[&spec.clone()], move |_| {
-        let seen = Program::new(&["run", "--kernel", &spec, "--kmemleak", "quick"]).run()?;
+        let arguments = [&["run", "--kernel", &spec, "--kmemleak", "quick"], &SMALL_CACHES[..]].concat();
+        let seen = Program::new(&arguments).run()?;
         let record = seen.record()?;
         seen.must(record.verdict == Verdict::Leak && record.findings.len() == 1, || "it is not one leak".into())?;
         let kmemleak = record.kmemleak.clone().unwrap_or_default();
@@ -50,6 +60,15 @@ fn beside_kmemleak(patch: &'static str) -> Case {
             format!("after {listings} listings kmemleak reports {kmemleak:?}")
         })
     })
+}
+
+fn far_from_full() -> Trialled {
+    let seen = Program::new(&["run", "--kernel", FAR_FROM_FULL, "huge-flat"]).run()?;
+    let record = seen.record()?;
+    seen.must(record.verdict == Verdict::Undecided, || "it is not undecided".into())?;
+    let told = record.reason.contains("not yet told from a cache of more than");
+    seen.must(told, || format!("the reason does not tell of a cache: {}", record.reason))?;
+    seen.must_end_with(125)
 }
 
 fn scored() -> Trialled {
@@ -70,7 +89,9 @@ fn known(header: Header) -> Case {
         Kind::Honest => format!("{spec} is not accused in {}", header.scenario),
     };
     Case::new(name, &[&spec.clone()], move |_| {
-        let seen = Program::new(&["run", "--kernel", &spec, &header.scenario]).run()?;
+        // Honest caches are larger.
+        let caches = if matches!(header.kind, Kind::Leak(_)) { &SMALL_CACHES[..] } else { &[] };
+        let seen = Program::new(&[&["run", "--kernel", &spec, &header.scenario], caches].concat()).run()?;
         let record = seen.record()?;
         let row = Row::new(&header, record, None);
         seen.must(row.right, || "the verdict is wrong".into())?;

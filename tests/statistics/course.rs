@@ -3,6 +3,7 @@
 use super::noise::{Noise, Pairs};
 use dirleak::sample::Growth;
 use dirleak::scenario::Rounds;
+use dirleak::stats::net_growth::Round;
 use dirleak::stats::theil_sen::BoundWidth;
 use dirleak::verdict::block::Block;
 use dirleak::verdict::dose_order::Doses;
@@ -34,6 +35,10 @@ pub enum Stress {
     Strays,
     /// One counter has normal noise with this standard deviation in every round.
     Normal(f64),
+    /// So many counters have it, each for itself.
+    Several(u64, f64),
+    /// So many counters have it in every reading, so that what one round shows too much the next shows too little.
+    Readings(u64, f64),
 }
 
 /// What leaks in one counter, in objects per unit.
@@ -44,6 +49,12 @@ pub enum Leak {
     Steady(f64),
     /// Each unit leaks a Poisson number of objects with this mean.
     Random(f64),
+    /// One of so many units leaks so many objects: by lot, or else at regular intervals that begin anywhere.
+    Lumps {
+        every: u64,
+        objects: u64,
+        by_lot: bool,
+    },
 }
 
 impl Leak {
@@ -51,6 +62,7 @@ impl Leak {
         match self {
             Self::Nothing => 0.0,
             Self::Steady(rate) | Self::Random(rate) => rate,
+            Self::Lumps { every, objects, .. } => objects as f64 / every as f64,
         }
     }
 }
@@ -88,13 +100,13 @@ impl Look<'_> {
 }
 
 /// One run; `enough` is asked at every look, and ends the run if it says so.
-pub fn run(world: &World, seed: u64, mut enough: impl FnMut(&Look) -> bool) {
+pub fn run<'a>(world: &'a World<'a>, seed: u64, mut enough: impl FnMut(&Look) -> bool) -> Guest<'a> {
     let mut lot = ChaCha8Rng::seed_from_u64(seed);
     // The order of the doses comes from the seed itself.
     lot.set_stream(1);
     let mut guest = Guest::new(world, lot);
     for (phase, spread) in [(Phase::Scout, world.rounds.scout_doses), (Phase::Full, world.rounds.doses)] {
-        let mut doses = Doses::new(spread, seed);
+        let mut doses = Doses::of_phase(phase, spread, seed);
         let mut blocks = Vec::new();
         for look in phase.looks() {
             while blocks.len() < *look {
@@ -102,10 +114,11 @@ pub fn run(world: &World, seed: u64, mut enough: impl FnMut(&Look) -> bool) {
             }
             let (net, total_dose, counter) = (&guest.net, guest.total_dose, guest.counter.as_str());
             if enough(&Look { phase, blocks: &blocks, net, total_dose, counter }) {
-                return;
+                return guest;
             }
         }
     }
+    guest
 }
 
 /// The counters that moved in the noise.
@@ -115,20 +128,53 @@ pub fn moving(noise: &Noise) -> Vec<&String> {
     names.into_iter().collect()
 }
 
-struct Guest<'a> {
+/// A guest that goes on leaking.
+pub struct Guest<'a> {
     world: &'a World<'a>,
     lot: ChaCha8Rng,
     counter: String,
     drift: i64,
     net: Growth,
-    total_dose: u64,
+    pub total_dose: u64,
+    /// Every round so far.
+    pub rounds: Vec<Round>,
+    /// Units to the next lump.
+    to_lump: u64,
+    /// What the last reading of each noisy counter was off by.
+    off: Vec<i64>,
 }
 
 impl<'a> Guest<'a> {
+    /// One more round of so many units.
+    pub fn further(&mut self, units: u64) {
+        let [mut round, ..] = self.draw(&self.world.noise.full);
+        self.stress(&mut round);
+        self.leak(&mut round, units);
+        for (name, grown) in &round {
+            *self.net.entry(name.clone()).or_default() += grown;
+        }
+        let long = units as f64 / self.world.rounds.doses[1] as f64;
+        self.rounds.push(Round { units, seconds: long, growth: round });
+    }
+
     fn new(world: &'a World<'a>, mut lot: ChaCha8Rng) -> Self {
         let counter = world.counters[lot.random_range(0..world.counters.len())].clone();
         let drift = lot.random_range(-DRIFT_OBJECTS..=DRIFT_OBJECTS);
-        Self { world, lot, counter, drift, net: Growth::new(), total_dose: 0 }
+        let mut guest = Self {
+            world,
+            lot,
+            counter,
+            drift,
+            net: Growth::new(),
+            total_dose: 0,
+            rounds: Vec::new(),
+            to_lump: 0,
+            off: Vec::new(),
+        };
+        if let Leak::Lumps { every, by_lot, .. } = world.leak {
+            guest.to_lump = if by_lot { guest.wait(every) } else { guest.lot.random_range(1..=every) };
+        }
+        guest
     }
 
     /// Two blocks.
@@ -164,6 +210,20 @@ impl<'a> Guest<'a> {
                 let grown = (deviation * self.normal()).round() as i64;
                 *round.entry(self.counter.clone()).or_default() += grown;
             }
+            Stress::Several(counters, deviation) => {
+                for number in 0..counters {
+                    let grown = (deviation * self.normal()).round() as i64;
+                    *round.entry(format!("noisy {number}")).or_default() += grown;
+                }
+            }
+            Stress::Readings(counters, deviation) => {
+                self.off.resize(counters as usize, 0);
+                for number in 0..counters as usize {
+                    let off = (deviation * self.normal()).round() as i64;
+                    let grown = off - std::mem::replace(&mut self.off[number], off);
+                    *round.entry(format!("noisy {number}")).or_default() += grown;
+                }
+            }
             Stress::Strays => {
                 for number in 0..STRAYS.0 {
                     if self.lot.random_bool(STRAYS.1) {
@@ -194,8 +254,28 @@ impl<'a> Guest<'a> {
                 (self.total_dose as f64 * rate).floor() as i64 - (before as f64 * rate).floor() as i64
             }
             Leak::Random(rate) => (0..dose).map(|_| self.poisson(rate)).sum(),
+            Leak::Lumps { every, objects, by_lot } => (0..dose).map(|_| self.lump(every, objects, by_lot)).sum(),
         };
         *round.entry(self.counter.clone()).or_default() += leaked;
+    }
+
+    /// What one unit leaks in lumps.
+    fn lump(&mut self, every: u64, objects: u64, by_lot: bool) -> i64 {
+        self.to_lump -= 1;
+        if self.to_lump > 0 {
+            return 0;
+        }
+        self.to_lump = if by_lot { self.wait(every) } else { every };
+        objects as i64
+    }
+
+    /// Units to the next lump, if one of `every` has one.
+    fn wait(&mut self, every: u64) -> u64 {
+        let mut units = 1;
+        while self.lot.random_range(0..every) > 0 {
+            units += 1;
+        }
+        units
     }
 
     /// Events of a Poisson process before time `mean`.
@@ -210,6 +290,8 @@ impl<'a> Guest<'a> {
     }
 
     fn block(&mut self, dose: u64, in_dose: Growth, control: Growth) -> Block {
+        self.rounds.push(Round { units: dose, seconds: 1.0, growth: in_dose.clone() });
+        self.rounds.push(Round { units: 0, seconds: 1.0, growth: control.clone() });
         let mut growth = in_dose;
         for (name, grown) in &control {
             *growth.entry(name.clone()).or_default() += grown;

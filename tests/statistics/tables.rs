@@ -13,6 +13,18 @@ const RUNS: u64 = 10_000;
 /// Objects per unit that leak.
 const RATES: [f64; 5] = [0.5, 0.75, 1.0, 2.0, 25.0];
 
+/// Leaks that do not come with every unit: how rarely, and how much of it.
+pub const LUMPS: [Leak; 8] = [
+    Leak::Lumps { every: 5, objects: 5, by_lot: true },
+    Leak::Lumps { every: 16, objects: 16, by_lot: true },
+    Leak::Lumps { every: 20, objects: 20, by_lot: true },
+    Leak::Lumps { every: 50, objects: 50, by_lot: true },
+    Leak::Lumps { every: 100, objects: 1000, by_lot: true },
+    Leak::Lumps { every: 50, objects: 50, by_lot: false },
+    Leak::Lumps { every: 64, objects: 64, by_lot: false },
+    Leak::Lumps { every: 100, objects: 1000, by_lot: false },
+];
+
 /// What is said at a look.
 type Judge = fn(&World, &Look) -> Judgement;
 
@@ -32,6 +44,7 @@ pub struct Tables {
     pub without_leak: Vec<Row>,
     pub steady: Vec<Row>,
     pub random: Vec<Row>,
+    pub lumps: Vec<Row>,
     pub naive: Vec<Row>,
 }
 
@@ -45,6 +58,7 @@ impl Tables {
         let world =
             |rounds, stress, leak| World { noise: &noise, counters: moving(&noise), widths, rounds, stress, leak };
         let without_leak = |rounds, stress| without_leak(&world(rounds, stress, Leak::Nothing), verdict);
+        let with_leak_in = |world: &World| with_leak(world);
         let with_leak = |leak| {
             let worlds = [(&usual, Stress::Nothing), (&huge, Stress::Nothing), (&usual, Stress::Normal(2.0))];
             // A leak by lot scatters by itself.
@@ -70,11 +84,16 @@ impl Tables {
                 without_leak(&usual, Stress::Normal(0.5)),
                 without_leak(&usual, Stress::Normal(2.0)),
                 without_leak(&usual, Stress::Normal(20.0)),
+                without_leak(&usual, Stress::Several(10, 2.0)),
+                without_leak(&usual, Stress::Several(10, 20.0)),
+                without_leak(&usual, Stress::Several(30, 2.0)),
+                without_leak(&usual, Stress::Readings(30, 2.0)),
                 without_leak(&usual, Stress::Drift),
                 without_leak(&usual, Stress::Jumps),
             ],
             steady: RATES.map(Leak::Steady).into_iter().flat_map(with_leak).collect(),
             random: RATES.map(Leak::Random).into_iter().flat_map(with_leak).collect(),
+            lumps: LUMPS.map(|leak| with_leak_in(&world(&usual, Stress::Nothing, leak))).into(),
             naive: [Stress::Nothing, Stress::Jumps].into_iter().flat_map(naive).collect(),
         }
     }
@@ -91,7 +110,7 @@ impl Tables {
         }
         text += "\n| leak | found | at look 1 to 5 | wrongly clean | undecided | covered | blocks |\n";
         text += "|---|---|---|---|---|---|---|\n";
-        for Row { name, verdicts: v, .. } in self.steady.iter().chain(&self.random) {
+        for Row { name, verdicts: v, .. } in self.steady.iter().chain(&self.random).chain(&self.lumps) {
             let looks = v.found.map(|found| format!("{:.0}", 100.0 * found as f64 / RUNS as f64)).join(", ");
             let [found, clean, undecided, covered] =
                 [v.found.iter().sum(), v.clean, v.undecided, v.covered].map(percent);
@@ -132,6 +151,8 @@ fn with_leak(world: &World) -> Row {
         Leak::Nothing => "none".into(),
         Leak::Steady(rate) => format!("{rate}"),
         Leak::Random(rate) => format!("{rate} by lot"),
+        Leak::Lumps { every, objects, by_lot: true } => format!("{objects} in one of {every} units"),
+        Leak::Lumps { every, objects, by_lot: false } => format!("{objects} in every {every}th unit"),
     };
     let stress = match world.stress {
         Stress::Nothing => String::new(),
@@ -149,6 +170,8 @@ fn described(stress: Stress) -> String {
         Stress::Drift => "a counter that drifts".into(),
         Stress::Strays => "stray objects".into(),
         Stress::Normal(deviation) => format!("a counter with scatter {deviation}"),
+        Stress::Several(counters, deviation) => format!("{counters} counters with scatter {deviation}"),
+        Stress::Readings(counters, deviation) => format!("{counters} counters with readings off by {deviation}"),
     }
 }
 

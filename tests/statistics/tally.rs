@@ -1,7 +1,12 @@
 //! Many runs of one kind, counted.
 
-use super::course::{Look, World, run};
+use super::course::{Guest, Look, World, run};
+use dirleak::run::options::LISTINGS;
+use dirleak::stats::net_growth::{net_growth, units_wanted};
 use dirleak::verdict::judge::{CounterVerdict, Judgement, MIN_RATE, judge_with};
+
+/// Units that fit into the seconds which a run of `quick` spends on growth that may yet be little: six, of some 20 ms each.
+const THIN_UNITS: u64 = 300;
 
 /// Looks of a run at most.
 pub const LOOKS: usize = 5;
@@ -41,7 +46,7 @@ impl Verdicts {
 
     fn add(&mut self, world: &World, seed: u64, judge: impl Fn(&World, &Look) -> Judgement) {
         let (mut looks, mut last) = (0, None);
-        run(world, seed, |look| {
+        let mut guest = run(world, seed, |look| {
             looks += 1;
             let judgement = judge(world, look);
             let enough = judgement.verdict() != CounterVerdict::Undecided;
@@ -55,11 +60,26 @@ impl Verdicts {
         let called = judgement.leaks();
         self.false_leaks += u64::from(called.iter().any(|c| !leaks(&c.name)));
         self.found[looks - 1] += u64::from(called.iter().any(|c| leaks(&c.name)));
-        self.clean += u64::from(judgement.verdict() == CounterVerdict::Clean);
-        self.undecided += u64::from(judgement.verdict() == CounterVerdict::Undecided);
+        let clean = judgement.verdict() == CounterVerdict::Clean && rules_out_what_is_rare(&mut guest);
+        self.clean += u64::from(clean);
+        self.undecided += u64::from(judgement.verdict() != CounterVerdict::Leak && !clean);
         let fit = judgement.counters.iter().find(|c| c.name == counter).map(|c| c.fit);
         self.covered += u64::from(fit.is_some_and(|fit| fit.low <= rate && rate <= fit.high));
     }
+}
+
+/// Whether a run that the slopes call clean is: a further round, and the net growth of all of them.
+fn rules_out_what_is_rare(guest: &mut Guest) -> bool {
+    let missing = LISTINGS.saturating_sub(guest.total_dose);
+    if missing > 0 {
+        guest.further(missing);
+    }
+    let wanted = net_growth(&guest.rounds).iter().map(|net| units_wanted(net, MIN_RATE)).max().unwrap_or(0);
+    let more = wanted.saturating_sub(guest.total_dose);
+    if more > 0 && more <= THIN_UNITS {
+        guest.further(more);
+    }
+    net_growth(&guest.rounds).first().is_none_or(|net| net.high < MIN_RATE)
 }
 
 /// Runs in which some counter's interval does not contain its rate, by the first look at which that is so; no look ends a
@@ -68,7 +88,7 @@ pub fn missed(world: &World, runs: u64, judge: impl Fn(&World, &Look) -> Judgeme
     let mut missed = [0; LOOKS];
     for seed in 0..runs {
         let mut looks = 0;
-        run(world, seed, |look| {
+        let _ = run(world, seed, |look| {
             let rate_of = |name: &str| if name == look.counter { world.leak.rate() } else { 0.0 };
             let holds =
                 judge(world, look).counters.iter().all(|c| (c.fit.low..=c.fit.high).contains(&rate_of(&c.name)));

@@ -82,7 +82,7 @@ mod tests {
     fn plans_results_and_diagnostics_are_those_of_the_format() {
         let mut file = runs(&[Verdict::Unsupported, Verdict::Clean]);
         file.results.iter_mut().for_each(|record| record.controls.held = 0);
-        let sentence = "6.1 is clean in scenario-1: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry).";
+        let sentence = "6.1 is clean in scenario-1: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry); what leaks in fewer than 1 of 18 listings is not excluded.";
         let expected = format!(
             "KTAP version 1\n1..1\n  KTAP version 1\n  # Subtest: 6.1\n  1..2\n  # scenario-0 on 6.1 is unsupported: made up.\n  \
              #     63 x listing of 150 entries, 63 cold; RPCs: 0 READDIR, 126 READDIRPLUS\n  ok 1 scenario-0 # SKIP\n  \

@@ -1,0 +1,29 @@
+//! The seed of a run, which is drawn unless it is given: if everybody had the same, everybody would make the same mistake.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
+
+/// Seeds that are drawn are below, so that one can type them again.
+const BELOW: u64 = 1_000_000;
+/// What is taken where several machines or a search that is begun again must take the same without asking each other.
+pub const AGREED: u64 = 42;
+/// Added for guests that are asked a second time, so that no dose and no name is drawn as before.
+pub const OTHER: u64 = 500_009;
+
+/// Returns the seed of this run of the program, the same whenever it is asked.
+pub fn drawn() -> u64 {
+    static DRAWN: OnceLock<u64> = OnceLock::new();
+    // The keys of the standard library's hashes come from the kernel's random numbers.
+    *DRAWN.get_or_init(|| RandomState::new().build_hasher().finish() % BELOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_seed_stays_the_same_and_is_short() {
+        assert_eq!(drawn(), drawn());
+        assert!(drawn() < BELOW);
+    }
+}

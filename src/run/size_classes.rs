@@ -1,0 +1,112 @@
+//! The size classes of kmalloc together, as one counter: what a leak spreads over several of them, each too little to be seen, is seen
+//! in their sum.
+
+use crate::result::finding::Finding;
+use crate::sample::{CounterKind, Growth, Sample, Site};
+use crate::stats::net_growth::NetGrowth;
+use std::collections::BTreeMap;
+
+/// Classes whose call sites are asked for instead of the sum's, at most.
+const MOST_CLASSES: usize = 16;
+
+/// The counter of all of them.
+pub const COUNTER: &str = "kmalloc";
+
+/// Returns the sample with the sum of the size classes beside them.
+pub fn with_sum(mut sample: Sample) -> Sample {
+    let sum = sample.objects.iter().filter(|(name, _)| is_class(name)).map(|(_, objects)| objects).sum();
+    sample.objects.insert(COUNTER.to_owned(), sum);
+    sample
+}
+
+/// Returns the findings without the sum where classes that are found themselves have half of it or more.
+pub fn without_sum(findings: Vec<Finding>) -> Vec<Finding> {
+    let of_classes: i64 = findings.iter().filter(|f| is_class(&f.name)).map(|f| f.net_objects).sum();
+    let is_sum = |f: &Finding| f.source == CounterKind::Slab && f.name == COUNTER;
+    findings.into_iter().filter(|f| !is_sum(f) || 2 * of_classes < f.net_objects).collect()
+}
+
+/// Returns net growth without that of the sum where one class has half of it or more.
+pub fn without_summed(mut nets: Vec<NetGrowth>) -> Vec<NetGrowth> {
+    let most = nets.iter().filter(|net| is_class(&net.name)).map(|net| net.grown).fold(0.0, f64::max);
+    nets.retain(|net| net.name != COUNTER || 2.0 * most < net.grown);
+    nets
+}
+
+/// Returns what leaks without the sum where one class has half of its growth or more.
+pub fn without_summed_leaks(mut leaks: Vec<(String, f64, i64)>) -> Vec<(String, f64, i64)> {
+    let most = leaks.iter().filter(|(name, ..)| is_class(name)).map(|(_, _, net)| *net).max().unwrap_or(0);
+    leaks.retain(|(name, _, net)| name != COUNTER || 2 * most < *net);
+    leaks
+}
+
+/// Returns the counters of which call sites are wanted: instead of the sum the classes that grew, most first.
+pub fn instead_of_sum(names: impl Iterator<Item = String>, net: &Growth) -> Vec<String> {
+    let mut grown: Vec<_> = net.iter().filter(|(name, grown)| is_class(name) && **grown > 0).collect();
+    grown.sort_by_key(|(_, grown)| -**grown);
+    let classes: Vec<String> = grown.into_iter().take(MOST_CLASSES).map(|(name, _)| name.clone()).collect();
+    let mut wanted = Vec::new();
+    for name in names {
+        let one = if name == COUNTER { classes.clone() } else { vec![name] };
+        wanted.extend(one.into_iter().filter(|name| !wanted.contains(name)).collect::<Vec<_>>());
+    }
+    wanted
+}
+
+/// Gives the sum the call sites of the classes, most first.
+pub fn attribute_sum(sites: &mut BTreeMap<String, Vec<Site>>) {
+    let mut all: Vec<Site> =
+        sites.iter().filter(|(name, _)| is_class(name)).flat_map(|(_, sites)| sites.clone()).collect();
+    all.sort_by_key(|site| -site.objects);
+    sites.insert(COUNTER.to_owned(), all);
+}
+
+fn is_class(name: &str) -> bool {
+    name.starts_with("kmalloc-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::example;
+
+    #[test]
+    fn sum_has_every_class_and_nothing_else() {
+        let objects = [("kmalloc-64", 5), ("kmalloc-cg-8", 2), ("filp", 100), ("kmalloc-rcl-192", 1)];
+        let sample = Sample { objects: objects.map(|(name, n)| (name.to_owned(), n)).into() };
+        assert_eq!(with_sum(sample).objects[COUNTER], 8);
+    }
+
+    #[test]
+    fn call_sites_of_the_sum_are_those_of_the_classes_that_grew() {
+        let net = [("kmalloc-8", 5), ("kmalloc-64", 9), ("kmalloc-96", -1), ("kmalloc", 13)];
+        let net = net.map(|(name, n)| (name.to_owned(), n)).into();
+        let names = |wanted: &[&str]| instead_of_sum(wanted.iter().map(|name| (*name).to_owned()), &net);
+        assert_eq!(names(&["pages", COUNTER]), ["pages", "kmalloc-64", "kmalloc-8"]);
+        assert_eq!(names(&["kmalloc-8"]), ["kmalloc-8"]);
+        let site = |objects| vec![Site { function: "f".into(), stack: vec![], objects }];
+        let mut sites =
+            [("kmalloc-8".to_owned(), site(5)), ("kmalloc-64".to_owned(), site(9)), ("filp".to_owned(), site(99))]
+                .into();
+        attribute_sum(&mut sites);
+        assert_eq!(sites[COUNTER].iter().map(|site| site.objects).collect::<Vec<_>>(), [9, 5]);
+    }
+
+    #[test]
+    fn net_growth_of_the_sum_is_told_where_no_class_has_half_of_it() {
+        let net = |name: &str, grown| NetGrowth { name: name.into(), grown, lump: 1.0, high: grown / 10.0 };
+        let names = |nets| without_summed(nets).into_iter().map(|net| net.name).collect::<Vec<_>>();
+        assert_eq!(names(vec![net(COUNTER, 8.0), net("kmalloc-8", 1.0), net("kmalloc-16", 1.0)])[0], COUNTER);
+        assert_eq!(names(vec![net(COUNTER, 200.0), net("kmalloc-256", 198.0)]), ["kmalloc-256"]);
+    }
+
+    #[test]
+    fn sum_is_a_finding_only_where_no_class_explains_it() {
+        let class = example::leak().findings.remove(0);
+        let sum = Finding { name: COUNTER.into(), net_objects: class.net_objects + 3, ..class.clone() };
+        assert_eq!(without_sum(vec![sum.clone(), class.clone()]), std::slice::from_ref(&class));
+        assert_eq!(without_sum(vec![sum.clone()]), std::slice::from_ref(&sum));
+        let spread = Finding { net_objects: 3 * class.net_objects, ..sum };
+        assert_eq!(without_sum(vec![spread.clone(), class.clone()]).len(), 2, "the class is a third of it");
+    }
+}

@@ -11,7 +11,6 @@ use crate::result::sentence;
 use crate::sample::CounterKind;
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
-const PAGE_BYTES: u64 = 4096;
 /// Share of what its rate promises that a leak must have grown by in a further round.
 const GOES_ON: f64 = 0.8;
 
@@ -149,9 +148,7 @@ impl Observations {
 
     /// Bytes of one object of a counter; 0 where they differ from object to object.
     fn object_bytes(&self, counter: &str) -> u64 {
-        match CounterKind::from_counter(counter) {
-            CounterKind::Pages => PAGE_BYTES,
-            _ => self.object_bytes.get(counter).copied().unwrap_or(0),
-        }
+        let bytes = CounterKind::from_counter(counter).info().bytes;
+        bytes.or_else(|| self.object_bytes.get(counter).copied()).unwrap_or(0)
     }
 }

@@ -6,7 +6,7 @@ use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
 use crate::protocol::request::{Hold, ListPlainly, Release, TraceBegin, TraceEnd, Traced};
 use crate::result::parts::RoundKind;
-use crate::sample::Sample;
+use crate::sample::{KINDS, Sample};
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
@@ -61,12 +61,13 @@ impl Session<'_> {
         Ok((meanwhile, name_control::count(&cached), name_control::count(&kept)))
     }
 
-    /// Has the guest hold what the controls need; without filters nothing shows that two sources work.
+    /// Has the guest hold what the controls need; of what it does not hold nothing shows that it would be seen.
     fn hold_controls(&mut self) -> SessionResult<ControlAllocs> {
         let held = self.request(Hold {})?;
         let not_looked_for = &mut self.outcome.record.not_looked_for;
-        for source in [crate::sample::VMALLOC, crate::sample::PERCPU] {
-            if held.filters.is_none() && !not_looked_for.iter().any(|missing| missing == source) {
+        for source in KINDS.iter().filter(|info| held.held(info.kind).is_none()).filter_map(|info| info.kind.counter())
+        {
+            if !not_looked_for.iter().any(|missing| missing == source) {
                 not_looked_for.push(source.to_owned());
             }
         }

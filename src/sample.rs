@@ -20,12 +20,6 @@ impl Sample {
     }
 }
 
-/// The name of the counter.
-pub const PAGES: &str = "pages";
-
-/// The name of the counter.
-pub const PERCPU: &str = "percpu";
-
 /// Objects alive that were allocated at one place.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Site {
@@ -59,8 +53,8 @@ pub fn since(before: &[Site], after: &[Site]) -> Vec<Site> {
     sites
 }
 
-/// The name of the counter.
-pub const VMALLOC: &str = "vmalloc";
+/// Bytes of a page of the kernel, on x86-64.
+pub const PAGE_BYTES: usize = 4096;
 
 /// Where a counter is read.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
@@ -79,15 +73,67 @@ pub enum CounterKind {
     Unmount,
 }
 
+/// What is to be known of a kind of counter.
+#[derive(Debug)]
+pub struct KindInfo {
+    pub kind: CounterKind,
+    /// Its name in sentences, as in results.
+    pub name: &'static str,
+    /// Whether one counter has this name, too; otherwise each counter has one of its own, or there is none.
+    pub is_counter: bool,
+    /// What is counted, in the plural.
+    pub unit: &'static str,
+    /// What a finding calls it; behind the counter's own name, where it has one.
+    pub noun: &'static str,
+    /// Bytes of one, if that is the same on every kernel.
+    pub bytes: Option<u64>,
+    /// How it is shown that the kind is seen.
+    pub control: Control,
+}
+
+/// How a control shows that a kind of counter is seen, and how exactly it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Control {
+    /// Each thing that is held is one object, and nothing else makes any while the kernel is at rest.
+    Exact,
+    /// Each is one, among others that come and go.
+    Each,
+    /// Each is one or a few, always as many, among others that come and go.
+    Several,
+    /// Lines are printed, and each is heard.
+    Console,
+}
+
+/// Every kind, in the order of results: a new one is a row here.
+#[rustfmt::skip]
+pub static KINDS: [KindInfo; 5] = [
+    KindInfo { kind: CounterKind::Slab, name: "slab", is_counter: false, unit: "objects",
+      noun: "objects", bytes: None, control: Control::Exact },
+    KindInfo { kind: CounterKind::Pages, name: "pages", is_counter: true, unit: "pages",
+      noun: "pages", bytes: Some(PAGE_BYTES as u64), control: Control::Each },
+    KindInfo { kind: CounterKind::Vmalloc, name: "vmalloc", is_counter: true, unit: "areas",
+      noun: "vmalloc areas", bytes: None, control: Control::Several },
+    KindInfo { kind: CounterKind::Percpu, name: "percpu", is_counter: true, unit: "allocations",
+      noun: "per-CPU allocations", bytes: None, control: Control::Several },
+    KindInfo { kind: CounterKind::Unmount, name: "unmount", is_counter: false, unit: "lines",
+      noun: "that unmounting left behind, as the kernel complained", bytes: None, control: Control::Console },
+];
+
 impl CounterKind {
-    /// Where the counter of this name is read.
+    /// Returns the kind of the counter of this name.
     pub fn from_counter(name: &str) -> Self {
-        match name {
-            PAGES => Self::Pages,
-            VMALLOC => Self::Vmalloc,
-            PERCPU => Self::Percpu,
-            _ => Self::Slab,
-        }
+        KINDS.iter().find(|info| info.is_counter && info.name == name).map_or(Self::Slab, |info| info.kind)
+    }
+
+    /// Returns what is to be known of the kind.
+    pub fn info(self) -> &'static KindInfo {
+        &KINDS[self as usize]
+    }
+
+    /// Returns the name of the kind's only counter; `None` if it has others.
+    pub fn counter(self) -> Option<&'static str> {
+        let info = self.info();
+        info.is_counter.then_some(info.name)
     }
 }
 
@@ -99,4 +145,20 @@ pub fn growth(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> 
     let names = before.keys().chain(after.keys());
     let grown = |name: &String| after.get(name).unwrap_or(&0) - before.get(name).unwrap_or(&0);
     names.map(|name| (name.clone(), grown(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_is_found_by_its_row_and_by_its_counter() {
+        for (row, info) in KINDS.iter().enumerate() {
+            assert_eq!(info.kind as usize, row, "the rows are in the order of the kinds");
+            assert_eq!(serde_json::to_value(info.kind).unwrap(), info.name, "sentences call it as results do");
+            let expected = if info.is_counter { info.kind } else { CounterKind::Slab };
+            assert_eq!(CounterKind::from_counter(info.name), expected);
+        }
+        assert_eq!(CounterKind::from_counter("kmalloc-64"), CounterKind::Slab);
+    }
 }

@@ -6,7 +6,7 @@ use dirleak::os::progress::Ui;
 use dirleak::probe::control_allocs::ControlAllocs;
 use dirleak::probe::counters::SiteSource;
 use dirleak::protocol::agent::{Agent, AgentError};
-use dirleak::protocol::message::{Request, Response, RoundStats};
+use dirleak::protocol::message::{Ready, Request, Response, RoundStats};
 use dirleak::result::file::ResultFile;
 use dirleak::result::record::{KernelRecord, RunRecord};
 use dirleak::run::live::{self, Live};
@@ -62,8 +62,8 @@ impl Machine {
         Self { lot: ChaCha8Rng::seed_from_u64(seed), sample: Sample { objects } }
     }
 
-    fn ready(&self) -> Response {
-        Response::Ready {
+    fn ready(&self) -> Ready {
+        Ready {
             object_bytes: self.sample.objects.keys().map(|name| (name.clone(), 256)).collect(),
             name_allocations: vec![(32, 150)],
             missing_sources: Vec::new(),

@@ -8,7 +8,7 @@ use crate::probe::control_allocs::HeldFiles;
 use crate::probe::counters::Counters;
 use crate::probe::ftrace::{TraceBudget, TraceTargets, Tracing};
 use crate::probe::quiesce::Quiescer;
-use crate::protocol::message::{Request, Response, RoundStats};
+use crate::protocol::message::{Ready, Request, Response, RoundStats};
 use crate::sample::Site;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,13 +71,9 @@ impl<P: Target> Executor<P> {
     }
 
     /// What the one who gives the orders needs to know first.
-    pub fn ready(
-        &self,
-        before_mount: crate::sample::Sample,
-        sites_before_mount: BTreeMap<String, Vec<Site>>,
-    ) -> Response {
+    pub fn ready(&self, before_mount: crate::sample::Sample, sites_before_mount: BTreeMap<String, Vec<Site>>) -> Ready {
         let counters = self.rest.counters();
-        Response::Ready {
+        Ready {
             object_bytes: counters.slabs().object_bytes(),
             name_allocations: self.place.name_allocations(),
             missing_sources: counters.missing(),

@@ -6,8 +6,9 @@ use crate::boot::ready::boot;
 use crate::error::{Error, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::progress::Task;
-use crate::protocol::agent::{AgentError, unexpected};
-use crate::protocol::message::{Request, Response};
+use crate::protocol::agent::AgentError;
+use crate::protocol::message::Response;
+use crate::protocol::request::{self, TypedRequest};
 use crate::protocol::timing::{BEGINS, CacheState, Footprint};
 use crate::result::bench::Measured;
 use crate::vm::machine::Vm;
@@ -51,30 +52,30 @@ impl Guest {
             Response::Step { name, .. } => task.note(&format!("{spec}: {name}")),
             _ => {}
         });
-        self.check_response(ready).map(drop)
+        ready.map(drop).map_err(|ended| self.explain(ended))
     }
 
     /// Times a listing in each state.
     pub fn time(&mut self, states: &[CacheState]) -> Result<Vec<Measured>> {
         let mut measured = Vec::new();
         let mut began = Instant::now();
-        let order = Request::Time { states: states.to_vec() };
+        let order = request::Time { states: states.to_vec() }.into_request();
         let mut answer = self.vm.request(&order, |name, _| {
             if name == BEGINS {
                 began = Instant::now();
             }
         });
         loop {
-            match self.check_response(answer)? {
-                Response::Timed(listing) => {
+            match answer.map_err(|ended| self.explain(ended))? {
+                Response::Step { name, .. } if name == BEGINS => began = Instant::now(),
+                Response::Step { .. } => {}
+                answer => {
+                    let listing = request::Time::answer(answer).map_err(|ended| self.explain(ended))?;
                     measured.push(Measured { listing, wall_seconds: began.elapsed().as_secs_f64() });
                     if measured.len() == states.len() {
                         return Ok(measured);
                     }
                 }
-                Response::Step { name, .. } if name == BEGINS => began = Instant::now(),
-                Response::Step { .. } => {}
-                other => return Err(self.explain(unexpected(&other))),
             }
             answer = self.vm.response();
         }
@@ -82,13 +83,11 @@ impl Guest {
 
     /// Has a cold listing checked, and what it leaves in the caches told.
     pub fn footprint(&mut self) -> Result<Footprint> {
-        let answer = self.vm.request(&Request::Footprint, |_, _| ());
-        match self.check_response(answer)? {
-            Response::Footprint(footprint) => match footprint.broken {
-                Some(wrong) => Err(Error::kernel(format!("{}: {wrong}, so that there is nothing to time", self.spec))),
-                None => Ok(footprint),
-            },
-            other => Err(self.explain(unexpected(&other))),
+        let footprint = request::request(&mut self.vm, request::Footprint {}, &mut |_| ());
+        let footprint = footprint.map_err(|ended| self.explain(ended))?;
+        match footprint.broken {
+            Some(wrong) => Err(Error::kernel(format!("{}: {wrong}, so that there is nothing to time", self.spec))),
+            None => Ok(footprint),
         }
     }
 
@@ -107,10 +106,6 @@ impl Guest {
     pub fn finish(self) -> Result<()> {
         let (spec, log) = (self.spec, self.console_log);
         self.vm.finish().map(drop).map_err(|ended| into_error(&spec, &log, ended))
-    }
-
-    fn check_response(&self, answer: std::result::Result<Response, AgentError>) -> Result<Response> {
-        answer.map_err(|ended| self.explain(ended))
     }
 
     fn explain(&self, ended: AgentError) -> Error {

@@ -82,7 +82,7 @@ impl GuestAgent {
 
     /// What the host needs to know of the stage.
     pub fn ready(&self) -> Response {
-        self.measuring.ready(self.before_mount.clone(), self.sites_before_mount.clone())
+        Response::Ready(self.measuring.ready(self.before_mount.clone(), self.sites_before_mount.clone()))
     }
 
     /// Carries out one order.

@@ -3,7 +3,7 @@
 use super::page_owner;
 use super::slab::Slabs;
 use crate::error::{Context, Error, Result};
-use crate::sample::Sample;
+use crate::sample::{CounterKind, PAGE_BYTES, Sample};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -30,7 +30,6 @@ const EVENTFDS: i64 = 512;
 /// The records of this many slots are the largest that still lie in a slab on every kernel.
 const PIPE_PAGES: usize = 128;
 const PIPES: usize = 4;
-const PAGE_BYTES: usize = 4096;
 const FILTERS: usize = 64;
 
 /// What is held, and what it shows at once.
@@ -48,6 +47,19 @@ pub struct ControlAllocs {
     pub pages_owned: Option<i64>,
     /// Socket filters, each with a vmalloc area and one or two per-CPU allocations; `None` if the kernel has none.
     pub filters: Option<i64>,
+}
+
+impl ControlAllocs {
+    /// Returns how much is held of a kind, `None` if nothing is: one line for each kind.
+    pub fn held(&self, kind: CounterKind) -> Option<i64> {
+        match kind {
+            CounterKind::Slab => Some(self.files),
+            CounterKind::Pages => Some(self.pages),
+            CounterKind::Vmalloc | CounterKind::Percpu => self.filters,
+            // The guest says something on its console instead.
+            CounterKind::Unmount => None,
+        }
+    }
 }
 
 /// Open files that exist only for what the kernel keeps for them; dropping it closes them.

@@ -1,13 +1,19 @@
 //! Every counter that a kernel has: slab caches, and the sources beside them.
 
-use super::pages::Pages;
-use super::percpu::Percpu;
+pub(super) mod pages;
+pub(super) mod percpu;
+mod source;
+pub(super) mod vmalloc;
+
 use super::slab::Slabs;
-use super::vmalloc::Vmalloc;
-use super::{alloc_traces, control_allocs, ftrace, page_owner};
+use super::{alloc_traces, control_allocs, ftrace};
 use crate::error::Result;
-use crate::sample::{Sample, Site};
+use crate::sample::{CounterKind, Sample, Site};
+use pages::Pages;
+use percpu::Percpu;
 use serde::{Deserialize, Serialize};
+use source::CounterSource;
+use vmalloc::Vmalloc;
 
 /// What is missing of a kernel on which nothing tells who allocated an object.
 pub const CALL_SITES: &str = "call sites";
@@ -15,10 +21,25 @@ pub const CALL_SITES: &str = "call sites";
 /// All of them, with their files kept open.
 pub struct Counters {
     slabs: Slabs,
-    pages: Option<Pages>,
-    vmalloc: Option<Vmalloc>,
-    percpu: Option<Percpu>,
+    sources: Vec<Source>,
     site_source: SiteSource,
+}
+
+/// A kind of counter, and where this kernel tells it, if it does.
+type Source = (CounterKind, Option<Box<dyn CounterSource>>);
+
+/// Opens every source beside the slab caches: one line for each.
+fn open_sources() -> Vec<Source> {
+    vec![
+        // First: reading the others takes pages for a moment.
+        source(CounterKind::Pages, Pages::open()),
+        source(CounterKind::Vmalloc, Vmalloc::open()),
+        source(CounterKind::Percpu, Percpu::open()),
+    ]
+}
+
+fn source(kind: CounterKind, opened: Option<impl CounterSource + 'static>) -> Source {
+    (kind, opened.map(|source| Box::new(source) as Box<dyn CounterSource>))
 }
 
 /// How this kernel tells who allocated an object.
@@ -43,51 +64,51 @@ impl Counters {
             None if ftrace::traces_objects() => SiteSource::Traced,
             None => SiteSource::None,
         };
-        Ok(Self { slabs, pages: Pages::open(), vmalloc: Vmalloc::open(), percpu: Percpu::open(), site_source })
+        Ok(Self { slabs, sources: open_sources(), site_source })
     }
 
-    /// How this kernel tells who allocated an object.
+    /// Returns how this kernel tells who allocated an object.
     pub fn site_source(&self) -> SiteSource {
         self.site_source
     }
 
-    /// The slab caches.
+    /// Returns the slab caches.
     pub fn slabs(&self) -> &Slabs {
         &self.slabs
     }
 
-    /// Sources that this kernel does not have, or, as per-CPU memory in pages, that no control can show to work.
+    /// Returns the sources that this kernel does not have, or, as per-CPU memory in pages, that no control can show to work.
     pub fn missing(&self) -> Vec<String> {
-        let sources = [
-            (crate::sample::PAGES, self.pages.is_some()),
-            (crate::sample::VMALLOC, self.vmalloc.is_some()),
-            (crate::sample::PERCPU, self.percpu.as_ref().is_some_and(Percpu::is_exact)),
-            (CALL_SITES, self.site_source != SiteSource::None),
-        ];
-        sources.into_iter().filter(|(_, there)| !there).map(|(name, _)| name.to_owned()).collect()
+        let is_exact = |source: &Option<Box<dyn CounterSource>>| source.as_ref().is_some_and(|s| s.is_exact());
+        let missing =
+            self.sources.iter().filter(|(_, source)| !is_exact(source)).filter_map(|(kind, _)| kind.counter());
+        let call_sites = (self.site_source == SiteSource::None).then_some(CALL_SITES);
+        missing.chain(call_sites).map(str::to_owned).collect()
     }
 
-    /// All of them. Pages come first: reading the others takes pages for a moment.
+    /// Reads all of them, the first source before the slab caches.
     pub fn read(&self) -> Result<Sample> {
-        let pages = self.pages.as_ref().map(Pages::read).transpose()?.flatten();
+        let mut counts = self.sources.iter().filter_map(|(kind, source)| count(*kind, source.as_deref()?).transpose());
+        let first = counts.next();
         let mut sample = self.slabs.read()?;
-        let others = [
-            (crate::sample::PAGES, pages),
-            (crate::sample::VMALLOC, self.vmalloc.as_ref().map(Vmalloc::read).transpose()?),
-            (crate::sample::PERCPU, self.percpu.as_ref().map(Percpu::read).transpose()?.flatten()),
-        ];
-        let there = others.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?)));
-        sample.objects.extend(there);
+        for count in first.into_iter().chain(counts) {
+            sample.objects.extend([count?]);
+        }
         Ok(sample)
     }
 
-    /// Who allocated what a counter counts; `None` if the kernel does not say.
+    /// Returns who allocated what a counter counts; `None` if the kernel does not say.
     pub fn sites(&self, counter: &str) -> Result<Option<Vec<Site>>> {
-        match counter {
-            crate::sample::PAGES => Ok(page_owner::read()),
-            crate::sample::VMALLOC => self.vmalloc.as_ref().map(Vmalloc::sites).transpose(),
-            crate::sample::PERCPU => Ok(None),
-            cache => Ok(alloc_traces::read(cache)),
+        let kind = CounterKind::from_counter(counter);
+        match self.sources.iter().find(|(of, _)| *of == kind) {
+            Some((_, source)) => source.as_ref().map_or(Ok(None), |source| source.sites()),
+            None => Ok(alloc_traces::read(counter)),
         }
     }
+}
+
+/// Returns the name and the count of a source; `None` if it cannot be read as it is known to be.
+fn count(kind: CounterKind, source: &dyn CounterSource) -> Result<Option<(String, i64)>> {
+    let count = source.count()?;
+    Ok(kind.counter().zip(count).map(|(name, count)| (name.to_owned(), count)))
 }

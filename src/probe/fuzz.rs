@@ -1,7 +1,8 @@
 //! Fuzzing of what reads the kernel's texts about its memory.
 
+use super::counters::{pages, percpu, vmalloc};
 use super::mountstats::{self, operations_since, readdirs};
-use super::{alloc_calls, kmemleak, memory, page_owner, pages, percpu, procfs, slab, slabinfo, vmalloc};
+use super::{alloc_calls, kmemleak, memory, page_owner, procfs, slab, slabinfo};
 use crate::sample::{objects_of, since};
 
 /// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.

@@ -97,20 +97,7 @@ pub enum Response {
     /// A sign of life, with what is being done.
     Step { name: String, seconds: f64 },
     /// The stage is set.
-    Ready {
-        /// Bytes of an object of each slab cache, debugging data not counted.
-        object_bytes: BTreeMap<String, u64>,
-        /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
-        name_allocations: Vec<(u64, u64)>,
-        /// Sources that this kernel does not have.
-        missing_sources: Vec<String>,
-        /// What there was when everything but the mount was there.
-        before_mount: Sample,
-        /// Who had then allocated what a mount is made of, by cache.
-        sites_before_mount: BTreeMap<String, Vec<Site>>,
-        /// How the kernel tells who allocated an object.
-        site_source: SiteSource,
-    },
+    Ready(Ready),
     /// What is charged to the workload's cgroup.
     Charged(CgroupUsage),
     /// A round is over.
@@ -143,6 +130,23 @@ pub enum Response {
     Trouble { trouble: AgentFailure, message: String },
     /// The last word.
     Bye,
+}
+
+/// What there is when the stage is set.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Ready {
+    /// Bytes of an object of each slab cache, debugging data not counted.
+    pub object_bytes: BTreeMap<String, u64>,
+    /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
+    pub name_allocations: Vec<(u64, u64)>,
+    /// Sources that this kernel does not have.
+    pub missing_sources: Vec<String>,
+    /// What there was when everything but the mount was there.
+    pub before_mount: Sample,
+    /// Who had then allocated what a mount is made of, by cache.
+    pub sites_before_mount: BTreeMap<String, Vec<Site>>,
+    /// How the kernel tells who allocated an object.
+    pub site_source: SiteSource,
 }
 
 /// A command line of dirleak.

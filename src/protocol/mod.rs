@@ -4,5 +4,6 @@ pub mod agent;
 pub(crate) mod framing;
 pub mod guest_paths;
 pub mod message;
+pub mod request;
 pub mod timing;
 pub(crate) mod validate;

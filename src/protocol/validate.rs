@@ -1,7 +1,7 @@
 //! Which answers of a guest are believed: its kernel may be broken or hostile, so numbers, names and maps have bounds that no honest
 //! guest meets.
 
-use super::message::{Response, RoundStats};
+use super::message::{Ready, Response, RoundStats};
 use crate::probe::procfs::MOST;
 use crate::sample::{Sample, Site};
 use crate::text::sanitize;
@@ -74,7 +74,7 @@ fn check_name(name: &str) -> Result<(), String> {
 /// What holds of each kind of answer.
 fn check_response(answer: &Response) -> Result<(), String> {
     match answer {
-        Response::Ready { name_allocations, missing_sources, before_mount, sites_before_mount, .. } => {
+        Response::Ready(Ready { name_allocations, missing_sources, before_mount, sites_before_mount, .. }) => {
             check_allocations(name_allocations)?;
             if missing_sources.len() > MOST_NAMES {
                 return Err(format!("{} missing sources", missing_sources.len()));

@@ -102,13 +102,8 @@ pub fn amount(finding: &Finding, unit: &str) -> String {
 }
 
 fn thing(finding: &Finding) -> String {
-    match finding.source {
-        CounterKind::Slab => format!("{} objects", finding.name),
-        CounterKind::Pages => "pages".into(),
-        CounterKind::Vmalloc => "vmalloc areas".into(),
-        CounterKind::Percpu => "per-CPU allocations".into(),
-        CounterKind::Unmount => format!("{} that unmounting left behind, as the kernel complained", finding.name),
-    }
+    let info = finding.source.info();
+    if info.is_counter { info.noun.into() } else { format!("{} {}", finding.name, info.noun) }
 }
 
 #[cfg(test)]

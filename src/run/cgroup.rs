@@ -1,25 +1,22 @@
 //! The account of the workload's cgroup: what was charged to it in the rounds, and what taking it away frees.
 
 use super::session::{Session, SessionResult};
-use crate::protocol::agent::unexpected;
-use crate::protocol::message::{CgroupUsage, Request, Response};
+use crate::protocol::message::CgroupUsage;
+use crate::protocol::request::{Charged, TakeCgroupAway};
 use crate::result::parts::{CgroupRecord, RoundKind};
 use crate::sample::{Sample, growth};
 
 impl Session<'_> {
     /// What is charged to it now.
     pub(super) fn cgroup_usage(&mut self) -> SessionResult<CgroupUsage> {
-        match self.request(&Request::Charged)? {
-            Response::Charged(charged) => Ok(charged),
-            other => Err(unexpected(&other)),
-        }
+        self.request(Charged {})
     }
 
     /// Notes what is charged to it, `before` being what was charged before the rounds, and takes it away; gives the reading
     /// after that.
     pub(super) fn take_cgroup_away(&mut self, before: &CgroupUsage, last: Sample) -> SessionResult<Sample> {
         let charged = self.cgroup_usage()?;
-        self.done(&Request::TakeCgroupAway)?;
+        self.request(TakeCgroupAway {})?;
         let after = self.read_settled(RoundKind::Cgroup, 0)?;
         self.outcome.record.cgroup = Some(CgroupRecord {
             peak_bytes: charged.peak_bytes,

@@ -4,7 +4,7 @@
 use super::options::Options;
 use super::session::{Session, SessionResult};
 use super::size_classes;
-use crate::protocol::message::Request;
+use crate::protocol::request::{Settle, SitesByCounter, TraceBegin, TraceEnd};
 use crate::result::parts::RoundKind;
 use crate::sample::{Sample, Site, growth, since};
 use std::collections::BTreeMap;
@@ -64,18 +64,13 @@ impl Session<'_> {
     }
 
     /// Traces so many units, until the kernel is at rest; `None` if events were lost.
-    fn trace_units(
-        &mut self,
-        units: u64,
-        counters: &[String],
-        stacks: bool,
-    ) -> SessionResult<Option<BTreeMap<String, Vec<Site>>>> {
-        self.done(&Request::TraceBegin { counters: counters.to_vec(), stacks })?;
+    fn trace_units(&mut self, units: u64, counters: &[String], stacks: bool) -> SessionResult<Option<SitesByCounter>> {
+        self.request(TraceBegin { counters: counters.to_vec(), stacks })?;
         self.work(units, 0, Some(0.0))?;
         self.dose += units;
         // Read while the trace's own pages are there, so it counts for nothing.
-        self.request(&Request::Settle)?;
-        self.traced(&Request::TraceEnd)
+        self.request(Settle {})?;
+        self.request(TraceEnd {})
     }
 
     /// Name, rate and net growth of what leaks.

@@ -6,7 +6,7 @@ use crate::protocol::guest_paths::TIMES_SAID;
 use crate::protocol::message::MOST_LISTED_PLAINLY;
 use crate::result::parts::{Controls, SourceControl};
 use crate::result::record::RunRecord;
-use crate::sample::{CounterKind, Growth, Sample, Site};
+use crate::sample::{Control, CounterKind, Growth, KINDS, KindInfo, Sample, Site};
 use std::collections::BTreeMap;
 
 /// Objects may be off by the noise of a cache at rest.
@@ -40,27 +40,29 @@ pub struct Readings<'a> {
 }
 
 impl Readings<'_> {
-    /// One control for each source that there is.
+    /// Returns the controls of each kind that there is: of its counter, and of who allocated what it counts.
     pub fn controls(&self) -> Vec<SourceControl> {
-        let held = &self.held;
-        let mut controls = vec![self.counter(CounterKind::Slab, control_allocs::CACHE, held.files)];
-        controls.extend(self.sites.map(|sites| site(CounterKind::Slab, EVENTFD, held.eventfds, eventfds(sites))));
-        if self.there(crate::sample::PAGES) {
-            controls.push(self.counter(CounterKind::Pages, crate::sample::PAGES, held.pages));
-        }
-        controls.extend(held.pages_owned.map(|seen| site(CounterKind::Pages, PIPE_WRITE, OWNED_PAGES, seen)));
-        for (source, name) in
-            [(CounterKind::Vmalloc, crate::sample::VMALLOC), (CounterKind::Percpu, crate::sample::PERCPU)]
-        {
-            if let Some(filters) = held.filters.filter(|_| self.there(name)) {
-                controls.push(self.multiple(self.counter(source, name, filters)));
-            }
-        }
-        controls
+        KINDS.iter().flat_map(|info| [self.counted(info), self.allocated(info.kind)]).flatten().collect()
     }
 
-    fn there(&self, counter: &str) -> bool {
-        !self.missing.iter().any(|missing| missing == counter)
+    /// Returns the control of a kind's counter, if the kernel has it and something is held.
+    fn counted(&self, info: &KindInfo) -> Option<SourceControl> {
+        let held = self.held.held(info.kind)?;
+        let name = info.kind.counter().unwrap_or(control_allocs::CACHE);
+        if self.missing.iter().any(|missing| missing == name) {
+            return None;
+        }
+        let control = self.counter(info.kind, name, held);
+        Some(if info.control == Control::Several { multiple(control) } else { control })
+    }
+
+    /// Returns the control of a kind's call sites, where they were looked at.
+    fn allocated(&self, kind: CounterKind) -> Option<SourceControl> {
+        match kind {
+            CounterKind::Slab => self.sites.map(|sites| site(kind, EVENTFD, self.held.eventfds, eventfds(sites))),
+            CounterKind::Pages => self.held.pages_owned.map(|seen| site(kind, PIPE_WRITE, OWNED_PAGES, seen)),
+            _ => None,
+        }
     }
 
     fn counter(&self, source: CounterKind, name: &str, held: i64) -> SourceControl {
@@ -70,12 +72,12 @@ impl Readings<'_> {
         let noise = self.noise.and_then(|noise| noise.get(name)).copied().unwrap_or(0);
         SourceControl { source, name: name.into(), held, seen, left: after - before, noise }
     }
+}
 
-    /// A filter is one or more areas and allocations, which depends on the kernel, but always the same number.
-    fn multiple(&self, control: SourceControl) -> SourceControl {
-        let each = (control.seen + control.held / 2) / control.held;
-        SourceControl { held: control.held * each.max(1), ..control }
-    }
+/// Returns the control of things that are each one or more of what is counted, which depends on the kernel, but always as many.
+fn multiple(control: SourceControl) -> SourceControl {
+    let each = (control.seen + control.held / 2) / control.held;
+    SourceControl { held: control.held * each.max(1), ..control }
 }
 
 /// The objects of eventfds at their call site.
@@ -101,10 +103,10 @@ impl SourceControl {
     }
 
     fn missed(&self) -> bool {
-        let (noise, kept) = match self.source {
-            CounterKind::Unmount => (0, 0),
-            CounterKind::Slab => (OBJECTS_NOISE, OBJECTS_NOISE),
-            _ => (self.held / NOISE_PART, self.held / KEPT_PART),
+        let (noise, kept) = match self.source.info().control {
+            Control::Console => (0, 0),
+            Control::Exact => (OBJECTS_NOISE, OBJECTS_NOISE),
+            Control::Each | Control::Several => (self.held / NOISE_PART, self.held / KEPT_PART),
         };
         let (noise, kept) = (noise.max(NOISE_TIMES * self.noise), kept.max(NOISE_TIMES * self.noise));
         // What noise could hide is no control.
@@ -114,18 +116,13 @@ impl SourceControl {
 
     fn sentence(&self) -> String {
         let Self { name, held, seen, left, .. } = self;
-        let (source, things) = match self.source {
-            CounterKind::Unmount => {
-                return format!(
-                    "the control of unmount failed: of {held} lines that the guest printed {seen} were seen on its console, where \
-                     the kernel's complaints would be"
-                );
-            }
-            CounterKind::Slab => ("slab", "objects"),
-            CounterKind::Pages => ("pages", "pages"),
-            CounterKind::Vmalloc => ("vmalloc", "areas"),
-            CounterKind::Percpu => ("percpu", "allocations"),
-        };
+        let KindInfo { name: source, unit: things, control, .. } = self.source.info();
+        if *control == Control::Console {
+            return format!(
+                "the control of {source} failed: of {held} {things} that the guest printed {seen} were seen on its console, where \
+                 the kernel's complaints would be"
+            );
+        }
         let seen = format!("the control of {source} failed: of {held} {things} held on purpose the probe saw {seen}");
         if self.counts() {
             format!("{seen} in {name}, and {left} after their release")
@@ -291,9 +288,9 @@ mod tests {
     #[test]
     fn a_source_that_is_there_must_be_in_the_samples_and_one_that_is_missing_has_no_control() {
         let mut without = sample(684, 1420, 5516, 84, 428);
-        without.objects.remove(crate::sample::PAGES);
+        without.objects.remove("pages");
         assert!(controls(&without, &[], held()).missed().unwrap().contains("pages"));
-        let missing = [crate::sample::PAGES.to_owned()];
+        let missing = ["pages".to_owned()];
         let controls = controls(&without, &missing, ControlAllocs { filters: None, ..held() });
         assert_eq!(controls.missed(), None);
         assert_eq!(controls.sources.len(), 3, "{:?}", controls.sources);

@@ -13,7 +13,6 @@ use crate::sample::CounterKind;
 use crate::stats::net_growth::units_wanted;
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
-const PAGE_BYTES: u64 = 4096;
 
 impl Observations {
     /// The record of a run that could not be judged, and why.
@@ -200,9 +199,7 @@ impl Observations {
 
     /// Bytes of one object of a counter; 0 where they differ from object to object.
     fn object_bytes(&self, counter: &str) -> u64 {
-        match CounterKind::from_counter(counter) {
-            CounterKind::Pages => PAGE_BYTES,
-            _ => self.object_bytes.get(counter).copied().unwrap_or(0),
-        }
+        let bytes = CounterKind::from_counter(counter).info().bytes;
+        bytes.or_else(|| self.object_bytes.get(counter).copied()).unwrap_or(0)
     }
 }

@@ -65,7 +65,7 @@ fn honest(kind: usize) -> Response {
 pub fn course(data: &[u8]) {
     let answers = data.split(|&b| b == b'\n').filter_map(|line| parse_response(line).ok());
     let mut liar = Liar(answers.collect());
-    let ready = liar.answer(&honest(0));
+    let Response::Ready(ready) = liar.answer(&honest(0)) else { return };
     let record = RunRecord::begin("fuzz", KernelRecord::default(), 42);
     let (options, task) = (Options::default(), Ui::silent().task("fuzz"));
     let budget = Duration::from_secs(3600);

@@ -2,8 +2,7 @@
 
 use super::session::{Session, SessionResult};
 use crate::probe::kmemleak::KmemleakReport;
-use crate::protocol::agent::unexpected;
-use crate::protocol::message::{Request, Response};
+use crate::protocol::request::Kmemleak;
 use crate::result::parts::KmemleakRecord;
 use std::time::Instant;
 
@@ -12,10 +11,7 @@ impl Session<'_> {
     pub(super) fn ask_kmemleak(&mut self) -> SessionResult<()> {
         let begin = Instant::now();
         self.task.note("kmemleak scans");
-        let reported = match self.request(&Request::Kmemleak)? {
-            Response::Kmemleak { reported } => reported,
-            other => return Err(unexpected(&other)),
-        };
+        let reported = self.request(Kmemleak {})?;
         self.outcome.record.kmemleak = Some(match reported {
             Some(KmemleakReport { objects, functions }) => {
                 KmemleakRecord { available: true, objects, objects_by_function: functions }

@@ -7,7 +7,7 @@ use super::session::{Session, SessionResult};
 use crate::error::Result;
 use crate::os::progress::Task;
 use crate::protocol::agent::{Agent, AgentError};
-use crate::protocol::message::Response;
+use crate::protocol::message::Ready;
 use crate::result::record::{RunRecord, Verdict};
 use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
@@ -33,7 +33,7 @@ const FOLLOWED_NOISE: i64 = 120;
 pub struct Live<'a> {
     pub worker: &'a mut dyn Agent,
     /// What the worker says of the stage.
-    pub ready: Response,
+    pub ready: Ready,
     /// The record, as far as it is known before anything is measured.
     pub record: RunRecord,
     pub options: &'a Options,
@@ -59,7 +59,7 @@ pub fn run(live: Live) -> Result<RunRecord> {
     }
 }
 
-fn run_live_session(mut course: Session, ready: Response, options: &Options, deadline: Instant) -> SessionResult<()> {
+fn run_live_session(mut course: Session, ready: Ready, options: &Options, deadline: Instant) -> SessionResult<()> {
     let begin = Instant::now();
     course.deadline = Some(deadline);
     let names = course.ready(ready)?;

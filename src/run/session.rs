@@ -8,9 +8,10 @@ use crate::boot::guest_image::GuestImage;
 use crate::boot::ready::boot;
 use crate::os::progress::Task;
 use crate::probe::counters::SiteSource;
-use crate::protocol::agent::{Agent, AgentError, unexpected};
+use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::guest_paths::BUSY_CACHES;
-use crate::protocol::message::{Request, Response, RoundStats};
+use crate::protocol::message::{Ready, Response, RoundStats};
+use crate::protocol::request::{self, SitesByCounter, TypedRequest};
 use crate::result::parts::RoundKind;
 use crate::sample::{Growth, Sample, Site, growth};
 use crate::scenario::Rounds;
@@ -110,18 +111,9 @@ impl<'a> Session<'a> {
     }
 
     /// The stage is set, as this answer says; gives the caches in which names will be.
-    pub(super) fn ready(&mut self, ready: Response) -> SessionResult<Vec<String>> {
-        let Response::Ready {
-            object_bytes,
-            name_allocations,
-            missing_sources,
-            before_mount,
-            sites_before_mount,
-            site_source,
-        } = ready
-        else {
-            return Err(unexpected(&ready));
-        };
+    pub(super) fn ready(&mut self, ready: Ready) -> SessionResult<Vec<String>> {
+        let Ready { object_bytes, name_allocations, missing_sources, before_mount, sites_before_mount, site_source } =
+            ready;
         self.site_source = site_source;
         self.outcome.record.not_looked_for = missing_sources;
         self.outcome.left.before_mount(before_mount, sites_before_mount);
@@ -230,7 +222,7 @@ impl<'a> Session<'a> {
 
     /// Unmounts and reads.
     fn unmount(&mut self, baseline: &Sample) -> SessionResult<()> {
-        self.done(&Request::Unmount)?;
+        self.request(request::Unmount {})?;
         let unmounted = self.read_settled(RoundKind::Unmount, 0)?;
         self.outcome.net_unmounted = growth(&baseline.objects, &unmounted.objects);
         let sites = self.sites(&BUSY_CACHES.map(str::to_owned))?;
@@ -238,18 +230,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(super) fn request(&mut self, order: &Request) -> SessionResult<Response> {
+    /// Has the worker do something, and gives what it answers.
+    pub(super) fn request<R: TypedRequest>(&mut self, wanted: R) -> SessionResult<R::Answer> {
         let task = self.task;
-        let answer = self.worker.request(order, &mut |step| task.note(step));
+        let answer = request::request(self.worker, wanted, &mut |step| task.note(step));
         self.outcome.record.called += &self.worker.take_syscall_log();
         answer
-    }
-
-    pub(super) fn done(&mut self, order: &Request) -> SessionResult<()> {
-        match self.request(order)? {
-            Response::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
     }
 
     pub(super) fn work(
@@ -258,59 +244,34 @@ impl<'a> Session<'a> {
         fillers: u64,
         at_least_seconds: Option<f64>,
     ) -> SessionResult<RoundStats> {
-        match self.request(&Request::Work { listings, fillers, at_least_seconds })? {
-            Response::Worked(worked) if worked.listings > listings => {
-                let said = worked.listings;
-                Err(AgentError::Failed(format!(
-                    "the guest says that it made {said} {}s of {listings}",
-                    self.outcome.record.unit
-                )))
-            }
-            Response::Worked(worked) => {
-                self.outcome.worked(&worked);
-                if worked.listings > 0 {
-                    self.unit_seconds = worked.listing_seconds / worked.listings as f64;
-                }
-                Ok(worked)
-            }
-            other => Err(unexpected(&other)),
+        let worked = self.request(request::Work { listings, fillers, at_least_seconds })?;
+        if worked.listings > listings {
+            let (said, unit) = (worked.listings, &self.outcome.record.unit);
+            return Err(AgentError::Failed(format!("the guest says that it made {said} {unit}s of {listings}")));
         }
+        self.outcome.worked(&worked);
+        if worked.listings > 0 {
+            self.unit_seconds = worked.listing_seconds / worked.listings as f64;
+        }
+        Ok(worked)
     }
 
     pub(super) fn read_once(&mut self) -> SessionResult<Sample> {
-        match self.request(&Request::Glance)? {
-            Response::Sample { sample, .. } => Ok(size_classes::with_sum(sample)),
-            other => Err(unexpected(&other)),
-        }
+        Ok(size_classes::with_sum(self.request(request::Glance {})?))
     }
 
     pub(super) fn read_settled(&mut self, kind: RoundKind, dose: u64) -> SessionResult<Sample> {
-        match self.request(&Request::Settle)? {
-            Response::Sample { sample, settled_seconds } => {
-                let sample = size_classes::with_sum(sample);
-                self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
-                Ok(sample)
-            }
-            other => Err(unexpected(&other)),
-        }
+        let (sample, settled_seconds) = self.request(request::Settle {})?;
+        let sample = size_classes::with_sum(sample);
+        self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
+        Ok(sample)
     }
 
-    /// What was allocated since tracing began and is not freed; `None` if that cannot be told.
-    pub(super) fn traced(&mut self, order: &Request) -> SessionResult<Option<BTreeMap<String, Vec<Site>>>> {
-        match self.request(order)? {
-            Response::Traced { sites } => Ok(sites),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    pub(super) fn sites(&mut self, caches: &[String]) -> SessionResult<BTreeMap<String, Vec<Site>>> {
+    pub(super) fn sites(&mut self, caches: &[String]) -> SessionResult<SitesByCounter> {
         if caches.is_empty() {
             return Ok(BTreeMap::new());
         }
-        match self.request(&Request::Sites { caches: caches.to_vec() })? {
-            Response::Sites { sites } => Ok(sites),
-            other => Err(unexpected(&other)),
-        }
+        self.request(request::Sites { caches: caches.to_vec() })
     }
 }
 
@@ -325,6 +286,7 @@ fn growing(block: &Block) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::message::Request;
     use crate::os::progress::Ui;
     use crate::result::record::{KernelRecord, RunRecord, Verdict};
     use rand::rngs::ChaCha8Rng;

@@ -4,10 +4,9 @@ use super::session::{Session, SessionResult};
 use super::{controls, name_control};
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
-use crate::protocol::agent::unexpected;
-use crate::protocol::message::{Request, Response};
+use crate::protocol::request::{Hold, ListPlainly, Release, TraceBegin, TraceEnd, Traced};
 use crate::result::parts::RoundKind;
-use crate::sample::Sample;
+use crate::sample::{KINDS, Sample};
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
@@ -28,7 +27,7 @@ impl Session<'_> {
             SiteSource::Traced => self.trace_names(names)?,
             SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,
         };
-        self.done(&Request::Release)?;
+        self.request(Release {})?;
         let baseline = self.read_settled(RoundKind::Warmup, WARM_UP)?;
         let missing = &self.outcome.record.not_looked_for;
         let samples = [&before, &meanwhile, &baseline];
@@ -49,11 +48,11 @@ impl Session<'_> {
 
     /// The same where a trace tells call sites. What it takes is given back before anything is read that counts.
     fn trace_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
-        self.done(&Request::TraceBegin { counters: names.to_vec(), stacks: false })?;
+        self.request(TraceBegin { counters: names.to_vec(), stacks: false })?;
         self.list_plainly()?;
-        let cached = self.traced(&Request::Traced)?;
+        let cached = self.request(Traced {})?;
         self.read_once()?;
-        let kept = self.traced(&Request::TraceEnd)?;
+        let kept = self.request(TraceEnd {})?;
         let meanwhile = self.read_once()?;
         let (Some(cached), Some(kept)) = (cached, kept) else {
             self.outcome.record.notes.push("the trace of the control's names lost events".into());
@@ -62,15 +61,13 @@ impl Session<'_> {
         Ok((meanwhile, name_control::count(&cached), name_control::count(&kept)))
     }
 
-    /// Has the guest hold what the controls need; without filters nothing shows that two sources work.
+    /// Has the guest hold what the controls need; of what it does not hold nothing shows that it would be seen.
     fn hold_controls(&mut self) -> SessionResult<ControlAllocs> {
-        let held = match self.request(&Request::Hold)? {
-            Response::Held(held) => held,
-            other => return Err(unexpected(&other)),
-        };
+        let held = self.request(Hold {})?;
         let not_looked_for = &mut self.outcome.record.not_looked_for;
-        for source in [crate::sample::VMALLOC, crate::sample::PERCPU] {
-            if held.filters.is_none() && !not_looked_for.iter().any(|missing| missing == source) {
+        for source in KINDS.iter().filter(|info| held.held(info.kind).is_none()).filter_map(|info| info.kind.counter())
+        {
+            if !not_looked_for.iter().any(|missing| missing == source) {
                 not_looked_for.push(source.to_owned());
             }
         }
@@ -79,12 +76,8 @@ impl Session<'_> {
 
     /// A listing that is no unit and counts for nothing but its names.
     fn list_plainly(&mut self) -> SessionResult<()> {
-        match self.request(&Request::ListPlainly)? {
-            Response::Worked(worked) => {
-                self.outcome.broken = self.outcome.broken.take().or(worked.broken);
-                Ok(())
-            }
-            other => Err(unexpected(&other)),
-        }
+        let worked = self.request(ListPlainly {})?;
+        self.outcome.broken = self.outcome.broken.take().or(worked.broken);
+        Ok(())
     }
 }

@@ -6,8 +6,8 @@ use crate::boot::job::Job;
 use crate::boot::ready::boot;
 use crate::error::Result;
 use crate::probe::kmemleak::KmemleakReport;
-use crate::protocol::agent::{AgentError, unexpected};
-use crate::protocol::message::{Request, Response};
+use crate::protocol::agent::AgentError;
+use crate::protocol::request::{self, Kmemleak, Slabinfo, TypedRequest, Work};
 use crate::sample::growth;
 use crate::vm::machine::Vm;
 use serde::Serialize;
@@ -52,10 +52,7 @@ fn run_plain_units(stage: &GuestImage, units: u64) -> std::result::Result<Compar
     let before = slabinfo(&mut vm)?;
     work(&mut vm, units)?;
     let after = slabinfo(&mut vm)?;
-    let kmemleak = match request(&mut vm, &Request::Kmemleak)? {
-        Response::Kmemleak { reported } => reported,
-        other => return Err(unexpected(&other)),
-    };
+    let kmemleak = request(&mut vm, Kmemleak {})?;
     vm.finish()?;
     // kmemleak's own records are what kmemleak costs; who follows the recipe has none.
     let recipe =
@@ -63,21 +60,15 @@ fn run_plain_units(stage: &GuestImage, units: u64) -> std::result::Result<Compar
     Ok(Compared { units, recipe, kmemleak, failed: None })
 }
 
-fn request(vm: &mut Vm, order: &Request) -> std::result::Result<Response, AgentError> {
+fn request<R: TypedRequest>(vm: &mut Vm, wanted: R) -> std::result::Result<R::Answer, AgentError> {
     crate::os::signals::check()?;
-    vm.request(order, |_, _| ())
+    request::request(vm, wanted, &mut |_| ())
 }
 
 fn work(vm: &mut Vm, listings: u64) -> std::result::Result<(), AgentError> {
-    match request(vm, &Request::Work { listings, fillers: 0, at_least_seconds: Some(0.0) })? {
-        Response::Worked(_) => Ok(()),
-        other => Err(unexpected(&other)),
-    }
+    request(vm, Work { listings, fillers: 0, at_least_seconds: Some(0.0) }).map(drop)
 }
 
 fn slabinfo(vm: &mut Vm) -> std::result::Result<BTreeMap<String, i64>, AgentError> {
-    match request(vm, &Request::Slabinfo)? {
-        Response::Slabinfo { objects } => Ok(objects),
-        other => Err(unexpected(&other)),
-    }
+    request(vm, Slabinfo {})
 }

@@ -6,8 +6,9 @@ use super::qemu::{self, Machine};
 use crate::error::{Error, Result};
 use crate::os::process::{Child, POLL};
 use crate::os::signals;
-use crate::protocol::agent::{Agent, AgentError, unexpected};
+use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::{AgentFailure, Request, Response};
+use crate::protocol::request::{self, Finish};
 use crate::text::sanitize;
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -147,19 +148,15 @@ impl Vm {
 
     /// Lets the guest end by itself and looks at the console once more.
     pub fn finish(mut self) -> std::result::Result<Console, AgentError> {
-        match self.request(&Request::Finish, |_, _| ())? {
-            Response::Bye => {
-                self.qemu.wait_for(END_LIMIT)?;
-                self.console.look();
-                if self.console.trouble().is_some() || self.floods() {
-                    return Err(self.error_at_end());
-                }
-                // Nothing but the console's log is of use after a good end.
-                let _ = std::fs::remove_file(&self.errors);
-                Ok(self.console)
-            }
-            other => Err(unexpected(&other)),
+        request::request(&mut self, Finish {}, &mut |_| ())?;
+        self.qemu.wait_for(END_LIMIT)?;
+        self.console.look();
+        if self.console.trouble().is_some() || self.floods() {
+            return Err(self.error_at_end());
         }
+        // Nothing but the console's log is of use after a good end.
+        let _ = std::fs::remove_file(&self.errors);
+        Ok(self.console)
     }
 
     /// Keeps the guest from running: it takes no processor time, and where its clock counts instructions it does not hear of the pause.

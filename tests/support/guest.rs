@@ -3,8 +3,9 @@
 use dirleak::boot::guest_image::{GuestImage, KernelDebug};
 use dirleak::boot::job::Job;
 use dirleak::boot::ready::boot;
-use dirleak::protocol::agent::{AgentError, unexpected};
-use dirleak::protocol::message::{CommandLine, CommandOutput, Request, Response};
+use dirleak::protocol::agent::AgentError;
+use dirleak::protocol::message::{CommandLine, CommandOutput};
+use dirleak::protocol::request::{self, Execute};
 use dirleak::vm::machine::Vm;
 
 /// A guest of a scenario, with its server and its mount, in which nothing is measured but by command lines.
@@ -24,11 +25,7 @@ impl Machine {
 
     /// Runs them beside each other, while the guest itself lists, if it is to.
     pub fn execute(&mut self, commands: &[CommandLine], meanwhile: bool) -> Result<Vec<CommandOutput>, AgentError> {
-        let order = Request::Execute { commands: commands.to_vec(), meanwhile };
-        match self.vm.request(&order, |_, _| ())? {
-            Response::Executed { ended } => Ok(ended),
-            other => Err(unexpected(&other)),
-        }
+        request::request(&mut self.vm, Execute { commands: commands.to_vec(), meanwhile }, &mut |_| ())
     }
 
     /// Lets the guest end.

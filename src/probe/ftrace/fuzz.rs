@@ -39,8 +39,7 @@ fn format(id: u16, fields: &[&str]) -> Format {
 /// Pages of the ring buffer.
 pub fn trace(data: &[u8]) {
     let caches = BTreeMap::from([("kmalloc-64".to_owned(), Layout { object_bytes: 64, slot_bytes: 64 })]);
-    let wanted =
-        TraceTargets::new(&["kmalloc-64", crate::sample::PAGES, crate::sample::PERCPU].map(str::to_owned), &caches);
+    let wanted = TraceTargets::new(&["kmalloc-64", "pages", "percpu"].map(str::to_owned), &caches);
     let mut decoder = FORMATS.with(|formats| Decoder::new(formats, &wanted)).expect("all events are known");
     let mut events = Events::default();
     for page in data.chunks(ring::PAGE_BYTES) {
@@ -66,7 +65,7 @@ pub fn trace_text(data: &[u8]) {
     let symbols = Symbols::parse(&text);
     [0, 0xffff_ffff_8100_0000, u64::MAX].iter().for_each(|address| assert!(!symbols.function(*address).is_empty()));
     let Some(format) = Format::parse(&text) else { return };
-    let wanted = TraceTargets::new(&[crate::sample::PAGES.to_owned()], &BTreeMap::new());
+    let wanted = TraceTargets::new(&["pages".to_owned()], &BTreeMap::new());
     for (name, _, fields) in EVENTS {
         fields.iter().filter_map(|field| format.field(field)).for_each(|field| {
             assert!(field.number(&[0; 2 * ring::PAGE_BYTES]).is_none_or(|number| number == 0));

@@ -1,6 +1,7 @@
 //! What a trace is asked about: counters, and which allocations they count.
 
 use crate::probe::slab::Layout;
+use crate::sample::CounterKind;
 use std::collections::BTreeMap;
 
 /// Everything that is asked about.
@@ -61,12 +62,12 @@ impl TraceTargets {
     /// These counters, given all caches; counters that cannot be traced are left out.
     pub fn new(names: &[String], caches: &BTreeMap<String, Layout>) -> Self {
         let counter = |name: &String| {
-            let source = match name.as_str() {
-                crate::sample::PAGES => AllocSource::Pages,
-                crate::sample::PERCPU => AllocSource::PerCpu,
-                cache => {
-                    let Layout { object_bytes, slot_bytes } = *caches.get(cache)?;
-                    AllocSource::Slab(Objects { class: class_of_cache(cache), object_bytes, slot_bytes })
+            let source = match CounterKind::from_counter(name) {
+                CounterKind::Pages => AllocSource::Pages,
+                CounterKind::Percpu => AllocSource::PerCpu,
+                _ => {
+                    let Layout { object_bytes, slot_bytes } = *caches.get(name)?;
+                    AllocSource::Slab(Objects { class: class_of_cache(name), object_bytes, slot_bytes })
                 }
             };
             Some(Counter { name: name.clone(), source })

@@ -103,7 +103,7 @@ fn a_guest_that_takes_no_orders_is_found_silent() {
 #[test]
 fn an_answer_that_does_not_fit_is_shown_in_short() {
     let answer = Response::Slabinfo { objects: (0..1000).map(|n| (format!("cache-{n}"), n)).collect() };
-    let AgentError::Failed(said) = unexpected(&answer) else { panic!("it is an error") };
+    let AgentError::Failed(said) = crate::protocol::agent::unexpected(&answer) else { panic!("it is an error") };
     assert!(said.contains("Slabinfo") && said.len() < 300, "{said}");
 }
 

@@ -5,8 +5,11 @@
 //! that is accounted for by another counter is therefore subtracted page by page (`/proc/zoneinfo`, `/proc/meminfo`),
 //! after `/proc/sys/vm/stat_refresh` has folded what each processor counts for itself (mm/vmstat.c).
 
-use super::procfs::{number as count, read_all};
+use super::source::CounterSource;
 use crate::error::{Context, Result};
+use crate::probe::page_owner;
+use crate::probe::procfs::{number, read_all};
+use crate::sample::{PAGE_BYTES, Site};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -21,7 +24,7 @@ const EXPLAINED: [&str; 8] = [
     "nr_slab_unreclaimable",
     "nr_page_table_pages",
 ];
-const KIB_PER_PAGE: i64 = 4;
+const KIB_PER_PAGE: i64 = PAGE_BYTES as i64 / 1024;
 
 /// The files, kept open.
 pub struct Pages {
@@ -31,43 +34,49 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Opens them; `None` if the kernel lacks one.
+    /// Opens the files; `None` if the kernel lacks one.
     pub fn open() -> Option<Self> {
         let refresh = File::options().write(true).open("/proc/sys/vm/stat_refresh").ok()?;
         let pages =
             Self { refresh, zoneinfo: File::open("/proc/zoneinfo").ok()?, meminfo: File::open("/proc/meminfo").ok()? };
         // A kernel whose statistics look otherwise is one without this source.
-        pages.read().ok().flatten().map(|_| pages)
+        pages.count().ok().flatten().map(|_| pages)
     }
+}
 
-    /// Pages in use that nothing explains; `None` if the statistics are not as they are known to be.
-    pub fn read(&self) -> Result<Option<i64>> {
+impl CounterSource for Pages {
+    /// Returns pages in use that nothing explains.
+    fn count(&self) -> Result<Option<i64>> {
         self.refresh.write_all_at(b"1", 0).machine(|| "cannot refresh the kernel's statistics".into())?;
         let text = |file, name: &str| read_all(file).machine(|| format!("cannot read /proc/{name}"));
         Ok(unexplained(&text(&self.zoneinfo, "zoneinfo")?, &text(&self.meminfo, "meminfo")?))
     }
+
+    fn sites(&self) -> Result<Option<Vec<Site>>> {
+        Ok(page_owner::read())
+    }
 }
 
-pub(super) fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {
+pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {
     let (mut managed, mut known) = (None, 0);
     for line in zoneinfo.lines() {
         let mut words = line.split_whitespace();
         let (Some(first), second) = (words.next(), words.next()) else { continue };
-        let number = || second.and_then(count);
+        let count = || second.and_then(number);
         match first {
-            "managed" => *managed.get_or_insert(0) += number()?,
-            "pages" if second == Some("free") => known += words.next().and_then(count)?,
+            "managed" => *managed.get_or_insert(0) += count()?,
+            "pages" if second == Some("free") => known += words.next().and_then(number)?,
             // What is parked for a processor.
-            "count:" => known += number()?,
-            "nr_kernel_stack" => known += number()? / KIB_PER_PAGE,
-            name if EXPLAINED.contains(&name) => known += number()?,
+            "count:" => known += count()?,
+            "nr_kernel_stack" => known += count()? / KIB_PER_PAGE,
+            name if EXPLAINED.contains(&name) => known += count()?,
             _ => {}
         }
     }
     for line in meminfo.lines() {
         let Some((name, rest)) = line.split_once(':') else { continue };
         if ["VmallocUsed", "Percpu"].contains(&name) {
-            known += count(rest.trim().trim_end_matches(" kB"))? / KIB_PER_PAGE;
+            known += number(rest.trim().trim_end_matches(" kB"))? / KIB_PER_PAGE;
         }
     }
     managed.map(|managed| managed - known)

@@ -1,7 +1,8 @@
 //! Areas of vmalloc and who allocated them: from `/proc/vmallocinfo`.
 
-use super::procfs::read_all;
+use super::source::CounterSource;
 use crate::error::{Context, Result};
+use crate::probe::procfs::read_all;
 use crate::sample::Site;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,22 +13,9 @@ pub struct Vmalloc {
 }
 
 impl Vmalloc {
-    /// Opens it; `None` if the kernel lacks it.
+    /// Opens the file; `None` if the kernel lacks it.
     pub fn open() -> Option<Self> {
         File::open("/proc/vmallocinfo").ok().map(|file| Self { file })
-    }
-
-    /// Areas in use.
-    pub fn read(&self) -> Result<i64> {
-        Ok(areas(&self.text()?).count() as i64)
-    }
-
-    /// Areas in use by the function that allocated them.
-    pub fn sites(&self) -> Result<Vec<Site>> {
-        let mut functions: BTreeMap<String, i64> = BTreeMap::new();
-        areas(&self.text()?).for_each(|function| *functions.entry(function.to_owned()).or_default() += 1);
-        let site = |(function, objects): (String, i64)| Site { stack: vec![function.clone()], function, objects };
-        Ok(functions.into_iter().map(site).collect())
     }
 
     fn text(&self) -> Result<String> {
@@ -35,9 +23,24 @@ impl Vmalloc {
     }
 }
 
-/// The callers of all areas. A line is "`from`-`to` `bytes` `caller`+`offset` pages=..."; what has no caller is no area
+impl CounterSource for Vmalloc {
+    /// Returns how many areas are in use.
+    fn count(&self) -> Result<Option<i64>> {
+        Ok(Some(areas(&self.text()?).count() as i64))
+    }
+
+    /// Returns the areas in use by the function that allocated them.
+    fn sites(&self) -> Result<Option<Vec<Site>>> {
+        let mut functions: BTreeMap<String, i64> = BTreeMap::new();
+        areas(&self.text()?).for_each(|function| *functions.entry(function.to_owned()).or_default() += 1);
+        let site = |(function, objects): (String, i64)| Site { stack: vec![function.clone()], function, objects };
+        Ok(Some(functions.into_iter().map(site).collect()))
+    }
+}
+
+/// Returns the callers of all areas. A line is "`from`-`to` `bytes` `caller`+`offset` pages=..."; what has no caller is no area
 /// that anybody holds: "unpurged vm_area" has been freed, "vm_map_ram" is a pool of the kernel's own.
-pub(super) fn areas(text: &str) -> impl Iterator<Item = &str> {
+pub(in crate::probe) fn areas(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.split_whitespace().nth(2)?.split_once('+').map(|(function, _)| function))
 }
 

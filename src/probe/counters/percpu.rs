@@ -1,11 +1,14 @@
 //! Per-CPU memory: allocations from debugfs `percpu_stats` (CONFIG_PERCPU_STATS), else pages from `/proc/meminfo`.
 
-use super::procfs::{number, read_all};
+use super::source::CounterSource;
 use crate::error::{Context, Result};
+use crate::probe::procfs::{number, read_all};
+use crate::sample::PAGE_BYTES;
 use std::fs::File;
 
 const STATS: &str = "/sys/kernel/debug/percpu_stats";
 const MEMINFO: &str = "/proc/meminfo";
+const KIB_PER_PAGE: i64 = PAGE_BYTES as i64 / 1024;
 
 /// The file that is read, kept open, and what in it counts.
 pub struct Percpu {
@@ -18,25 +21,27 @@ impl Percpu {
     /// Opens the more exact one that there is; `None` if there is neither.
     pub fn open() -> Option<Self> {
         let exact = File::open(STATS).ok().map(|file| Self { file, key: "nr_cur_alloc", per_object: 1 });
-        let pages = || File::open(MEMINFO).ok().map(|file| Self { file, key: "Percpu", per_object: 4 });
-        let works = |percpu: &Self| percpu.read().ok().flatten().is_some();
+        let pages = || File::open(MEMINFO).ok().map(|file| Self { file, key: "Percpu", per_object: KIB_PER_PAGE });
+        let works = |percpu: &Self| percpu.count().ok().flatten().is_some();
         exact.filter(works).or_else(|| pages().filter(works))
     }
+}
 
-    /// Whether it is allocations that are counted, so that a few are seen.
-    pub fn is_exact(&self) -> bool {
+impl CounterSource for Percpu {
+    /// Returns whether it is allocations that are counted, so that a few are seen.
+    fn is_exact(&self) -> bool {
         self.per_object == 1
     }
 
-    /// Allocations, or pages where the kernel does not count allocations.
-    pub fn read(&self) -> Result<Option<i64>> {
+    /// Returns allocations, or pages where the kernel does not count allocations.
+    fn count(&self) -> Result<Option<i64>> {
         let text = read_all(&self.file).machine(|| "cannot read how much per-CPU memory there is".into())?;
         Ok(value(&text, self.key).map(|n| n / self.per_object))
     }
 }
 
 /// The number of the first line "`key` : `number`".
-pub(super) fn value(text: &str, key: &str) -> Option<i64> {
+pub(in crate::probe) fn value(text: &str, key: &str) -> Option<i64> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix(key))?;
     line.trim().strip_prefix(':')?.split_whitespace().next().and_then(number)
 }

@@ -17,17 +17,17 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with the given exit status.
+    /// Returns an error with the given exit status.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
 
-    /// The user said something that cannot be: arguments, a scenario file, an unknown name (129).
+    /// Returns the user said something that cannot be: arguments, a scenario file, an unknown name (129).
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// The machine failed us: QEMU, disk, network, cache, result file (128).
+    /// Returns the machine failed us: QEMU, disk, network, cache, result file (128).
     pub fn machine(message: impl Into<String>) -> Self {
         Self::new(Exit::Machine, message)
     }
@@ -37,7 +37,7 @@ impl Error {
         Self::new(Exit::CannotJudge, message)
     }
 
-    /// The status the program ends with.
+    /// Returns the status the program ends with.
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -94,7 +94,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number given to the shell.
+    /// Returns the number given to the shell.
     pub fn status(self) -> i32 {
         self as i32
     }

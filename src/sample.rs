@@ -13,7 +13,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The largest difference of any counter between two samples, in objects.
+    /// Returns the largest difference of any counter between two samples, in objects.
     pub fn distance(&self, other: &Self) -> i64 {
         let ours = self.objects.iter().map(|(name, n)| (n - other.objects.get(name).unwrap_or(&0)).abs());
         ours.max().unwrap_or(0)
@@ -31,12 +31,12 @@ pub struct Site {
     pub objects: i64,
 }
 
-/// Objects of functions whose name begins with `prefix`.
+/// Returns objects of functions whose name begins with `prefix`.
 pub fn objects_of(sites: &[Site], prefix: &str) -> i64 {
     sites.iter().filter(|site| site.function.starts_with(prefix)).map(|site| site.objects).sum()
 }
 
-/// What grew between two readings, most first.
+/// Returns what grew between two readings, most first.
 pub fn since(before: &[Site], after: &[Site]) -> Vec<Site> {
     let mut grown: BTreeMap<(&String, &Vec<String>), i64> = BTreeMap::new();
     for (sites, sign) in [(after, 1), (before, -1)] {
@@ -140,7 +140,7 @@ impl CounterKind {
 /// Growth of every counter over some time, in objects.
 pub type Growth = BTreeMap<String, i64>;
 
-/// What grew from one reading to a later one. A counter missing from one of them was 0 there.
+/// Returns what grew from one reading to a later one. A counter missing from one of them was 0 there.
 pub fn growth(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> Growth {
     let names = before.keys().chain(after.keys());
     let grown = |name: &String| after.get(name).unwrap_or(&0) - before.get(name).unwrap_or(&0);

@@ -119,7 +119,7 @@ fn min_rate_that_no_run_could_call_clean_is_refused() {
 }
 
 #[test]
-fn the_doctor_names_what_is_missing_and_what_mends_it() {
+fn doctor_names_what_is_missing_and_what_mends_it() {
     let desk = Desk::new();
     let Answer { status, stdout, stderr } = desk.dirleak(&["doctor", "--json", "doctor.json"]);
     assert_eq!(status, Some(MACHINE), "{stderr}");
@@ -222,7 +222,7 @@ fn overrides_that_cannot_be_name_their_option() {
 }
 
 #[test]
-fn a_result_file_that_cannot_be_written_is_told_before_anything_is_measured() {
+fn result_file_that_cannot_be_written_is_told_before_anything_is_measured() {
     let desk = Desk::new();
     let run = |json: &str, expected: &str| {
         desk.refuses(&["run", "--kernel", "6.1", "--json", json, "quick"], MACHINE, expected);
@@ -234,7 +234,7 @@ fn a_result_file_that_cannot_be_written_is_told_before_anything_is_measured() {
 }
 
 #[test]
-fn a_command_that_fails_leaves_the_old_result_file() {
+fn command_that_fails_leaves_the_old_result_file() {
     let desk = Desk::new();
     desk.file("out.json", "old");
     assert_ne!(desk.dirleak(&["run", "--kernel", "6.1", "--json", "out.json", "quick"]).status, Some(0));
@@ -256,7 +256,7 @@ fn pages_and_completions_come_from_the_arguments() {
 }
 
 #[test]
-fn a_workflow_is_written_once_and_replaced_only_by_force() {
+fn workflow_is_written_once_and_replaced_only_by_force() {
     let desk = Desk::new();
     let from = ["--from", "ssh://git@example.org/dirleak"];
     let init = |more: &[&'static str]| [&["ci", "init", "github"], &from[..], more].concat();
@@ -318,7 +318,7 @@ fn results_are_shown_again() {
 }
 
 #[test]
-fn a_bench_is_shown_again_alone_and_beside_verdicts() {
+fn bench_is_shown_again_alone_and_beside_verdicts() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
     desk.file("bench.json", include_str!("data/report/bench-compared.json"));
@@ -343,7 +343,7 @@ fn a_bench_is_shown_again_alone_and_beside_verdicts() {
 }
 
 #[test]
-fn a_forecast_is_the_same_each_time_and_says_what_it_cannot_use() {
+fn forecast_is_the_same_each_time_and_says_what_it_cannot_use() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
     desk.file("sites.csv", "site,entries,listings_per_day\nhuge,1000000,96\nsmall,10,96\n");
@@ -373,7 +373,7 @@ fn a_forecast_is_the_same_each_time_and_says_what_it_cannot_use() {
 }
 
 #[test]
-fn a_reader_that_stops_early_is_no_error() {
+fn reader_that_stops_early_is_no_error() {
     let desk = Desk::new();
     // Far more text than a pipe takes.
     let names: Vec<String> = (0..500).map(|i| format!("{i}.json")).collect();

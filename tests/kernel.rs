@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn a_variant_is_an_increment_and_the_same_ingredients_make_the_same_image() {
+fn variant_is_an_increment_and_the_same_ingredients_make_the_same_image() {
     let desk = FakeTree::new();
     desk.patch("change.patch", CHANGE);
     let stock = desk.build("6.1");
@@ -30,7 +30,7 @@ fn a_variant_is_an_increment_and_the_same_ingredients_make_the_same_image() {
 }
 
 #[test]
-fn a_compiler_error_is_quoted_and_spoils_nothing() {
+fn compiler_error_is_quoted_and_spoils_nothing() {
     let desk = FakeTree::new();
     desk.patch("mistake.patch", MISTAKE);
     let log = desk.cache("build/6.1/failed.log");
@@ -42,7 +42,7 @@ fn a_compiler_error_is_quoted_and_spoils_nothing() {
 }
 
 #[test]
-fn a_patch_that_does_not_apply_changes_nothing() {
+fn patch_that_does_not_apply_changes_nothing() {
     let desk = FakeTree::new();
     desk.patch("other.patch", &CHANGE.replace("names = 1", "names = 7"));
     let parts =
@@ -52,7 +52,7 @@ fn a_patch_that_does_not_apply_changes_nothing() {
 }
 
 #[test]
-fn a_symbol_that_was_dropped_is_named() {
+fn symbol_that_was_dropped_is_named() {
     let desk = FakeTree::with(
         &MAKEFILE.replace("@cp $(KCONFIG_ALLCONFIG) .config", "@grep -v SLUB_DEBUG $(KCONFIG_ALLCONFIG) >.config"),
     );
@@ -62,7 +62,7 @@ fn a_symbol_that_was_dropped_is_named() {
 }
 
 #[test]
-fn a_signal_ends_everything_and_the_next_build_goes_on() {
+fn signal_ends_everything_and_the_next_build_goes_on() {
     for (signal, status) in [(Signal::SIGINT, INTERRUPTED), (Signal::SIGTERM, TERMINATED)] {
         let desk = FakeTree::new();
         let stock = desk.build("6.1");
@@ -80,7 +80,7 @@ fn a_signal_ends_everything_and_the_next_build_goes_on() {
 }
 
 #[test]
-fn a_build_that_was_killed_is_started_afresh() {
+fn build_that_was_killed_is_started_afresh() {
     let desk = FakeTree::new();
     let stock = desk.build("6.1");
     let mut child = desk.start_endless();
@@ -106,7 +106,7 @@ fn two_at_once_build_one_kernel() {
 }
 
 #[test]
-fn a_full_disk_is_the_machines_fault_and_the_next_build_starts_afresh() {
+fn full_disk_is_the_machines_fault_and_the_next_build_starts_afresh() {
     let desk = FakeTree::new();
     desk.build("6.1");
     fs::remove_dir_all(desk.cache("kernels")).unwrap();
@@ -120,7 +120,7 @@ fn a_full_disk_is_the_machines_fault_and_the_next_build_starts_afresh() {
 }
 
 #[test]
-fn a_damaged_package_is_named_and_puts_nothing_in_place() {
+fn damaged_package_is_named_and_puts_nothing_in_place() {
     let desk = FakeTree::new();
     let deb = desk.cache("sources/6.1/it.deb");
     let bytes = fs::read(&deb).unwrap();
@@ -139,7 +139,7 @@ fn without_network_and_source_it_says_what_failed() {
 }
 
 #[test]
-fn a_missing_program_is_named_with_the_way_out() {
+fn missing_program_is_named_with_the_way_out() {
     let desk = FakeTree::new();
     let output = desk.command(&["build", "6.1"]).env("PATH", desk.path("bin")).output().unwrap();
     assert_eq!(output.status.code(), Some(MACHINE));

@@ -31,7 +31,7 @@ fn nominal(runs: u64) -> u64 {
 }
 
 #[test]
-fn a_kernel_without_a_leak_is_accused_no_more_often_than_promised() {
+fn kernel_without_a_leak_is_accused_no_more_often_than_promised() {
     for row in &TABLES.without_leak {
         assert!(row.verdicts.false_leaks <= nominal(row.verdicts.runs), "{row:?}");
     }
@@ -51,21 +51,21 @@ fn recorded_noise_hardly_ever_leaves_a_kernel_undecided() {
 }
 
 #[test]
-fn a_steady_leak_is_called_clean_or_another_counter_accused_no_more_often_than_promised() {
+fn steady_leak_is_called_clean_or_another_counter_accused_no_more_often_than_promised() {
     for Row { verdicts, .. } in &TABLES.steady {
         assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{verdicts:?}");
     }
 }
 
 #[test]
-fn the_interval_of_a_steady_leak_contains_its_rate_as_often_as_promised() {
+fn interval_of_a_steady_leak_contains_its_rate_as_often_as_promised() {
     for Row { verdicts, .. } in &TABLES.steady {
         assert!(verdicts.covered >= verdicts.runs - nominal(verdicts.runs), "{verdicts:?}");
     }
 }
 
 #[test]
-fn a_steady_leak_on_a_counter_at_rest_is_found() {
+fn steady_leak_on_a_counter_at_rest_is_found() {
     let clear: Vec<_> = TABLES.steady.iter().filter(|row| !row.name.contains(',')).collect();
     assert!(clear.len() > 3);
     for Row { verdicts, .. } in clear {
@@ -74,14 +74,14 @@ fn a_steady_leak_on_a_counter_at_rest_is_found() {
 }
 
 #[test]
-fn a_leak_by_lot_is_called_clean_no_more_often_than_promised_unless_it_is_as_small_as_what_counts() {
+fn leak_by_lot_is_called_clean_no_more_often_than_promised_unless_it_is_as_small_as_what_counts() {
     for Row { verdicts, .. } in TABLES.random.iter().filter(|row| !row.name.starts_with("0.5 ")) {
         assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{verdicts:?}");
     }
 }
 
 #[test]
-fn a_leak_in_lumps_is_clean_only_if_it_is_rarer_than_a_clean_verdict_excludes() {
+fn leak_in_lumps_is_clean_only_if_it_is_rarer_than_a_clean_verdict_excludes() {
     for (Row { verdicts, name, .. }, leak) in TABLES.lumps.iter().zip(LUMPS) {
         let Leak::Lumps { every, by_lot, .. } = leak else { panic!("{name}") };
         let unseen = if by_lot { (1.0 - 1.0 / every as f64).powf(LISTINGS as f64) } else { 0.0 };
@@ -106,7 +106,7 @@ fn naive_judges_are_caught() {
 }
 
 #[test]
-fn the_method_tells_these_numbers() {
+fn method_tells_these_numbers() {
     let text = TABLES.markdown();
     println!("{text}");
     assert!(

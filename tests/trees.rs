@@ -78,7 +78,7 @@ fn untouched(desk: &FakeTree, before: &[(PathBuf, Vec<u8>, SystemTime)]) {
 }
 
 #[test]
-fn a_tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
+fn tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
     let desk = git_desk();
     let changed = DIR_C.replace("names = 1", "names = 2");
     fs::write(desk.path("linux/fs/nfs/dir.c"), &changed).unwrap();
@@ -97,7 +97,7 @@ fn a_tree_is_built_at_revisions_and_as_it_lies_there_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_repository_with_nothing_checked_out_is_built_at_a_revision() {
+fn repository_with_nothing_checked_out_is_built_at_a_revision() {
     let desk = git_desk();
     let built = desk.build("linux@HEAD");
     must(Command::new("git").args(["clone", "-q", "--no-checkout", "linux", "clone"]).current_dir(desk.dir.path()));
@@ -106,7 +106,7 @@ fn a_repository_with_nothing_checked_out_is_built_at_a_revision() {
 }
 
 #[test]
-fn a_tree_without_git_is_built_and_takes_no_revision() {
+fn tree_without_git_is_built_and_takes_no_revision() {
     let desk = desk();
     let before = everything(&desk.path("linux"));
     let plain = desk.build("./linux");
@@ -130,7 +130,7 @@ fn what_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
 }
 
 #[test]
-fn a_killed_build_of_a_tree_does_not_spoil_the_next() {
+fn killed_build_of_a_tree_does_not_spoil_the_next() {
     let desk = git_desk();
     let endless = DIR_C.to_owned() + "#error first\n";
     fs::write(desk.path("linux/fs/nfs/dir.c"), endless).unwrap();
@@ -146,7 +146,7 @@ fn a_killed_build_of_a_tree_does_not_spoil_the_next() {
 }
 
 #[test]
-fn the_users_fragment_and_compiler_are_used() {
+fn users_fragment_and_compiler_are_used() {
     let desk = desk();
     desk.patch("mine.config", "CONFIG_LOCALVERSION=\"-mine\"\n");
     desk.stub("mycc", "echo \"$@\" >>called; exec gcc \"$@\"");
@@ -199,7 +199,7 @@ fn what_the_machine_lacks_ends_a_bisection_and_is_not_remembered_of_the_commit()
 }
 
 #[test]
-fn an_end_that_the_fragment_does_not_fit_is_told_and_remembered() {
+fn end_that_the_fragment_does_not_fit_is_told_and_remembered() {
     let (desk, arguments) = two_commits();
     // As a version whose Kconfig has another name for the symbol.
     let makefile =
@@ -217,7 +217,7 @@ fn an_end_that_the_fragment_does_not_fit_is_told_and_remembered() {
 }
 
 #[test]
-fn a_bisection_refuses_what_it_cannot_search() {
+fn bisection_refuses_what_it_cannot_search() {
     let desk = desk();
     let bisect = |arguments: &[&str]| bisect(&desk, arguments);
     let ends = ["--good", "HEAD^", "--bad", "HEAD"];

@@ -40,7 +40,7 @@ fn every_listing_of_a_directory_at_rest_is_complete() {
 }
 
 #[test]
-fn a_change_behind_the_checks_back_is_found_out_by_name() {
+fn change_behind_the_checks_back_is_found_out_by_name() {
     let found = runner().run(&(case(), mutation()), |(case, mutation)| {
         let course = Course::set_up(&case);
         let Some(name) = course.mutate(mutation) else { return Err(TestCaseError::reject("nothing to change")) };
@@ -52,7 +52,7 @@ fn a_change_behind_the_checks_back_is_found_out_by_name() {
 }
 
 #[test]
-fn a_directory_that_changes_shows_once_what_was_there_throughout() {
+fn directory_that_changes_shows_once_what_was_there_throughout() {
     let change = select(&[Change::Remove, Change::Rename, Change::Add][..]);
     let changes = prop::collection::vec((any::<u64>(), change), 0..8);
     let right = runner().run(&(case(), 0.0..=1.0, changes), |(case, part, changes)| {
@@ -63,7 +63,7 @@ fn a_directory_that_changes_shows_once_what_was_there_throughout() {
 }
 
 #[test]
-fn a_process_that_cannot_read_says_why() {
+fn process_that_cannot_read_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let each = || vec![|_: &Dirent| Continue(()); 2];
     for (path, bytes, call, errno) in [
@@ -82,7 +82,7 @@ fn a_process_that_cannot_read_says_why() {
 }
 
 #[test]
-fn a_seed_gives_the_same_tree_again_and_another_one_other_names() {
+fn seed_gives_the_same_tree_again_and_another_one_other_names() {
     let same = runner().run(&(case(), any::<u64>()), |(Case { directory, seed, .. }, other)| {
         let all = |seed| {
             let tree = Tree::new(&directory, seed);

@@ -70,7 +70,7 @@ impl<P: Target> Executor<P> {
         }))
     }
 
-    /// What the one who gives the orders needs to know first.
+    /// Returns what the one who gives the orders needs to know first.
     pub fn ready(&self, before_mount: crate::sample::Sample, sites_before_mount: BTreeMap<String, Vec<Site>>) -> Ready {
         let counters = self.rest.counters();
         Ready {
@@ -83,7 +83,7 @@ impl<P: Target> Executor<P> {
         }
     }
 
-    /// One unit of another kind.
+    /// Returns one unit of another kind.
     pub fn once(&mut self, make: impl FnOnce(&mut P) -> Result<UnitStats>) -> Result<RoundStats> {
         let mut worked = RoundStats::default();
         let mut rpcs = self.place.rpcs()?;
@@ -92,7 +92,7 @@ impl<P: Target> Executor<P> {
     }
 }
 
-/// Who allocated what these counters count; a counter of which the kernel does not say it is missing.
+/// Returns who allocated what these counters count; a counter of which the kernel does not say it is missing.
 pub fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, Vec<Site>>> {
     let mut sites = BTreeMap::new();
     for name in names {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_secs(1);
 
 impl<P: Target> Executor<P> {
-    /// One round. NFS and local units are mixed so that both are spread over the whole round.
+    /// Returns one round. NFS and local units are mixed so that both are spread over the whole round.
     pub(crate) fn work(
         &mut self,
         listings: u64,
@@ -86,7 +86,7 @@ pub fn wait_until(end: Instant) -> Result<()> {
     }
 }
 
-/// How long a round of `slots` units on the NFS mount would take, with a little to spare.
+/// Returns how long a round of `slots` units on the NFS mount would take, with a little to spare.
 fn as_if_all_were_nfs(worked: &RoundStats, slots: u64) -> Duration {
     Duration::from_secs_f64(1.02 * worked.listing_seconds * slots as f64 / worked.listings.max(1) as f64)
 }

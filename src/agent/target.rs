@@ -42,7 +42,7 @@ pub trait Target {
     /// Lengths of an allocation that holds a name, and how many names have it.
     fn name_allocations(&self) -> Vec<(u64, u64)>;
 
-    /// What the server was told to do wrong.
+    /// Returns what the server was told to do wrong.
     fn faults(&self) -> Vec<FaultCount> {
         Vec::new()
     }

@@ -59,12 +59,12 @@ impl Apt {
         Ok(Self { cache: cache.clone(), suite, home, bytes: AtomicU64::new(0) })
     }
 
-    /// The suite's name.
+    /// Returns the suite's name.
     pub fn suite(&self) -> &str {
         &self.suite
     }
 
-    /// How many bytes were fetched so far.
+    /// Returns how many bytes were fetched so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -78,7 +78,7 @@ impl Apt {
         self.fetch_index(ui)
     }
 
-    /// The newest version of `package`; `None` if the suite does not have it.
+    /// Returns the newest version of `package`; `None` if the suite does not have it.
     pub fn newest(&self, package: &str) -> Result<Option<String>> {
         let mut command = self.command("apt-cache");
         command.args(["show", "--no-all-versions", package]);
@@ -89,7 +89,7 @@ impl Apt {
         }
     }
 
-    /// `packages` and everything they depend on, recommendations left out, as on a machine that has nothing installed.
+    /// Returns `packages` and everything they depend on, recommendations left out, as on a machine that has nothing installed.
     pub fn closure(&self, packages: &[&str]) -> Result<Vec<Package>> {
         let mut command = self.command("apt-get");
         command.args(["install", "--print-uris", "-qq", "-y", "--no-install-recommends"]).args(packages);
@@ -197,7 +197,7 @@ impl Apt {
     }
 }
 
-/// At most three names, for a line on a terminal.
+/// Returns at most three names, for a line on a terminal.
 fn name_some(packages: &[&str]) -> String {
     match packages {
         [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} and {} more", rest.len()),
@@ -205,7 +205,7 @@ fn name_some(packages: &[&str]) -> String {
     }
 }
 
-/// A line of `--print-uris`: `'address' file bytes hash`.
+/// Returns a line of `--print-uris`: `'address' file bytes hash`.
 fn package(line: &str) -> Option<Package> {
     let (address, rest) = line.strip_prefix('\'')?.split_once('\'')?;
     let mut words = rest.split_whitespace();
@@ -226,7 +226,7 @@ fn package(line: &str) -> Option<Package> {
 
 #[cfg(test)]
 impl Package {
-    /// A package that no archive has.
+    /// Returns a package that no archive has.
     pub fn named(name: &str) -> Self {
         package(&format!("'mirror:/' {name}_1_all.deb 1 SHA256:00")).expect("the line is well formed")
     }
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_uris_is_a_package() {
+    fn line_of_uris_is_a_package() {
         let line = "'mirror:/pool/n/nfs-common_2.6.2-4+deb12u1_amd64.deb' nfs-common_1%3a2.6.2-4+deb12u1_amd64.deb 259632 SHA256:00";
         let found = package(line).unwrap();
         assert_eq!((found.name.as_str(), found.bytes), ("nfs-common", 259632));

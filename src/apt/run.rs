@@ -22,12 +22,12 @@ impl Failure {
         self.says("No packages found") || self.says("Unable to locate package")
     }
 
-    /// The file that the index names is not there any more.
+    /// Returns the file that the index names is not there any more.
     pub fn is_gone(&self) -> bool {
         self.says("404 ")
     }
 
-    /// What was fetched is not what the index promised.
+    /// Returns what was fetched is not what the index promised.
     pub fn is_corrupt(&self) -> bool {
         self.says("Hash Sum mismatch") || self.says("unexpected size")
     }
@@ -36,7 +36,7 @@ impl Failure {
         matches!(self, Self::Said(text) if text.contains(words))
     }
 
-    /// The one sentence for the user: what could not be done, apt's reason, the way out. `home` is where it writes.
+    /// Returns the one sentence for the user: what could not be done, apt's reason, the way out. `home` is where it writes.
     pub fn sentence(self, what: &str, home: &Path) -> Error {
         let text = match self {
             Self::Other(e) => return e,
@@ -58,7 +58,7 @@ impl Failure {
     }
 }
 
-/// The first error apt reported, blanks squeezed.
+/// Returns the first error apt reported, blanks squeezed.
 fn reason(text: &str) -> String {
     let error = text.lines().find_map(|l| l.strip_prefix("E: "));
     let line = error.or_else(|| text.lines().find(|l| !l.trim().is_empty())).unwrap_or("apt gave no reason");
@@ -81,12 +81,12 @@ pub fn with_progress(command: &mut Command, task: &Task, total: u64) -> Result<S
     watched(command, &mut show)
 }
 
-/// The share that is done, from a line such as `dlstatus:1:33.3:Retrieving file 1 of 1`.
+/// Returns the share that is done, from a line such as `dlstatus:1:33.3:Retrieving file 1 of 1`.
 fn percent(line: &str) -> Option<f64> {
     line.strip_prefix("dlstatus:")?.split(':').nth(1)?.parse().ok()
 }
 
-/// The bytes named by a line such as `Fetched 9417 kB in 1s (6927 kB/s)`.
+/// Returns the bytes named by a line such as `Fetched 9417 kB in 1s (6927 kB/s)`.
 pub fn fetched_bytes(line: &str) -> Option<u64> {
     let mut words = line.strip_prefix("Fetched ")?.split_whitespace();
     let number: f64 = words.next()?.replace(',', "").parse().ok()?;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_program_says_why() {
+    fn failing_program_says_why() {
         let failure =
             quietly(Command::new("sh").args(["-c", "echo 'E: No packages found' >&2; exit 100"])).unwrap_err();
         assert!(failure.is_unknown_package());

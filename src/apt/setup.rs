@@ -12,7 +12,7 @@ use std::process::Command;
 /// The file whose age is the index's.
 pub const STAMP: &str = "updated";
 
-/// What the machine's apt says about Debian's archive. Apt's digest of the machine's package lists is kept in
+/// Returns what the machine's apt says about Debian's archive. Apt's digest of the machine's package lists is kept in
 /// `scratch`: containers are often told to keep none, and then each question would cost half a second.
 pub fn machine_sources(scratch: &Path) -> Result<Sources> {
     let ask = |release_info: &str| {
@@ -67,7 +67,7 @@ fn machine_configuration(home: &Path) -> Result<String> {
     ask_machine(Command::new("apt-config").arg("dump"), home)
 }
 
-/// The machine's settings on how to reach and trust an archive, and our own on everything else. The machine's hooks
+/// Returns the machine's settings on how to reach and trust an archive, and our own on everything else. The machine's hooks
 /// (which delete archives in containers and wake desktop services) and preferences stay out, and so does whatever lets an archive in
 /// whose signature does not hold.
 fn configuration(home: &Path, machine: &str) -> String {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_machines_way_to_the_archive_is_kept_and_its_hooks_are_not() {
+    fn machines_way_to_the_archive_is_kept_and_its_hooks_are_not() {
         let machine = "APT::Update::Post-Invoke:: \"rm -f /var/cache/apt/*.bin\";\nDir::Cache::pkgcache \"\";\n\
                        Acquire::http::Proxy \"mirror:8080\";\nAcquire::Check-Date \"false\";\nAcquire::Languages:: \"de\";\n\
                        Dir::Etc::trusted \"trusted.gpg\";\nDir::Etc::preferences \"preferences\";\n";

@@ -61,7 +61,7 @@ impl Sources {
         Self { targets }
     }
 
-    /// The machine's own suite: the one that `os-release` names if apt has it, else the first that apt has.
+    /// Returns the machine's own suite: the one that `os-release` names if apt has it, else the first that apt has.
     pub fn own_suite(&self, os_release: &str) -> Option<String> {
         let named = os_release.lines().find_map(|l| l.strip_prefix("VERSION_CODENAME="));
         let mut suites = self.targets.iter().filter(|t| t.part == Part::Base).map(|t| t.suite.as_str());
@@ -69,7 +69,7 @@ impl Sources {
         suites.find(|s| Some(*s) == named).or(first).map(str::to_owned)
     }
 
-    /// The entries that lead to Debian's archive, every option of theirs kept but pointed at `suite`.
+    /// Returns the entries that lead to Debian's archive, every option of theirs kept but pointed at `suite`.
     pub fn entries(&self, suite: &str) -> Result<BTreeSet<Entry>> {
         let places: BTreeSet<(&str, usize)> = self.targets.iter().map(|t| (t.file.as_str(), t.number)).collect();
         let mut entries = BTreeSet::new();
@@ -118,7 +118,7 @@ fn target(line: &str) -> Option<Target> {
     })
 }
 
-/// The part of the archive that a suite's name stands for and the base suite's name; `None` for parts such as
+/// Returns the part of the archive that a suite's name stands for and the base suite's name; `None` for parts such as
 /// backports, which would bring other versions than the suite's own.
 fn part_of(release: &str) -> Option<(Part, &str)> {
     for (suffix, part) in [("-updates", Part::Updates), ("-security", Part::Security), ("/updates", Part::Security)] {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stanza_keeps_its_options_and_gets_the_wanted_suites() {
+    fn stanza_keeps_its_options_and_gets_the_wanted_suites() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("debian.sources");
         let text = "# only a comment\n\n# a comment\nTypes: deb deb-src\nURIs: mirror:/debian\n# inside\nSuites: trixie\n \
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_keeps_its_options_and_gets_the_wanted_suite() {
+    fn line_keeps_its_options_and_gets_the_wanted_suite() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("sources.list");
         fs::write(
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_suite_is_a_codename() {
+    fn own_suite_is_a_codename() {
         let fetched =
             line("/a.sources:1", "testing", "Debian", "forky") + &line("/a.sources:2", "stable", "Debian", "trixie");
         let sources = Sources::parse(&fetched, &fetched);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rolling_suite_has_no_other_parts() {
+    fn rolling_suite_has_no_other_parts() {
         assert_eq!(suite_name("sid", Part::Security), None);
         assert_eq!(suite_name("bookworm", Part::Security).unwrap(), "bookworm-security");
     }

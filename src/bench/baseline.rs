@@ -62,7 +62,8 @@ impl Baseline {
     }
 }
 
-/// What of the machine is another, if it matters: where instructions are counted it is QEMU that executes them, wherever it runs.
+/// Returns what of the machine is another, if it matters: where instructions are counted it is QEMU that executes them,
+/// wherever it runs.
 fn difference<'a>(
     then: &'a Machine,
     now: &'a Machine,

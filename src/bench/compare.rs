@@ -20,7 +20,7 @@ pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparis
     }
 }
 
-/// Whether the word of each state is said; this alone is asked after every round.
+/// Returns whether the word of each state is said; this alone is asked after every round.
 pub fn is_decided(base: &[Measured], other: &[Measured], margin: f64) -> bool {
     in_both(base, other).all(|state| {
         let seconds = ratio(&series(base, state, SECONDS), &series(other, state, SECONDS), 0);
@@ -28,13 +28,13 @@ pub fn is_decided(base: &[Measured], other: &[Measured], margin: f64) -> bool {
     })
 }
 
-/// The states in which both were measured.
+/// Returns the states in which both were measured.
 fn in_both(base: &[Measured], other: &[Measured]) -> impl Iterator<Item = CacheState> {
     let is_in = |listings: &[Measured], state| listings.iter().any(|measured| measured.listing.state == state);
     CacheState::ALL.into_iter().filter(move |state| is_in(base, *state) && is_in(other, *state))
 }
 
-/// Each state in which both were measured.
+/// Returns each state in which both were measured.
 fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Vec<StateComparison> {
     in_both(base, other)
         .map(|state| {
@@ -51,7 +51,7 @@ fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Ve
         .collect()
 }
 
-/// What the words of all states come to: a kernel that is slower in one of them is slower.
+/// Returns what the words of all states come to: a kernel that is slower in one of them is slower.
 fn together(words: impl Iterator<Item = BenchVerdict>) -> BenchVerdict {
     let words: Vec<BenchVerdict> = words.collect();
     let first = [BenchVerdict::Slower, BenchVerdict::Undecided, BenchVerdict::Faster]
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_must_lie_on_one_side_of_the_margin() {
+    fn interval_must_lie_on_one_side_of_the_margin() {
         for (low, high, expected) in [
             (1.06, 1.2, BenchVerdict::Slower),
             (1.04, 1.2, BenchVerdict::Undecided),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_passed_only_by_a_whole_interval() {
+    fn limit_is_passed_only_by_a_whole_interval() {
         let comparison = |low, high| Comparison {
             scenario: "x".into(),
             base: "a".into(),

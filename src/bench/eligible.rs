@@ -12,8 +12,8 @@ const GOOD_SECONDS: u32 = 10;
 const SPARE_PERCENT: u64 = 25;
 const LEAST_MEMORY_MIB: u64 = 512;
 
-/// The scenario as it is timed: with one processor, attributes that are good for a while unless the user said otherwise, and memory for its
-/// directory. One that does something else than read a directory is refused.
+/// Returns the scenario as it is timed: with one processor, attributes that are good for a while unless the user said
+/// otherwise, and memory for its directory. One that does something else than read a directory is refused.
 pub fn make_eligible(scenario: &Scenario, users_options: Option<&str>) -> Result<Scenario> {
     if let Some(what) = what_else(scenario) {
         let name = &scenario.name;
@@ -36,7 +36,7 @@ pub fn make_eligible(scenario: &Scenario, users_options: Option<&str>) -> Result
     Ok(fitted)
 }
 
-/// What makes the scenario more than reading a directory; `None` if nothing does.
+/// Returns what makes the scenario more than reading a directory; `None` if nothing does.
 fn what_else(scenario: &Scenario) -> Option<&'static str> {
     let Some(pass) = scenario.unit.passes().next() else { return Some("no `list`") };
     let drops = |step: &Step| matches!(step, Step::DropPages | Step::DropDentries | Step::DropAll | Step::Evict);
@@ -72,7 +72,7 @@ mod tests {
     use crate::scenario::load;
 
     #[test]
-    fn a_leak_scenario_gets_attributes_that_are_good_for_a_while() {
+    fn leak_scenario_gets_attributes_that_are_good_for_a_while() {
         let scenario = load("huge-flat").unwrap();
         let fitted = make_eligible(&scenario, None).unwrap();
         assert_eq!(fitted.mount.options, "rdirplus,actimeo=10");

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 impl Machine {
-    /// This one.
+    /// Returns this one.
     pub fn this() -> Result<Self> {
         let processors = fs::read_to_string("/proc/cpuinfo").machine(|| "cannot read /proc/cpuinfo".into())?;
         Ok(Self {
@@ -25,7 +25,7 @@ impl Machine {
     }
 }
 
-/// The value of the first line `name : value`.
+/// Returns the value of the first line `name : value`.
 fn field(text: &str, name: &str) -> Option<String> {
     let value = |line: &str| line.strip_prefix(name)?.trim_start().strip_prefix(':').map(|v| v.trim().to_owned());
     text.lines().find_map(value)

@@ -13,7 +13,7 @@ const QUANTILE: f64 = 0.975;
 /// What memory is called.
 pub const MEMORY: &str = "memory_bytes";
 
-/// What grows, of one scenario on one kernel in several sizes, the smallest first.
+/// Returns what grows, of one scenario on one kernel in several sizes, the smallest first.
 pub fn growths(records: &[BenchRecord]) -> Vec<Growth> {
     let Some(first) = records.first() else { return Vec::new() };
     let states = first.states.iter().map(|state| state.state);
@@ -43,8 +43,8 @@ fn figure(record: &BenchRecord, what: &str, state: Option<CacheState>) -> Option
     record.states.iter().find(|found| found.state == state)?.medians.get(what).copied()
 }
 
-/// The slope between logarithms with its bounds, and the slope of the last two points; `None` for fewer than three points that have
-/// logarithms, through which anything fits.
+/// Returns the slope between logarithms with its bounds, and the slope of the last two points; `None` for fewer than three
+/// points that have logarithms, through which anything fits.
 pub fn exponent(points: &[(u64, f64)]) -> Option<(Estimate, f64)> {
     let logs: Vec<(f64, f64)> =
         points.iter().filter(|(n, y)| *n > 0 && *y > 0.0).map(|(n, y)| ((*n as f64).ln(), y.ln())).collect();
@@ -61,8 +61,8 @@ pub fn exponent(points: &[(u64, f64)]) -> Option<(Estimate, f64)> {
     Some((Estimate { estimate: slope, low: slope - half, high: slope + half }, (y2 - y1) / (x2 - x1)))
 }
 
-/// Growth by its name. What is there however small a directory is makes the line flatter than it is where it matters, so the last step
-/// counts if it is steeper.
+/// Returns growth by its name. What is there however small a directory is makes the line flatter than it is where it matters,
+/// so the last step counts if it is steeper.
 fn called(exponent: &Estimate, last_step: f64) -> &'static str {
     match exponent.estimate.max(last_step) {
         e if e < 0.25 => "constant",
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_power_is_found_again() {
+    fn power_is_found_again() {
         for (power, name) in [
             (0.0, "constant"),
             (0.5, "less than linear"),

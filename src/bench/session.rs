@@ -32,14 +32,14 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// What is enough: where instructions are counted, listings hardly differ.
+    /// Returns what is enough: where instructions are counted, listings hardly differ.
     pub fn usual(accelerator: Accelerator, states: Vec<CacheState>, margin: f64, budget: Duration) -> Self {
         let (least, most) = if accelerator == Accelerator::Counted { (2, 8) } else { (10, 60) };
         Self { states, least, most, budget, margin }
     }
 }
 
-/// What guests are timed by: where there is no KVM, instructions are counted unless that is not wanted.
+/// Returns what guests are timed by: where there is no KVM, instructions are counted unless that is not wanted.
 pub fn clocked(chosen: Accelerator, real_time: bool) -> Accelerator {
     if chosen == Accelerator::Tcg && !real_time { Accelerator::Counted } else { chosen }
 }
@@ -100,13 +100,13 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
     Ok(())
 }
 
-/// Whether more listings would not change a word.
+/// Returns whether more listings would not change a word.
 fn is_decided(sides: &[Side], effort: &Effort) -> bool {
     let [base, other] = sides else { return true };
     compare::is_decided(&base.listings, &other.listings, effort.margin)
 }
 
-/// A guest runs as long as something is asked of it.
+/// Returns a guest runs as long as something is asked of it.
 fn while_resumed<T>(guest: &mut Guest, ask: impl FnOnce(&mut Guest) -> Result<T>) -> Result<T> {
     guest.resume()?;
     let answer = ask(guest)?;

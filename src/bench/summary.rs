@@ -5,7 +5,7 @@ use crate::result::bench::{Measured, StateRecord};
 use crate::result::bench_metrics::{figures, series};
 use crate::stats::estimate::median;
 
-/// One record for each state that was measured, in the order of the states.
+/// Returns one record for each state that was measured, in the order of the states.
 pub fn states(listings: &[Measured]) -> Vec<StateRecord> {
     let count = |state| listings.iter().filter(|measured| measured.listing.state == state).count() as u64;
     let measured = CacheState::ALL.into_iter().filter(|state| count(*state) > 0);

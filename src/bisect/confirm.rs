@@ -33,7 +33,7 @@ pub enum Revert {
 }
 
 impl Confirmation {
-    /// Why the result is not confirmed; `None` if it is.
+    /// Returns why the result is not confirmed; `None` if it is.
     pub fn doubt(&self, terms: Terms) -> Option<String> {
         let says = |judged: &TestResult| match &judged.state {
             State::Leaks => "leaks".to_owned(),

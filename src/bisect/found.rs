@@ -8,7 +8,7 @@ use crate::text::truncate::short;
 use std::fmt;
 
 impl Commit {
-    /// The commit of `repo` by its id.
+    /// Returns the commit of `repo` by its id.
     pub fn from_repo(repo: &Repo, id: &str) -> Result<Self> {
         let subject = repo.text(&["log", "-1", "--format=%s", id])?;
         Ok(Self { id: id.to_owned(), subject: subject.trim().to_owned() })

@@ -13,7 +13,7 @@ pub enum Terms {
 }
 
 impl Terms {
-    /// The word for the side of the older commits.
+    /// Returns the word for the side of the older commits.
     pub fn before(self) -> &'static str {
         match self {
             Self::Break => "good",
@@ -21,7 +21,7 @@ impl Terms {
         }
     }
 
-    /// The word for the side of the newer commits.
+    /// Returns the word for the side of the newer commits.
     pub fn after(self) -> &'static str {
         match self {
             Self::Break => "bad",
@@ -88,14 +88,14 @@ impl History {
         self.step(&["bisect", word, commit])
     }
 
-    /// The log by which `git bisect replay` repeats the search.
+    /// Returns the log by which `git bisect replay` repeats the search.
     pub fn log(&self) -> Result<String> {
         // Where there is a work tree, the one who replays it wants it checked out.
         Ok(self.repo.text(&["bisect", "log"])?.replace("'--no-checkout' ", ""))
     }
 
-    /// The commits that are tested next if `commit` turns out to be old, and if it turns out to be new. A guess, as git does not
-    /// promise what it takes; nothing depends on it but time.
+    /// Returns the commits that are tested next if `commit` turns out to be old, and if it turns out to be new. A guess, as
+    /// git does not promise what it takes; nothing depends on it but time.
     pub fn guess(&self, commit: &str) -> Result<Vec<String>> {
         let refs = self.repo.text(&["for-each-ref", "--format=%(refname) %(objectname)", "refs/bisect"])?;
         let side = |term: &str| {
@@ -174,13 +174,13 @@ mod tests {
     use crate::bisect::test_history::TestHistory;
 
     #[test]
-    fn the_number_of_steps_is_read() {
+    fn number_of_steps_is_read() {
         assert_eq!(steps("Bisecting: 31 revisions left to test after this (roughly 5 steps)\n[1234] x"), 6);
         assert_eq!(steps("Bisecting: a merge base must be tested\n"), 1);
     }
 
     #[test]
-    fn the_guess_is_what_git_takes_next() {
+    fn guess_is_what_git_takes_next() {
         let made = TestHistory::straight(40);
         for mark in [Mark::Old, Mark::New] {
             let (history, next) = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(39), &[]).unwrap();

@@ -98,7 +98,7 @@ impl KernelTester<'_> {
         record
     }
 
-    /// The verdict on `snapshot`: from earlier, or of a guest.
+    /// Returns the verdict on `snapshot`: from earlier, or of a guest.
     fn record(
         &self,
         snapshot: &Snapshot,
@@ -132,7 +132,7 @@ impl KernelTester<'_> {
         Ok(record)
     }
 
-    /// The kernel of `snapshot`; that it cannot be built is remembered, unless the machine is to blame.
+    /// Returns the kernel of `snapshot`; that it cannot be built is remembered, unless the machine is to blame.
     fn kernel(&self, snapshot: &Snapshot, verdicts: &Verdicts, how: &BuildOptions, ui: &Ui) -> Result<Kernel> {
         let key = self.builder.key(snapshot)?;
         let built = self.builder.build(snapshot, how, ui);
@@ -176,7 +176,7 @@ impl KernelTester<'_> {
         })
     }
 
-    /// What goes wrong here goes wrong again when it is asked for, and is told then.
+    /// Returns what goes wrong here goes wrong again when it is asked for, and is told then.
     fn build_ahead(&self, id: &str, go_on: &(dyn Fn() -> Result<()> + Sync), verdicts: &Verdicts) {
         let how = BuildOptions { go_on, ..BuildOptions::default() };
         let _ =
@@ -190,7 +190,8 @@ fn error(asked: u64) -> f64 {
     (1.0 - CONFIDENCE) * (2 * asked) as f64
 }
 
-/// What a verdict says of what is looked for. With a call site, another leak is none, as long as all counters were judged.
+/// Returns what a verdict says of what is looked for. With a call site, another leak is none, as long as all counters were
+/// judged.
 pub fn state(record: &RunRecord, call_site: Option<&str>) -> State {
     match (record.verdict, call_site) {
         (Verdict::Clean, _) => State::Clean,
@@ -216,7 +217,7 @@ fn keep(record: RunRecord, verdicts: &Verdicts) -> Result<RunRecord> {
     Ok(record)
 }
 
-/// Whether some of it was allocated in `function`, or in a part of it that the compiler made a function of its own.
+/// Returns whether some of it was allocated in `function`, or in a part of it that the compiler made a function of its own.
 fn is_of(finding: &Finding, function: &str) -> bool {
     let is_it = |name: &str| name == function || name.split('.').next() == Some(function);
     finding.call_sites.iter().any(|site| is_it(&site.function))
@@ -228,7 +229,7 @@ mod tests {
     use crate::result::example;
 
     #[test]
-    fn a_leak_of_another_function_is_not_what_is_looked_for() {
+    fn leak_of_another_function_is_not_what_is_looked_for() {
         let mut record = example::leak();
         assert_eq!(state(&record, None), State::Leaks);
         assert_eq!(state(&record, Some("nfs_readdir_page_array_append")), State::Leaks);

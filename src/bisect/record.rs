@@ -23,7 +23,7 @@ pub struct BisectConfig<'a> {
     pub seconds: f64,
 }
 
-/// The record of a search and what became of it when it was tried again.
+/// Returns the record of a search and what became of it when it was tried again.
 pub fn record(question: &BisectConfig, found: &Found, confirmation: Option<&Confirmation>) -> BisectionRecord {
     let doubt = confirmation.and_then(|confirmation| confirmation.doubt(question.terms));
     let again = |judged: Option<&TestResult>| {
@@ -72,7 +72,7 @@ pub fn reproduce(question: &BisectConfig, commit: &Commit) -> Vec<String> {
     vec![run(&format!("{id}^")), run(id)]
 }
 
-/// The runs behind a bisection, in order.
+/// Returns the runs behind a bisection, in order.
 pub fn runs(found: &Found, confirmation: Option<&Confirmation>) -> Vec<RunRecord> {
     let again = confirmation.into_iter().flat_map(|c| {
         let revert = if let Revert::Judged(judged) = &c.revert { Some(judged.as_ref()) } else { None };
@@ -112,7 +112,7 @@ pub fn step(step: &Step) -> StepRecord {
     StepRecord { commit: step.commit.clone(), state: word.into(), what, seconds: *seconds, guests: *guests }
 }
 
-/// The first finding, or what was excluded.
+/// Returns the first finding, or what was excluded.
 pub fn rate(record: &RunRecord) -> String {
     match record.findings.first() {
         Some(finding) if record.verdict == Verdict::Leak => sentence::amount(finding, &record.unit),

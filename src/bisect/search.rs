@@ -97,7 +97,7 @@ fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
     )))
 }
 
-/// What leaks, where only the leak of another function is looked for.
+/// Returns what leaks, where only the leak of another function is looked for.
 fn other_leaks(judged: &TestResult) -> Option<String> {
     let leaking = judged.record.as_ref().filter(|record| record.verdict == Verdict::Leak);
     let findings = leaking.map(|record| record.findings.as_slice()).unwrap_or_default();
@@ -115,7 +115,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     #[test]
-    fn the_right_commit_is_found_wherever_it_is() {
+    fn right_commit_is_found_wherever_it_is() {
         let made = TestHistory::straight(65);
         for change in (1..made.len()).step_by(7) {
             let change = made.id(change);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_right_fix_is_found_in_histories_with_merges_and_commits_that_do_not_build() {
+    fn right_fix_is_found_in_histories_with_merges_and_commits_that_do_not_build() {
         let mut lot = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..5 {
             let made = TestHistory::with_merges(30, 4);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_of_another_function_is_told() {
+    fn leak_of_another_function_is_told() {
         let mut judged = TestResult { record: Some(crate::result::example::leak()), ..TestResult::default() };
         assert_eq!(other_leaks(&judged).unwrap(), "leaks only what was allocated in nfs_readdir_page_array_append");
         judged.record = Some(crate::result::example::clean());

@@ -19,12 +19,12 @@ pub struct TestHistory {
 }
 
 impl TestHistory {
-    /// Commits one after the other.
+    /// Returns commits one after the other.
     pub fn straight(commits: usize) -> Self {
         Self::new(commits, usize::MAX)
     }
 
-    /// Every `every`-th commit begins a side branch of three, which is merged.
+    /// Returns every `every`-th commit begins a side branch of three, which is merged.
     pub fn with_merges(commits: usize, every: usize) -> Self {
         Self::new(commits, every)
     }
@@ -45,7 +45,7 @@ impl TestHistory {
         self.dir.path().join("linux")
     }
 
-    /// The id of a commit by its number, the oldest first.
+    /// Returns the id of a commit by its number, the oldest first.
     pub fn id(&self, number: usize) -> String {
         self.ids[number].clone()
     }
@@ -54,14 +54,14 @@ impl TestHistory {
         self.ids.len()
     }
 
-    /// A new repository to search in.
+    /// Returns a new repository to search in.
     pub fn repo(&self) -> Repo {
         self.sessions.set(self.sessions.get() + 1);
         let dir = self.dir.path().join(format!("session-{}", self.sessions.get()));
         Repo::borrowing(dir, &self.path().join(".git/objects"), None).unwrap()
     }
 
-    /// Whether commit `of` has `ancestor` in its history or is it.
+    /// Returns whether commit `of` has `ancestor` in its history or is it.
     pub fn has(&self, of: &str, ancestor: &str) -> bool {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.path()).args(["merge-base", "--is-ancestor", ancestor, of]);
@@ -103,7 +103,7 @@ impl TestCommit for Knowing<'_> {
     fn step(&mut self, _step: &super::found::Step, _left: u64) {}
 }
 
-/// What git fast-import reads.
+/// Returns what git fast-import reads.
 fn script(commits: usize, every: usize) -> String {
     let mut text = String::new();
     let mut mark = 0;

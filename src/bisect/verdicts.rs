@@ -43,7 +43,7 @@ impl Verdicts {
         Ok(Self { dir: cache.dir("verdicts")?, setting })
     }
 
-    /// The verdict on the kernel whose image has this digest.
+    /// Returns the verdict on the kernel whose image has this digest.
     pub fn find(&self, image_sha256: &str, seed: u64) -> Option<RunRecord> {
         read(&self.record(image_sha256, seed))
     }
@@ -53,7 +53,7 @@ impl Verdicts {
         write(&self.record(&record.kernel.image_sha256, record.seed), record)
     }
 
-    /// What became of the build of the kernel with this key.
+    /// Returns what became of the build of the kernel with this key.
     pub fn built(&self, key: &str) -> Option<Built> {
         read(&self.dir.join(format!("build-{key}.json")))
     }
@@ -85,7 +85,7 @@ mod tests {
     use crate::scenario::{Overrides, select};
 
     #[test]
-    fn a_verdict_is_found_by_image_seed_and_setting_only() {
+    fn verdict_is_found_by_image_seed_and_setting_only() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().to_owned()).unwrap();
         let scenario = |name: &str| select(&[name.to_owned()], None, &[], &Overrides::default()).unwrap().remove(0);

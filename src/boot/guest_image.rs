@@ -102,7 +102,7 @@ impl GuestImage {
         })
     }
 
-    /// Why the guest's memory is too small to start from this initramfs, in a sentence; `None` if it is not.
+    /// Returns why the guest's memory is too small to start from this initramfs, in a sentence; `None` if it is not.
     pub fn memory_shortfall(&self) -> Option<String> {
         let needed_mib = (INITRAMFS_COPIES * self.initramfs_bytes + KERNEL_BYTES).div_ceil(1 << 20);
         (needed_mib > u64::from(self.memory_mib)).then(|| {
@@ -146,7 +146,7 @@ impl GuestImage {
         Vm::start(&machine, self.limits)
     }
 
-    /// Where the guest's console is written.
+    /// Returns where the guest's console is written.
     pub fn console_log(&self) -> &Path {
         &self.console_log
     }
@@ -155,7 +155,7 @@ impl GuestImage {
 /// Where programs that make file systems are: not everybody has these directories in `PATH`.
 pub const MKFS_PLACES: [&str; 2] = ["/usr/sbin", "/sbin"];
 
-/// The program of this machine that makes such a file system.
+/// Returns the program of this machine that makes such a file system.
 fn mkfs(kind: FileSystem) -> Result<PathBuf> {
     let name = format!("mkfs.{}", kind.as_str());
     let package = match kind {

@@ -2,7 +2,7 @@
 
 use crate::kernel::source::version::Version;
 
-/// Whether the server of the kernel with this `uname -r` starts while page_owner watches.
+/// Returns whether the server of the kernel with this `uname -r` starts while page_owner watches.
 ///
 /// With it the bulk allocator of pages gives one page at a time, and svc_init_buffer() of these versions takes all that it wants
 /// or gives up (ENOMEM, of which rpc.nfsd says nothing). "SUNRPC: Cleanup/fix initial rq_pages allocation" ended it.
@@ -12,7 +12,7 @@ pub fn starts_with_page_owner(release: &str) -> bool {
     release.parse::<Version>().is_ok_and(|version| !(FIRST..=LAST).contains(&version))
 }
 
-/// Whether the kernel with this `uname -r` can keep page_owner and the call sites of slab objects at once.
+/// Returns whether the kernel with this `uname -r` can keep page_owner and the call sites of slab objects at once.
 ///
 /// Since Linux 6.8 ("mm,page_owner: Maintain own list of stack_records structs") a new stack takes an object of kmalloc. Reading
 /// `alloc_traces` of that size class then deadlocks: slab_debug_trace_open() holds the cache's list_lock while its table grows by

@@ -99,12 +99,12 @@ pub fn packages(cache: &Cache, ui: &Ui) -> Result<NfsUtils> {
     NfsUtils::open(&home).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))
 }
 
-/// What is in the cache; nothing is fetched.
+/// Returns what is in the cache; nothing is fetched.
 pub fn cached(cache: &Cache) -> Option<NfsUtils> {
     NfsUtils::open(&cache.root().join("nfs-utils").join(machine()))
 }
 
-/// The distribution and its release, as a file name: after an upgrade the C library is another one.
+/// Returns the distribution and its release, as a file name: after an upgrade the C library is another one.
 fn machine() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).unwrap_or("unknown").trim_matches('"');
@@ -113,7 +113,7 @@ fn machine() -> String {
 }
 
 impl NfsUtils {
-    /// What is unpacked in `home`, if it is whole and all its libraries are still there.
+    /// Returns what is unpacked in `home`, if it is whole and all its libraries are still there.
     fn open(home: &Path) -> Option<Self> {
         // What was put in place whole describes itself.
         let _: About = serde_json::from_str(&fs::read_to_string(home.join("about.json")).ok()?).ok()?;
@@ -202,7 +202,7 @@ fn program(root: &Path, name: &str) -> Result<PathBuf> {
     })
 }
 
-/// The packages of the dependency closure to fetch next: those named after a missing library as Debian's policy wants
+/// Returns the packages of the dependency closure to fetch next: those named after a missing library as Debian's policy wants
 /// it, or, where none is, all libraries that are left.
 fn choose(missing: &BTreeSet<String>, closure: &BTreeMap<String, Package>) -> Result<Vec<String>> {
     let mut chosen = BTreeSet::new();
@@ -221,7 +221,7 @@ fn choose(missing: &BTreeSet<String>, closure: &BTreeMap<String, Package>) -> Re
     }
 }
 
-/// `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3, `libxml2.so.2` in libxml2.
+/// Returns `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3, `libxml2.so.2` in libxml2.
 fn package_names(library: &str) -> Vec<String> {
     let Some((base, version)) = library.split_once(".so.") else { return Vec::new() };
     let base = base.to_ascii_lowercase().replace('_', "-");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oddly_named_library_is_looked_for_in_all_that_are_left() {
+    fn oddly_named_library_is_looked_for_in_all_that_are_left() {
         let all = closure(&["libevent-core", "libwrap0", "python3"]);
         assert_eq!(choose(&set(&["libodd.so.7"]), &all).unwrap(), ["libevent-core", "libwrap0"]);
         let error = choose(&set(&["libodd.so.7"]), &closure(&["python3"])).unwrap_err();

@@ -130,7 +130,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 
-/// Those asked for, as they are timed.
+/// Returns those asked for, as they are timed.
 fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
     let overrides = if arguments.grow {
         Overrides { entries: None, ..arguments.overrides.clone() }

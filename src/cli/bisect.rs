@@ -116,7 +116,7 @@ impl Args {
         Ok(all.remove(0))
     }
 
-    /// The options that a single run needs to do the same.
+    /// Returns the options that a single run needs to do the same.
     fn reproducing(&self) -> Vec<String> {
         let overrides = &self.measure.overrides;
         let files = self.config.files.iter().map(|file| ("--config", file.display().to_string()));

@@ -68,7 +68,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 }
 
 impl Init {
-    /// What was asked for, if it can be: CI is a bad place to find a typing mistake.
+    /// Returns what was asked for, if it can be: CI is a bad place to find a typing mistake.
     fn plan(&self) -> Result<Plan> {
         for set in &self.sets {
             let runs = select(&[], Some(set), &[], &Overrides::default())?.len();

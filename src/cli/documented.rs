@@ -20,8 +20,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Lines of code blocks that begin with the program's name, after a prompt if `prompt`. Continued lines are joined, what is a remark or
-/// goes to another program is left out, and so are lines in which something is left to the reader.
+/// Returns lines of code blocks that begin with the program's name, after a prompt if `prompt`. Continued lines are joined,
+/// what is a remark or goes to another program is left out, and so are lines in which something is left to the reader.
 fn commands(file: &Path, prompt: &str) -> Vec<Typed> {
     let text = std::fs::read_to_string(file).unwrap().replace("\\\n", " ");
     let is_ours =
@@ -68,7 +68,7 @@ fn exists(spec: &str) -> bool {
 }
 
 #[test]
-fn the_tour_has_ten_commands_and_all_that_they_name_exists() {
+fn tour_has_ten_commands_and_all_that_they_name_exists() {
     let tour = commands(&root().join("docs/tour.md"), "$ ");
     let lines: Vec<&str> = tour.iter().map(|typed| typed.line.as_str()).collect();
     assert_eq!(lines.len(), 10, "{lines:#?}");
@@ -86,7 +86,7 @@ fn the_tour_has_ten_commands_and_all_that_they_name_exists() {
 
 /// What a command needs that is not there is written by a command before it.
 #[test]
-fn the_tour_reads_no_result_that_it_has_not_written() {
+fn tour_reads_no_result_that_it_has_not_written() {
     let mut written = Vec::new();
     for typed in commands(&root().join("docs/tour.md"), "$ ") {
         let matches = typed.parsed();

@@ -41,7 +41,7 @@ impl FormatArgs {
     }
 }
 
-/// Whether both name one file, which need not be there yet. Devices may be written to twice.
+/// Returns whether both name one file, which need not be there yet. Devices may be written to twice.
 fn is_same(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b && a.is_file(),

@@ -158,7 +158,7 @@ fn consent(arguments: &Args, budget: f64) -> Result<()> {
     Err(Error::usage("nothing was done, as the answer was not yes"))
 }
 
-/// What dropping caches costs, as far as it can be told.
+/// Returns what dropping caches costs, as far as it can be told.
 fn cost(budget: f64) -> String {
     let cached = memory::kib("Cached").map_or("all".into(), |kib| number::bytes(kib as f64 * 1024.0));
     format!(

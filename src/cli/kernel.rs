@@ -77,7 +77,7 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
     text + "\n" + &aligned(&rows) + &format!("in {}\n", cache.root().join("kernels").display())
 }
 
-/// Columns as wide as their widest cell.
+/// Returns columns as wide as their widest cell.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
     let line = |row: &Vec<String>| {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_names_the_series_before_anything_was_built() {
+    fn list_names_the_series_before_anything_was_built() {
         let dir = tempfile::tempdir().unwrap();
         let text = list(&Catalog::load().unwrap(), &Cache::at(dir.path().to_owned()).unwrap());
         assert!(text.contains("\n6.1: linux-source-6.1 of Debian bookworm (not fetched yet)\n  patches: "), "{text}");

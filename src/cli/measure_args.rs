@@ -92,7 +92,7 @@ pub(super) fn not_negative(text: &str) -> std::result::Result<f64, String> {
 }
 
 impl Measure {
-    /// The scenarios asked for, or else the default ones.
+    /// Returns the scenarios asked for, or else the default ones.
     pub fn scenarios(&self, words: &[String], default: &[&str]) -> Result<Vec<Scenario>> {
         let scenarios = select(words, self.set.as_deref(), default, &self.overrides)?;
         scenarios.iter().try_for_each(|scenario| self.check_rate(scenario))?;
@@ -115,13 +115,13 @@ impl Measure {
         )))
     }
 
-    /// Where the result is to be written, checked before anything is built or booted.
+    /// Returns where the result is to be written, checked before anything is built or booted.
     pub fn targets(&self) -> Result<Targets> {
         let check = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::check).transpose();
         Ok(Targets { json: check(&self.json)?, trace: check(&self.trace)? })
     }
 
-    /// What a run is told.
+    /// Returns what a run is told.
     pub fn options(&self) -> Options {
         Options {
             boot: self.boot_options(),
@@ -158,7 +158,7 @@ impl Measure {
         self.run_with(&self.options(), pairs, cache, ui)
     }
 
-    /// The same, judged by other options.
+    /// Returns the same, judged by other options.
     pub fn run_with(
         &self,
         options: &Options,

@@ -51,7 +51,7 @@ fn read(paths: &[PathBuf]) -> Result<Report> {
     Ok(merge(verdicts, benches))
 }
 
-/// The text, under the names of its files if there are several.
+/// Returns the text, under the names of its files if there are several.
 fn shown(merged: &Report, timings: bool) -> String {
     let times = |chapter: &ReportSection| match timings {
         true => format!("\n{}", text::timings(&chapter.file.results)),

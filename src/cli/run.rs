@@ -40,7 +40,7 @@ pub struct Args {
     measure: Measure,
 }
 
-/// Runs, shows, and gives the status of the worst verdict.
+/// Returns runs, shows, and gives the status of the worst verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
     let mut measure = arguments.measure.clone();
     if arguments.shard.is_some() {
@@ -88,7 +88,7 @@ struct Run {
 }
 
 impl Args {
-    /// What is to be run here.
+    /// Returns what is to be run here.
     fn runs(&self, scenarios: &[Scenario]) -> Result<Vec<Run>> {
         let mut sorted: Vec<&String> = self.kernels.iter().collect();
         sorted.sort_unstable();
@@ -107,7 +107,7 @@ impl Args {
     }
 }
 
-/// 1 if anything leaks or lists wrongly, 125 if anything could not be judged, else 0.
+/// Returns 1 if anything leaks or lists wrongly, 125 if anything could not be judged, else 0.
 pub fn exit(records: &[RunRecord]) -> Exit {
     let has = |verdicts: &[Verdict]| records.iter().any(|r| verdicts.contains(&r.verdict));
     if has(&[Verdict::Leak, Verdict::Broken]) {

@@ -128,7 +128,7 @@ fn chosen(arguments: &Args) -> Result<Vec<Header>> {
     Ok(all.into_iter().filter(|h| arguments.only.is_empty() || arguments.only.contains(&h.name)).collect())
 }
 
-/// What is to be done, with every kernel built.
+/// Returns what is to be done, with every kernel built.
 fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache, ui: &Ui) -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for header in headers {
@@ -152,7 +152,7 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
     Ok(trials)
 }
 
-/// The command line that makes the same score again.
+/// Returns the command line that makes the same score again.
 fn command(arguments: &Args) -> String {
     let mut words = format!("dirleak score --series {}", arguments.series);
     if !arguments.only.is_empty() {

@@ -17,7 +17,7 @@ pub fn sentence(refusal: &clap::Error, typed: &[String]) -> String {
     format!("{what}; see {} --help", called.join(" "))
 }
 
-/// The command that was called, for instance `dirleak kernel build`, by the words that were typed.
+/// Returns the command that was called, for instance `dirleak kernel build`, by the words that were typed.
 fn called(typed: &[String]) -> Vec<String> {
     let mut called = vec!["dirleak".to_owned()];
     for word in typed.iter().skip(1).filter(|word| !word.starts_with('-')) {
@@ -43,7 +43,7 @@ fn wants(called: &[String]) -> String {
     format!("say what is to be done: {}", names.join(", "))
 }
 
-/// The lines before the usage, as one.
+/// Returns the lines before the usage, as one.
 fn reason(refusal: &clap::Error) -> String {
     let text = refusal.render().to_string();
     let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_one_sentence() {
+    fn refusal_is_one_sentence() {
         let run = |more: &[&str], expected: &str| {
             let words = [&["run", "--kernel", "6.1"], more].concat();
             assert_eq!(refused(&words), format!("{expected}; see dirleak run --help"));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_is_that_of_the_command_whatever_is_wrong() {
+    fn help_is_that_of_the_command_whatever_is_wrong() {
         assert!(refused(&["score", "--repeat", "0"]).ends_with("; see dirleak score --help"));
         assert!(refused(&["-q", "kernel", "path", "--frob"]).ends_with("; see dirleak kernel path --help"));
         let near = refused(&["verfy"]);

@@ -89,7 +89,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 }
 
 impl Args {
-    /// The scenarios that are run here. Both kernels of one stay together, as a pair is what proves something.
+    /// Returns the scenarios that are run here. Both kernels of one stay together, as a pair is what proves something.
     fn part<'a>(&self, all: &'a [Scenario]) -> Result<Vec<&'a Scenario>> {
         match self.shard {
             Some(shard) => Ok(shard::runs_of(shard, all, 1)?.into_iter().map(|place| &all[place]).collect()),

@@ -55,17 +55,17 @@ impl CostEstimate {
         })
     }
 
-    /// Whether a kernel is compiled, wholly or in part.
+    /// Returns whether a kernel is compiled, wholly or in part.
     pub fn builds(&self) -> bool {
         self.kernels.iter().any(|kernel| kernel.step != Step::Ready)
     }
 
-    /// Whether a source is unpacked.
+    /// Returns whether a source is unpacked.
     pub fn unpacks(&self) -> bool {
         self.kernels.iter().any(|kernel| matches!(kernel.step, Step::Build | Step::FetchAndBuild))
     }
 
-    /// Whether anything is fetched.
+    /// Returns whether anything is fetched.
     pub fn fetches(&self) -> bool {
         self.download_bytes > 0
     }
@@ -124,7 +124,7 @@ fn download(kernels: &[KernelCost], scenarios: &[Scenario], cache: &Cache) -> u6
     source + if lacks_knfsd { INDEX_BYTES + NFS_UTILS_BYTES } else { 0 }
 }
 
-/// Both kernels, as many guests side by side as this machine holds.
+/// Returns both kernels, as many guests side by side as this machine holds.
 fn running(scenarios: &[Scenario], kernels: usize) -> f64 {
     let seconds: Vec<f64> = scenarios.iter().map(duration::seconds).collect();
     let longest = seconds.iter().copied().fold(0.0, f64::max);
@@ -138,7 +138,7 @@ fn processors() -> f64 {
 
 #[cfg(test)]
 impl CostEstimate {
-    /// One that builds its kernels, or not, and fetches something, or not.
+    /// Returns one that builds its kernels, or not, and fetches something, or not.
     pub fn example(builds: bool, fetches: bool) -> Self {
         let step = match (builds, fetches) {
             (true, true) => Step::FetchAndBuild,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_cache_is_filled_once() {
+    fn empty_cache_is_filled_once() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().to_owned()).unwrap();
         let course = estimate(&["huge-flat", "quick"], &cache);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_at_hand_is_not_fetched_again() {
+    fn source_at_hand_is_not_fetched_again() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().to_owned()).unwrap();
         let home = cache.dir("sources/6.1").unwrap();

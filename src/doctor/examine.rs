@@ -33,7 +33,7 @@ pub(super) fn has_apt(checks: &[Check]) -> bool {
 }
 
 impl Checkup {
-    /// What a verify cannot do without, in words.
+    /// Returns what a verify cannot do without, in words.
     pub fn missing(&self) -> Vec<&str> {
         self.checks.iter().filter(|check| check.state == State::Missing).map(|check| check.name.as_str()).collect()
     }

@@ -25,7 +25,8 @@ pub fn architecture() -> Check {
     Check::lacking("x86-64", Purpose::Guests, true, format!("this machine is {this}"), mend)
 }
 
-/// Whether KVM really runs a guest: a device that opens proves nothing. Without it guests run under TCG, which is slower.
+/// Returns whether KVM really runs a guest: a device that opens proves nothing. Without it guests run under TCG, which is
+/// slower.
 pub fn kvm(has_qemu: bool, cache: &Cache, ui: &Ui) -> Result<Check> {
     let lacking = |detail: &str, mend: &str| {
         let detail = format!("{detail}; guests run under TCG, which is slower and judges the same");
@@ -58,7 +59,7 @@ pub fn kvm(has_qemu: bool, cache: &Cache, ui: &Ui) -> Result<Check> {
     }
 }
 
-/// What keeps QEMU in its place. Guests run without it, too.
+/// Returns what keeps QEMU in its place. Guests run without it, too.
 pub fn sandbox(has_qemu: bool) -> Vec<Check> {
     if !has_qemu {
         return Vec::new();
@@ -133,7 +134,7 @@ pub fn disk(verify: &CostEstimate, cache: &Cache) -> Result<Check> {
     })
 }
 
-/// Whether the machine's apt knows Debian's archive; it is not asked for anything.
+/// Returns whether the machine's apt knows Debian's archive; it is not asked for anything.
 pub fn apt_sources(programs: &[Check], verify: &CostEstimate, cache: &Cache) -> Check {
     const NAME: &str = "apt sources";
     let lacking = |detail, mend| Check::lacking(NAME, Purpose::Fetching, verify.fetches(), detail, mend);

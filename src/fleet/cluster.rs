@@ -23,7 +23,7 @@ pub(super) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    /// `None` of a scenario that is no cluster. The seed says which site has which server.
+    /// Returns `None` of a scenario that is no cluster. The seed says which site has which server.
     pub(super) fn from_scenario(scenario: &'a Scenario, seed: u64) -> Option<Self> {
         let cluster = scenario.cluster.as_ref()?;
         let tree = Tree::new(&scenario.directory, seed);
@@ -40,12 +40,12 @@ impl<'a> Shared<'a> {
         Some(Self { scenario, cluster, seed, sites, server })
     }
 
-    /// The ranks of the sites that a server has, counted from 0.
+    /// Returns the ranks of the sites that a server has, counted from 0.
     pub(super) fn ranks_of(&self, server: usize) -> Vec<usize> {
         (0..self.sites.len()).filter(|rank| self.server[*rank] == server).collect()
     }
 
-    /// What is asked of the forecast: the memory of a server is that of its guest.
+    /// Returns what is asked of the forecast: the memory of a server is that of its guest.
     pub(super) fn forecast_input(&self) -> ForecastInput {
         ForecastInput {
             servers: self.cluster.servers as usize,
@@ -56,12 +56,12 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// What the record of a server is called.
+/// Returns what the record of a server is called.
 pub(super) fn name_of_server(scenario: &Scenario, server: &str) -> String {
     format!("{}/{server}", scenario.name)
 }
 
-/// What the record of a directory that is listed alone is called.
+/// Returns what the record of a directory that is listed alone is called.
 pub(super) fn name_of_size(scenario: &Scenario, entries: u64) -> String {
     format!("{}/{entries}", scenario.name)
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_refused_where_a_scenario_is_one_guest() {
+    fn cluster_is_refused_where_a_scenario_is_one_guest() {
         let scenarios = [scenario::load("quick").unwrap(), scenario::load("cluster").unwrap()];
         none_of(&scenarios[..1], "verify").unwrap();
         let error = none_of(&scenarios, "verify").unwrap_err().to_string();

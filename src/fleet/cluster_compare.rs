@@ -48,7 +48,7 @@ fn of_server(shared: &Shared, server: usize, records: &[RunRecord], forecast: Op
     }
 }
 
-/// What the listings of an hour kept; `None` if that was not decided.
+/// Returns what the listings of an hour kept; `None` if that was not decided.
 fn measured(record: &RunRecord) -> Option<Estimate> {
     matches!(record.verdict, Verdict::Leak | Verdict::Clean).then(|| leak_model::bytes(record))
 }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_in_proportion_is_forecast_exactly() {
+    fn leak_in_proportion_is_forecast_exactly() {
         let scenario = load("cluster").unwrap();
         let record = compare(&scenario, 42, "6.1+x", &records(&scenario, 1.0)).unwrap();
         assert_eq!(record.servers.iter().map(|server| server.sites).sum::<u64>(), 40);

@@ -18,8 +18,8 @@ pub fn guests(scenario: &Scenario, seed: u64) -> Vec<Scenario> {
     alone.chain(servers).collect()
 }
 
-/// Those of the largest sites, which lose most, and the smallest. What a site between two of them loses is drawn, and leaks are seldom in
-/// proportion: how many replies a directory takes matters more.
+/// Returns those of the largest sites, which lose most, and the smallest. What a site between two of them loses is drawn, and
+/// leaks are seldom in proportion: how many replies a directory takes matters more.
 fn sizes(shared: &Shared) -> BTreeSet<u64> {
     let listed = shared.sites.iter().filter(|site| site.entries > 0 && site.listings_per_day > 0.0);
     let all: BTreeSet<u64> = listed.map(|site| site.entries).collect();
@@ -27,7 +27,7 @@ fn sizes(shared: &Shared) -> BTreeSet<u64> {
     all.into_iter().rev().take(LARGEST).chain(smallest).collect()
 }
 
-/// One directory of this size, and nothing else.
+/// Returns one directory of this size, and nothing else.
 fn alone(scenario: &Scenario, entries: u64) -> Scenario {
     Scenario {
         name: name_of_size(scenario, entries),
@@ -37,7 +37,7 @@ fn alone(scenario: &Scenario, entries: u64) -> Scenario {
     }
 }
 
-/// The sites of a server; `None` if there is none to list.
+/// Returns the sites of a server; `None` if there is none to list.
 fn with_its_sites(shared: &Shared, server: usize) -> Option<Scenario> {
     let Shared { scenario, cluster, sites, .. } = shared;
     let ranks = shared.ranks_of(server);
@@ -53,7 +53,7 @@ fn with_its_sites(shared: &Shared, server: usize) -> Option<Scenario> {
     })
 }
 
-/// Every directory as often as it is to be listed, each time cold.
+/// Returns every directory as often as it is to be listed, each time cold.
 fn hour(per_hour: &[u32]) -> Vec<Step> {
     let most = per_hour.iter().copied().max().unwrap_or(0);
     let pass = |time: u32| {
@@ -70,7 +70,7 @@ mod tests {
     use crate::scenario::{PerSite, load};
 
     #[test]
-    fn a_cluster_is_its_servers_and_some_sizes_and_others_are_themselves() {
+    fn cluster_is_its_servers_and_some_sizes_and_others_are_themselves() {
         let quick = load("quick").unwrap();
         assert_eq!(guests(&quick, 42), [quick]);
         let scenario = load("cluster").unwrap();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_lists_each_site_as_often_as_is_said() {
+    fn hour_lists_each_site_as_often_as_is_said() {
         let numbers = |step: &Step| match step {
             Step::List(Pass { of: DirSelector::Directories(numbers), .. }) => numbers.clone(),
             _ => Vec::new(),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_anything_to_list_is_no_guest() {
+    fn server_without_anything_to_list_is_no_guest() {
         let mut scenario = load("cluster").unwrap();
         let cluster = scenario.cluster.as_mut().unwrap();
         cluster.listings_per_hour = PerSite::Each((0..40).map(|rank| u32::from(rank == 0)).collect());

@@ -19,7 +19,7 @@ pub struct ForecastInput {
 
 const NOTHING: Estimate = Estimate { estimate: 0.0, low: 0.0, high: 0.0 };
 
-/// What the server with this number, counted from 0, is called.
+/// Returns what the server with this number, counted from 0, is called.
 pub fn server_name(index: usize) -> String {
     format!("server-{}", index + 1)
 }
@@ -64,13 +64,13 @@ fn scaled(rate: Estimate, by: f64) -> Estimate {
     Estimate { estimate: rate.estimate * by, low: rate.low * by, high: rate.high * by }
 }
 
-/// The more is lost, the sooner it is over. Bounds that allow no loss allow any time, of which JSON has no number.
+/// Returns the more is lost, the sooner it is over. Bounds that allow no loss allow any time, of which JSON has no number.
 fn days(memory_bytes: f64, lost: Estimate) -> Option<Estimate> {
     let days = |bytes: f64| memory_bytes / bytes;
     (lost.low > 0.0).then(|| Estimate { estimate: days(lost.estimate), low: days(lost.high), high: days(lost.low) })
 }
 
-/// `11.2 (10.9 to 11.5)`.
+/// Returns `11.2 (10.9 to 11.5)`.
 pub fn range(days: &Estimate) -> String {
     format!("{} ({})", number::rate(days.estimate), days.bounds())
 }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_with_the_huge_site_dies_first_and_the_sentence_says_so() {
+    fn server_with_the_huge_site_dies_first_and_the_sentence_says_so() {
         let forecast = forecast_for(20, sites::zipf(500, 1.2, 1_000_000, 24.0));
         let first = &forecast.servers[0];
         let huge = &forecast.sites[0];
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_answer_and_another_one_another() {
+    fn same_seed_gives_the_same_answer_and_another_one_another() {
         let json_for_seed = |seed| {
             let sites = sites::zipf(300, 1.0, 10_000, 24.0);
             serde_json::to_string(&forecast(&ForecastInput { seed, ..question(10) }, leak(), sites)).unwrap()
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_sites_lives_for_ever() {
+    fn server_without_sites_lives_for_ever() {
         let forecast = forecast_for(3, vec![Site { site: "a".into(), entries: 10, listings_per_day: 1.0 }]);
         assert_eq!(forecast.servers[2].days, None);
         assert!(serde_json::to_string(&forecast).is_ok());

@@ -20,7 +20,7 @@ impl Ring {
         Self { points, seed }
     }
 
-    /// The server that has a site.
+    /// Returns the server that has a site.
     pub fn server_of(&self, site: &str) -> usize {
         let place = place(self.seed, &format!("site {site}"));
         let next = self.points.partition_point(|(point, _)| *point < place);
@@ -29,7 +29,7 @@ impl Ring {
     }
 }
 
-/// A place on the ring.
+/// Returns a place on the ring.
 fn place(seed: u64, name: &str) -> u64 {
     let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize();
     u64::from_be_bytes(digest[..8].try_into().expect("a digest is longer than that"))
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_server_takes_its_share_and_moves_nothing_else() {
+    fn new_server_takes_its_share_and_moves_nothing_else() {
         let before = servers_of(&Ring::new(20, 160, 7));
         let after = servers_of(&Ring::new(21, 160, 7));
         let moved: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();

@@ -92,7 +92,7 @@ fn no_leak(records: &[RunRecord]) -> Error {
     })
 }
 
-/// Whether all records have the same of something.
+/// Returns whether all records have the same of something.
 fn one(records: &[&RunRecord], what: &str, option: &str, of: impl Fn(&RunRecord) -> &String) -> Result<()> {
     let different: BTreeSet<&str> = records.iter().map(|record| of(record).as_str()).collect();
     match different.len() {
@@ -104,7 +104,7 @@ fn one(records: &[&RunRecord], what: &str, option: &str, of: impl Fn(&RunRecord)
     }
 }
 
-/// What each size loses; of one that was measured more than once the mean.
+/// Returns what each size loses; of one that was measured more than once the mean.
 fn sizes(records: &[&RunRecord]) -> Vec<Measured> {
     let entries: BTreeSet<u64> = records.iter().map(|record| record.entries).collect();
     let of_size = |entries: u64| {
@@ -136,7 +136,7 @@ fn grows(measured: &[Measured], per: Option<Per>) -> GrowthModel {
     }
 }
 
-/// Counters that leak objects whose size is not known.
+/// Returns counters that leak objects whose size is not known.
 fn not_counted(records: &[&RunRecord]) -> Vec<String> {
     let findings = records.iter().flat_map(|record| &record.findings);
     let unknown: BTreeSet<String> =
@@ -144,7 +144,7 @@ fn not_counted(records: &[&RunRecord]) -> Vec<String> {
     unknown.into_iter().collect()
 }
 
-/// Bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
+/// Returns bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
 pub fn bytes(record: &RunRecord) -> Estimate {
     let sum = |sum: fn(&Estimate) -> f64| sum_of_bytes(record, sum);
     Estimate { estimate: sum(|rate| rate.estimate), low: sum(|rate| rate.low), high: sum(|rate| rate.high) }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_of_unknown_size_is_named() {
+    fn counter_of_unknown_size_is_named() {
         let mut record = leaks("quick", 150, 25.0, 256.0);
         let mut second = record.findings[0].clone();
         (second.name, second.bytes_per_listing) = ("vmalloc".into(), 0.0);

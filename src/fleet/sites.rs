@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_its_sites() {
+    fn file_gives_its_sites() {
         let sites = from("# ours\nsite,listings_per_day,entries\nexample, 2.5, 300\n\"a, b\",0,1\n").unwrap();
         let site = |site: &str, entries, listings_per_day| Site { site: site.into(), entries, listings_per_day };
         assert_eq!(sites, [site("example", 300, 2.5), site("a, b", 1, 0.0)]);

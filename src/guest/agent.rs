@@ -80,7 +80,7 @@ impl GuestAgent {
         Ok(Self { measuring, workload, before_mount, sites_before_mount })
     }
 
-    /// What the host needs to know of the stage.
+    /// Returns what the host needs to know of the stage.
     pub fn ready(&self) -> Response {
         Response::Ready(self.measuring.ready(self.before_mount.clone(), self.sites_before_mount.clone()))
     }
@@ -129,7 +129,7 @@ impl GuestAgent {
         })
     }
 
-    /// One unit of other steps than the scenario's.
+    /// Returns one unit of other steps than the scenario's.
     pub(super) fn list_once(&mut self, steps: Vec<Step>) -> Result<RoundStats> {
         self.measuring.once(|player| player.run_steps(steps))
     }

@@ -29,7 +29,7 @@ impl Workload {
         Ok(Self)
     }
 
-    /// What is charged to the cgroup now.
+    /// Returns what is charged to the cgroup now.
     pub fn usage(&self) -> Result<CgroupUsage> {
         let read =
             |file: &str| fs::read_to_string(Path::new(OURS).join(file)).machine(|| format!("cannot read {file}"));
@@ -57,7 +57,7 @@ impl Workload {
     }
 }
 
-/// A file of the workload's cgroup.
+/// Returns a file of the workload's cgroup.
 pub fn file(name: &str) -> PathBuf {
     Path::new(OURS).join(name)
 }

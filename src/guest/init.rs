@@ -36,7 +36,7 @@ pub fn say_on_console() {
     let _ = fs::write("/dev/kmsg", format!("<4>{}\n", crate::protocol::guest_paths::SAID));
 }
 
-/// The plan that the host put beside us.
+/// Returns the plan that the host put beside us.
 pub fn read_plan() -> Result<Plan> {
     let text = fs::read(crate::protocol::guest_paths::PLAN)
         .machine(|| format!("cannot read {}", crate::protocol::guest_paths::PLAN))?;

@@ -45,7 +45,7 @@ fn load_one(bytes: &[u8]) -> nix::Result<()> {
     }
 }
 
-/// Where the name of that section begins in the file.
+/// Returns where the name of that section begins in the file.
 fn eval_map_name(bytes: &[u8]) -> Option<usize> {
     let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).ok()?;
     let sections = file.section_headers()?;
@@ -55,7 +55,7 @@ fn eval_map_name(bytes: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(EVAL_MAP.as_bytes()).then_some(at)
 }
 
-/// The module without the signature that may be appended to it.
+/// Returns the module without the signature that may be appended to it.
 fn unsigned(bytes: &[u8]) -> &[u8] {
     let without = || {
         let rest = bytes.strip_suffix(SIGNED)?;
@@ -81,7 +81,7 @@ mod tests {
     use crate::kernel::image::modules::file_with_section;
 
     #[test]
-    fn a_module_that_cannot_be_loaded_is_named() {
+    fn module_that_cannot_be_loaded_is_named() {
         let error = failed("nfsd", Errno::ENOEXEC);
         assert_eq!(error.exit(), crate::error::Exit::CannotJudge);
         assert!(error.to_string().starts_with("cannot load the kernel module nfsd: ENOEXEC"), "{error}");
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_cut_off_and_nothing_else() {
+    fn signature_is_cut_off_and_nothing_else() {
         let signed = [&b"module"[..], b"signature", &[0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 9], SIGNED].concat();
         assert_eq!(unsigned(&signed), b"module");
         let absurd = [&b"module"[..], &[0xff; 12], SIGNED].concat();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_table_is_found_where_there_is_one() {
+    fn name_of_the_table_is_found_where_there_is_one() {
         assert_eq!(eval_map_name(b"no module"), None);
         assert_eq!(eval_map_name(&file_with_section(".modinfo", b"x")), None);
         let module = file_with_section(EVAL_MAP, b"x");

@@ -21,7 +21,7 @@ pub const ADDRESS: &str = "127.0.0.1";
 /// fs/nfs/client.c), so that a second mount begins from nothing.
 pub const SECOND_ADDRESS: &str = "127.0.0.2";
 
-/// Where the client mounts for the nth time, counted from 1.
+/// Returns where the client mounts for the nth time, counted from 1.
 pub fn point(number: u32) -> PathBuf {
     if number == 1 { PathBuf::from(POINT) } else { PathBuf::from(format!("/run/mount-{number}")) }
 }
@@ -95,7 +95,7 @@ pub fn unmount(point: &Path) -> Result<()> {
     umount2(point, MntFlags::empty()).machine(|| format!("cannot unmount {}", point.display()))
 }
 
-/// The device number of what is mounted on `point`, which asks no server.
+/// Returns the device number of what is mounted on `point`, which asks no server.
 pub fn device(point: &Path) -> Result<(u32, u32)> {
     let found = look_at(point, libc::AT_STATX_DONT_SYNC, 0)?;
     Ok((found.stx_dev_major, found.stx_dev_minor))

@@ -33,7 +33,7 @@ const OBJECT_R: u32 = 1;
 const UNLABELED_T: u32 = 1;
 const TMPFS_T: u32 = 2;
 
-/// The policy, to be written to /sys/fs/selinux/load in one piece.
+/// Returns the policy, to be written to /sys/fs/selinux/load in one piece.
 pub fn binary() -> Vec<u8> {
     let mut policy = Policy::default();
     policy.numbers(&[MAGIC]).string(NAME_OF_FORMAT);
@@ -57,7 +57,7 @@ impl Policy {
         self
     }
 
-    /// A length and a text.
+    /// Returns a length and a text.
     fn string(&mut self, text: &str) -> &mut Self {
         self.numbers(&[text.len() as u32]).text(text)
     }
@@ -72,12 +72,12 @@ impl Policy {
         self.numbers(&[entries, entries])
     }
 
-    /// An entry of a table: length of the name, its numbers, the name.
+    /// Returns an entry of a table: length of the name, its numbers, the name.
     fn symbol(&mut self, name: &str, numbers: &[u32]) -> &mut Self {
         self.numbers(&[name.len() as u32]).numbers(numbers).text(name)
     }
 
-    /// A set of symbols with nothing in it: bits of a word, the highest bit, words that follow.
+    /// Returns a set of symbols with nothing in it: bits of a word, the highest bit, words that follow.
     fn nothing(&mut self) -> &mut Self {
         self.numbers(&[64, 0, 0])
     }
@@ -140,7 +140,8 @@ mod tests {
             String::from_utf8(self.0.drain(..length as usize).collect()).unwrap()
         }
 
-        /// Names by value of a table whose entries have so many numbers, the value at `value` and so many sets of nothing.
+        /// Returns names by value of a table whose entries have so many numbers, the value at `value` and so many sets of
+        /// nothing.
         fn table(&mut self, numbers: usize, value: usize, sets: usize) -> Vec<String> {
             let [largest, entries] = self.numbers();
             let mut names = vec![String::new(); largest as usize];

@@ -47,7 +47,7 @@ impl SerialLink {
         self.send(&Response::Step { name: name.to_owned(), seconds })
     }
 
-    /// The next order.
+    /// Returns the next order.
     pub fn receive(&mut self) -> Result<Request> {
         let mut line = String::new();
         let length = self.orders.read_line(&mut line).machine(|| format!("cannot read from {DEVICE}"))?;

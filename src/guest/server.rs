@@ -89,7 +89,7 @@ impl RunningServer {
         }
     }
 
-    /// The inode number of each entry, as the server has it.
+    /// Returns the inode number of each entry, as the server has it.
     pub fn inodes(&self, tree: &Tree) -> Result<Inodes> {
         match self {
             Self::Synthetic(_) => Ok(Inodes::Formula(fileid_of_entry)),
@@ -142,7 +142,7 @@ impl RunningServer {
         selinux::check_labels(Path::new(EXPORT), tree)
     }
 
-    /// The faults that were armed, each with how often it was armed and how often it happened.
+    /// Returns the faults that were armed, each with how often it was armed and how often it happened.
     pub fn faults(&self) -> Vec<FaultCount> {
         let Self::Synthetic(server) = self else { return Vec::new() };
         server.export().faults()
@@ -158,7 +158,7 @@ impl RunningServer {
         Ok(self.export("fail")?.arm(fault)?)
     }
 
-    /// What only the synthetic server does on purpose; scenarios are checked for it.
+    /// Returns what only the synthetic server does on purpose; scenarios are checked for it.
     fn export(&self, what: &str) -> Result<&Export> {
         match self {
             Self::Synthetic(server) => Ok(server.export()),
@@ -245,7 +245,7 @@ impl RunningServer {
     }
 }
 
-/// The directories of control rounds beside the synthetic server: of the same shape, but not as huge.
+/// Returns the directories of control rounds beside the synthetic server: of the same shape, but not as huge.
 fn local(directory: &Directory, seed: u64) -> Result<Local> {
     let tree = Tree::new(&directory.with_at_most(MOST_LOCAL_ENTRIES), seed);
     let root = PathBuf::from(LOCAL);
@@ -254,7 +254,7 @@ fn local(directory: &Directory, seed: u64) -> Result<Local> {
     Ok(Local { root, tree: Arc::new(tree) })
 }
 
-/// Where knfsd's directories are.
+/// Returns where knfsd's directories are.
 fn directories(tree: &Tree) -> Vec<PathBuf> {
     let path = |node| {
         let mut path = Vec::new();

@@ -61,12 +61,12 @@ impl OwnDirectory {
         Ok((own, removed))
     }
 
-    /// Where it was made. Who may rename it can have something else be there.
+    /// Returns where it was made. Who may rename it can have something else be there.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A path that leads to it whatever it is called now.
+    /// Returns a path that leads to it whatever it is called now.
     pub fn path_by_descriptor(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.dir.as_raw_fd()).into()
     }
@@ -169,7 +169,7 @@ mod tests {
         OwnDirectory::make(open_parent(parent).unwrap(), parent, PREFIX).unwrap()
     }
 
-    /// A directory as a process that is no more left it.
+    /// Returns a directory as a process that is no more left it.
     fn left(parent: &Path, files: &[&str]) -> PathBuf {
         let own = Mark::of_this_process().to_string();
         let words: Vec<&str> = own.split('-').collect();

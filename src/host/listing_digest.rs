@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_does_not_matter_and_a_name_that_is_missing_or_comes_twice_does() {
+    fn order_does_not_matter_and_a_name_that_is_missing_or_comes_twice_does() {
         assert_eq!(names(&[".", "..", "a", "b", "c"]), names(&["c", "a", "b"]));
         assert_ne!(names(&["a", "b", "c"]), names(&["a", "b"]));
         assert_ne!(names(&["a", "b"]), names(&["a", "a"]));

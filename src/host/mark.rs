@@ -82,7 +82,7 @@ fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// When a process was started; `None` if there is none, or it has ended.
+/// Returns when a process was started; `None` if there is none, or it has ended.
 fn started(process: u32) -> Option<u64> {
     parse_started(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }

@@ -89,7 +89,7 @@ fn amend(record: &mut RunRecord, place: &LiveTarget) {
     }
 }
 
-/// The record, as far as it is known before anything is measured.
+/// Returns the record, as far as it is known before anything is measured.
 fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRecord> {
     let mount = &mounted.mount;
     let kernel = KernelRecord { spec: SPEC.into(), release: procfs::release()?, ..KernelRecord::default() };

@@ -31,7 +31,7 @@ pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile
     Ok(())
 }
 
-/// One reading as a line.
+/// Returns one reading as a line.
 fn line(watched: &ReadingLog, trends: &[Trend]) -> String {
     let last = watched.last();
     let mut text = format!(
@@ -55,7 +55,7 @@ fn line(watched: &ReadingLog, trends: &[Trend]) -> String {
     }
 }
 
-/// "40 s", "3.5 hours", "12 days".
+/// Returns "40 s", "3.5 hours", "12 days".
 fn time(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.0} s"),
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_the_unit_that_suits_it() {
+    fn time_is_told_in_the_unit_that_suits_it() {
         assert_eq!([40.0, 600.0, 12_600.0, 1_036_800.0].map(time), ["40 s", "10 min", "3.5 hours", "12 days"]);
     }
 }

@@ -32,19 +32,19 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// The value of an option: "4.2" of `vers`.
+    /// Returns the value of an option: "4.2" of `vers`.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// Its mount point as mountstats has it.
+    /// Returns its mount point as mountstats has it.
     pub fn path(&self) -> &Path {
         Path::new(&self.point)
     }
 }
 
 impl Mounted {
-    /// The directory itself, whatever is put in its place meanwhile.
+    /// Returns the directory itself, whatever is put in its place meanwhile.
     pub fn descriptor(&self) -> Result<OwnedFd> {
         self._fd.try_clone().machine(|| format!("cannot open {} once more", self.dir.display()))
     }
@@ -82,7 +82,7 @@ impl Mounted {
     }
 }
 
-/// The number of the mount that an open file is on.
+/// Returns the number of the mount that an open file is on.
 fn mount_id(fd: &OwnedFd) -> Result<String> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     let text = fs::read_to_string(&path).machine(|| format!("cannot read {path}"))?;
@@ -113,7 +113,7 @@ mod tests {
         41 21 0:46 / /srv/other rw - nfs files:/other rw,vers=3\n";
 
     #[test]
-    fn a_mount_is_found_by_its_number() {
+    fn mount_is_found_by_its_number() {
         let mount = parse(TEXT, "40").unwrap();
         assert_eq!((mount.point.as_str(), mount.source.as_str()), ("/srv/www\\040data", "files:/www"));
         assert_eq!(

@@ -115,7 +115,7 @@ fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)
     };
 }
 
-/// Whether a counter grows with the calls, and is still as much larger at the end as that makes it.
+/// Returns whether a counter grows with the calls, and is still as much larger at the end as that makes it.
 fn follows(trend: &Trend, fit: &Estimate, calls: u64) -> bool {
     fit.low > 0.0 && stays(fit, trend.grown, calls)
 }
@@ -135,7 +135,7 @@ fn finding((trend, fit): &(Trend, Estimate)) -> Finding {
     }
 }
 
-/// The record as text.
+/// Returns the record as text.
 pub fn text(record: &RunRecord) -> String {
     let mut text = sentence::render(record) + "\n";
     for finding in record.findings.iter().skip(1) {

@@ -4,7 +4,7 @@ use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// All metrics of the last reading.
+/// Returns all metrics of the last reading.
 pub fn text(watched: &ReadingLog, trends: &[Trend]) -> String {
     let mut metrics = Metrics::default();
     let last = watched.last();
@@ -70,7 +70,7 @@ impl Metrics {
         self.value(&[], value);
     }
 
-    /// A gauge of each counter that has one.
+    /// Returns a gauge of each counter that has one.
     fn each(&mut self, name: &str, help: &str, trends: &[Trend], of: impl Fn(&Trend) -> Option<f64>) {
         let values = trends.iter().filter_map(|trend| Some((trend.name.as_str(), of(trend)?)));
         for (number, (counter, value)) in values.enumerate() {
@@ -83,7 +83,7 @@ impl Metrics {
     }
 }
 
-/// A label's value, as the format wants it.
+/// Returns a label's value, as the format wants it.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_has_its_help_and_type_once_and_labels_are_escaped() {
+    fn metric_has_its_help_and_type_once_and_labels_are_escaped() {
         let mut metrics = Metrics::default();
         let trend =
             |name: &str, grown| Trend { name: name.into(), grown, object_bytes: 8, per_second: 0.5, per_readdir: None };

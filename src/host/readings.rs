@@ -106,12 +106,12 @@ impl ReadingLog {
         self.last().readdirs.saturating_sub(self.readings[0].readdirs)
     }
 
-    /// Bytes of an object, by cache.
+    /// Returns bytes of an object, by cache.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.counters.slabs().object_bytes()
     }
 
-    /// How every counter went that is no cache which the kernel can empty.
+    /// Returns how every counter went that is no cache which the kernel can empty.
     pub fn trends(&self) -> Vec<Trend> {
         let bytes = self.object_bytes();
         let names: Vec<&String> =
@@ -131,19 +131,20 @@ impl ReadingLog {
         }
     }
 
-    /// Whether there are readings enough to speak of a pace: the first ones see us begin.
+    /// Returns whether there are readings enough to speak of a pace: the first ones see us begin.
     pub fn is_long_enough(&self) -> bool {
         self.readings.len() > LEAST_INTERVALS
     }
 
-    /// Seconds until what is available is used up at the pace of slab memory that cannot be given back; `None` if that does not grow.
+    /// Returns seconds until what is available is used up at the pace of slab memory that cannot be given back; `None` if that
+    /// does not grow.
     pub fn seconds_left(&self) -> Option<f64> {
         let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, r.unreclaimable_kib as f64)).collect();
         let pace = per_second(&levels).filter(|pace| *pace > 0.0)?;
         Some(self.last().available_kib as f64 / pace)
     }
 
-    /// Growth of every counter from the first reading to the last.
+    /// Returns growth of every counter from the first reading to the last.
     pub fn grown(&self) -> Growth {
         crate::sample::growth(&self.readings[0].sample.objects, &self.last().sample.objects)
     }
@@ -171,7 +172,7 @@ fn thin_out(readings: &mut Vec<Reading>) {
     readings.retain(|_| number.next().is_some_and(|n: usize| n.is_multiple_of(2) || n == last));
 }
 
-/// Bytes that a counter grows by in a day.
+/// Returns bytes that a counter grows by in a day.
 pub fn bytes_per_day(trend: &Trend) -> f64 {
     trend.per_second * DAY_SECONDS * trend.object_bytes as f64
 }
@@ -184,8 +185,8 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
-    /// A machine that is watched for so many readings, ten seconds apart: others make about 20 calls in each interval, and a counter
-    /// grows by `drift` in each and by `per_call` with each call.
+    /// Returns a machine that is watched for so many readings, ten seconds apart: others make about 20 calls in each interval,
+    /// and a counter grows by `drift` in each and by `per_call` with each call.
     fn watched(readings: u64, drift: f64, per_call: f64, seed: u64) -> Vec<Reading> {
         let mut lot = ChaCha8Rng::seed_from_u64(seed);
         let (mut kept, mut readdirs, mut level) = (Vec::new(), 0, 0.0_f64);

@@ -100,7 +100,7 @@ impl LiveTarget {
         self.pace.wait()
     }
 
-    /// One cold listing, to so many entries.
+    /// Returns one cold listing, to so many entries.
     fn list(&mut self, most: u64) -> Result<UnitStats> {
         self.may_go_on()?;
         evict(&self.dir)?;
@@ -170,7 +170,7 @@ impl Target for LiveTarget {
 /// How the name of a local directory begins: the next run removes one that was left by a kill.
 const PREFIX: &str = "dirleak-";
 
-/// A local directory with as many files, gone when this is dropped.
+/// Returns a local directory with as many files, gone when this is dropped.
 fn make_local_directory(entries: u64) -> Result<OwnDirectory> {
     let tree = Tree::new(&Directory::flat(entries.min(MOST_LOCAL_ENTRIES), Naming::pattern("dirleak-{n}")), 0);
     let make = |parent: &Path| OwnDirectory::make(open_parent(parent).ok()?, parent, PREFIX).ok();

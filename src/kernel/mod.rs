@@ -48,7 +48,7 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
     Ok(wanted.kernel(stored, effort))
 }
 
-/// What `spec` asks for, if it is ready to boot; nothing is fetched or built.
+/// Returns what `spec` asks for, if it is ready to boot; nothing is fetched or built.
 pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Kernel>> {
     let catalog = Catalog::load()?;
     let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
@@ -89,7 +89,7 @@ enum WantedBase<'a> {
 }
 
 impl WantedBase<'_> {
-    /// The sources, and how many bytes were fetched for them.
+    /// Returns the sources, and how many bytes were fetched for them.
     fn source(&self, refresh: bool, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> {
         let series = match self {
             Self::Tree(place, Some(rev)) => return Ok((Source::Tree(place.at(rev)?), 0)),
@@ -109,7 +109,7 @@ impl WantedBase<'_> {
     }
 }
 
-/// The tree as it lies there; that it is not as committed is said.
+/// Returns the tree as it lies there; that it is not as committed is said.
 fn snapshot_as_it_is(place: &SourceTree, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
     let snapshot = place.as_it_is(cache, ui)?;
     if snapshot.uncommitted > 0 {

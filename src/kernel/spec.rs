@@ -36,7 +36,7 @@ pub enum PatchRef {
 }
 
 impl PatchRef {
-    /// The name in results.
+    /// Returns the name in results.
     pub fn name(&self) -> String {
         match self {
             Self::Name(name) => name.clone(),
@@ -75,7 +75,7 @@ pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl Spe
     Ok(Spec { base, rev, patches: all })
 }
 
-/// The base and what follows it.
+/// Returns the base and what follows it.
 fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a str)> {
     let head = &word[..word.find(['@', '+']).unwrap_or(word.len())];
     if world.is_series(head) {
@@ -92,13 +92,13 @@ fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a 
     }))
 }
 
-/// The longest prefix of `text` that exists and is followed by nothing or by one of `ends`.
+/// Returns the longest prefix of `text` that exists and is followed by nothing or by one of `ends`.
 fn longest_existing<'a>(text: &'a str, ends: &[char], world: &impl SpecContext) -> Option<&'a str> {
     let cuts = std::iter::once(text.len()).chain(text.rmatch_indices(ends).map(|(at, _)| at));
     cuts.map(|at| &text[..at]).find(|prefix| !prefix.is_empty() && world.exists(Path::new(prefix)))
 }
 
-/// `@REV` and what follows it.
+/// Returns `@REV` and what follows it.
 fn split_rev<'a>(word: &str, rest: &'a str) -> Result<(Option<String>, &'a str)> {
     let Some(rest) = rest.strip_prefix('@') else {
         return Ok((None, rest));
@@ -110,7 +110,7 @@ fn split_rev<'a>(word: &str, rest: &'a str) -> Result<(Option<String>, &'a str)>
     Ok((Some(rev.to_owned()), rest))
 }
 
-/// `+NAME` and `+FILE.patch`, as often as they come.
+/// Returns `+NAME` and `+FILE.patch`, as often as they come.
 fn split_patches(word: &str, mut rest: &str, world: &impl SpecContext) -> Result<Vec<PatchRef>> {
     let mut patches = Vec::new();
     while let Some(text) = rest.strip_prefix('+') {
@@ -126,7 +126,7 @@ fn split_patches(word: &str, mut rest: &str, world: &impl SpecContext) -> Result
     Ok(patches)
 }
 
-/// A patch is a name unless it contains `/` or ends in `.patch`.
+/// Returns a patch is a name unless it contains `/` or ends in `.patch`.
 pub fn patch_ref(text: &str, world: &impl SpecContext) -> Result<PatchRef> {
     if text.is_empty() {
         return Err(Error::usage("--patch needs a name or a file"));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_wins_over_a_directory_of_that_name() {
+    fn series_wins_over_a_directory_of_that_name() {
         assert_eq!(ok("6.1").base, Base::Series("6.1".into()));
         assert_eq!(ok("./6.1").base, path("./6.1"));
     }
@@ -213,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_file_may_have_a_plus_in_its_name() {
+    fn patch_file_may_have_a_plus_in_its_name() {
         assert_eq!(ok("6.1+a+b.patch+one").patches, [file("a+b.patch"), name("one")]);
     }
 
     #[test]
-    fn the_longest_existing_prefix_is_the_path() {
+    fn longest_existing_prefix_is_the_path() {
         assert_eq!(ok("dir/linux_6.1+deb12u1.deb").base, path("dir/linux_6.1+deb12u1.deb"));
         assert_eq!(ok("linux@old").base, path("linux@old"));
         assert_eq!(ok("linux@old").rev, None);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_takes_a_revision_and_patches() {
+    fn tree_takes_a_revision_and_patches() {
         let spec = ok("../linux@v6.1-rc3+fix.patch");
         assert_eq!(
             spec,
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_after_a_patch_is_part_of_no_patch_name() {
+    fn revision_after_a_patch_is_part_of_no_patch_name() {
         // '@' is no separator after '+', so this is a patch called one@v6.1, which the catalog will not know.
         assert_eq!(ok("linux+one@v6.1").patches, [name("one@v6.1")]);
     }

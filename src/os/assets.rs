@@ -19,17 +19,17 @@ const NAME: &str = concat!("name = \"", env!("CARGO_PKG_NAME"), "\"");
 static SCENARIOS: Dir = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 static VM: Dir = include_dir!("$CARGO_MANIFEST_DIR/vm");
 
-/// The text of `path`, for instance `vm/kernels.toml` or `scenarios/quick.toml`.
+/// Returns the text of `path`, for instance `vm/kernels.toml` or `scenarios/quick.toml`.
 pub fn read(path: &str) -> Option<String> {
     read_in(checkout().as_deref(), path)
 }
 
-/// The paths of all files below the directory `prefix`, for instance `vm/patches/6.1`, sorted.
+/// Returns the paths of all files below the directory `prefix`, for instance `vm/patches/6.1`, sorted.
 pub fn list(prefix: &str) -> Vec<String> {
     list_in(checkout().as_deref(), prefix)
 }
 
-/// The current directory or the nearest above it that is a checkout of dirleak.
+/// Returns the current directory or the nearest above it that is a checkout of dirleak.
 fn checkout() -> Option<PathBuf> {
     checkout_above(&std::env::current_dir().ok()?)
 }
@@ -102,7 +102,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn the_catalog_is_embedded() {
+    fn catalog_is_embedded() {
         assert!(read_in(None, "vm/kernels.toml").unwrap().contains("[series."));
         assert!(list_in(None, "vm").contains(&"vm/base.config".to_owned()));
         assert_eq!(read_in(None, "vm/no-such-file"), None);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkout_wins_and_adds_but_hides_nothing() {
+    fn checkout_wins_and_adds_but_hides_nothing() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("vm/patches/9.9")).unwrap();
         fs::write(root.path().join("vm/kernels.toml"), "changed").unwrap();

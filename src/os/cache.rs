@@ -31,7 +31,7 @@ impl Cache {
         Self::at(Self::default_root()?)
     }
 
-    /// Where the cache is, or would be.
+    /// Returns where the cache is, or would be.
     pub fn default_root() -> Result<PathBuf> {
         let base = match std::env::var_os("XDG_CACHE_HOME").filter(|v| Path::new(v).is_absolute()) {
             Some(dir) => PathBuf::from(dir),
@@ -43,7 +43,7 @@ impl Cache {
         Ok(base.join("dirleak"))
     }
 
-    /// A cache in a given directory.
+    /// Returns a cache in a given directory.
     pub fn at(root: PathBuf) -> Result<Self> {
         let unwritable = |e: &dyn std::fmt::Display| {
             let path = root.display();
@@ -60,12 +60,12 @@ impl Cache {
         Ok(Self { root })
     }
 
-    /// The cache's own directory.
+    /// Returns the cache's own directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A directory in the cache, made if missing.
+    /// Returns a directory in the cache, made if missing.
     pub fn dir(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
         let path = self.root.join(name);
         fs::create_dir_all(&path).machine(|| format!("cannot make {}", path.display()))?;
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
-    /// A cache that could be written a moment ago.
+    /// Returns a cache that could be written a moment ago.
     fn cache(dir: &Path) -> Cache {
         Cache::at(dir.join("dirleak")).unwrap()
     }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unwritable_cache_names_the_way_out() {
+    fn unwritable_cache_names_the_way_out() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();

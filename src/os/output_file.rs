@@ -30,7 +30,7 @@ impl OutputFile {
         Self::check_other(path, "result file")
     }
 
-    /// The same of a file that is `what`.
+    /// Returns the same of a file that is `what`.
     pub fn check_other(path: &Path, what: &'static str) -> Result<Self> {
         let unwritable = |path: &Path, reason: &str| unwritable(what, path, reason);
         // Of links, too, what others make leads where they want: root would overwrite any file for them.
@@ -111,7 +111,7 @@ impl OutputFile {
     }
 }
 
-/// A path to an open directory, whatever it is called now.
+/// Returns a path to an open directory, whatever it is called now.
 fn by_descriptor(dir: &File) -> PathBuf {
     format!("/proc/self/fd/{}", dir.as_raw_fd()).into()
 }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_cannot_be_written_leaves_the_old_file() {
+    fn result_that_cannot_be_written_leaves_the_old_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.json");
         fs::write(&path, "old").unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_is_followed_and_stays() {
+    fn symbolic_link_is_followed_and_stays() {
         let dir = tempfile::tempdir().unwrap();
         let real = dir.path().join("real.json");
         let link = dir.path().join("link.json");
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_written_to_and_not_replaced() {
+    fn device_is_written_to_and_not_replaced() {
         OutputFile::check(Path::new("/dev/null")).unwrap().write(&sample()).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }

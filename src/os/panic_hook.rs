@@ -9,7 +9,7 @@ pub fn install() {
     set_hook(Box::new(|panic| _ = writeln!(std::io::stderr(), "dirleak: {}", sentence(panic))));
 }
 
-/// What went wrong and where.
+/// Returns what went wrong and where.
 fn sentence(panic: &PanicHookInfo) -> String {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));

@@ -74,8 +74,8 @@ impl Child {
         Ok(self)
     }
 
-    /// Its exit status if it has ended. It is not reaped before this is dropped: until then no other process group can get its number,
-    /// which signals go to.
+    /// Returns its exit status if it has ended. It is not reaped before this is dropped: until then no other process group can
+    /// get its number, which signals go to.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         let process = Pid::from_raw(self.inner.id() as i32);
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -131,7 +131,7 @@ impl Child {
         killpg(group, signal).map_err(|e| Error::machine(format!("cannot send {signal} to {}: {e}", self.name)))
     }
 
-    /// The pipes and process id of the program.
+    /// Returns the pipes and process id of the program.
     pub fn inner(&mut self) -> &mut std::process::Child {
         &mut self.inner
     }
@@ -163,13 +163,13 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The first line of its standard error: what went wrong before anything that follows from it.
+    /// Returns the first line of its standard error: what went wrong before anything that follows from it.
     pub fn first_complaint(&self) -> String {
         let text = String::from_utf8_lossy(&self.errors);
         text.trim().lines().next().unwrap_or("no message").to_owned()
     }
 
-    /// The last line of its standard error.
+    /// Returns the last line of its standard error.
     pub fn complaint(&self) -> String {
         let text = String::from_utf8_lossy(&self.errors);
         text.trim().lines().next_back().unwrap_or("no message").to_owned()
@@ -231,14 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_program_is_named_with_the_way_out() {
+    fn missing_program_is_named_with_the_way_out() {
         let error = output(&mut Command::new("dirleak-no-such-program")).unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Machine);
         assert!(error.to_string().contains("dirleak-no-such-program is not installed"), "{error}");
     }
 
     #[test]
-    fn a_failing_program_is_quoted() {
+    fn failing_program_is_quoted() {
         let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert!(error.to_string().contains("broken"), "{error}");
     }

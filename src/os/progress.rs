@@ -61,7 +61,7 @@ impl Ui {
         Self { bars: (terminal && level() == Level::Normal).then(MultiProgress::new), level: level() }
     }
 
-    /// Lines and no bars.
+    /// Returns lines and no bars.
     pub fn plain() -> Self {
         Self { bars: None, level: Level::Normal }
     }
@@ -127,7 +127,7 @@ pub fn started(command: &Command) {
     }
 }
 
-/// As a shell takes it, on one line.
+/// Returns as a shell takes it, on one line.
 fn quoted(word: &str) -> String {
     crate::text::quote::quoted(word).replace('\n', " ")
 }

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 pub struct SearchPath(Vec<PathBuf>);
 
 impl SearchPath {
-    /// The user's, `PATH`.
+    /// Returns the user's, `PATH`.
     pub fn from_env() -> Self {
         Self(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect())
     }
@@ -21,13 +21,13 @@ impl SearchPath {
         Self(dirs.iter().map(|dir| dir.to_path_buf()).collect())
     }
 
-    /// Where `program` is, if it is there and may be started.
+    /// Returns where `program` is, if it is there and may be started.
     pub fn find(&self, program: &str) -> Option<PathBuf> {
         let mut places = self.0.iter().map(|dir| dir.join(program));
         places.find(|place| place.is_file() && access(place, AccessFlags::X_OK).is_ok())
     }
 
-    /// Whether the compiler finds the header `name`; not, where there is no compiler.
+    /// Returns whether the compiler finds the header `name`; not, where there is no compiler.
     pub fn has_header(&self, name: &str) -> Result<bool> {
         let Some(gcc) = self.find("gcc") else { return Ok(false) };
         let mut command = Command::new(gcc);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_a_file_that_may_be_started() {
+    fn program_is_a_file_that_may_be_started() {
         let dir = tempfile::tempdir().unwrap();
         let path = SearchPath::new(&[dir.path()]);
         fs::create_dir(dir.path().join("make")).unwrap();

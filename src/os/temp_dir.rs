@@ -37,7 +37,7 @@ impl Scratch {
         }
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -16,7 +16,7 @@ const LAST_LINE_BYTES: usize = 512;
 /// Stands for the functions that did not fit.
 pub const NOT_SHOWN: &str = "(not shown: alloc_calls is cut at one page)";
 
-/// The sites of a cache, or `None` if the kernel does not track it, or shows it elsewhere.
+/// Returns the sites of a cache, or `None` if the kernel does not track it, or shows it elsewhere.
 pub fn read(cache: &str) -> Option<Vec<Site>> {
     let dir = Path::new(SYSFS).join(cache);
     let text = fs::read_to_string(dir.join("alloc_calls")).ok()?;
@@ -24,7 +24,7 @@ pub fn read(cache: &str) -> Option<Vec<Site>> {
     sites(&text, objects.split_whitespace().next().and_then(number)?)
 }
 
-/// `None` if the kernel had no memory to find it out.
+/// Returns `None` if the kernel had no memory to find it out.
 pub(super) fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
     if text.starts_with("Out of memory") {
         return None;
@@ -44,7 +44,7 @@ mod tests {
 
     const LINE: &str = "    110 nfs_readdir_add_to_array+0x73/0xd0 age=1/2/3 pid=1 cpus=0\n";
 
-    /// As many different functions as the kernel would show of many.
+    /// Returns as many different functions as the kernel would show of many.
     fn cut() -> String {
         let line = |n: u32| format!("      2 some_function_with_a_name_{n:03}+0x3f/0x1c0 age=4294893531 pid=1\n");
         (0..).map(line).scan(0, |length, line| (*length < 3800).then(|| (*length += line.len(), line).1)).collect()
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_file_is_whole() {
+    fn short_file_is_whole() {
         assert_eq!(sites(LINE, 112).unwrap().len(), 1, "objects that came while it was read");
         assert_eq!(sites("No data\n", 0), Some(Vec::new()));
         assert_eq!(sites("Out of memory\n", 5), None);

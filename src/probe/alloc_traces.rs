@@ -9,7 +9,7 @@ use std::path::Path;
 /// Where SLUB shows what it was told to track by `slub_debug=U`.
 const DEBUGFS: &str = "/sys/kernel/debug/slab";
 
-/// The sites of a cache with all its copies, or `None` if the kernel does not track it.
+/// Returns the sites of a cache with all its copies, or `None` if the kernel does not track it.
 pub fn read(cache: &str) -> Option<Vec<Site>> {
     let traces = |name: &String| fs::read_to_string(Path::new(DEBUGFS).join(name).join("alloc_traces")).ok();
     let of_one = |name: &String| traces(name).map(|text| parse(&text)).or_else(|| alloc_calls::read(name));
@@ -17,7 +17,7 @@ pub fn read(cache: &str) -> Option<Vec<Site>> {
     (!members.is_empty()).then(|| sum(members))
 }
 
-/// One site for each function and stack, most objects first.
+/// Returns one site for each function and stack, most objects first.
 fn sum(members: Vec<Vec<Site>>) -> Vec<Site> {
     since(&[], &members.concat())
 }

@@ -93,14 +93,14 @@ impl HeldFiles {
     }
 }
 
-/// The size classes that grew by about as much as there are eventfds.
+/// Returns the size classes that grew by about as much as there are eventfds.
 fn grown_classes(before: &Sample, after: &Sample) -> Vec<String> {
     let held_before = |name: &String| before.objects.get(name).copied().unwrap_or(0);
     let grown = after.objects.iter().filter(|(name, n)| **n - held_before(name) >= EVENTFDS / 2);
     grown.map(|(name, _)| name).filter(|name| name.starts_with(KMALLOC)).cloned().collect()
 }
 
-/// A pipe with a page in every slot.
+/// Returns a pipe with a page in every slot.
 fn full_pipe() -> Result<(OwnedFd, OwnedFd)> {
     let what = || format!("cannot fill a pipe with {PIPE_PAGES} pages as a control");
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).machine(what)?;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_has_no_room_and_each_socket_has_its_filter() {
+    fn full_pipe_has_no_room_and_each_socket_has_its_filter() {
         let (_reader, writer) = full_pipe().unwrap();
         assert_eq!(write(&writer, &[0]), Err(Errno::EAGAIN), "there was room for another page");
         let sockets = filtered_sockets().unwrap();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_class_of_eventfds_is_the_one_that_grew() {
+    fn class_of_eventfds_is_the_one_that_grew() {
         let sample = |counts: [i64; 3]| {
             let names = ["filp", "kmalloc-64", "kmalloc-rnd-05-64"].map(str::to_owned);
             Sample { objects: names.into_iter().zip(counts).collect() }

@@ -3,7 +3,7 @@
 use super::procfs::number;
 use std::fs;
 
-/// A field in KiB; `None` if the kernel does not tell it.
+/// Returns a field in KiB; `None` if the kernel does not tell it.
 pub fn kib(field: &str) -> Option<u64> {
     parse(&fs::read_to_string("/proc/meminfo").ok()?, field)
 }
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_found_by_its_whole_name() {
+    fn field_is_found_by_its_whole_name() {
         let text = "MemTotal:       24683536 kB\nSwapCached:            7 kB\nCached:           123 kB\nHugePages_Total:       0\n";
         assert_eq!((parse(text, "Cached"), parse(text, "MemTotal")), (Some(123), Some(24683536)));
         assert_eq!((parse(text, "Mem"), parse(text, "HugePages_Total")), (None, None));

@@ -26,22 +26,22 @@ pub struct Operation {
 /// By procedure.
 pub type Operations = BTreeMap<String, Operation>;
 
-/// The counts of the NFS mount at `mount_point`; empty if there is none.
+/// Returns the counts of the NFS mount at `mount_point`; empty if there is none.
 pub fn read(mount_point: &Path) -> Result<Rpcs> {
     Ok(calls(operations(mount_point)?))
 }
 
-/// What the mount at `mount_point` has sent and received; empty if there is none.
+/// Returns what the mount at `mount_point` has sent and received; empty if there is none.
 pub fn operations(mount_point: &Path) -> Result<Operations> {
     Ok(parse(&text()?, &mount_point.to_string_lossy()))
 }
 
-/// The options of the mount at `mount_point` as the kernel has them, defaults included.
+/// Returns the options of the mount at `mount_point` as the kernel has them, defaults included.
 pub fn options(mount_point: &Path) -> Result<String> {
     Ok(parse_options(&text()?, &mount_point.to_string_lossy()).to_owned())
 }
 
-/// All that the kernel tells of the mount at `mount_point`; empty if there is none.
+/// Returns all that the kernel tells of the mount at `mount_point`; empty if there is none.
 pub fn section(mount_point: &Path) -> Result<String> {
     let text = text()?;
     Ok(of_mount(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
@@ -55,7 +55,7 @@ pub(super) fn calls(operations: Operations) -> Rpcs {
     operations.into_iter().map(|(name, operation)| (name, operation.calls)).collect()
 }
 
-/// What was sent and received between two readings.
+/// Returns what was sent and received between two readings.
 pub fn operations_since(before: &Operations, after: &Operations) -> Operations {
     let grown = |(name, now): (&String, &Operation)| {
         let then = before.get(name).copied().unwrap_or_default();
@@ -76,13 +76,13 @@ pub fn readdirs(rpcs: &Rpcs) -> u64 {
     ["READDIR", "READDIRPLUS"].iter().filter_map(|name| rpcs.get(*name)).sum()
 }
 
-/// What grew between two readings.
+/// Returns what grew between two readings.
 pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
     let grown = |(name, n): (&String, &u64)| (name.clone(), n.saturating_sub(*before.get(name).unwrap_or(&0)));
     after.iter().map(grown).filter(|(_, n)| *n > 0).collect()
 }
 
-/// The lines of one mount.
+/// Returns the lines of one mount.
 fn of_mount<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
     let header = format!(" mounted on {mount_point} with fstype nfs");
     let mut lines = text.lines().skip_while(move |line| !line.contains(&header));

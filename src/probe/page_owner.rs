@@ -40,7 +40,7 @@ const ALLOCATORS: [&str; 19] = [
     "__alloc_pages_bulk",
 ];
 
-/// Pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
+/// Returns pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
 pub fn read() -> Option<Vec<Site>> {
     let mut file = File::open(FILE).ok()?;
     let mut buffer = vec![0; RECORD_BYTES];
@@ -58,7 +58,7 @@ pub fn read() -> Option<Vec<Site>> {
     (records > 0).then(|| stacks.sites())
 }
 
-/// Pages that a function is said to have allocated, up to `enough`; `None` if the kernel does not keep who did.
+/// Returns pages that a function is said to have allocated, up to `enough`; `None` if the kernel does not keep who did.
 ///
 /// Not every record is read, because one takes 0.1 ms in an emulated guest and there may be a hundred thousand: only every
 /// 16th page frame is looked at, and all around it once one is found. So pages that lie alone may be missed.
@@ -73,7 +73,7 @@ pub fn search(function: &str, enough: i64) -> Option<i64> {
     Some(search_frames(record_from, enough))
 }
 
-/// The same, given how to read the first record at or behind a page frame: its frame, and whether it is one of those.
+/// Returns the same, given how to read the first record at or behind a page frame: its frame, and whether it is one of those.
 pub(super) fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, bool)>, enough: i64) -> i64 {
     // Frames below `close_to` are looked at one by one.
     let (mut from, mut unseen, mut close_to, mut found) = (0, 0, 0, 0);
@@ -94,7 +94,7 @@ pub(super) fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, boo
     found
 }
 
-/// The number of the page frame of a record, which newer kernels write in hexadecimal.
+/// Returns the number of the page frame of a record, which newer kernels write in hexadecimal.
 pub(super) fn frame_of(record: &str) -> Option<u64> {
     let number = record.lines().nth(1)?.strip_prefix("PFN ")?.split_whitespace().next()?;
     let frame: Option<u64> = match number.strip_prefix("0x") {
@@ -158,7 +158,7 @@ const COUNTED_ELSEWHERE: [&str; 16] = [
     "shmem_get_folio_gfp",
 ];
 
-/// The function that asked for pages, given the stack of their allocation; `None` if another counter counts them.
+/// Returns the function that asked for pages, given the stack of their allocation; `None` if another counter counts them.
 pub(super) fn who_asked_for_pages(stack: &[String]) -> Option<String> {
     if stack.iter().any(|f| COUNTED_ELSEWHERE.contains(&f.as_str())) {
         return None;
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_finds_whole_runs_of_pages_and_reads_few_others() {
+    fn search_finds_whole_runs_of_pages_and_reads_few_others() {
         // Frames 100 to 999 are in use, and those of these runs are what is looked for.
         let runs = [250..350, 353..360, 700..764];
         let mut reads = 0;

@@ -24,7 +24,7 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// What was spent between an earlier reading and this one.
+    /// Returns what was spent between an earlier reading and this one.
     pub fn since(self, before: Self) -> Self {
         Self {
             user_seconds: self.user_seconds - before.user_seconds,
@@ -33,13 +33,13 @@ impl Busy {
     }
 }
 
-/// What all processors have spent since boot.
+/// Returns what all processors have spent since boot.
 pub fn busy() -> Result<Busy> {
     let text = fs::read_to_string("/proc/stat").machine(|| "cannot read /proc/stat".into())?;
     parse_busy(&text).ok_or_else(|| Error::machine("cannot understand /proc/stat"))
 }
 
-/// `cpu user nice system idle iowait irq softirq ...`.
+/// Returns `cpu user nice system idle iowait irq softirq ...`.
 pub(super) fn parse_busy(text: &str) -> Option<Busy> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
     let ticks: Vec<f64> = line.split_whitespace().map_while(number).map(|ticks| ticks as f64).collect();
@@ -50,26 +50,26 @@ pub(super) fn parse_busy(text: &str) -> Option<Busy> {
     })
 }
 
-/// What the calling thread has spent in the kernel.
+/// Returns what the calling thread has spent in the kernel.
 pub fn thread_system_seconds() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).machine(|| "cannot tell the time of a thread".into())?;
     Ok(usage.system_time().num_microseconds() as f64 / 1e6)
 }
 
-/// `uname -r`.
+/// Returns `uname -r`.
 pub fn release() -> Result<String> {
     let text =
         fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
     Ok(text.trim().to_owned())
 }
 
-/// All page cache.
+/// Returns all page cache.
 pub fn page_cache_bytes() -> Result<i64> {
     let text = fs::read_to_string("/proc/vmstat").machine(|| "cannot read /proc/vmstat".into())?;
     parse_page_cache(&text).ok_or_else(|| Error::machine("/proc/vmstat has no nr_file_pages"))
 }
 
-/// `nr_file_pages` of `/proc/vmstat`, in bytes.
+/// Returns `nr_file_pages` of `/proc/vmstat`, in bytes.
 pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
     let pages = text.lines().find_map(|line| line.strip_prefix("nr_file_pages ").and_then(number))?;
     Some(pages * PAGE_BYTES)
@@ -78,7 +78,7 @@ pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
 /// No number of things in a kernel's memory is larger: so many objects of 8 bytes are more than any machine has.
 pub const MOST: i64 = 1 << 40;
 
-/// A number of things, as the kernel writes it.
+/// Returns a number of things, as the kernel writes it.
 pub fn number(word: &str) -> Option<i64> {
     word.parse().ok().filter(|number| (-MOST..=MOST).contains(number))
 }

@@ -73,12 +73,12 @@ impl Quiescer {
         Ok(Self { manner, counters, lru: LruDrain::new()?, drop_caches, patience: Cell::new(LONGEST) })
     }
 
-    /// The counters.
+    /// Returns the counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// One reading after dropping caches, without waiting for a second one to agree.
+    /// Returns one reading after dropping caches, without waiting for a second one to agree.
     pub fn read_once(&self) -> Result<Sample> {
         self.quiesce()?;
         self.lru.drain()?;
@@ -94,7 +94,7 @@ impl Quiescer {
         self.counters.read().map(drop)
     }
 
-    /// Readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be had.
+    /// Returns readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be had.
     pub fn read_settled(&self) -> Result<SettledSample> {
         let begin = Instant::now();
         let mut last = self.read_once()?;

@@ -13,7 +13,7 @@ pub(crate) fn look_through(site: &mut Site) {
     }
 }
 
-/// "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
+/// Returns "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
 pub(crate) fn without_offset(place: &str) -> String {
     place.split('+').next().unwrap_or(place).to_owned()
 }

@@ -47,7 +47,7 @@ pub struct Layout {
     pub slot_bytes: u64,
 }
 
-/// What a cache is counted under. kmalloc-rnd-`copy`-`size` (CONFIG_RANDOM_KMALLOC_CACHES, Linux 6.6) and
+/// Returns what a cache is counted under. kmalloc-rnd-`copy`-`size` (CONFIG_RANDOM_KMALLOC_CACHES, Linux 6.6) and
 /// kmalloc-part-`copy`-`size` (7.x) are copies of kmalloc-`size`; which of them a caller allocates from is drawn by lot at
 /// each boot.
 pub fn counted_as(cache: &str) -> String {
@@ -60,14 +60,15 @@ pub fn counted_as(cache: &str) -> String {
     }
 }
 
-/// The names of all caches that are counted under `name`.
+/// Returns the names of all caches that are counted under `name`.
 pub fn members(name: &str) -> Vec<String> {
     let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|cache| counted_as(cache) == name).collect()
 }
 
-/// Whether the kernel empties the caches that are counted under `name` when it wants memory, as it does inodes and dentries.
+/// Returns whether the kernel empties the caches that are counted under `name` when it wants memory, as it does inodes and
+/// dentries.
 pub fn is_reclaimable(name: &str) -> bool {
     let told = |cache: String| fs::read_to_string(Path::new(SYSFS).join(cache).join("reclaim_account"));
     members(name).into_iter().any(|cache| told(cache).is_ok_and(|text| text.trim() == "1"))
@@ -108,7 +109,7 @@ impl Slabs {
         }
     }
 
-    /// Objects in use in every cache.
+    /// Returns objects in use in every cache.
     pub fn read(&self) -> Result<Sample> {
         let mut sample = Sample::default();
         for cache in &self.caches {
@@ -117,12 +118,12 @@ impl Slabs {
         Ok(sample)
     }
 
-    /// Bytes of one object of each cache, without debugging data.
+    /// Returns bytes of one object of each cache, without debugging data.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()
     }
 
-    /// How large the objects of each cache are.
+    /// Returns how large the objects of each cache are.
     pub fn layouts(&self) -> BTreeMap<String, Layout> {
         self.caches.iter().map(|c| (c.name.clone(), c.layout)).collect()
     }
@@ -138,7 +139,7 @@ impl Cache {
         Ok(Self { name, dir: dir.to_owned(), files, layout })
     }
 
-    /// Objects in use; none if the cache is gone.
+    /// Returns objects in use; none if the cache is gone.
     fn count(&self) -> Result<i64> {
         let mut text = [0; 128];
         let length = self
@@ -179,7 +180,7 @@ impl Files {
     }
 }
 
-/// The total of "`total` N0=`on node 0` ...".
+/// Returns the total of "`total` N0=`on node 0` ...".
 pub(super) fn parse_objects(text: &[u8]) -> Option<i64> {
     let digits = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     std::str::from_utf8(&text[..digits]).ok().and_then(number)
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_goes_has_no_objects_until_it_is_there_again() {
+    fn cache_that_goes_has_no_objects_until_it_is_there_again() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("nfsd_file");
         cache(root.path(), "nfsd_file", 3);
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_slub_debug_is_told() {
+    fn kernel_without_slub_debug_is_told() {
         let error = Slabs::open_at(Path::new("/dirleak-no-such-dir")).err().unwrap();
         assert!(error.to_string().contains("CONFIG_SLUB_DEBUG"), "{error}");
     }

@@ -12,7 +12,7 @@ pub trait Agent {
     /// Gives an order and waits for its answer; `step` hears what is being done.
     fn request(&mut self, order: &Request, step: &mut dyn FnMut(&str)) -> Result<Response, AgentError>;
 
-    /// The calls that the workload has told since this was asked last.
+    /// Returns the calls that the workload has told since this was asked last.
     fn take_syscall_log(&mut self) -> String {
         String::new()
     }
@@ -37,7 +37,7 @@ impl From<Error> for AgentError {
     }
 }
 
-/// An answer that does not fit the order.
+/// Returns an answer that does not fit the order.
 pub fn unexpected(answer: &Response) -> AgentError {
     let answer = format!("{answer:?}");
     let shown = sanitize::beginning(&answer, SHOWN_BYTES);

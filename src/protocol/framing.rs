@@ -23,8 +23,8 @@ pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, most: usize) -> Op
     (length > most).then_some(Err(LineTooLong))
 }
 
-/// Lines as they come, from a thread of their own, so that waiting for them can have a deadline. Nothing comes after one that is too
-/// long.
+/// Returns lines as they come, from a thread of their own, so that waiting for them can have a deadline. Nothing comes after
+/// one that is too long.
 pub fn read_lines(from: impl Read + Send + 'static) -> Receiver<Result<Vec<u8>, LineTooLong>> {
     let (send, receive) = sync_channel(MOST_WAITING);
     std::thread::spawn(move || {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_told_and_not_kept() {
+    fn line_that_is_too_long_is_told_and_not_kept() {
         assert_eq!(all(b"three\nfour\n", 4)[..1], [Err(LineTooLong)]);
         assert_eq!(all(b"four", 4), []);
         let lines = read_lines(std::io::repeat(b'x'));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_waits_until_it_is_asked_for() {
+    fn flood_waits_until_it_is_asked_for() {
         struct Flood(std::sync::Arc<std::sync::atomic::AtomicUsize>);
         impl Read for Flood {
             fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {

@@ -48,7 +48,7 @@ impl CacheState {
     /// In the order in which each leaves behind what the next one needs.
     pub const ALL: [Self; 4] = [Self::Cold, Self::Warm, Self::Expired, Self::Changing];
 
-    /// The word in results.
+    /// Returns the word in results.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cold => "cold",

@@ -4,7 +4,7 @@ use crate::result::bisection::{BisectionRecord, StepRecord, verb};
 use crate::text::number;
 use crate::text::truncate::{head_of, short};
 
-/// A step as it is told when it is done.
+/// Returns a step as it is told when it is done.
 pub fn line(step: &StepRecord) -> String {
     let known = if step.guests == 0 && step.state != "skip" { ", known" } else { "" };
     format!("{} {:<5} {} ({}{known})", short(&step.commit.id), step.state, head_of(&step.commit.subject, 50), {
@@ -13,7 +13,7 @@ pub fn line(step: &StepRecord) -> String {
     })
 }
 
-/// The whole answer, for a terminal.
+/// Returns the whole answer, for a terminal.
 pub fn text(record: &BisectionRecord) -> String {
     let mut text = String::new();
     for step in &record.steps {
@@ -109,7 +109,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_text_tells_commit_rates_and_confirmation() {
+    fn text_tells_commit_rates_and_confirmation() {
         let text = text(&example(Terms::Break));
         for part in [
             "000000000003 (\"NFS: read more\") brings the leak in quick.",

@@ -9,7 +9,7 @@ use crate::text::number;
 /// What the columns of the table are called.
 pub const HEAD: [&str; 6] = ["branch", "applies", "before", "after", "listing", "outcome"];
 
-/// The table, a sentence per kernel, and the reasons of what is not proven.
+/// Returns the table, a sentence per kernel, and the reasons of what is not proven.
 pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
     let head = HEAD.map(String::from);
     let lines: Vec<[String; 6]> =
@@ -53,7 +53,7 @@ pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
     [name, applies.into(), brief_of(&branch.proof.unpatched), brief_of(&branch.proof.patched), listing.into(), outcome]
 }
 
-/// `leak 25.0` or `clean < 0.13`, of the first scenario.
+/// Returns `leak 25.0` or `clean < 0.13`, of the first scenario.
 fn brief(record: &RunRecord) -> String {
     let word = record.verdict.as_str();
     match (record.verdict, record.findings.first()) {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_answers_what_was_seen_and_no_more() {
+    fn row_answers_what_was_seen_and_no_more() {
         let answers = |verdicts: [Verdict; 2]| {
             let records: Vec<_> = verdicts.iter().map(|v| RunRecord { verdict: *v, ..example::clean() }).collect();
             let mut branch = branch(Applies::Yes, Outcome::Undecided);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_fits_and_reasons_follow() {
+    fn table_fits_and_reasons_follow() {
         let mut proven = branch(Applies::Already, Outcome::Proven);
         proven.listing_complete = Some(true);
         let mut not = branch(Applies::No, Outcome::NotProven);

@@ -38,7 +38,7 @@ impl ClusterRecord {
         self.servers.iter().map(cell).collect()
     }
 
-    /// Where the leak went, and whether that was foreseen, in one sentence.
+    /// Returns where the leak went, and whether that was foreseen, in one sentence.
     pub fn sentence(&self) -> String {
         let subject = format!("{} of {} sites on {}", self.scenario, self.sites, self.kernel);
         let listed: Vec<&ServerRecord> = self.servers.iter().filter(|server| server.lists()).collect();
@@ -94,7 +94,7 @@ impl ClusterRecord {
         format!("{foreseen}; all of them lose {:.2} times what was forecast", self.lost() / forecast)
     }
 
-    /// The table and the sentence.
+    /// Returns the table and the sentence.
     pub fn text(&self) -> String {
         let mut rows = vec![HEAD.map(String::from)];
         rows.extend(self.cells());
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::result::example;
 
-    /// The one of the example with this lost by each server, of which the first has the largest site.
+    /// Returns the one of the example with this lost by each server, of which the first has the largest site.
     fn lost(measured: [Option<f64>; 2]) -> ClusterRecord {
         let mut cluster = example::cluster();
         for (server, bytes) in cluster.servers.iter_mut().zip(measured) {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_says_where_it_went_and_whether_that_was_foreseen() {
+    fn sentence_says_where_it_went_and_whether_that_was_foreseen() {
         assert_eq!(
             lost([Some(95.0), Some(5.0)]).sentence(),
             "cluster of 20 sites on 6.1+spare-pages: server-2 has the largest site, of 1800 entries, and loses 95 % of all that \
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_fits_a_terminal() {
+    fn table_fits_a_terminal() {
         let gib = 1000.0 * 1024.0 * 1024.0;
         let mut cluster = forecast(lost([Some(gib), Some(0.0)]), Some(Estimate { estimate: gib, low: gib, high: gib }));
         (cluster.servers[0].server, cluster.servers[0].entries) = ("server-10".into(), 100_000_000);

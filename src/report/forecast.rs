@@ -9,7 +9,7 @@ use crate::text::plural::counted;
 /// Servers that are shown; the file of --json has them all.
 const SHOWN: usize = 20;
 
-/// What was measured, a row per server, and why.
+/// Returns what was measured, a row per server, and why.
 pub fn render(forecast: &Forecast) -> String {
     let Forecast { leak, servers, .. } = forecast;
     let mut text = measured(leak) + &beyond(forecast);
@@ -43,7 +43,7 @@ fn measured(leak: &Leak) -> String {
     text
 }
 
-/// What was not measured but drawn on from smaller directories, and how much hangs on it.
+/// Returns what was not measured but drawn on from smaller directories, and how much hangs on it.
 fn beyond(forecast: &Forecast) -> String {
     let largest = forecast.leak.measured.iter().map(|m| m.entries).max().unwrap_or(0);
     let lost = |sites: &[&PlacedSite]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_fits_and_names_what_it_leaves_out() {
+    fn table_fits_and_names_what_it_leaves_out() {
         let text = render(&made(50, zipf(5000, 1.0, 100_000_000, 1_000.0)));
         assert!(
             text.starts_with("6.1+spare-pages loses, per listing,\n  6.2 KiB (6.2 KiB to 6.3 KiB) of 150 entries,"),

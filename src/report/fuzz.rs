@@ -13,7 +13,7 @@ use crate::result::file::ResultFile;
 use crate::result::forecast::{Leak, Per};
 use crate::result::read;
 
-/// The file that a text is, as it is read.
+/// Returns the file that a text is, as it is read.
 pub fn read(text: &[u8]) -> Result<ResultFile> {
     read::of_value("result.json", read::value(text).map_err(|e| Error::usage(e.to_string()))?)
 }

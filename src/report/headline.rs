@@ -57,7 +57,7 @@ pub fn for_bench(file: &BenchFile) -> Headline {
     Headline { tone, sentence }
 }
 
-/// What a comparison of times means for the kernel that was compared.
+/// Returns what a comparison of times means for the kernel that was compared.
 pub fn bench_status(word: BenchVerdict) -> Status {
     match word {
         BenchVerdict::Faster | BenchVerdict::Same => Status::Pass,
@@ -123,7 +123,7 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
     Headline { tone, sentence }
 }
 
-/// What a bisection came to.
+/// Returns what a bisection came to.
 pub fn bisection_status(record: &BisectionRecord) -> Status {
     match (&record.commit, record.confirmed) {
         (Some(_), true) => Status::Pass,
@@ -132,7 +132,7 @@ pub fn bisection_status(record: &BisectionRecord) -> Status {
     }
 }
 
-/// What an outcome means for the fix.
+/// Returns what an outcome means for the fix.
 pub fn proof_status(outcome: Outcome) -> Status {
     match outcome {
         Outcome::Proven => Status::Pass,
@@ -150,7 +150,7 @@ fn of_branches(branches: &[BranchRecord]) -> Headline {
     }
 }
 
-/// The sentence of a single run, or counts and the sentence of the worst.
+/// Returns the sentence of a single run, or counts and the sentence of the worst.
 fn of_runs(records: &[RunRecord]) -> Headline {
     // Of several that are as bad the first, a leak before all others.
     let badness = |verdict| (verdict_status(verdict), verdict == Verdict::Leak, verdict == Verdict::Broken);
@@ -171,7 +171,7 @@ fn of_runs(records: &[RunRecord]) -> Headline {
     Headline { tone, sentence: capital(&sentence) }
 }
 
-/// What one verdict means for the kernel that was run.
+/// Returns what one verdict means for the kernel that was run.
 pub fn verdict_status(verdict: Verdict) -> Status {
     match verdict {
         Verdict::Clean => Status::Pass,
@@ -180,7 +180,7 @@ pub fn verdict_status(verdict: Verdict) -> Status {
     }
 }
 
-/// `Of 12 runs 2 leak, 1 is undecided, 9 are clean`.
+/// Returns `Of 12 runs 2 leak, 1 is undecided, 9 are clean`.
 pub fn counts(records: &[RunRecord]) -> String {
     use Verdict::*;
     let count = |verdict| records.iter().filter(|record| record.verdict == verdict).count();
@@ -200,7 +200,7 @@ pub fn counts(records: &[RunRecord]) -> String {
     format!("Of {} {}", counted(records.len(), "run", "runs"), parts.join(", "))
 }
 
-/// A sentence begins with a capital letter, unless it begins with the name of a kernel or a commit.
+/// Returns a sentence begins with a capital letter, unless it begins with the name of a kernel or a commit.
 fn capital(text: &str) -> String {
     match text.strip_prefix("one of ") {
         Some(rest) => format!("One of {rest}"),
@@ -215,7 +215,7 @@ mod tests {
     use crate::result::example;
 
     #[test]
-    fn a_proof_says_what_leaks_where_and_what_does_not() {
+    fn proof_says_what_leaks_where_and_what_does_not() {
         assert_eq!(
             for_report(&merged(vec![example::verify()])),
             Headline {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_is_all_there_is_speaks_for_its_guests() {
+    fn cluster_that_is_all_there_is_speaks_for_its_guests() {
         let mut file = runs(&[Verdict::Leak]);
         file.results[0].scenario = "cluster/server-2".into();
         file.clusters = vec![example::cluster()];

@@ -3,7 +3,7 @@
 use super::bisection::{percent, text};
 use crate::result::bisection::BisectionRecord;
 
-/// The mail: what was found, how sure it is, and how to see it again.
+/// Returns the mail: what was found, how sure it is, and how to see it again.
 pub fn render(record: &BisectionRecord) -> String {
     let Some(commit) = &record.commit else { return text(record) };
     let what = if record.find_fix { "until" } else { "since" };
@@ -34,7 +34,7 @@ pub fn render(record: &BisectionRecord) -> String {
     mail + "\n" + &record.log
 }
 
-/// Lines of at most 72 characters, as mails have them.
+/// Returns lines of at most 72 characters, as mails have them.
 fn wrapped(text: &str) -> String {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split_whitespace() {
@@ -57,7 +57,7 @@ mod tests {
     use crate::bisect::history::Terms;
 
     #[test]
-    fn the_mail_has_short_lines_and_a_reproducer() {
+    fn mail_has_short_lines_and_a_reproducer() {
         let mail = render(&example(Terms::Break));
         for part in [
             "Subject: nfs: memory leak of nfs_readdir_page_array_append() in directory listing since 000000000003 (\"NFS",

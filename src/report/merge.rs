@@ -55,7 +55,7 @@ pub fn merge(sources: Vec<InputFile>, benches: Vec<InputFile<BenchFile>>) -> Rep
     merged
 }
 
-/// Each file once; which ones are there twice is noted.
+/// Returns each file once; which ones are there twice is noted.
 fn once<File: PartialEq>(sources: Vec<InputFile<File>>, notes: &mut Vec<String>) -> Vec<InputFile<File>> {
     let mut seen: Vec<InputFile<File>> = Vec::new();
     for source in sources {
@@ -83,7 +83,7 @@ impl ReportSection {
         Self { names: vec![name], commands, versions, shards, file }
     }
 
-    /// Why this is not all that was to be run, in a sentence without its full stop; `None` if it is.
+    /// Returns why this is not all that was to be run, in a sentence without its full stop; `None` if it is.
     pub fn incomplete(&self) -> Option<String> {
         shards::incomplete(&self.shards, self.file.results.len())
     }
@@ -95,7 +95,7 @@ impl ReportSection {
         }
     }
 
-    /// Its files, the first of them by name.
+    /// Returns its files, the first of them by name.
     pub fn title(&self) -> String {
         match self.names.as_slice() {
             [one] => one.clone(),
@@ -104,7 +104,7 @@ impl ReportSection {
         }
     }
 
-    /// Whether the records of `other` belong to this chapter. A bisection and a table of branches stand alone.
+    /// Returns whether the records of `other` belong to this chapter. A bisection and a table of branches stand alone.
     fn accepts(&self, other: &ResultFile) -> bool {
         let alone = |file: &ResultFile| file.bisection.is_some() || !file.branches.is_empty();
         let kernels =
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bench_that_is_there_twice_counts_once() {
+    fn bench_that_is_there_twice_counts_once() {
         let bench = |name: &str| InputFile { name: name.into(), file: bench::file() };
         let merged = super::merge(vec![run("a.json", &[example::leak()])], vec![bench("b.json"), bench("c.json")]);
         assert_eq!((merged.chapters.len(), merged.benches.len()), (1, 1));

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 /// Functions or caches that are named; the result file has them all.
 const NAMED: usize = 3;
 
-/// Lines of what there is.
+/// Returns lines of what there is.
 pub fn render(record: &RunRecord) -> String {
     let cgroup = record.cgroup.as_ref().map_or(String::new(), |c| cgroup(c, leaked_bytes(record)));
     cgroup + &record.kmemleak.as_ref().map_or(String::new(), kmemleak)
 }
 
-/// Bytes of all objects that leaked in the run.
+/// Returns bytes of all objects that leaked in the run.
 fn leaked_bytes(record: &RunRecord) -> f64 {
     let bytes =
         |rate: f64, per_listing: f64, objects: i64| if rate > 0.0 { per_listing / rate * objects as f64 } else { 0.0 };
@@ -43,7 +43,7 @@ fn cgroup(c: &CgroupRecord, leaked_bytes: f64) -> String {
     }
 }
 
-/// What the kernel's own leak detector says.
+/// Returns what the kernel's own leak detector says.
 fn kmemleak(reported: &KmemleakRecord) -> String {
     if !reported.available {
         return "  kmemleak: this kernel has none (CONFIG_DEBUG_KMEMLEAK)\n".into();
@@ -55,7 +55,7 @@ fn kmemleak(reported: &KmemleakRecord) -> String {
     format!("  kmemleak: reports {} objects: {functions}\n", reported.objects)
 }
 
-/// "30 of b, 3 of d, 2 of c, and 1 more functions": the largest first.
+/// Returns "30 of b, 3 of d, 2 of c, and 1 more functions": the largest first.
 fn named<N: Copy + Ord + std::fmt::Display>(counts: &BTreeMap<String, N>, of: &str, what: &str) -> String {
     let mut counts: Vec<_> = counts.iter().collect();
     counts.sort_by_key(|(_, count)| Reverse(**count));

@@ -7,7 +7,7 @@ use crate::text::quote::quoted;
 /// Options whose value is a file that is written.
 const OUTPUTS: [&str; 5] = ["--json", "--trace", "--mail", "--bundle", "--plot"];
 
-/// Those of a bisection show the commit and its parent; else there is one for each file, for a shell.
+/// Returns those of a bisection show the commit and its parent; else there is one for each file, for a shell.
 pub fn commands(chapter: &ReportSection) -> Vec<String> {
     if let Some(record) = chapter.file.bisection.as_ref().filter(|record| !record.reproduce.is_empty()) {
         return record.reproduce.clone();
@@ -23,12 +23,12 @@ pub fn commands(chapter: &ReportSection) -> Vec<String> {
     commands
 }
 
-/// That of a bench.
+/// Returns that of a bench.
 pub fn of_bench(file: &BenchFile) -> String {
     command(&file.command_line, file.results.first().map(|record| record.seed))
 }
 
-/// The seed is said, as a later dirleak may have another one by default.
+/// Returns the seed is said, as a later dirleak may have another one by default.
 fn command(words: &[String], seed: Option<u64>) -> String {
     let mut kept = vec!["dirleak".to_owned()];
     let mut words = words.iter().skip(1);

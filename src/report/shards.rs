@@ -2,8 +2,8 @@
 
 use crate::result::shard::ShardRecord;
 
-/// What is wrong with the shards of one run, which hold so many records together, in a sentence without its full stop; `None` if they are
-/// the whole of it.
+/// Returns what is wrong with the shards of one run, which hold so many records together, in a sentence without its full stop;
+/// `None` if they are the whole of it.
 pub fn incomplete(shards: &[ShardRecord], records: usize) -> Option<String> {
     let first = shards.first()?;
     let times = |number| shards.iter().filter(|shard| shard.number == number).count();

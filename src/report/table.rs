@@ -40,7 +40,7 @@ impl Cells {
     }
 }
 
-/// `kmalloc-256 in nfs_readdir_page_array_append`.
+/// Returns `kmalloc-256 in nfs_readdir_page_array_append`.
 fn origin(finding: &Finding) -> String {
     match finding.call_sites.first() {
         Some(site) => format!("{} in {}", finding.name, site.function),
@@ -48,7 +48,7 @@ fn origin(finding: &Finding) -> String {
     }
 }
 
-/// One line per record under a heading per kernel; where something leaks, a second line says what and where.
+/// Returns one line per record under a heading per kernel; where something leaks, a second line says what and where.
 pub fn rows(records: &[RunRecord]) -> String {
     let mut text = String::new();
     let mut rest = records;
@@ -98,7 +98,7 @@ fn group_rows(group: &[RunRecord]) -> String {
     text
 }
 
-/// The two kernels of a comparison as columns, one block per scenario.
+/// Returns the two kernels of a comparison as columns, one block per scenario.
 pub fn side_by_side(records: &[RunRecord], left: &str, right: &str) -> String {
     let mut scenarios: Vec<&str> = Vec::new();
     for record in records {
@@ -140,7 +140,7 @@ fn block(scenario: &str, pair: [Option<&RunRecord>; 2]) -> Vec<[String; 3]> {
     ]
 }
 
-/// Three columns; the middle one is as wide as it must be, and what does not fit a terminal is cut.
+/// Returns three columns; the middle one is as wide as it must be, and what does not fit a terminal is cut.
 fn columns(lines: &[[String; 3]]) -> String {
     let widest = |i: usize| lines.iter().map(|l| length(&l[i])).max().unwrap_or(0);
     let first = widest(0).min(26);
@@ -196,7 +196,7 @@ quick                  leak                           clean
     }
 
     #[test]
-    fn a_record_that_is_missing_is_said() {
+    fn record_that_is_missing_is_said() {
         let text = side_by_side(&[example::leak()], "6.1+spare-pages", "6.1");
         assert!(text.contains("leak                           not run\n"), "{text}");
     }

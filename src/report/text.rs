@@ -17,7 +17,7 @@ const CONSOLE_LINES: usize = 12;
 /// What is left of a control is told from this part of it on; less is what the kernel keeps of doing things for the first time.
 const UNTOLD_PART: i64 = 16;
 
-/// The whole text of a result file.
+/// Returns the whole text of a result file.
 pub fn render(file: &ResultFile) -> String {
     if let Some(bisection) = &file.bisection {
         return bisection::text(bisection);
@@ -42,7 +42,7 @@ pub fn render(file: &ResultFile) -> String {
     text
 }
 
-/// One run: the sentence, what was done, and what shows it.
+/// Returns one run: the sentence, what was done, and what shows it.
 pub fn details(record: &RunRecord) -> String {
     let mut text = sentence::render(record) + "\n";
     text += &work(record);
@@ -69,7 +69,7 @@ pub fn details(record: &RunRecord) -> String {
     text
 }
 
-/// What was done in a run: without it a rate means nothing.
+/// Returns what was done in a run: without it a rate means nothing.
 pub(super) fn work(record: &RunRecord) -> String {
     if record.listings == 0 {
         return String::new();
@@ -87,7 +87,7 @@ pub(super) fn work(record: &RunRecord) -> String {
     text
 }
 
-/// Why the verdict can be believed, and what it says nothing about.
+/// Returns why the verdict can be believed, and what it says nothing about.
 pub(super) fn trust(record: &RunRecord) -> String {
     let c = &record.controls;
     if c.held == 0 {
@@ -127,7 +127,7 @@ fn call_site(site: &CallSite) -> String {
     text
 }
 
-/// Where the time of each run went.
+/// Returns where the time of each run went.
 pub fn timings(records: &[RunRecord]) -> String {
     let mut text = String::new();
     for record in records {
@@ -204,7 +204,7 @@ Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
     }
 
     #[test]
-    fn a_crash_shows_the_lines_and_the_log() {
+    fn crash_shows_the_lines_and_the_log() {
         let mut record = example::clean();
         record.verdict = Verdict::Crash;
         record.reason = "the kernel panicked".into();

@@ -40,7 +40,7 @@ pub struct BenchFile {
 }
 
 impl BenchFile {
-    /// Whether this looks like a result of this kind.
+    /// Returns whether this looks like a result of this kind.
     pub fn is(value: &Value) -> bool {
         value.get("bench").is_some()
     }
@@ -150,7 +150,7 @@ pub enum BenchVerdict {
 }
 
 impl BenchVerdict {
-    /// What follows "is" or "are".
+    /// Returns what follows "is" or "are".
     pub fn as_predicate(self) -> &'static str {
         if self == Self::Same { "the same" } else { self.as_str() }
     }

@@ -5,7 +5,7 @@ use crate::protocol::timing::CacheState;
 use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 
-/// The word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
+/// Returns the word for a ratio of times: `slower` if all of its interval is beyond the margin, `same` if all of it is within.
 pub fn verdict(ratio: &Estimate, margin: f64) -> BenchVerdict {
     let (fast, slow) = (1.0 / (1.0 + margin), 1.0 + margin);
     if ratio.low > slow {
@@ -19,14 +19,14 @@ pub fn verdict(ratio: &Estimate, margin: f64) -> BenchVerdict {
     }
 }
 
-/// Whether `other` is slower than `base` by more than `percent`, in any state; `Undecided` if that cannot be said.
+/// Returns whether `other` is slower than `base` by more than `percent`, in any state; `Undecided` if that cannot be said.
 pub fn is_slower_by(comparison: &Comparison, percent: f64) -> BenchVerdict {
     let words: Vec<BenchVerdict> = comparison.states.iter().map(|state| is_state_slower_by(state, percent)).collect();
     let worst = [BenchVerdict::Slower, BenchVerdict::Undecided].into_iter().find(|word| words.contains(word));
     worst.unwrap_or(if words.is_empty() { BenchVerdict::Undecided } else { BenchVerdict::Same })
 }
 
-/// The same in one state.
+/// Returns the same in one state.
 pub fn is_state_slower_by(state: &StateComparison, percent: f64) -> BenchVerdict {
     let limit = 1.0 + percent / 100.0;
     match state.ratios.get(SECONDS) {
@@ -48,7 +48,7 @@ pub const RPCS: &str = "rpcs";
 /// The procedures that listing makes calls of.
 pub const PROCEDURES: [&str; 5] = ["READDIR", "READDIRPLUS", "GETATTR", "LOOKUP", "ACCESS"];
 
-/// What is known of one listing, by name.
+/// Returns what is known of one listing, by name.
 pub fn figures(measured: &Measured) -> BTreeMap<String, f64> {
     let listing = &measured.listing;
     let calls = |name: &str| listing.operations.get(name).map_or(0.0, |operation| operation.calls as f64);
@@ -77,7 +77,7 @@ pub fn figures(measured: &Measured) -> BTreeMap<String, f64> {
     plain.into_iter().chain(procedures).map(|(name, figure)| (name.to_owned(), figure)).collect()
 }
 
-/// All figures of one name in one state, in the order in which they were measured.
+/// Returns all figures of one name in one state, in the order in which they were measured.
 pub fn series(listings: &[Measured], state: CacheState, name: &str) -> Vec<f64> {
     let of_state = listings.iter().filter(|measured| measured.listing.state == state);
     of_state.filter_map(|measured| figures(measured).remove(name)).collect()

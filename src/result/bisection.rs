@@ -68,7 +68,7 @@ pub struct StepRecord {
     pub guests: u64,
 }
 
-/// The answer in one sentence.
+/// Returns the answer in one sentence.
 pub fn sentence(record: &BisectionRecord) -> String {
     let verb = verb(record);
     match &record.commit {

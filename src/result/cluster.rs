@@ -39,7 +39,7 @@ pub struct ServerRecord {
 }
 
 impl ServerRecord {
-    /// Whether anything was asked of it.
+    /// Returns whether anything was asked of it.
     pub fn lists(&self) -> bool {
         self.listings_per_hour > 0
     }
@@ -56,17 +56,17 @@ impl ClusterRecord {
         self.servers.iter().map(ServerRecord::lost).sum()
     }
 
-    /// What all servers together should lose; `None` if that was not forecast.
+    /// Returns what all servers together should lose; `None` if that was not forecast.
     pub fn forecast(&self) -> Option<f64> {
         self.servers.iter().map(|server| server.forecast_bytes_per_hour.map(|rate| rate.estimate)).sum()
     }
 
-    /// Whether a record of this name is of one of its guests.
+    /// Returns whether a record of this name is of one of its guests.
     pub fn has(&self, scenario: &str) -> bool {
         scenario.strip_prefix(&self.scenario).is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// Whether a record of this name is of a directory that was listed alone.
+    /// Returns whether a record of this name is of a directory that was listed alone.
     pub fn lists_alone(&self, scenario: &str) -> bool {
         self.has(scenario) && self.servers.iter().all(|server| server.scenario != scenario)
     }

@@ -13,7 +13,7 @@ use crate::sample::CounterKind;
 use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 
-/// A leak of 25 objects per listing.
+/// Returns a leak of 25 objects per listing.
 pub fn leak() -> RunRecord {
     let kernel = KernelRecord {
         spec: "6.1+spare-pages".into(),
@@ -68,7 +68,7 @@ pub fn leak() -> RunRecord {
     }
 }
 
-/// All seen.
+/// Returns all seen.
 fn controls() -> Controls {
     let control =
         |source, name: &str, held| SourceControl { source, name: name.into(), held, seen: held, left: 0, noise: 0 };
@@ -80,7 +80,7 @@ fn controls() -> Controls {
     Controls { held: 584, seen: 584, left: 0, names_cached: 150, names_removed: 150, sources }
 }
 
-/// The same on a clean kernel.
+/// Returns the same on a clean kernel.
 pub fn clean() -> RunRecord {
     let kernel = KernelRecord { spec: "6.1".into(), patches: Vec::new(), ..leak().kernel };
     let highest = CounterBound {
@@ -99,14 +99,14 @@ pub fn clean() -> RunRecord {
     }
 }
 
-/// What a clean kernel's hundred listings exclude.
+/// Returns what a clean kernel's hundred listings exclude.
 fn bounds(highest: CounterBound) -> Bounds {
     let net =
         NetBound { source: CounterKind::Slab, name: "dentry".into(), net_objects: 0, lump_objects: 1, high: 0.06 };
     Bounds { highest: vec![highest], highest_net: vec![net], rarest_listings: Some(18), ..Bounds::begin(0.99, 0.5, 93) }
 }
 
-/// A leak with every field that may be missing.
+/// Returns a leak with every field that may be missing.
 pub fn every_field() -> RunRecord {
     let setup = Setup {
         server: "knfsd".into(),
@@ -137,7 +137,7 @@ fn timings(phases: &[(&str, f64)]) -> Vec<Timing> {
     phases.iter().map(|(phase, seconds)| Timing { phase: (*phase).into(), seconds: *seconds }).collect()
 }
 
-/// Both, as `verify` writes them.
+/// Returns both, as `verify` writes them.
 pub fn verify() -> ResultFile {
     ResultFile {
         schema: SCHEMA,
@@ -158,7 +158,7 @@ pub fn verify() -> ResultFile {
     }
 }
 
-/// A fix on two branches, on one of which it does not apply.
+/// Returns a fix on two branches, on one of which it does not apply.
 pub fn branches() -> ResultFile {
     let branch = |branch: &str, applies, proof| BranchRecord {
         branch: branch.into(),
@@ -182,7 +182,7 @@ pub fn branches() -> ResultFile {
     ResultFile { branches, proof: None, ..file }
 }
 
-/// Two servers, of which the one with the largest site was to lose nine tenths, and did.
+/// Returns two servers, of which the one with the largest site was to lose nine tenths, and did.
 pub fn cluster() -> ClusterRecord {
     let server = |name: &str, largest: u64, bytes: f64| {
         let rate = Estimate { estimate: bytes, low: 0.9 * bytes, high: 1.1 * bytes };

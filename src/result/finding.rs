@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_per_nothing_is_no_rate() {
+    fn rate_per_nothing_is_no_rate() {
         let rate = Estimate { estimate: 24.0, low: 23.0, high: 25.0 };
         assert_eq!(rate.per(0.0), None);
         assert_eq!(rate.per(2.0), Some(Estimate { estimate: 12.0, low: 11.5, high: 12.5 }));

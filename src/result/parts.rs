@@ -132,7 +132,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds before any counter is named.
+    /// Returns bounds before any counter is named.
     pub fn begin(confidence: f64, min_rate: f64, counters: u64) -> Self {
         Self {
             confidence,

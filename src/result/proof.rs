@@ -30,7 +30,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// As a sentence begins with it.
+    /// Returns as a sentence begins with it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Proven => "Proven",
@@ -41,19 +41,19 @@ impl Outcome {
 }
 
 impl Proof {
-    /// "Proven: why."
+    /// Returns "Proven: why."
     pub fn sentence(&self) -> String {
         format!("{}: {}.", self.outcome.as_str(), self.reason.trim_end_matches('.'))
     }
 }
 
-/// The proof that records give, which come in pairs, unpatched first.
+/// Returns the proof that records give, which come in pairs, unpatched first.
 pub fn from_records(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
     let (outcome, reason) = judge(records, one_is_enough);
     Proof { outcome, reason, unpatched: unpatched.to_owned(), patched: patched.to_owned(), one_is_enough }
 }
 
-/// The same of some of the pairs: that none of them leaks unpatched is no disproof where one of all is enough.
+/// Returns the same of some of the pairs: that none of them leaks unpatched is no disproof where one of all is enough.
 pub fn from_part(records: &[RunRecord], one_is_enough: bool, unpatched: &str, patched: &str) -> Proof {
     let proof = from_records(records, one_is_enough, unpatched, patched);
     let disproved = records.chunks_exact(2).any(|pair| disproves(pair[1].verdict));
@@ -65,7 +65,7 @@ pub fn from_part(records: &[RunRecord], one_is_enough: bool, unpatched: &str, pa
 }
 
 impl Proof {
-    /// What it is worth where parts are missing: what is disproved stays so, and nothing is proven.
+    /// Returns what it is worth where parts are missing: what is disproved stays so, and nothing is proven.
     pub fn weakened_by_gaps(self, records: &[RunRecord]) -> Self {
         let known = from_part(records, self.one_is_enough, &self.unpatched, &self.patched);
         match known.outcome {
@@ -109,7 +109,7 @@ pub fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
     (Outcome::Proven, format!("the unpatched kernel leaks in {both}, and the patched one is clean in all{growth}"))
 }
 
-/// What the patched kernel must not come to.
+/// Returns what the patched kernel must not come to.
 fn disproves(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Leak | Verdict::Crash | Verdict::Broken)
 }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patched_kernel_that_leaks_crashes_or_lists_wrongly_disproves() {
+    fn patched_kernel_that_leaks_crashes_or_lists_wrongly_disproves() {
         for verdict in [Leak, Crash, Broken] {
             assert_eq!(outcome(&[(Leak, verdict)], false), Outcome::NotProven);
             assert_eq!(outcome(&[(Undecided, verdict)], true), Outcome::NotProven);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_judged_by_what_other_parts_cannot_change() {
+    fn part_is_judged_by_what_other_parts_cannot_change() {
         let outcome_of_part = |pairs: &[(Verdict, Verdict)], set| from_part(&records(pairs), set, "a", "b").outcome;
         assert_eq!(outcome_of_part(&[(Leak, Clean)], true), Outcome::Proven);
         assert_eq!(outcome_of_part(&[(Clean, Clean)], true), Outcome::Undecided, "another part may show the leak");

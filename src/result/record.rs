@@ -97,12 +97,12 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// Whether the file system was unmounted at the end, as in every guest; a live machine keeps its mounts.
+    /// Returns whether the file system was unmounted at the end, as in every guest; a live machine keeps its mounts.
     pub fn unmounted(&self) -> bool {
         self.accelerator != NO_ACCELERATOR
     }
 
-    /// A record that knows what is run and nothing of how it went: undecided, because nothing was measured.
+    /// Returns a record that knows what is run and nothing of how it went: undecided, because nothing was measured.
     pub fn begin(scenario: &str, kernel: KernelRecord, seed: u64) -> Self {
         Self {
             scenario: scenario.into(),
@@ -177,7 +177,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The word used in the file and on the terminal.
+    /// Returns the word used in the file and on the terminal.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Leak => "leak",
@@ -199,7 +199,7 @@ mod tests {
     use crate::stats::estimate::Estimate;
     use serde_json::{Value, json};
 
-    /// The fields that users script against. Renaming one of them fails here.
+    /// Returns the fields that users script against. Renaming one of them fails here.
     fn documented() -> Value {
         json!({ "schema": 1, "dirleak": "0.1.0", "command_line": ["dirleak", "run"], "results": [ {
             "scenario": "quick", "kernel": { "spec": "6.1+spare-pages", "release": "6.1.192", "image_sha256": "00ff",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_fields_are_read_and_written() {
+    fn documented_fields_are_read_and_written() {
         let file: ResultFile = serde_json::from_value(documented()).unwrap();
         assert_contains(&serde_json::to_value(&file).unwrap(), &documented(), "$");
     }
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_never_written() {
+    fn number_that_is_not_finite_is_never_written() {
         let mut file: ResultFile = serde_json::from_value(documented()).unwrap();
         file.results[0].findings[0].objects_per_listing.high = f64::INFINITY;
         assert!(serde_json::to_string(&file).is_err());
     }
 
     #[test]
-    fn the_words_of_the_verdicts_are_those_of_the_file() {
+    fn words_of_the_verdicts_are_those_of_the_file() {
         use Verdict::*;
         for verdict in [Leak, Clean, Undecided, Broken, Crash, Unsupported] {
             assert_eq!(serde_json::to_value(verdict).unwrap(), json!(verdict.as_str()));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_has_every_field() {
+    fn documentation_has_every_field() {
         let text = include_str!("../../docs/result.md");
         let mut file = crate::result::example::verify();
         file.results.push(crate::result::example::every_field());

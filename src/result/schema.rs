@@ -50,7 +50,7 @@ mod tests {
         }
     }
 
-    /// What is wrong with a file, by the schema that ships as `name`.
+    /// Returns what is wrong with a file, by the schema that ships as `name`.
     fn errors_by(name: &str, file: &Value) -> Vec<String> {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
         let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -5,7 +5,7 @@ use super::record::{RunRecord, Verdict};
 use crate::sample::CounterKind;
 use crate::text::number;
 
-/// The sentence of one run. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
+/// Returns the sentence of one run. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
 /// a cause outside them, which `record.reason` says.
 pub fn render(record: &RunRecord) -> String {
     match record.verdict {
@@ -83,14 +83,14 @@ pub fn but_for(record: &RunRecord) -> String {
     if each.is_empty() { String::new() } else { format!(" but for {} that stay until unmount", each.join(" and ")) }
 }
 
-/// `at most 0.13`: the largest growth that is still possible of what is not found to grow, if anything was bounded.
+/// Returns `at most 0.13`: the largest growth that is still possible of what is not found to grow, if anything was bounded.
 pub fn at_most(record: &RunRecord) -> Option<String> {
     let is_told = |name: &str| record.findings.iter().any(|finding| finding.name == name);
     let highest = record.bounds.as_ref()?.highest.iter().find(|bound| !is_told(&bound.name))?;
     Some(format!("at most {}", number::upper(highest.objects_per_listing.high)))
 }
 
-/// `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
+/// Returns `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
 pub fn amount(finding: &Finding, unit: &str) -> String {
     // What saturates has no rate.
     if finding.source == CounterKind::Unmount {
@@ -114,7 +114,7 @@ mod tests {
     use crate::stats::estimate::Estimate;
 
     #[test]
-    fn a_leak_says_how_much_of_what_from_where() {
+    fn leak_says_how_much_of_what_from_where() {
         assert_eq!(
             render(&example::leak()),
             "6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, allocated in \
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_finding_and_a_shared_call_site_are_told() {
+    fn second_finding_and_a_shared_call_site_are_told() {
         let mut record = example::leak();
         record.findings[0].call_sites[0].share = 0.8;
         let mut second = record.findings[0].clone();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_kernel_says_what_was_excluded() {
+    fn clean_kernel_says_what_was_excluded() {
         assert_eq!(
             render(&example::clean()),
             "6.1 is clean in quick: none of 93 counters grows by 0.50 or more per listing (highest bound 0.13, dentry); what leaks in fewer than 1 \
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_kernel_without_any_bound_still_has_a_sentence() {
+    fn clean_kernel_without_any_bound_still_has_a_sentence() {
         let mut record = example::clean();
         record.bounds = None;
         assert_eq!(render(&record), "6.1 is clean in quick.");

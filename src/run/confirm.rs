@@ -42,8 +42,8 @@ impl Session<'_> {
         Ok(last)
     }
 
-    /// Who allocates what these counters count, of which the kernel does not keep it: some units are traced until the kernel is
-    /// at rest. Gives the last reading.
+    /// Returns who allocates what these counters count, of which the kernel does not keep it: some units are traced until the
+    /// kernel is at rest. Gives the last reading.
     fn trace(&mut self, counters: Vec<String>, mut before: Sample) -> SessionResult<Sample> {
         self.task.note("tracing who allocates what grows");
         let units = TRACED_UNITS.min(self.units_within(TRACED_SECONDS));
@@ -92,7 +92,7 @@ impl Session<'_> {
     }
 }
 
-/// What must be said of traced call sites, `None` if nothing: the counter grew by `grown` while they were traced.
+/// Returns what must be said of traced call sites, `None` if nothing: the counter grew by `grown` while they were traced.
 fn note(counter: &str, sites: Option<&[Site]>, grown: i64) -> Option<String> {
     let Some(sites) = sites else {
         return Some(format!(
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_that_does_not_fit_the_counter_is_told() {
+    fn trace_that_does_not_fit_the_counter_is_told() {
         let sites = |objects| vec![Site { function: "f".into(), stack: vec![], objects }];
         assert_eq!(note("kmalloc-96", Some(&sites(502)), 500), None);
         assert_eq!(note("kmalloc-96", Some(&sites(4)), 1), None);

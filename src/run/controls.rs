@@ -80,24 +80,24 @@ fn multiple(control: SourceControl) -> SourceControl {
     SourceControl { held: control.held * each.max(1), ..control }
 }
 
-/// The objects of eventfds at their call site.
+/// Returns the objects of eventfds at their call site.
 fn eventfds(sites: &Sites) -> i64 {
     sites.values().flatten().filter(|site| site.function.contains(EVENTFD)).map(|site| site.objects).sum()
 }
 
-/// What was seen at a call site. That it goes is seen by the counter.
+/// Returns what was seen at a call site. That it goes is seen by the counter.
 fn site(source: CounterKind, name: &str, held: i64, seen: i64) -> SourceControl {
     SourceControl { source, name: name.into(), held, seen, left: 0, noise: 0 }
 }
 
-/// The control of what is read from the console.
+/// Returns the control of what is read from the console.
 pub fn console(times_heard: i64) -> SourceControl {
     let held = TIMES_SAID;
     SourceControl { source: CounterKind::Unmount, name: CONSOLE.into(), held, seen: times_heard, left: 0, noise: 0 }
 }
 
 impl SourceControl {
-    /// Whether it is a counter that was looked at, and not a call site or the console.
+    /// Returns whether it is a counter that was looked at, and not a call site or the console.
     fn counts(&self) -> bool {
         ![EVENTFD, PIPE_WRITE, CONSOLE].contains(&self.name.as_str())
     }
@@ -133,20 +133,21 @@ impl SourceControl {
 }
 
 impl Controls {
-    /// What the controls of the sources missed, in a sentence; `None` if nothing.
+    /// Returns what the controls of the sources missed, in a sentence; `None` if nothing.
     pub(super) fn missed(&self) -> Option<String> {
         let missed: Vec<_> = self.sources.iter().filter(|c| c.missed()).map(SourceControl::sentence).collect();
         (!missed.is_empty()).then(|| missed.join("; "))
     }
 
-    /// Whether a source was shown to count what it is there for. A call site that was missed takes nothing from the numbers.
+    /// Returns whether a source was shown to count what it is there for. A call site that was missed takes nothing from the
+    /// numbers.
     pub(super) fn trust(&self, source: CounterKind) -> bool {
         !self.sources.iter().any(|c| c.source == source && c.counts() && c.missed())
     }
 }
 
 impl RunRecord {
-    /// Whether call sites were seen: the names of a listing, and their going when the caches were dropped.
+    /// Returns whether call sites were seen: the names of a listing, and their going when the caches were dropped.
     pub(super) fn names_seen(&self) -> Result<(), String> {
         let (c, entries) = (&self.controls, self.entries.min(MOST_LISTED_PLAINLY));
         let cannot_be_seen = self.not_looked_for.iter().any(|source| source == CALL_SITES);
@@ -159,7 +160,7 @@ impl RunRecord {
         ))
     }
 
-    /// Whether this run has proven that it would have seen a leak; if not, what was missed.
+    /// Returns whether this run has proven that it would have seen a leak; if not, what was missed.
     pub(super) fn controls_seen(&self) -> Result<(), String> {
         if !self.controls.trust(CounterKind::Slab) {
             return Err(self.controls.missed().unwrap_or_default());
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_site_that_is_missed_is_named_and_takes_nothing_from_the_numbers() {
+    fn call_site_that_is_missed_is_named_and_takes_nothing_from_the_numbers() {
         let good = sample(684, 1420, 5516, 84, 428);
         for (slabs, pages_owned, place) in [
             (
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_there_must_be_in_the_samples_and_one_that_is_missing_has_no_control() {
+    fn source_that_is_there_must_be_in_the_samples_and_one_that_is_missing_has_no_control() {
         let mut without = sample(684, 1420, 5516, 84, 428);
         without.objects.remove("pages");
         assert!(controls(&without, &[], held()).missed().unwrap().contains("pages"));
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_console_must_be_heard_each_time() {
+    fn console_must_be_heard_each_time() {
         let heard = |times| Controls { sources: vec![console(times)], ..Controls::default() }.missed();
         assert_eq!(heard(2), None);
         assert!(heard(1).unwrap().contains("of unmount failed: of 2 lines that the guest printed 1 were seen"));

@@ -16,7 +16,7 @@ const ENTRY_SECONDS: f64 = 60e-6;
 
 const ANY_SEED: u64 = 42;
 
-/// Seconds on a kernel that does not leak. Only their ratios mean something: a machine with KVM is faster by far.
+/// Returns seconds on a kernel that does not leak. Only their ratios mean something: a machine with KVM is faster by far.
 pub fn seconds(scenario: &Scenario) -> f64 {
     if scenario.cluster.is_some() {
         // Which site is where changes little.
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_takes_as_long_as_was_measured_and_more_with_more_entries() {
+    fn scenario_takes_as_long_as_was_measured_and_more_with_more_entries() {
         let mut huge = load("huge-flat").unwrap();
         assert_eq!(seconds(&huge), MEASURED["huge-flat"]);
         huge.directory.entries *= 2;

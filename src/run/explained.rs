@@ -12,7 +12,7 @@ const OF_VMALLOC: [&str; 5] = [
     "__vmalloc_node_range_noprof",
 ];
 
-/// The findings without those that belong to another one.
+/// Returns the findings without those that belong to another one.
 pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
     let areas = findings.iter().any(|f| f.source == CounterKind::Vmalloc);
     let of_vmalloc = |f: &Finding| {

@@ -13,9 +13,8 @@ use crate::sample::CounterKind;
 use crate::stats::net_growth::units_wanted;
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
-
 impl Observations {
-    /// The record of a run that could not be judged, and why.
+    /// Returns the record of a run that could not be judged, and why.
     pub fn into_record(mut self, verdict: Verdict, reason: String) -> RunRecord {
         self.fill();
         self.record.verdict = verdict;
@@ -23,7 +22,7 @@ impl Observations {
         self.record
     }
 
-    /// The record of a crash; memory that ran out after rounds which already decide is the leak itself.
+    /// Returns the record of a crash; memory that ran out after rounds which already decide is the leak itself.
     pub fn into_crash_record(mut self, kind: &str, sentence: String) -> RunRecord {
         let findings = self.findings();
         let trusted = findings.iter().any(|f| self.record.controls.trust(f.source));
@@ -38,7 +37,7 @@ impl Observations {
         self.into_record(Verdict::Crash, sentence)
     }
 
-    /// The record of a run that came to its end.
+    /// Returns the record of a run that came to its end.
     pub fn into_judged_record(mut self) -> RunRecord {
         self.fill();
         self.record.findings = self.findings();
@@ -51,7 +50,7 @@ impl Observations {
         self.record
     }
 
-    /// The verdict; a leak and a clean kernel are told by their numbers, everything else by a reason.
+    /// Returns the verdict; a leak and a clean kernel are told by their numbers, everything else by a reason.
     fn verdict(&self) -> (Verdict, Option<String>) {
         if let Some(broken) = &self.broken {
             return (Verdict::Broken, Some(broken.clone()));
@@ -88,17 +87,17 @@ impl Observations {
         self.judgement.as_ref().is_some_and(|j| j.open() == 0 && !j.counters.is_empty())
     }
 
-    /// Whether growth has gone past what a cache may hold. What unmounting left behind is nobody's cache.
+    /// Returns whether growth has gone past what a cache may hold. What unmounting left behind is nobody's cache.
     fn is_past_caches(&self, finding: &Finding) -> bool {
         finding.excluded_cache_objects.is_none_or(|excluded| excluded >= self.largest_cache)
     }
 
-    /// Whether the user lets growth be, as unmounting frees it.
+    /// Returns whether the user lets growth be, as unmounting frees it.
     fn is_allowed(&self, finding: &Finding) -> bool {
         self.allow_until_unmount && !finding.survives_unmount
     }
 
-    /// Why growth that goes on is neither a leak nor clean.
+    /// Returns why growth that goes on is neither a leak nor clean.
     fn growth_question(&self, finding: &Finding) -> String {
         let (net, unit) = (finding.net_objects, &self.record.unit);
         let site = finding.call_sites.first().map(|site| format!(", allocated in {}", site.function));
@@ -117,7 +116,7 @@ impl Observations {
         )
     }
 
-    /// Why it cannot be said that nothing leaks that comes rarely or in lumps, if it cannot.
+    /// Returns why it cannot be said that nothing leaks that comes rarely or in lumps, if it cannot.
     fn rare_question(&self) -> Option<String> {
         let (least, unit) = (self.min_rate, &self.record.unit);
         let nets = self.nets();
@@ -136,13 +135,13 @@ impl Observations {
         ))
     }
 
-    /// Units that were made.
+    /// Returns units that were made.
     fn dose(&self) -> u64 {
         let doses = self.readings.iter().filter(|r| matches!(r.kind, RoundKind::Dose | RoundKind::Proof));
         doses.map(|r| r.dose).sum()
     }
 
-    /// Whether the rounds ended early for growth that was freed late or by unmounting.
+    /// Returns whether the rounds ended early for growth that was freed late or by unmounting.
     pub fn ended_for_nothing(&self) -> bool {
         let freed = self.findings().iter().all(|f| self.is_allowed(f));
         self.grows() && freed && !self.nothing_open() && self.broken.is_none()
@@ -197,7 +196,7 @@ impl Observations {
         size_classes::without_sum(explained::without(found))
     }
 
-    /// Bytes of one object of a counter; 0 where they differ from object to object.
+    /// Returns bytes of one object of a counter; 0 where they differ from object to object.
     fn object_bytes(&self, counter: &str) -> u64 {
         let bytes = CounterKind::from_counter(counter).info().bytes;
         bytes.or_else(|| self.object_bytes.get(counter).copied()).unwrap_or(0)

@@ -75,7 +75,7 @@ impl Session<'_> {
         Ok(last)
     }
 
-    /// What leaks and has not come to an end; the sum of the size classes only where no class does.
+    /// Returns what leaks and has not come to an end; the sum of the size classes only where no class does.
     fn going_on(&self) -> Leaks {
         let leaks = self.leaks().into_iter().filter(|(name, ..)| !self.outcome.stopped.contains(name));
         // A rate of few blocks may be too high, and would make the round too short.
@@ -192,7 +192,7 @@ mod tests {
         move |within| (within / seconds) as u64
     }
 
-    /// The doses of all rounds, if growth goes on as promised.
+    /// Returns the doses of all rounds, if growth goes on as promised.
     fn doses(rate: f64, mut net: i64, unit_seconds: f64) -> Vec<u64> {
         let mut doses = Vec::new();
         while let Some(dose) = next_dose(&leaks(rate, net), LARGEST_CACHE, doses.len(), taking(unit_seconds)) {

@@ -120,12 +120,12 @@ impl Session<'_> {
     }
 }
 
-/// The larger of two doses of which the smaller is a third.
+/// Returns the larger of two doses of which the smaller is a third.
 fn larger(apart: f64) -> u64 {
     (1.5 * apart).ceil() as u64
 }
 
-/// Whether a counter is one in which the directory code of the client has its objects.
+/// Returns whether a counter is one in which the directory code of the client has its objects.
 fn is_of_listings(counter: &str) -> bool {
     counter.starts_with("kmalloc-") || counter.starts_with("nfs_")
 }

@@ -44,7 +44,7 @@ pub fn run(job: &Job, options: &Options) -> Result<RunRecord> {
     Ok(attempt(job, options, Until::AllDecided)?.0)
 }
 
-/// One guest; also gives whether the verdict is open only because growth that looked like a leak was freed after all.
+/// Returns one guest; also gives whether the verdict is open only because growth that looked like a leak was freed after all.
 fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, ui, .. } = *job;
     let begin = Instant::now();
@@ -90,7 +90,7 @@ mod tests {
     use crate::kernel::bootable::{Effort, Kernel};
 
     #[test]
-    fn a_package_is_booted_as_its_distribution_does_unless_that_is_not_wanted() {
+    fn package_is_booted_as_its_distribution_does_unless_that_is_not_wanted() {
         let kernel = |is_package| Kernel {
             spec: "x".into(),
             image: "x".into(),

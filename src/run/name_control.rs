@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Every function of the client's directory code that allocates names begins so, on every kernel since 2.6.37.
 const NAMES_PREFIX: &str = "nfs_readdir";
 
-/// The size classes that hold names of these allocation lengths, given the object sizes of all caches.
+/// Returns the size classes that hold names of these allocation lengths, given the object sizes of all caches.
 pub fn caches(name_allocations: &[(u64, u64)], object_bytes: &BTreeMap<String, u64>) -> Vec<String> {
     let plain =
         |name: &str| name.strip_prefix("kmalloc-").is_some_and(|class| class.starts_with(|c: char| c.is_ascii_digit()));
@@ -22,7 +22,7 @@ pub fn caches(name_allocations: &[(u64, u64)], object_bytes: &BTreeMap<String, u
     caches
 }
 
-/// Names at their call site.
+/// Returns names at their call site.
 pub fn count(sites: &BTreeMap<String, Vec<Site>>) -> i64 {
     sites.values().map(|sites| objects_of(sites, NAMES_PREFIX)).sum()
 }

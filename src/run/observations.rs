@@ -31,7 +31,7 @@ pub struct Reading {
     pub settled_seconds: Option<f64>,
 }
 
-/// The record of a scenario in a guest, before anything is seen.
+/// Returns the record of a scenario in a guest, before anything is seen.
 pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> RunRecord {
     let stock = options.is_stock(scenario, kernel);
     let kernel = KernelRecord {
@@ -164,7 +164,7 @@ impl Observations {
         self.record.controls = Controls { held, seen, left, names_cached, names_removed, sources };
     }
 
-    /// Whether something has been found to grow.
+    /// Returns whether something has been found to grow.
     pub fn grows(&self) -> bool {
         self.judgement.as_ref().is_some_and(|j| !j.leaks().is_empty())
     }
@@ -176,7 +176,7 @@ impl Observations {
         }
     }
 
-    /// What is excluded. A counter that came to an end has no rate, and is told by what it grew by.
+    /// Returns what is excluded. A counter that came to an end has no rate, and is told by what it grew by.
     fn bounds(&self, judgement: &Judgement) -> Bounds {
         let bound = |c: &Counter| CounterBound {
             source: CounterKind::from_counter(&c.name),

@@ -56,13 +56,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether `kernel` is booted without the debugging that says who allocated what, because the user or the scenario wants it so. A
-    /// distribution's kernel is, unless that is asked for: there it costs up to a third more time, as stacks are unwound by ORC tables.
+    /// Returns whether `kernel` is booted without the debugging that says who allocated what, because the user or the scenario
+    /// wants it so. A distribution's kernel is, unless that is asked for: there it costs up to a third more time, as stacks
+    /// are unwound by ORC tables.
     pub fn is_stock(&self, scenario: &Scenario, kernel: &Kernel) -> bool {
         self.stock || scenario.guest.stock || (kernel.is_package && !self.track)
     }
 
-    /// What a guest of both is booted with.
+    /// Returns what a guest of both is booted with.
     pub fn debugging(&self, scenario: &Scenario, kernel: &Kernel) -> KernelDebug {
         if self.is_stock(scenario, kernel) { KernelDebug::Stock } else { KernelDebug::Sites }
     }

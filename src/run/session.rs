@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The stage is set, as this answer says; gives the caches in which names will be.
+    /// Returns the stage is set, as this answer says; gives the caches in which names will be.
     pub(super) fn ready(&mut self, ready: Ready) -> SessionResult<Vec<String>> {
         let Ready { object_bytes, name_allocations, missing_sources, before_mount, sites_before_mount, site_source } =
             ready;
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// A dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
+    /// Returns a dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
     /// the first of them finds out how long that is.
     fn block(
         &mut self,
@@ -275,7 +275,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The caches of a block that grew most.
+/// Returns the caches of a block that grew most.
 fn growing(block: &Block) -> Vec<String> {
     let mut grown: Vec<_> =
         block.growth.iter().filter(|(name, n)| **n >= WATCHED_GROWTH && *name != size_classes::COUNTER).collect();
@@ -286,8 +286,8 @@ fn growing(block: &Block) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::Request;
     use crate::os::progress::Ui;
+    use crate::protocol::message::Request;
     use crate::result::record::{KernelRecord, RunRecord, Verdict};
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};

@@ -19,7 +19,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// What the result file says of it, where there are so many runs in all.
+    /// Returns what the result file says of it, where there are so many runs in all.
     pub fn of_runs(self, runs: usize) -> ShardRecord {
         ShardRecord { number: self.number, of: self.of, runs: runs as u64 }
     }
@@ -44,8 +44,8 @@ impl std::fmt::Display for Shard {
     }
 }
 
-/// Places of the runs of `shard` among all `scenarios` on all `kernels`: the scenarios of the first kernel, then those of the next.
-/// Never empty: who has nothing to do would look clean.
+/// Returns places of the runs of `shard` among all `scenarios` on all `kernels`: the scenarios of the first kernel, then those
+/// of the next. Never empty: who has nothing to do would look clean.
 pub fn runs_of(shard: Shard, scenarios: &[Scenario], kernels: usize) -> Result<Vec<usize>> {
     let all = scenarios.len() * kernels;
     if shard.of as usize > all {
@@ -57,7 +57,7 @@ pub fn runs_of(shard: Shard, scenarios: &[Scenario], kernels: usize) -> Result<V
     Ok(split(&seconds, kernels, shard.of as usize).swap_remove(shard.number as usize - 1))
 }
 
-/// All kernels on every shard, or each on as few as it takes: whatever is done first.
+/// Returns all kernels on every shard, or each on as few as it takes: whatever is done first.
 fn split(seconds: &[f64], kernels: usize, shards: usize) -> Vec<Vec<usize>> {
     let on_few = |shard: usize, kernel: usize| match shards < kernels {
         true => kernel % shards == shard,
@@ -69,7 +69,8 @@ fn split(seconds: &[f64], kernels: usize, shards: usize) -> Vec<Vec<usize>> {
     parts.into_iter().map(|part| part.runs).collect()
 }
 
-/// The longest run first, each to the shard that then is done first, of those that may have the kernel; of equals the first.
+/// Returns the longest run first, each to the shard that then is done first, of those that may have the kernel; of equals the
+/// first.
 fn deal(seconds: &[f64], kernels: usize, shards: usize, may: impl Fn(usize, usize) -> bool) -> Vec<Part> {
     let (scenario, kernel) = (|run: usize| run % seconds.len(), |run: usize| run / seconds.len());
     let mut order: Vec<usize> = (0..seconds.len() * kernels).collect();
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_library_is_split_into_shards_of_about_the_same_length() {
+    fn library_is_split_into_shards_of_about_the_same_length() {
         let scenarios = library();
         let seconds: Vec<f64> = scenarios.iter().map(crate::run::duration::seconds).collect();
         let longest = seconds.iter().copied().fold(0.0, f64::max);
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_built_on_as_few_machines_as_it_takes() {
+    fn kernel_is_built_on_as_few_machines_as_it_takes() {
         let parts = split(&[20.0; 10], 2, 2);
         assert_eq!(parts, [(0..10).collect::<Vec<_>>(), (10..20).collect()]);
         let kernels_of = |runs: &Vec<usize>| runs.iter().map(|run| run / 3).collect::<BTreeSet<_>>();

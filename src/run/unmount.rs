@@ -60,7 +60,7 @@ impl UnmountLeftovers {
         self.stayed = stayed;
     }
 
-    /// The finding that the kernel's complaints make together, if it complained. `units` were made.
+    /// Returns the finding that the kernel's complaints make together, if it complained. `units` were made.
     pub fn finding(&self, complaints: &Complaints, units: u64) -> Option<Finding> {
         let kind = complaints.kind?;
         let (name, count, sites) = match self.stayed.first() {
@@ -83,7 +83,7 @@ impl UnmountLeftovers {
     }
 }
 
-/// The site with the function that wanted the object, where the stack says so.
+/// Returns the site with the function that wanted the object, where the stack says so.
 fn with_wanting_function(mut site: Site) -> Site {
     if let Some(function) = site.stack.iter().find(|f| !MAKERS.contains(&f.as_str())) {
         site.function = function.clone();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_without_objects_is_a_finding_and_objects_without_a_complaint_are_none() {
+    fn complaint_without_objects_is_a_finding_and_objects_without_a_complaint_are_none() {
         let mut left = UnmountLeftovers::default();
         left.before_mount(sample(10, 0), BTreeMap::new());
         left.after_unmount(&sample(10, 0), &BTreeMap::new());

@@ -37,8 +37,8 @@ impl Session<'_> {
         Ok(baseline)
     }
 
-    /// A plain listing, and a reading after the caches were dropped; with it the names at their call site before and after
-    /// that.
+    /// Returns a plain listing, and a reading after the caches were dropped; with it the names at their call site before and
+    /// after that.
     fn ask_for_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
         self.list_plainly()?;
         let cached = name_control::count(&self.sites(names)?);
@@ -46,7 +46,7 @@ impl Session<'_> {
         Ok((meanwhile, cached, name_control::count(&self.sites(names)?)))
     }
 
-    /// The same where a trace tells call sites. What it takes is given back before anything is read that counts.
+    /// Returns the same where a trace tells call sites. What it takes is given back before anything is read that counts.
     fn trace_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
         self.request(TraceBegin { counters: names.to_vec(), stacks: false })?;
         self.list_plainly()?;

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 /// Where the named scenarios are, in a checkout and in the program itself.
 const SHELF: &str = "scenarios/";
 
-/// The scenario called `word`: a name, unless it contains `/` or ends in `.toml`; then it is a path.
+/// Returns the scenario called `word`: a name, unless it contains `/` or ends in `.toml`; then it is a path.
 pub fn load(word: &str) -> Result<Scenario> {
     if word.contains('/') || word.ends_with(".toml") {
         let text = std::fs::read_to_string(word)
@@ -34,7 +34,7 @@ fn plain(error: &std::io::Error) -> String {
     }
 }
 
-/// Names of all scenarios, sorted.
+/// Returns names of all scenarios, sorted.
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = assets::list(SHELF)
         .iter()
@@ -45,7 +45,7 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// The scenarios that a command line asks for: those called by `words` and those of the set, or else the default
+/// Returns the scenarios that a command line asks for: those called by `words` and those of the set, or else the default
 /// ones, each once, with the overrides applied.
 pub fn select(words: &[String], set: Option<&str>, default: &[&str], overrides: &Overrides) -> Result<Vec<Scenario>> {
     let mut scenarios: Vec<Scenario> = words.iter().map(|word| load(word)).collect::<Result<_>>()?;
@@ -82,7 +82,7 @@ fn members(set: &str) -> Result<Vec<Scenario>> {
     Ok(members)
 }
 
-/// "unknown scenario `quik`; did you mean `quick`? There are …"
+/// Returns "unknown scenario `quik`; did you mean `quick`? There are …"
 fn unknown(what: &str, word: &str, known: &[String]) -> Error {
     let closeness = |name: &String| strsim::jaro_winkler(name, word);
     let near = known.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b))).filter(|name| closeness(name) > 0.8);
@@ -103,7 +103,7 @@ pub(super) fn parse(shown: &str, text: &str) -> Result<Scenario> {
     Ok(scenario)
 }
 
-/// `path:line:column`, both counted from 1; columns in characters.
+/// Returns `path:line:column`, both counted from 1; columns in characters.
 fn place(shown: &str, text: &str, span: Option<Range<usize>>) -> String {
     let Some(before) = span.and_then(|span| text.get(..span.start)) else { return shown.to_owned() };
     let line = before.matches('\n').count() + 1;
@@ -119,7 +119,7 @@ fn in_our_words(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join("; ")
 }
 
-/// Where the value of a dotted key stands.
+/// Returns where the value of a dotted key stands.
 fn span_of(text: &str, key: &str) -> Option<Range<usize>> {
     let document = DeTable::parse(text).ok()?;
     let mut table = document.get_ref();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_survives_writing_and_reading() {
+    fn scenario_survives_writing_and_reading() {
         for name in names() {
             let scenario = load(&name).unwrap();
             let text = toml::to_string(&scenario).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_has_every_key_and_its_example_is_valid() {
+    fn documentation_has_every_key_and_its_example_is_valid() {
         let text = include_str!("../../docs/scenarios.md");
         let mut found = Vec::new();
         keys("", &serde_json::to_value(load("quick").unwrap()).unwrap(), &mut found);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_names_every_scenario() {
+    fn documentation_names_every_scenario() {
         let text = include_str!("../../docs/scenarios.md");
         for name in names() {
             // `mount-cycle` (and `-v4`).
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recipe_of_2019_is_as_published() {
+    fn recipe_of_2019_is_as_published() {
         let scenario = load("recipe-2019").unwrap();
         assert_eq!(scenario.server, ServerKind::Knfsd);
         assert_eq!(scenario.mount.version, "4.2");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_read_from_the_disk() {
+    fn path_is_read_from_the_disk() {
         assert!(load("./quick").unwrap_err().to_string().contains("./quick: there is no such file"));
         assert!(load("quick.toml").unwrap_err().to_string().contains("quick.toml: there is no such file"));
         let dir = tempfile::tempdir().unwrap();

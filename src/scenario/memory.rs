@@ -50,7 +50,7 @@ impl Scenario {
         (base + entries.saturating_mul(per_entry)).div_ceil(1 << 20)
     }
 
-    /// Why the guest's memory is too small for this scenario, in a sentence; `None` if it is not.
+    /// Returns why the guest's memory is too small for this scenario, in a sentence; `None` if it is not.
     pub fn memory_shortfall(&self) -> Option<String> {
         let (needed, given) = (self.memory_needed_mib(), u64::from(self.guest.memory_mib));
         (needed > given).then(|| {
@@ -63,14 +63,14 @@ impl Scenario {
     }
 }
 
-/// A file of a tmpfs.
+/// Returns a file of a tmpfs.
 fn file_bytes(name: u64) -> u64 {
     let long_name = if name > DENTRY_INLINE_NAME_BYTES { kmalloc_bytes(name + EXTERNAL_NAME_BYTES) } else { 0 };
     TMPFS_INODE_BYTES + DENTRY_BYTES + long_name
 }
 
-/// What an allocation of `bytes` takes with tracking. kmalloc's sizes are powers of two, which are aligned to themselves,
-/// and two sizes between them, which are not.
+/// Returns what an allocation of `bytes` takes with tracking. kmalloc's sizes are powers of two, which are aligned to
+/// themselves, and two sizes between them, which are not.
 fn kmalloc_bytes(bytes: u64) -> u64 {
     match bytes {
         65..=96 => 96 + TRACK_BYTES,

@@ -4,7 +4,7 @@ use super::types::Scenario;
 use crate::text::json_schema;
 use schemars::generate::SchemaSettings;
 
-/// The schema as text, with a line feed at the end.
+/// Returns the schema as text, with a line feed at the end.
 pub fn schema() -> String {
     json_schema::text(&SchemaSettings::draft07().into_generator().into_root_schema_for::<Scenario>())
 }
@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_that_ships_is_that_of_the_types() {
+    fn schema_that_ships_is_that_of_the_types() {
         crate::text::json_schema::must_ship("scenario.schema.json", &schema());
     }
 }

@@ -84,7 +84,7 @@ const WORDS: [(&str, Step); 16] = [
 const TABLES: [&str; 8] = ["list", "fail", "fault", "add-by", "rename-by", "remove-by", "restart-server", "cut-link"];
 
 impl Step {
-    /// Whether the directory that is listed is another one afterwards, for who asks the server.
+    /// Returns whether the directory that is listed is another one afterwards, for who asks the server.
     pub fn changes_directory(&self) -> bool {
         use Step::{Add, AddBy, Remove, RemoveBy, Rename, RenameBy, Touch};
         matches!(self, Touch | Add | Rename | Remove | AddBy(_) | RenameBy(_) | RemoveBy(_))
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_reads_what_the_host_has_read() {
+    fn guest_reads_what_the_host_has_read() {
         for (_, step) in WORDS {
             let text = serde_json::to_string(&step).unwrap();
             assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step);

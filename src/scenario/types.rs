@@ -57,7 +57,7 @@ pub enum ServerKind {
 }
 
 impl ServerKind {
-    /// The word of scenarios and results.
+    /// Returns the word of scenarios and results.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Knfsd => "knfsd",
@@ -87,7 +87,7 @@ pub enum FileSystem {
 }
 
 impl FileSystem {
-    /// What mount(8) calls it.
+    /// Returns what mount(8) calls it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tmpfs => "tmpfs",

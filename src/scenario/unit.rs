@@ -38,7 +38,7 @@ impl Unit {
         self.steps.iter().filter(|step| matches!(step, Step::List(_) | Step::MountCycle)).count()
     }
 
-    /// The passes of the unit.
+    /// Returns the passes of the unit.
     pub fn passes(&self) -> impl Iterator<Item = &Pass> {
         self.steps.iter().filter_map(|step| match step {
             Step::List(pass) => Some(pass),
@@ -46,13 +46,13 @@ impl Unit {
         })
     }
 
-    /// All steps, those within passes, too.
+    /// Returns all steps, those within passes, too.
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         let within = self.passes().flat_map(|pass| pass.middle.iter().chain(pass.every.iter().flat_map(|e| &e.steps)));
         self.steps.iter().chain(within)
     }
 
-    /// Whether some step needs the cookie in the middle of the directory.
+    /// Returns whether some step needs the cookie in the middle of the directory.
     pub fn seeks(&self) -> bool {
         self.passes().any(|pass| pass.from == Position::Middle)
     }

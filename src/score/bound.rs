@@ -2,8 +2,8 @@
 
 use statrs::distribution::{Beta, ContinuousCDF};
 
-/// The rate that so many `events` in so many `trials` do not exclude: the exact (Clopper-Pearson) upper bound, which holds
-/// with probability `confidence`. After no event it is about 3 in `trials` for 95 %.
+/// Returns the rate that so many `events` in so many `trials` do not exclude: the exact (Clopper-Pearson) upper bound, which
+/// holds with probability `confidence`. After no event it is about 3 in `trials` for 95 %.
 ///
 /// Without a trial nothing is excluded, and the bound is 1.
 pub fn upper_bound(events: u64, trials: u64, confidence: f64) -> f64 {
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn the_probability_of_so_few_events_at_the_bound_is_what_is_left() {
+    fn probability_of_so_few_events_at_the_bound_is_what_is_left() {
         for (events, trials) in [(0, 30), (1, 200), (3, 150), (29, 30)] {
             let rate: f64 = upper_bound(events, trials, 0.95);
             let mut term = (1.0 - rate).powi(trials as i32);

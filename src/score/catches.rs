@@ -20,7 +20,7 @@ pub struct Catch {
 }
 
 impl Catch {
-    /// What a run says of the patch with this header.
+    /// Returns what a run says of the patch with this header.
     pub fn new(header: &Header, scenario: &str, record: &RunRecord) -> Self {
         let function = match &header.kind {
             Kind::Leak(leak) => leak.function.as_str(),
@@ -38,7 +38,7 @@ impl Catch {
     }
 }
 
-/// A table of who catches what: a class of leaks that fewer than two scenarios catch is marked.
+/// Returns a table of who catches what: a class of leaks that fewer than two scenarios catch is marked.
 pub fn markdown(catches: &[Catch], rows: &[Row]) -> String {
     let mut text = String::from("| class | leak patch | caught by | not caught by |\n|---|---|---|---|\n");
     let mut patches: Vec<&Row> = Vec::new();

@@ -27,7 +27,7 @@ pub struct CleanRun {
     pub seconds: f64,
 }
 
-/// The scenarios of `runs` runs, each with its seed.
+/// Returns the scenarios of `runs` runs, each with its seed.
 pub fn scenarios(runs: u64, first_seed: u64) -> Result<Vec<(Scenario, u64)>> {
     let tried = TRIED.iter().map(|(name, entries)| {
         let mut scenario = load(name)?;
@@ -39,7 +39,7 @@ pub fn scenarios(runs: u64, first_seed: u64) -> Result<Vec<(Scenario, u64)>> {
 }
 
 impl CleanRun {
-    /// What a run says.
+    /// Returns what a run says.
     pub fn new(scenario: &Scenario, record: &RunRecord) -> Self {
         Self {
             scenario: scenario.name.clone(),
@@ -53,7 +53,7 @@ impl CleanRun {
     }
 }
 
-/// The runs as Markdown: a table, and what follows from it for the rate of false alarms.
+/// Returns the runs as Markdown: a table, and what follows from it for the rate of false alarms.
 pub fn markdown(runs: &[CleanRun]) -> String {
     let mut text = String::from("| scenario | NFS | entries | runs | clean | accused | other | s, median |\n");
     text += "|---|---|---|---|---|---|---|---|\n";
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_alarm_is_counted_and_bounded() {
+    fn false_alarm_is_counted_and_bounded() {
         let record = crate::result::example::clean();
         let scenario = load("quick").unwrap();
         let mut runs = vec![CleanRun::new(&scenario, &record); 300];

@@ -21,8 +21,8 @@ pub struct Score {
 }
 
 impl Score {
-    /// Whether there is nothing to complain of: each verdict and function is right, and as many bounds contain the true rate as
-    /// they must.
+    /// Returns whether there is nothing to complain of: each verdict and function is right, and as many bounds contain the
+    /// true rate as they must.
     pub fn all_right(&self) -> bool {
         let rates: Vec<bool> = self.rows.iter().filter_map(|row| row.rate_right).collect();
         let right = rates.iter().filter(|right| **right).count();

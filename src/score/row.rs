@@ -47,7 +47,7 @@ pub struct Row {
     pub others: Option<Compared>,
 }
 
-/// The headers of all patches of a series, by name.
+/// Returns the headers of all patches of a series, by name.
 pub fn patches(series: &str) -> Result<Vec<Header>> {
     let prefix = format!("vm/patches/{series}");
     let paths = assets::list(&prefix);
@@ -64,7 +64,7 @@ pub fn patches(series: &str) -> Result<Vec<Header>> {
 }
 
 impl Row {
-    /// What a run says of the patch with this header.
+    /// Returns what a run says of the patch with this header.
     pub fn new(header: &Header, record: &RunRecord, others: Option<Compared>) -> Self {
         let leak = match &header.kind {
             Kind::Leak(leak) => Some(leak),
@@ -107,8 +107,8 @@ fn names_growth(header: &Header, record: &RunRecord) -> bool {
     record.reason.contains(" grow") && (record.reason.contains(&leak.counter) || record.reason.contains("kmalloc"))
 }
 
-/// Whether the interval contains the header's rate; of what saturates, whether as many objects stayed, give or take those of
-/// the directory itself.
+/// Returns whether the interval contains the header's rate; of what saturates, whether as many objects stayed, give or take
+/// those of the directory itself.
 fn rate_right(found: &Finding, leak: &Leak) -> bool {
     if leak.source == crate::sample::CounterKind::Unmount {
         return (found.net_objects as f64 - leak.rate).abs() <= 4.0;
@@ -117,12 +117,12 @@ fn rate_right(found: &Finding, leak: &Leak) -> bool {
     rate.low <= leak.rate && leak.rate <= rate.high
 }
 
-/// What the plain recipe shows for a counter: growth, and whether that is at least half of what the rate promises.
+/// Returns what the plain recipe shows for a counter: growth, and whether that is at least half of what the rate promises.
 pub fn recipe_sees(others: &Compared, leak_counter: &str, rate: f64) -> bool {
     others.recipe.get(leak_counter).is_some_and(|n| *n as f64 >= 0.5 * rate * others.units as f64)
 }
 
-/// The cache that the plain recipe would accuse: the one that grew most, if that is half an object per unit.
+/// Returns the cache that the plain recipe would accuse: the one that grew most, if that is half an object per unit.
 pub fn recipe_accuses(others: &Compared) -> Option<(&str, i64)> {
     let most = others.recipe.iter().max_by_key(|(_, n)| **n)?;
     (*most.1 as f64 >= 0.5 * others.units as f64).then_some((most.0.as_str(), *most.1))
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_is_right_with_its_counter_function_and_rate() {
+    fn leak_is_right_with_its_counter_function_and_rate() {
         let mut record = example::leak();
         let right = row("spare-pages", &record);
         assert!(score(vec![right.clone(); 20]).all_right());
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_that_comes_rarely_may_be_undecided_with_its_growth_named_but_not_clean() {
+    fn leak_that_comes_rarely_may_be_undecided_with_its_growth_named_but_not_clean() {
         let right = |record: &RunRecord| row("lump-per-64-opens", record).right;
         let mut record = example::clean();
         assert!(!right(&record));
@@ -177,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn an_honest_patch_is_right_unless_it_is_accused() {
+    fn honest_patch_is_right_unless_it_is_accused() {
         assert!(score(vec![row("honest-first-use", &example::clean())]).all_right());
         assert!(!score(vec![row("honest-first-use", &example::leak())]).all_right());
     }
 
     #[test]
-    fn the_recipe_sees_and_accuses_by_growth_per_unit() {
+    fn recipe_sees_and_accuses_by_growth_per_unit() {
         let recipe = [("kmalloc-256".to_owned(), 260), ("dentry".to_owned(), 400)].into();
         let others = Compared { units: 20, recipe, ..Compared::default() };
         assert!(recipe_sees(&others, "kmalloc-256", 25.0) && !recipe_sees(&others, "kmalloc-256", 27.0));

@@ -17,7 +17,7 @@ what the rate promises, and it accuses whichever cache grew most, if that is hal
 twice after the same 20 units: it sees the leak if it reports objects of the function. Both run in a guest of their
 own, without dirleak's debugging options. `*` marks what is wrong.\n\n";
 
-/// The whole score, `command` being what made it.
+/// Returns the whole score, `command` being what made it.
 pub fn markdown(score: &Score, command: &str) -> String {
     let version = &score.source_version;
     let mut text = format!("# How often dirleak is right\n\nMade by `{command}` on Linux {version}.\n\n");
@@ -70,7 +70,7 @@ fn count(runs: &[&Row], is: impl Fn(&Row) -> bool) -> usize {
     runs.iter().filter(|row| is(row)).count()
 }
 
-/// "5 of 5", marked where it is not all.
+/// Returns "5 of 5", marked where it is not all.
 fn share(runs: &[&Row], is: impl Fn(&Row) -> bool) -> String {
     let (right, all) = (count(runs, is), runs.len());
     format!("{right} of {all}{}", if right < all { "*" } else { "" })
@@ -107,7 +107,7 @@ fn honest_row(runs: &Runs, text: &mut String) {
     let _ = writeln!(text, "| {patch} | {scenario} | {not_accused} | {seconds:.1} | {recipe} | {kmemleak} |");
 }
 
-/// What the plain recipe and kmemleak say.
+/// Returns what the plain recipe and kmemleak say.
 fn others(row: &Row) -> (String, String) {
     let Some(others) = &row.others else { return ("not run".into(), "not run".into()) };
     if let Some(failed) = &others.failed {

@@ -16,7 +16,7 @@ const TAIL: f64 = 0.025;
 /// By how much two boots of one kernel differ, as a part: see `docs/bench.md` for how it was measured.
 pub const BOOTS: f64 = 0.002;
 
-/// The median of `other` divided by that of `base`; `None` if there is nothing to divide by.
+/// Returns the median of `other` divided by that of `base`; `None` if there is nothing to divide by.
 pub fn ratio(base: &[f64], other: &[f64], seed: u64) -> Option<Estimate> {
     let middle = |figures: &[f64]| median(figures.iter().copied()).unwrap_or_default();
     let estimate = divided(middle(other), middle(base))?;
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_of_figures_that_agree_is_as_narrow_as_two_boots_are_alike() {
+    fn ratio_of_figures_that_agree_is_as_narrow_as_two_boots_are_alike() {
         let ratio = ratio(&[2.0; 4], &[3.0; 4], 1).unwrap();
         assert_eq!(ratio.estimate, 1.5);
         assert!((ratio.high - ratio.low - 2.0 * BOOTS * 1.5).abs() < 1e-12, "{ratio:?}");

@@ -11,8 +11,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 /// Fewer intervals say nothing.
 pub const LEAST_INTERVALS: usize = 12;
 
-/// The line through dose and growth of intervals, one of `counters` that are looked at together; `None` if there are too few
-/// intervals, or their doses hardly differ.
+/// Returns the line through dose and growth of intervals, one of `counters` that are looked at together; `None` if there are
+/// too few intervals, or their doses hardly differ.
 pub fn follow(points: &[(f64, f64)], counters: usize) -> Option<Estimate> {
     if points.len() < LEAST_INTERVALS {
         return None;
@@ -31,7 +31,7 @@ pub fn follow(points: &[(f64, f64)], counters: usize) -> Option<Estimate> {
     Some(Estimate { estimate: median(slopes)?, low, high })
 }
 
-/// Growth per second of what was at these levels at these seconds; `None` of fewer than two.
+/// Returns growth per second of what was at these levels at these seconds; `None` of fewer than two.
 pub fn per_second(levels: &[(f64, f64)]) -> Option<f64> {
     median(slopes(levels))
 }
@@ -42,7 +42,7 @@ fn slopes(points: &[(f64, f64)]) -> Vec<f64> {
     pairs.filter(|(a, b)| a.0 != b.0).map(|(a, b)| (a.1 - b.1) / (a.0 - b.0)).collect()
 }
 
-/// The variance of Kendall's score, given how often each dose came.
+/// Returns the variance of Kendall's score, given how often each dose came.
 fn score_variance(points: &[(f64, f64)]) -> f64 {
     let mut doses: Vec<f64> = points.iter().map(|(dose, _)| *dose).collect();
     doses.sort_by(f64::total_cmp);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_is_within_its_bounds_and_rest_is_not_above_nothing() {
+    fn leak_is_within_its_bounds_and_rest_is_not_above_nothing() {
         for seed in 0..50 {
             let leak = follow(&watched(10.0, 60, seed), 125).unwrap();
             assert!(leak.low > 0.0 && leak.low < 10.0 && leak.high > 10.0, "{leak:?}");

@@ -91,15 +91,15 @@ impl BoundWidth {
         }
     }
 
-    /// How far two doses must be apart so that `blocks` blocks of them, half of each, whose growth scatters by `scatter` objects
-    /// have bounds no farther than `rate` from the estimate.
+    /// Returns how far two doses must be apart so that `blocks` blocks of them, half of each, whose growth scatters by
+    /// `scatter` objects have bounds no farther than `rate` from the estimate.
     pub fn doses_apart(self, blocks: usize, scatter: f64, rate: f64) -> f64 {
         let quantile = if scatter <= QUIET_SCATTER { self.quiet } else { self.noisy_scatter };
         let half_width = THEIL_SEN * (quantile * scatter).max(NOISE_OBJECTS);
         2.0 * half_width / (rate * (blocks as f64).sqrt())
     }
 
-    /// Half the width of a block's growth, in objects, where counters scatter by such `squares` at least.
+    /// Returns half the width of a block's growth, in objects, where counters scatter by such `squares` at least.
     fn half_width(self, scatter: &Scatter, squares: f64) -> f64 {
         let half_width = if squares > 0.0 {
             self.noisy * scatter.all.max(squares).sqrt()
@@ -115,7 +115,7 @@ impl BoundWidth {
     }
 }
 
-/// The line through at least two points of at least two doses; `None` for fewer.
+/// Returns the line through at least two points of at least two doses; `None` for fewer.
 pub fn fit(points: &[Point], width: BoundWidth) -> Option<Estimate> {
     fit_of_restless(points, width, 0.0)
 }
@@ -133,7 +133,7 @@ pub fn fit_of_restless(points: &[Point], width: BoundWidth, squares: f64) -> Opt
     Some(Estimate { estimate, low: estimate - half_width, high: estimate + half_width })
 }
 
-/// The slope, what scatters around the line, and the spread of the doses.
+/// Returns the slope, what scatters around the line, and the spread of the doses.
 fn scatter_around(points: &[Point]) -> Option<(f64, Scatter, f64)> {
     let blocks = RobustLine::through(points, |p| p.growth)?;
     let controls = RobustLine::through(points, |p| p.control)?;
@@ -168,8 +168,8 @@ struct Scatter {
 }
 
 impl Scatter {
-    /// Whether it is no more than that of a counter at rest, and neither is the drift alone: of two blocks that is nearly
-    /// all there is, and controls that happen to agree must not make up for it.
+    /// Returns whether it is no more than that of a counter at rest, and neither is the drift alone: of two blocks that is
+    /// nearly all there is, and controls that happen to agree must not make up for it.
     fn is_quiet(&self, freedom: f64) -> bool {
         let variance = QUIET_SCATTER.powi(2);
         self.trimmed <= freedom * variance && self.drift <= variance
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_leak_has_its_rate_and_narrow_bounds() {
+    fn exact_leak_has_its_rate_and_narrow_bounds() {
         let fit = fitted(&[(32.0, 800.0, 0.0), (128.0, 3200.0, 0.0), (32.0, 800.0, 0.0)]);
         assert_eq!(fit.estimate, 25.0);
         assert!(fit.low > 24.9 && fit.high < 25.1, "{fit:?}");

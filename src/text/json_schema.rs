@@ -2,7 +2,7 @@
 
 use schemars::Schema;
 
-/// The schema as a file has it, with a line feed at the end.
+/// Returns the schema as a file has it, with a line feed at the end.
 pub fn text(schema: &Schema) -> String {
     serde_json::to_string_pretty(schema).expect("a schema is JSON") + "\n"
 }

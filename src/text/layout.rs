@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 /// Columns of a terminal that nobody has widened.
 pub const WIDTH: usize = 80;
 
-/// How wide text on standard output may be: as `COLUMNS` says, else as the terminal is; of a pipe it is not limited.
+/// Returns how wide text on standard output may be: as `COLUMNS` says, else as the terminal is; of a pipe it is not limited.
 pub fn terminal_width() -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
     let stdout = std::io::stdout();
@@ -16,8 +16,8 @@ pub fn terminal_width() -> Option<usize> {
     })
 }
 
-/// `text` with its longer lines broken between words. What goes on is indented two columns deeper than the line began; a word that is
-/// longer than a line stays whole.
+/// Returns `text` with its longer lines broken between words. What goes on is indented two columns deeper than the line began;
+/// a word that is longer than a line stays whole.
 pub fn wrapped(text: &str, width: usize) -> String {
     text.lines().map(|line| wrapped_line(line, width)).collect()
 }
@@ -30,7 +30,8 @@ fn wrapped_line(line: &str, width: usize) -> String {
     list(&" ".repeat(begin), &" ".repeat(begin + 2), line.split_whitespace(), " ", width)
 }
 
-/// `items` one after the other behind `first`, and behind `further` on the lines after that. `between` stands between two.
+/// Returns `items` one after the other behind `first`, and behind `further` on the lines after that. `between` stands between
+/// two.
 pub fn list<'a>(
     first: &str,
     further: &str,
@@ -55,7 +56,7 @@ pub fn list<'a>(
     text + &line + "\n"
 }
 
-/// Rows of a table, indented by two: the first column to the left, the others to the right.
+/// Returns rows of a table, indented by two: the first column to the left, the others to the right.
 pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: Vec<usize> = (0..N).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
     let line = |row: &[String; N]| {
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_broken_behind_its_commas() {
+    fn list_is_broken_behind_its_commas() {
         let text = list("ok  ", "    ", ["make", "gcc", "flex"].into_iter(), ", ", 14);
         assert_eq!(text, "ok  make, gcc,\n    flex\n");
     }

@@ -9,12 +9,13 @@ fn decimals(size: f64) -> usize {
     }
 }
 
-/// A rate alone: `25.0`.
+/// Returns a rate alone: `25.0`.
 pub fn rate(number: f64) -> String {
     format!("{number:.*}", decimals(number))
 }
 
-/// What a rate of about `estimate` lies between: `24.8 to 25.2`. Rounded outwards, so that what is shown never claims too much.
+/// Returns what a rate of about `estimate` lies between: `24.8 to 25.2`. Rounded outwards, so that what is shown never claims
+/// too much.
 pub fn bounds(estimate: f64, low: f64, high: f64) -> String {
     let digits = decimals(estimate);
     let scale = 10f64.powi(digits as i32);
@@ -26,7 +27,7 @@ pub fn bounds(estimate: f64, low: f64, high: f64) -> String {
     format!("{:.digits$} to {:.digits$}", low + 0.0, high + 0.0)
 }
 
-/// An upper bound, rounded up: `0.13`.
+/// Returns an upper bound, rounded up: `0.13`.
 pub fn upper(bound: f64) -> String {
     let digits = decimals(bound);
     let scale = 10f64.powi(digits as i32);
@@ -34,7 +35,7 @@ pub fn upper(bound: f64) -> String {
     format!("{:.digits$}", high + 0.0)
 }
 
-/// An amount of memory: `96 B`, `6.2 KiB`, `1.5 MiB`.
+/// Returns an amount of memory: `96 B`, `6.2 KiB`, `1.5 MiB`.
 pub fn bytes(number: f64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     if number.abs() < 1024.0 {
@@ -50,12 +51,12 @@ pub fn bytes(number: f64) -> String {
     format!("{scaled:.1} {}", units[unit])
 }
 
-/// A time: `4.2 s`.
+/// Returns a time: `4.2 s`.
 pub fn seconds(number: f64) -> String {
     format!("{number:.1} s")
 }
 
-/// A part of a whole: `100 %`, `99.6 %`. Never `100 %` for less than the whole.
+/// Returns a part of a whole: `100 %`, `99.6 %`. Never `100 %` for less than the whole.
 pub fn share(number: f64) -> String {
     let percent = number * 100.0;
     if (99.5..100.0).contains(&percent) { format!("{:.1} %", percent.min(99.9)) } else { format!("{percent:.0} %") }
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upper_bound_is_rounded_up() {
+    fn upper_bound_is_rounded_up() {
         assert_eq!(upper(0.121), "0.13");
         assert_eq!(upper(0.12), "0.12");
         assert_eq!(upper(-0.001), "0.00");

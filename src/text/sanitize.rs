@@ -5,23 +5,23 @@ use std::borrow::Cow;
 /// Stands for what is not shown.
 const INSTEAD: char = char::REPLACEMENT_CHARACTER;
 
-/// The text with a mark in place of control characters, but for tabs and ends of lines.
+/// Returns the text with a mark in place of control characters, but for tabs and ends of lines.
 pub fn text(text: &str) -> Cow<'_, str> {
     let is_order = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || turns(c);
     replaced(text, is_order)
 }
 
-/// The same of a single line, which has no end in it.
+/// Returns the same of a single line, which has no end in it.
 pub fn line(line: &str) -> Cow<'_, str> {
     replaced(line, |c| (c.is_control() && c != '\t') || turns(c))
 }
 
-/// Whether it is a line of at most so many bytes and nothing in it is an order.
+/// Returns whether it is a line of at most so many bytes and nothing in it is an order.
 pub fn is_line(text: &str, most_bytes: usize) -> bool {
     text.len() <= most_bytes && !text.chars().any(|c| c.is_control() || turns(c))
 }
 
-/// The beginning of a text, of at most so many bytes.
+/// Returns the beginning of a text, of at most so many bytes.
 pub fn beginning(text: &str, most_bytes: usize) -> &str {
     let end = (0..=most_bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_is_given_no_orders() {
+    fn terminal_is_given_no_orders() {
         assert_eq!(text("nfs_inode_cache\n\tü"), "nfs_inode_cache\n\tü");
         assert_eq!(text("\u{1b}[31mred\r\u{9b}2J\u{202e}x"), "\u{fffd}[31mred\u{fffd}\u{fffd}2J\u{fffd}x");
         assert_eq!(line("one\nok 1 two"), "one\u{fffd}ok 1 two");

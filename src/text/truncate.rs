@@ -1,6 +1,6 @@
 //! Text cut to the room that there is for it.
 
-/// As much of an id as people quote.
+/// Returns as much of an id as people quote.
 pub fn short(id: &str) -> &str {
     &id[..id.len().min(12)]
 }
@@ -9,7 +9,7 @@ pub fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// At most `room` characters, the beginning kept.
+/// Returns at most `room` characters, the beginning kept.
 pub fn head_of(text: &str, room: usize) -> String {
     if length(text) <= room {
         return text.into();
@@ -18,7 +18,7 @@ pub fn head_of(text: &str, room: usize) -> String {
     kept + "..."
 }
 
-/// At most `room` characters, the end kept: of a path the file's name says most.
+/// Returns at most `room` characters, the end kept: of a path the file's name says most.
 pub fn tail(text: &str, room: usize) -> String {
     if length(text) <= room {
         return text.into();

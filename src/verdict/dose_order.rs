@@ -29,7 +29,7 @@ impl Doses {
         doses
     }
 
-    /// The dose of the next block.
+    /// Returns the dose of the next block.
     pub fn draw(&mut self) -> u64 {
         if self.drawn.is_empty() {
             self.drawn.extend(self.spread);

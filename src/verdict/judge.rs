@@ -16,7 +16,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Numbers of blocks after which the samples are looked at.
+    /// Returns numbers of blocks after which the samples are looked at.
     pub fn looks(self) -> &'static [usize] {
         match self {
             Self::Scout => &[2],
@@ -73,12 +73,12 @@ impl Judgement {
         }
     }
 
-    /// How many are undecided.
+    /// Returns how many are undecided.
     pub fn open(&self) -> usize {
         self.counters.iter().filter(|c| c.says == CounterVerdict::Undecided).count()
     }
 
-    /// Those that leak, highest rate first.
+    /// Returns those that leak, highest rate first.
     pub fn leaks(&self) -> Vec<&Counter> {
         let mut leaks: Vec<_> = self.counters.iter().filter(|c| c.says == CounterVerdict::Leak).collect();
         leaks.sort_by(|a, b| b.fit.estimate.total_cmp(&a.fit.estimate));
@@ -92,7 +92,7 @@ pub fn judge(phase: Phase, blocks: &[Block], net: &Growth, total_dose: u64, min_
     judge_with(bound_width(blocks.len(), names(blocks).len()), phase, blocks, net, total_dose, min_rate)
 }
 
-/// How wide the bounds are after so many `blocks`, so that those of all `counters` at all looks hold together.
+/// Returns how wide the bounds are after so many `blocks`, so that those of all `counters` at all looks hold together.
 pub fn bound_width(blocks: usize, counters: usize) -> BoundWidth {
     BoundWidth::new(blocks, CONFIDENCE, (counters * LOOKS) as f64)
 }
@@ -151,7 +151,7 @@ fn names(blocks: &[Block]) -> BTreeSet<&String> {
     blocks.iter().flat_map(|b| b.growth.keys()).collect()
 }
 
-/// Whether growth is still there at the end: at least half of what the rate promises for `total_dose` units.
+/// Returns whether growth is still there at the end: at least half of what the rate promises for `total_dose` units.
 pub fn stays(fit: &Estimate, net: i64, total_dose: u64) -> bool {
     net as f64 >= 0.5 * fit.estimate * total_dose as f64
 }
@@ -205,7 +205,7 @@ mod tests {
     const DOSES: [u64; 12] = [128, 32, 32, 128, 128, 32, 128, 32, 32, 128, 32, 128];
 
     #[test]
-    fn an_exact_leak_is_clear_after_two_blocks() {
+    fn exact_leak_is_clear_after_two_blocks() {
         assert_eq!(said(&DOSES[..2], |_, dose| (25 * dose as i64, 0)), CounterVerdict::Leak);
     }
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_looks_are_as_many_as_are_paid_for() {
+    fn looks_are_as_many_as_are_paid_for() {
         assert_eq!(Phase::Scout.looks().len() + Phase::Full.looks().len(), LOOKS);
     }
 
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_jumps_is_never_accused() {
+    fn counter_that_jumps_is_never_accused() {
         for blocks in 2..=10 {
             for (a, b) in [(0, 1), (1, 3), (0, 3), (2, 3)] {
                 let jumps = |number, _| match number {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outlier_on_a_leaking_kernel_only_costs_time() {
+    fn outlier_on_a_leaking_kernel_only_costs_time() {
         for outlier in 0..6 {
             let grow = |number, dose: u64| ((if number == outlier { 50 } else { 25 }) * dose as i64, 0);
             let (blocks, net) = blocks(&DOSES[..6], grow);

@@ -48,7 +48,7 @@ fn remember(memory: &Path, answer: &str) -> Result<()> {
     install_atomically(memory, |new| fs::write(new, answer).machine(|| format!("cannot write {}", new.display())))
 }
 
-/// Whether the kernel prints anything before `limit`. Without an initramfs it panics soon after, which is fine.
+/// Returns whether the kernel prints anything before `limit`. Without an initramfs it panics soon after, which is fine.
 fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cache) -> Result<bool> {
     let dir = Scratch::within(&cache.dir("kvm")?)?;
     let log = dir.path().join("console");

@@ -134,27 +134,27 @@ impl Console {
         }
     }
 
-    /// Bytes that the guest has printed.
+    /// Returns bytes that the guest has printed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The first trouble, with what followed it.
+    /// Returns the first trouble, with what followed it.
     pub fn trouble(&self) -> Option<&CrashReport> {
         self.trouble.as_ref()
     }
 
-    /// All complaints at unmount.
+    /// Returns all complaints at unmount.
     pub fn complaints(&self) -> &Complaints {
         &self.complaints
     }
 
-    /// How often the guest was heard to say what it says around unmount.
+    /// Returns how often the guest was heard to say what it says around unmount.
     pub fn times_heard(&self) -> i64 {
         self.times_heard
     }
 
-    /// The log.
+    /// Returns the log.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_comes_in_two_pieces_is_one_line() {
+    fn line_that_comes_in_two_pieces_is_one_line() {
         let (mut console, mut file) = console("Kernel panic - not");
         assert_eq!(console.trouble(), None);
         file.write_all(b" syncing: x\n").unwrap();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_prints_without_end_takes_no_memory() {
+    fn guest_that_prints_without_end_takes_no_memory() {
         let mut console = Console::new(Path::new("/nowhere"));
         for _ in 0..1000 {
             console.take(&[b'x'; READ_BYTES]);

@@ -86,7 +86,7 @@ impl Link {
         }
     }
 
-    /// The calls that were told, and forgets them.
+    /// Returns the calls that were told, and forgets them.
     pub fn take_syscall_log(&mut self) -> String {
         std::mem::take(&mut self.called)
     }
@@ -104,7 +104,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    /// What is heard until the end or a refusal, which is given.
+    /// Returns what is heard until the end or a refusal, which is given.
     fn refusal(answers: impl Read + Send + 'static) -> Option<String> {
         let mut link = Link { most_signs: 100, most_called_bytes: 3 << 20, ..Link::new(sink(), answers) };
         loop {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_any_kind_is_refused() {
+    fn flood_of_any_kind_is_refused() {
         let flood = |line: &str| refusal(Flood(line.as_bytes().to_vec(), 0)).unwrap();
         assert_eq!(flood("{\"answer\":\"alive\"}\n"), "more than 100 signs of life");
         assert_eq!(flood("{\"answer\":\"step\",\"name\":\"\",\"seconds\":0}\n"), "more than 100 signs of life");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_nobody_takes_keeps_nobody_waiting() {
+    fn order_that_nobody_takes_keeps_nobody_waiting() {
         let (_unread, orders) = std::io::pipe().unwrap();
         let link = Link::new(orders, std::io::empty());
         let order = Request::Sites { caches: vec!["x".repeat(1 << 20)] };

@@ -111,7 +111,7 @@ impl Vm {
         }
     }
 
-    /// What ends a guest whatever it answers.
+    /// Returns what ends a guest whatever it answers.
     fn watch(&mut self) -> std::result::Result<(), AgentError> {
         signals::check()?;
         self.console.look();
@@ -169,12 +169,12 @@ impl Vm {
         self.qemu.signal(Signal::SIGCONT)
     }
 
-    /// The calls that the workload has told, and forgets them.
+    /// Returns the calls that the workload has told, and forgets them.
     pub fn take_syscall_log(&mut self) -> String {
         self.link.take_syscall_log()
     }
 
-    /// The guest's console.
+    /// Returns the guest's console.
     pub fn console(&mut self) -> &Console {
         self.console.look();
         &self.console
@@ -248,7 +248,7 @@ impl Vm {
     }
 }
 
-/// A line of the console without the time in front, which it has where the kernel is configured so.
+/// Returns a line of the console without the time in front, which it has where the kernel is configured so.
 fn without_time(line: &str) -> &str {
     let timed = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
     let is_time = |text: &str| text.trim().parse::<f64>().is_ok();

@@ -17,7 +17,7 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// The word in results.
+    /// Returns the word in results.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -90,7 +90,7 @@ const NO_APIC_TIMER: &str = "nolapic_timer";
 /// One instruction takes 2^0 ns, and when the guest has nothing to do its clock goes to the next timer at once.
 const COUNT_INSTRUCTIONS: [&str; 2] = ["-icount", "shift=0,sleep=off"];
 
-/// What the kernel's command line says beside that: how fast the time stamp counter runs. Under TCG the guest reads
+/// Returns what the kernel's command line says beside that: how fast the time stamp counter runs. Under TCG the guest reads
 /// the host's, and calibrating it against an emulated timer fails more often than not, which leaves the guest with a
 /// clock of 4 ms.
 pub fn clock(accelerator: Accelerator) -> String {
@@ -120,7 +120,7 @@ fn host_tsc_khz() -> u64 {
     1_000_000
 }
 
-/// All arguments, in an order that does not matter to QEMU.
+/// Returns all arguments, in an order that does not matter to QEMU.
 pub(super) fn arguments(machine: &Machine) -> Vec<OsString> {
     let mut arguments = Vec::new();
     for part in [bare(), accelerator(machine), kernel(machine), serial_ports(machine)] {
@@ -129,7 +129,7 @@ pub(super) fn arguments(machine: &Machine) -> Vec<OsString> {
     arguments
 }
 
-/// No default devices, no configuration of the user's, no window, no second life after a reboot.
+/// Returns no default devices, no configuration of the user's, no window, no second life after a reboot.
 fn bare() -> Vec<OsString> {
     strings(&["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"])
 }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_in_a_path_does_not_split_the_option() {
+    fn comma_in_a_path_does_not_split_the_option() {
         assert!(machine(Accelerator::Tcg).contains("path=/logs/a,,b"));
     }
 }

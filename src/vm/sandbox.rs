@@ -40,7 +40,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// What works here: a QEMU may be built without its filter, and a kernel may lack Landlock (before 5.13, or not turned on).
+    /// Returns what works here: a QEMU may be built without its filter, and a kernel may lack Landlock (before 5.13, or not
+    /// turned on).
     pub fn of_this_machine() -> Self {
         static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
             let ours = [true, false];
@@ -54,7 +55,7 @@ impl Sandbox {
         *SANDBOX
     }
 
-    /// Whether a QEMU starts in it. It puts its filter in place before it lists its processors, and ends at once.
+    /// Returns whether a QEMU starts in it. It puts its filter in place before it lists its processors, and ends at once.
     fn works(self) -> bool {
         let mut command = Command::new(PROGRAM);
         command.args(["-nodefaults", "-no-user-config", "-machine", "none", "-cpu", "help"]);
@@ -90,7 +91,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Its words in results.
+    /// Returns its words in results.
     pub fn names(self) -> Vec<String> {
         let words = [("seccomp", self.seccomp), ("landlock", self.landlock), ("no-sockets", self.no_sockets)];
         words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
@@ -171,7 +172,7 @@ mod tests {
     const LANDLOCK_ALONE: Sandbox = Sandbox { landlock: true, ..NOTHING };
     const FILTER_ALONE: Sandbox = Sandbox { no_sockets: true, ..NOTHING };
 
-    /// What of Landlock this kernel knows, as it says itself; 0 without it.
+    /// Returns what of Landlock this kernel knows, as it says itself; 0 without it.
     fn version_of_landlock() -> i64 {
         const ASK_FOR_VERSION: libc::c_uint = 1;
         // SAFETY: without attributes it only tells a number.
@@ -180,7 +181,8 @@ mod tests {
         version.max(0)
     }
 
-    /// What a shell behind Landlock says, and what it wrote to the console; `None` only where the kernel has no Landlock.
+    /// Returns what a shell behind Landlock says, and what it wrote to the console; `None` only where the kernel has no
+    /// Landlock.
     fn told(script: &str) -> Option<(process::Finished, String)> {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_console_that_is_flooded_does_not_fill_the_disk() {
+    fn console_that_is_flooded_does_not_fill_the_disk() {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
         fs::write(&console, "").unwrap();
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_is_asked_for_only_where_it_works() {
+    fn filter_is_asked_for_only_where_it_works() {
         let arguments = |seccomp| {
             let mut command = Command::new(PROGRAM);
             Sandbox { seccomp, ..NOTHING }.confine(&mut command, None).unwrap();

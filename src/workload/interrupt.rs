@@ -21,7 +21,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// One that is off. Calls that are interrupted are not begun again by the C library.
+    /// Returns one that is off. Calls that are interrupted are not begun again by the C library.
     pub fn new() -> Result<Self> {
         let action = SigAction::new(SigHandler::Handler(take), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing but add to a number.

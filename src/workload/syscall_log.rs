@@ -15,7 +15,7 @@ pub fn begin() {
     WANTED.store(true, Ordering::Relaxed);
 }
 
-/// A call was made; `line` says which, and is not asked if nobody wants to know.
+/// Returns a call was made; `line` says which, and is not asked if nobody wants to know.
 pub fn record<T: Display>(line: impl FnOnce() -> T) {
     if WANTED.load(Ordering::Relaxed) {
         let line = line();
@@ -25,7 +25,7 @@ pub fn record<T: Display>(line: impl FnOnce() -> T) {
     }
 }
 
-/// The result of a call as strace shows it.
+/// Returns the result of a call as strace shows it.
 pub fn result<T: Display, E: Display>(result: &Result<T, E>) -> String {
     match result {
         Ok(value) => value.to_string(),
@@ -33,7 +33,7 @@ pub fn result<T: Display, E: Display>(result: &Result<T, E>) -> String {
     }
 }
 
-/// What was written down since this was asked last.
+/// Returns what was written down since this was asked last.
 pub fn take() -> String {
     std::mem::take(&mut *lines())
 }

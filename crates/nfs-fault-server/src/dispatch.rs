@@ -63,7 +63,7 @@ fn accept(call: &Call, export: &Export, reply: &mut Vec<u8>) -> Disposition {
     }
 }
 
-/// Which procedure is called.
+/// Returns which procedure is called.
 fn find(call: &Call) -> Result<Procedure, accept_stat_data> {
     use nfs3_types::{mount, nfs3};
     let wanted = match call.program {
@@ -201,7 +201,7 @@ fn randomize(body: &mut [u8], seed: u64) {
 }
 
 impl Delivery {
-    /// How much of a reply of so many bytes is sent.
+    /// Returns how much of a reply of so many bytes is sent.
     pub fn bytes_to_send(self, bytes: usize) -> usize {
         match self {
             Self::Sent => bytes,

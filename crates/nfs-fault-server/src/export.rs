@@ -111,7 +111,7 @@ impl Export {
         })
     }
 
-    /// Whether a directory has an entry with this name.
+    /// Returns whether a directory has an entry with this name.
     pub fn has(&self, directory: usize, name: &[u8]) -> bool {
         self.files().place(directory, name).is_some()
     }
@@ -128,17 +128,17 @@ impl Export {
         lock(&self.schedule).disarm();
     }
 
-    /// Each fault that was ever armed, and how often it happened.
+    /// Returns each fault that was ever armed, and how often it happened.
     pub fn faults(&self) -> Vec<FaultCount> {
         lock(&self.schedule).tallies().to_vec()
     }
 
-    /// How often a fault happened.
+    /// Returns how often a fault happened.
     pub fn fired(&self, fault: &Fault) -> u64 {
         lock(&self.schedule).tallies().iter().find(|tally| tally.fault == *fault).map_or(0, |tally| tally.happened)
     }
 
-    /// How often a procedure was called.
+    /// Returns how often a procedure was called.
     pub fn calls(&self, procedure: Procedure) -> u64 {
         self.calls[procedure as usize].load(Ordering::Relaxed)
     }
@@ -218,7 +218,7 @@ fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// The place of the entry with this name, or that there is none.
+/// Returns the place of the entry with this name, or that there is none.
 fn there(files: &Files, directory: usize, name: &[u8]) -> std::result::Result<u64, String> {
     files.place(directory, name).ok_or_else(|| format!("\"{}\" is not there", shown(name)))
 }

@@ -189,12 +189,12 @@ impl Default for FaultTrigger {
 }
 
 impl Fault {
-    /// `what` happens once, on the next READDIR or READDIRPLUS.
+    /// Returns `what` happens once, on the next READDIR or READDIRPLUS.
     pub const fn next(what: FaultAction) -> Self {
         Self { on: FaultScope::Readdir, when: FaultTrigger::Reply(1), what, times: None }
     }
 
-    /// How many replies it hits.
+    /// Returns how many replies it hits.
     pub fn times(&self) -> u64 {
         let endless = matches!(self.when, FaultTrigger::Every(_));
         self.times.unwrap_or(if endless { u64::MAX } else { 1 })
@@ -202,7 +202,7 @@ impl Fault {
 }
 
 impl FaultScope {
-    /// Whether it names this procedure.
+    /// Returns whether it names this procedure.
     pub fn matches(self, procedure: Procedure) -> bool {
         match self {
             Self::Readdir => matches!(procedure, Procedure::Readdir | Procedure::Readdirplus),
@@ -220,14 +220,14 @@ impl FaultScope {
         }
     }
 
-    /// Whether the calls list directories.
+    /// Returns whether the calls list directories.
     pub fn lists(self) -> bool {
         matches!(self, Self::Readdir | Self::PlainReaddir | Self::Readdirplus)
     }
 }
 
 impl Nfs3Error {
-    /// The number that stands for it in a reply.
+    /// Returns the number that stands for it in a reply.
     pub fn status(self) -> u32 {
         use nfs3_types::nfs3::nfsstat3;
         let status = match self {

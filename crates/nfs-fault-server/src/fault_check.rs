@@ -140,7 +140,7 @@ mod tests {
 
     #[cfg(feature = "schema")]
     #[test]
-    fn the_schema_has_the_keys_and_no_others() {
+    fn schema_has_the_keys_and_no_others() {
         let schema = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();
         let mut keys: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
         keys.sort_unstable();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_happens_once_unless_it_comes_again_and_again() {
+    fn fault_happens_once_unless_it_comes_again_and_again() {
         assert_eq!(Fault::next(FaultAction::Empty).times(), 1);
         assert_eq!(Fault { when: FaultTrigger::Every(3), ..Fault::next(FaultAction::Empty) }.times(), u64::MAX);
     }

@@ -65,7 +65,7 @@ impl Schedule {
         &self.tallies
     }
 
-    /// What happens to the reply to this call, which shows so much without any fault.
+    /// Returns what happens to the reply to this call, which shows so much without any fault.
     pub fn hit(&mut self, procedure: Procedure, shown: Option<&Shown>, now: Instant) -> Vec<FaultAction> {
         let mut hits: Vec<(Hold, FaultAction)> = Vec::new();
         let mut due: Vec<&mut Armed> =
@@ -128,7 +128,7 @@ impl FaultAction {
         }
     }
 
-    /// Whether it would make a difference to a reply that shows so much.
+    /// Returns whether it would make a difference to a reply that shows so much.
     fn can_hit(self, procedure: Procedure, shown: Option<&Shown>) -> bool {
         let entries = shown.map_or(0, |shown| shown.entries);
         match self {
@@ -153,7 +153,7 @@ mod tests {
     const IO: FaultAction = FaultAction::Error(Nfs3Error::Io);
 
     #[test]
-    fn a_moment_is_counted_from_when_the_fault_was_armed() {
+    fn moment_is_counted_from_when_the_fault_was_armed() {
         let mut schedule = Schedule::default();
         let fault = Fault { on: FaultScope::Getattr, when: FaultTrigger::AfterMs(500), times: Some(2), what: IO };
         schedule.arm(fault);

@@ -13,12 +13,12 @@ pub fn bytes(fileid: u64) -> [u8; BYTES] {
     (u128::from(FSID) << 64 | u128::from(fileid)).to_be_bytes()
 }
 
-/// A file's handle.
+/// Returns a file's handle.
 pub fn from_fileid(fileid: u64) -> nfs_fh3 {
     nfs_fh3 { data: Opaque::owned(bytes(fileid).to_vec()) }
 }
 
-/// The file id in a handle of ours.
+/// Returns the file id in a handle of ours.
 pub fn fileid(handle: &[u8]) -> Option<u64> {
     let both = u128::from_be_bytes(handle.try_into().ok()?);
     ((both >> 64) as u64 == FSID).then_some(both as u64)

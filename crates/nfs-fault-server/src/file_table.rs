@@ -44,7 +44,7 @@ struct Counts {
 }
 
 impl Files {
-    /// What the formula says.
+    /// Returns what the formula says.
     pub fn new(tree: Tree) -> Self {
         let kinds = tree.kinds();
         let counted = if kinds.hard_links + kinds.directories > 0 { tree.nodes().len() } else { 0 };
@@ -58,7 +58,7 @@ impl Files {
         }
     }
 
-    /// The directory of the shape with this number, if there is one.
+    /// Returns the directory of the shape with this number, if there is one.
     pub fn node(&self, node: usize) -> Option<&Node> {
         self.tree.nodes().get(node)
     }
@@ -68,17 +68,17 @@ impl Files {
         if node == 0 { ROOT } else { FIRST_ENTRY + self.tree.entries() + node as u64 - 1 }
     }
 
-    /// What was changed in a directory of the shape, if anything was.
+    /// Returns what was changed in a directory of the shape, if anything was.
     pub fn overlay(&self, node: usize) -> Option<&Overlay> {
         self.overlays.get(&node)
     }
 
-    /// The same, to change it.
+    /// Returns the same, to change it.
     pub fn overlay_mut(&mut self, node: usize) -> &mut Overlay {
         self.overlays.entry(node).or_default()
     }
 
-    /// What the entry at this place is: file id and kind. Its name is appended to `name`. The place must have an entry,
+    /// Returns what the entry at this place is: file id and kind. Its name is appended to `name`. The place must have an entry,
     /// which may be gone.
     pub fn entry(&self, node: usize, place: u64, overlay: Option<&Overlay>, name: &mut Vec<u8>) -> (u64, Object) {
         let start = name.len();
@@ -101,7 +101,7 @@ impl Files {
         }
     }
 
-    /// The place of the entry with this name.
+    /// Returns the place of the entry with this name.
     pub fn place(&self, node: usize, name: &[u8]) -> Option<u64> {
         let overlay = self.overlay(node);
         if let Some(place) = overlay.and_then(|o| o.place(name)) {
@@ -112,7 +112,7 @@ impl Files {
         overlay.is_none_or(|o| !o.is_gone(place) && o.name(place).is_none()).then_some(place)
     }
 
-    /// What a file id stands for; `None` if there is no such file, or no longer.
+    /// Returns what a file id stands for; `None` if there is no such file, or no longer.
     pub fn object(&self, fileid: u64) -> Option<Object> {
         if fileid == ROOT {
             return Some(Object::Node(0));
@@ -135,12 +135,12 @@ impl Files {
         there.then_some(object)
     }
 
-    /// How many names the first file of a directory has.
+    /// Returns how many names the first file of a directory has.
     fn links(&self, node: usize) -> u64 {
         (1 + self.counts(node).hard_links).saturating_sub(self.overlay(node).map_or(0, |o| o.gone_links))
     }
 
-    /// Directories in a directory of the shape.
+    /// Returns directories in a directory of the shape.
     fn subdirectories(&self, node: usize) -> u64 {
         let of_shape = self.node(node).map_or(0, |node| node.directories.len() as u64);
         let gone = self.overlay(node).map_or(0, |o| o.gone_directories);
@@ -206,7 +206,7 @@ impl Files {
         self.added.insert(fileid, (node, place));
     }
 
-    /// Whether there is an entry at this place.
+    /// Returns whether there is an entry at this place.
     pub fn has(&self, node: usize, place: u64) -> bool {
         let formula = self.node(node).map_or(0, Node::entries);
         self.overlay(node).map_or(place < formula, |overlay| overlay.next(formula, place) == Some(place))

@@ -62,7 +62,7 @@ pub fn nfs(
     Ok(None)
 }
 
-/// The file of a handle.
+/// Returns the file of a handle.
 fn file(files: &Files, handle: &[u8]) -> Option<(u64, Object)> {
     let fileid = file_handle::fileid(handle)?;
     files.object(fileid).map(|object| (fileid, object))
@@ -105,7 +105,7 @@ fn lookup(files: &Files, handle: &[u8], name: &[u8], reply: &mut Vec<u8>) {
     put(&result, reply);
 }
 
-/// The file with this name in a directory.
+/// Returns the file with this name in a directory.
 fn found(files: &Files, directory: (u64, Object), name: &[u8]) -> Result<(u64, Object), nfsstat3> {
     let (node, parent) = match directory.1 {
         Object::Node(node) => (Some(node), files.node(node).map_or(0, |node| node.parent)),

@@ -20,7 +20,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// One entry more: its place, given how many the formula has.
+    /// Returns one entry more: its place, given how many the formula has.
     pub fn add(&mut self, formula: u64, name: &[u8], fileid: u64) -> u64 {
         let place = formula + self.ever_added;
         self.ever_added += 1;
@@ -67,22 +67,22 @@ impl Overlay {
         self.gone.contains(&place)
     }
 
-    /// What the entry at this place is called, if it is new or renamed.
+    /// Returns what the entry at this place is called, if it is new or renamed.
     pub fn name(&self, place: u64) -> Option<&[u8]> {
         self.names.get(&place).map(AsRef::as_ref)
     }
 
-    /// The new or renamed entry with this name, whether it is gone or not.
+    /// Returns the new or renamed entry with this name, whether it is gone or not.
     pub fn place(&self, name: &[u8]) -> Option<u64> {
         self.places.get(name).copied()
     }
 
-    /// The file id of a new entry.
+    /// Returns the file id of a new entry.
     pub fn fileid(&self, place: u64) -> Option<u64> {
         self.added.get(&place).copied()
     }
 
-    /// The first place from `place` on that has an entry, given how many the formula has.
+    /// Returns the first place from `place` on that has an entry, given how many the formula has.
     pub fn next(&self, formula: u64, place: u64) -> Option<u64> {
         if let Some(there) = (place..formula).find(|place| !self.is_gone(*place)) {
             return Some(there);

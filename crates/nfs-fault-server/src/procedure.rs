@@ -61,7 +61,7 @@ const ALL: [(u32, u32, Procedure); 16] = [
 pub(crate) const COUNT: usize = 15;
 
 impl Procedure {
-    /// The procedure with this number; `None` if it is not served.
+    /// Returns the procedure with this number; `None` if it is not served.
     pub(crate) fn find(program: u32, number: u32) -> Option<Self> {
         ALL.iter().find(|(p, n, _)| (*p, *n) == (program, number)).map(|(.., procedure)| *procedure)
     }

@@ -63,7 +63,7 @@ pub struct ReplyTweaks {
 }
 
 impl Shown {
-    /// Whether the nth entry is among them, `.` and `..` not counted.
+    /// Returns whether the nth entry is among them, `.` and `..` not counted.
     pub fn holds(&self, n: u64) -> bool {
         n.checked_add(FIRST_COOKIE - 1).is_some_and(|cookie| self.behind < cookie && cookie <= self.up_to)
     }
@@ -102,7 +102,7 @@ impl<'a> Listed<'a> {
         }
     }
 
-    /// The cookie of the first entry behind `cookie`.
+    /// Returns the cookie of the first entry behind `cookie`.
     fn next(&self, cookie: u64) -> Option<u64> {
         if cookie < FIRST_COOKIE - 1 {
             return Some(cookie + 1);

@@ -25,7 +25,7 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call in a record, if it is one.
+    /// Returns the call in a record, if it is one.
     pub fn read(record: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(record);
         let xid = reader.u32()?;

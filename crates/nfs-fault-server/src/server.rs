@@ -52,12 +52,12 @@ impl Server {
         Ok(Self { export, address, running: Mutex::new(Some(running)) })
     }
 
-    /// The TCP port of both programs. It stays the same when the server is stopped and started again.
+    /// Returns the TCP port of both programs. It stays the same when the server is stopped and started again.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// What is served: change it, arm faults, count calls.
+    /// Returns what is served: change it, arm faults, count calls.
     pub fn export(&self) -> &Export {
         &self.export
     }

@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         self.take(8)?.try_into().ok().map(u64::from_be_bytes)
     }
 
-    /// Bytes with their length in front.
+    /// Returns bytes with their length in front.
     pub fn opaque(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         let bytes = self.take(length)?;

@@ -40,7 +40,7 @@ pub enum Program {
 }
 
 impl System {
-    /// Where the system looks for it.
+    /// Returns where the system looks for it.
     pub fn file(self) -> &'static Path {
         Path::new(match self {
             Self::Github => ".github/workflows/dirleak.yml",
@@ -62,7 +62,7 @@ impl System {
         }
     }
 
-    /// The workflow file that carries out `plan`.
+    /// Returns the workflow file that carries out `plan`.
     pub fn workflow(self, plan: &Plan) -> String {
         let shards: Vec<String> = (1..=plan.shards).map(|number| format!("{number}/{}", plan.shards)).collect();
         let values = [
@@ -83,7 +83,7 @@ impl System {
 }
 
 impl Plan {
-    /// The command line that writes the same again.
+    /// Returns the command line that writes the same again.
     fn command(&self, system: System) -> String {
         let mut words = format!("dirleak ci init {} --force --shards {}", system.as_str(), self.shards);
         for (option, values) in [("--kernel", &self.kernels), ("--set", &self.sets)] {
@@ -97,7 +97,7 @@ impl Plan {
 }
 
 impl Program {
-    /// The shell command that puts the program into `/tmp/dirleak/bin`.
+    /// Returns the shell command that puts the program into `/tmp/dirleak/bin`.
     fn build(&self) -> String {
         let from = match self {
             Self::Here => "--path .".to_owned(),
@@ -106,7 +106,7 @@ impl Program {
         format!("cargo install --locked --root /tmp/dirleak {from}")
     }
 
-    /// The shell commands that install what the program needs.
+    /// Returns the shell commands that install what the program needs.
     fn setup(&self) -> String {
         if *self == Self::Here {
             return "vm/setup".into();
@@ -117,13 +117,13 @@ impl Program {
     }
 }
 
-/// `value` in the place of `name`, each line of it as deep as the first.
+/// Returns `value` in the place of `name`, each line of it as deep as the first.
 fn put(line: &str, name: &str, value: &str) -> String {
     let indent: String = line.chars().take_while(|c| *c == ' ').collect();
     line.replace(name, &value.replace('\n', &format!("\n{indent}"))) + "\n"
 }
 
-/// A YAML sequence of strings: quoted, or 6.10 would be the number 6.1.
+/// Returns a YAML sequence of strings: quoted, or 6.10 would be the number 6.1.
 fn sequence(items: &[String]) -> String {
     let quoted: Vec<String> = items.iter().map(|item| serde_json::Value::from(item.as_str()).to_string()).collect();
     format!("[{}]", quoted.join(", "))

@@ -57,7 +57,7 @@ fn nothing_of_the_template_is_left_and_each_script_is_one() {
 }
 
 #[test]
-fn the_matrix_is_kernels_times_sets_times_shards() {
+fn matrix_is_kernels_times_sets_times_shards() {
     let github = System::Github.workflow(&plan(Program::Here));
     let gitlab = System::Gitlab.workflow(&plan(Program::Here));
     let (github, gitlab) = (parsed(&github), parsed(&gitlab));
@@ -73,7 +73,7 @@ fn the_matrix_is_kernels_times_sets_times_shards() {
 
 /// 125 is no failure of the code under test, everything else that is not 0 fails the job: the step is run with a program that ends so.
 #[test]
-fn the_exit_status_of_the_run_is_that_of_the_job_but_for_125() {
+fn exit_status_of_the_run_is_that_of_the_job_but_for_125() {
     let text = System::Github.workflow(&plan(Program::Here));
     let mut found = Vec::new();
     scripts(&parsed(&text), &mut found);
@@ -96,7 +96,7 @@ fn the_exit_status_of_the_run_is_that_of_the_job_but_for_125() {
 }
 
 #[test]
-fn a_workflow_elsewhere_installs_from_git_and_by_apt() {
+fn workflow_elsewhere_installs_from_git_and_by_apt() {
     let text = System::Github.workflow(&plan(programs()[1].clone()));
     assert!(text.contains("cargo install --locked --root /tmp/dirleak --git 'ssh://git@example.org/dirleak' dirleak"));
     assert!(text.contains("\n          apt-get -q install -y --no-install-recommends bc "), "{text}");

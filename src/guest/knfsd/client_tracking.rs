@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_one_and_nobody_may_reclaim() {
+    fn version_is_one_and_nobody_may_reclaim() {
         let version = asked(GET_VERSION);
         assert_eq!((&version[STATUS], version[VERSION]), (&[0, 0][..], 1));
         let check = asked(CHECK);

@@ -108,7 +108,7 @@ fn end_grace() {
     let _ = fs::write("/proc/fs/nfsd/v4_end_grace", "Y");
 }
 
-/// The configuration of rpc.nfsd and rpc.mountd: no version but the wanted one, whatever the defaults are.
+/// Returns the configuration of rpc.nfsd and rpc.mountd: no version but the wanted one, whatever the defaults are.
 fn configuration(version: &str) -> String {
     let (major, minor) = version.split_once('.').unwrap_or((version, ""));
     let mut text = String::from("[nfsd]\nudp=n\ntcp=y\n");
@@ -188,7 +188,7 @@ fn wait(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
     }
 }
 
-/// What a program printed, on one line.
+/// Returns what a program printed, on one line.
 fn read_output(said: &mut File) -> String {
     let mut text = Vec::new();
     let read = said.rewind().and_then(|()| said.read_to_end(&mut text));

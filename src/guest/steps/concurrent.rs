@@ -28,7 +28,7 @@ impl UnitRunner {
         Ok((result, wrong.filter(|_| place == Side::Nfs)))
     }
 
-    /// Processes that each see every entry; or one that is killed after half of them.
+    /// Returns processes that each see every entry; or one that is killed after half of them.
     pub(crate) fn by_processes(&mut self, pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (node, path) = self.directory(pass, place);
         let mut checks = self.checks(node, "process", pass.processes);
@@ -68,8 +68,8 @@ impl UnitRunner {
         }
     }
 
-    /// The getdents buffer of processes that read so. What else a pass can call it calls in this process, by threads with an open
-    /// file each.
+    /// Returns the getdents buffer of processes that read so. What else a pass can call it calls in this process, by threads
+    /// with an open file each.
     fn buffer_of_processes(&self, pass: &Pass) -> Option<usize> {
         match self.way(pass).call {
             Call::Getdents { buffer_bytes } if !pass.stat => Some(buffer_bytes),
@@ -77,7 +77,7 @@ impl UnitRunner {
         }
     }
 
-    /// Processes with buffers of this size.
+    /// Returns processes with buffers of this size.
     fn readers(&mut self, buffer_bytes: usize) -> &mut Readers {
         let found = self.readers.iter().position(|(bytes, _)| *bytes == buffer_bytes);
         let place = found.unwrap_or_else(|| {
@@ -100,7 +100,7 @@ fn seeing(check: &mut Check) -> impl FnMut(&Dirent) -> ControlFlow<()> + Send {
     }
 }
 
-/// What all readers took together, or the first failure.
+/// Returns what all readers took together, or the first failure.
 fn sum(results: Vec<Listed>) -> Listed {
     results.into_iter().try_fold(Counts::default(), |sum, result| {
         let counts = result?;

@@ -68,7 +68,7 @@ impl UnitRunner {
         }
     }
 
-    /// One more entry was seen: what is due now, and whether the reader stops here.
+    /// Returns one more entry was seen: what is due now, and whether the reader stops here.
     fn count(&mut self, record: &Dirent, course: &mut ReadCursor, place: Side) -> ControlFlow<()> {
         course.seen += 1;
         let pass = course.pass;
@@ -179,7 +179,7 @@ impl<'p> ReadCursor<'p> {
         }
     }
 
-    /// Whether these steps are due after the entry that was just seen.
+    /// Returns whether these steps are due after the entry that was just seen.
     fn is_time_for(&mut self, every: &Every) -> bool {
         let Some(period) = every.milliseconds else {
             return every.entries.is_some_and(|n| self.seen.is_multiple_of(n));

@@ -44,7 +44,7 @@ impl UnitRunner {
         Ok(())
     }
 
-    /// How a pass reads.
+    /// Returns how a pass reads.
     pub(crate) fn way(&self, pass: &Pass) -> ReadMethod {
         let buffer_bytes = pass.getdents_buffer_bytes.unwrap_or(self.scenario.listing.getdents_buffer_bytes);
         let call = match pass.by {
@@ -63,13 +63,13 @@ impl UnitRunner {
         result
     }
 
-    /// The directory that a pass reads, and its path.
+    /// Returns the directory that a pass reads, and its path.
     pub(crate) fn directory(&mut self, pass: &Pass, place: Side) -> (usize, std::path::PathBuf) {
         let node = self.node(pass, place);
         (node, self.path(node, pass, place))
     }
 
-    /// The number of the directory that a pass of one reads.
+    /// Returns the number of the directory that a pass of one reads.
     fn node(&mut self, pass: &Pass, place: Side) -> usize {
         if pass.of == DirSelector::Drawn { self.draw(place) } else { 0 }
     }
@@ -81,7 +81,7 @@ impl UnitRunner {
         if path.is_empty() { root } else { root.join(OsStr::from_bytes(&path)) }
     }
 
-    /// A directory, as often as its share of the entries.
+    /// Returns a directory, as often as its share of the entries.
     fn draw(&mut self, place: Side) -> usize {
         let lot = &mut self.lots[place as usize];
         *lot = scatter(*lot);
@@ -103,7 +103,7 @@ impl UnitRunner {
         }))
     }
 
-    /// Some directories, one after the other, up to the first that fails.
+    /// Returns some directories, one after the other, up to the first that fails.
     fn each(&mut self, nodes: &[usize], pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (mut sum, mut first_wrong) = (Counts::default(), None);
         for node in nodes {

@@ -50,7 +50,7 @@ pub struct UnitRunner {
 }
 
 impl UnitRunner {
-    /// A player of `scenario`, whose directories are `tree`.
+    /// Returns a player of `scenario`, whose directories are `tree`.
     pub fn new(
         scenario: Scenario,
         served: RunningServer,
@@ -106,7 +106,7 @@ impl UnitRunner {
         self.readers.clear();
     }
 
-    /// The directories of the scenario.
+    /// Returns the directories of the scenario.
     pub fn tree(&self) -> &Tree {
         &self.tree
     }
@@ -116,7 +116,7 @@ impl UnitRunner {
         (1..=self.scenario.mount.count).rev().try_for_each(|number| nfs_mount::unmount(&nfs_mount::point(number)))
     }
 
-    /// The first directory of a mount, or of control rounds.
+    /// Returns the first directory of a mount, or of control rounds.
     pub(super) fn root(&self, place: Side, number: u32) -> PathBuf {
         match place {
             Side::Nfs => nfs_mount::point(number),
@@ -131,7 +131,7 @@ impl UnitRunner {
         }
     }
 
-    /// What was wrong with a pass over the NFS mount, whose check says `complete` of it.
+    /// Returns what was wrong with a pass over the NFS mount, whose check says `complete` of it.
     pub(super) fn wrong(pass: &Pass, result: &Listed, check: &Check, complete: bool) -> Option<String> {
         if pass.server_lies {
             return None;

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 const PLAIN_BUFFER_BYTES: usize = 280;
 
 impl UnitRunner {
-    /// One unit of other steps than the scenario's, on the NFS mount.
+    /// Returns one unit of other steps than the scenario's, on the NFS mount.
     pub fn run_steps(&mut self, steps: Vec<Step>) -> Result<UnitStats> {
         let unit = std::mem::replace(&mut self.scenario.unit, Unit { steps, ..Unit::default() });
         let played = self.run_unit(Side::Nfs);

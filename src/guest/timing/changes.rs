@@ -46,7 +46,7 @@ impl Changes {
         Self { steps, every, next, begin: Instant::now(), turn: 0, done: 0 }
     }
 
-    /// The step that is due now that so many entries were seen; one a call.
+    /// Returns the step that is due now that so many entries were seen; one a call.
     pub fn due(&mut self, entries: u64) -> Option<Step> {
         let (now, period) = match self.every {
             Every::Entries(period) => (entries, period),
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_changes_in_one_state_only_and_after_each_tenth() {
+    fn directory_changes_in_one_state_only_and_after_each_tenth() {
         let pass = Pass::default();
         for state in [CacheState::Cold, CacheState::Warm, CacheState::Expired] {
             let mut none = Changes::new(&pass, state, 1000, false);

@@ -16,7 +16,7 @@ const COMPARED_LISTINGS: u32 = 3;
 const COMPARED_LONG_ENOUGH: Duration = Duration::from_millis(200);
 
 impl GuestAgent {
-    /// A cold listing that is checked, between readings of what the kernel keeps.
+    /// Returns a cold listing that is checked, between readings of what the kernel keeps.
     pub(in crate::guest) fn footprint(&mut self) -> Result<Footprint> {
         let (pass, root) = self.pass();
         let plain = Pass { every: None, ..pass.clone() };
@@ -47,7 +47,7 @@ impl GuestAgent {
         })
     }
 
-    /// What each slab cache grew by.
+    /// Returns what each slab cache grew by.
     fn bytes(&self, before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
         let layouts = self.measuring.rest.counters().slabs().layouts();
         let slot = |cache: &str| layouts.get(cache).map_or(0, |layout| layout.slot_bytes as i64);

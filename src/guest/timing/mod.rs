@@ -106,7 +106,7 @@ impl GuestAgent {
         Ok(())
     }
 
-    /// The pass that is timed, and the directory that it reads.
+    /// Returns the pass that is timed, and the directory that it reads.
     fn pass(&self) -> (Pass, PathBuf) {
         let pass = self.measuring.place.scenario.unit.passes().next().cloned().unwrap_or_default();
         let root = nfs_mount::point(pass.mount);
@@ -124,7 +124,7 @@ impl GuestAgent {
     }
 }
 
-/// The longest of the mount's attribute time-outs.
+/// Returns the longest of the mount's attribute time-outs.
 fn longest_timeout(options: &str) -> Duration {
     let timeouts = ["acregmin=", "acregmax=", "acdirmin=", "acdirmax="];
     let seconds = options.split(',').filter_map(|o| timeouts.iter().find_map(|t| o.strip_prefix(t))?.parse().ok());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_time_out_is_waited_for() {
+    fn longest_time_out_is_waited_for() {
         assert_eq!(longest_timeout("rw,acregmin=3,acregmax=60,acdirmin=30,acdirmax=61,hard"), Duration::from_secs(61));
         assert_eq!(longest_timeout("rw,vers=3"), Duration::ZERO);
     }

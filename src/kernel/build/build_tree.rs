@@ -35,7 +35,7 @@ struct Original {
     copy: Option<String>,
 }
 
-/// Whether a build of the sources called `name` is there to go on from.
+/// Returns whether a build of the sources called `name` is there to go on from.
 pub fn is_built(name: &str, cache: &Cache) -> bool {
     Tree::at_rest(cache.root().join("build").join(name)).is_some()
 }
@@ -93,19 +93,19 @@ impl Tree {
         Ok(())
     }
 
-    /// The tree in `home`, if it is as its source has it and its objects can be trusted.
+    /// Returns the tree in `home`, if it is as its source has it and its objects can be trusted.
     pub fn at_rest(home: PathBuf) -> Option<PathBuf> {
         let tree = Self { home };
         let rests = !tree.busy().exists() && !tree.originals().exists() && tree.src().join("vmlinux").exists();
         rests.then(|| tree.src())
     }
 
-    /// Where the sources are.
+    /// Returns where the sources are.
     pub fn src(&self) -> PathBuf {
         self.home.join("tree")
     }
 
-    /// A file beside the sources, for instance a log.
+    /// Returns a file beside the sources, for instance a log.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.home.join(name)
     }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 /// A comment: the line behind it may be taken or not.
 const OPTIONAL: &str = "# optional: ";
 
-/// `text` with those of its lines that kernels of `version` know. A line may end in `# FROM..TO`, each a version or
+/// Returns `text` with those of its lines that kernels of `version` know. A line may end in `# FROM..TO`, each a version or
 /// nothing: the first and the last version that has the symbol as the line wants it.
 pub fn for_version(text: &str, version: Version) -> Result<String> {
     let mut kept = String::new();
@@ -37,13 +37,13 @@ pub fn for_version(text: &str, version: Version) -> Result<String> {
     Ok(kept)
 }
 
-/// The lines of `fragment` that ask for something: neither comments nor empty.
+/// Returns the lines of `fragment` that ask for something: neither comments nor empty.
 pub fn requested_lines(fragment: &str) -> impl Iterator<Item = &str> {
     let is_off = |line: &str| line.starts_with("# CONFIG_") && line.ends_with(" is not set");
     fragment.lines().map(str::trim_end).filter(move |line| line.starts_with("CONFIG_") || is_off(line))
 }
 
-/// The lines of `fragment` that the finished configuration `dot_config` does not have. Kconfig drops what depends on
+/// Returns the lines of `fragment` that the finished configuration `dot_config` does not have. Kconfig drops what depends on
 /// something that is off, and names that do not exist, without a word.
 pub fn not_taken(fragment: &str, dot_config: &str) -> Vec<String> {
     let taken: HashSet<&str> = dot_config.lines().collect();
@@ -59,7 +59,7 @@ pub fn not_taken(fragment: &str, dot_config: &str) -> Vec<String> {
         .collect()
 }
 
-/// The fragments as one: of what several ask for differently, the last one has it.
+/// Returns the fragments as one: of what several ask for differently, the last one has it.
 pub fn joined(fragments: &[String]) -> String {
     let lines: Vec<&str> = fragments.iter().flat_map(|fragment| fragment.lines()).collect();
     let later = |at: usize, symbol: &str| lines[at + 1..].iter().any(|line| symbol_of(line) == Some(symbol));
@@ -67,7 +67,7 @@ pub fn joined(fragments: &[String]) -> String {
     kept.map(|(_, line)| format!("{line}\n")).collect()
 }
 
-/// The symbol that a line asks for.
+/// Returns the symbol that a line asks for.
 fn symbol_of(line: &str) -> Option<&str> {
     let asked = requested_lines(line).next()?;
     let name = asked.strip_prefix("# ").unwrap_or(asked);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbol_is_asked_of_the_versions_that_have_it() {
+    fn symbol_is_asked_of_the_versions_that_have_it() {
         let text =
             "CONFIG_A=y\nCONFIG_B=y # 5.18..\nCONFIG_C=y # ..6.7\n# CONFIG_D is not set # 5.10..6.1\n# why # not\n";
         let asked = |version: &str| {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_fragment_wins() {
+    fn users_fragment_wins() {
         let ours = "# why\nCONFIG_A=y\nCONFIG_AB=y\n".to_owned();
         let theirs = "# CONFIG_A is not set\nCONFIG_C=\"x # y\"\n".to_owned();
         assert_eq!(joined(&[ours, theirs]), "# why\nCONFIG_AB=y\n# CONFIG_A is not set\nCONFIG_C=\"x # y\"\n");

@@ -116,7 +116,7 @@ impl Maker<'_> {
         fs::write(&note, wanted).machine(|| format!("cannot write {}", note.display()))
     }
 
-    /// All that a configuration depends on: the fragment, the compiler, and Kconfig's files where they can change.
+    /// Returns all that a configuration depends on: the fragment, the compiler, and Kconfig's files where they can change.
     fn configured_from(&self, changes: &[patch::Change]) -> Result<String> {
         let is_kconfig =
             |c: &&patch::Change| c.path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("Kconfig"));
@@ -207,7 +207,7 @@ impl Maker<'_> {
 }
 
 impl Ingredients {
-    /// `6.1+spare-pages`.
+    /// Returns `6.1+spare-pages`.
     fn describe(&self) -> String {
         let patches = self.patches.iter().map(|p| format!("+{}", p.name));
         let base = match &self.source {

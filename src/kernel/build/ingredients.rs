@@ -25,7 +25,7 @@ pub struct Options {
     pub refresh: bool,
 }
 
-/// Everything that the kernel of `source` with `patches` is made from.
+/// Returns everything that the kernel of `source` with `patches` is made from.
 pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) -> Result<Ingredients> {
     let base = match &source {
         Source::Package { series, .. } => series.fragment()?,
@@ -40,7 +40,7 @@ pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) 
     Ok(Ingredients { source, fragment: config::joined(&texts), patches, compiler: toolchain::compiler()? })
 }
 
-/// A kernel in the cache, as `spec` asked for it.
+/// Returns a kernel in the cache, as `spec` asked for it.
 pub fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) -> Kernel {
     let Stored { image, meta } = stored;
     Kernel {

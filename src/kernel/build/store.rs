@@ -49,7 +49,7 @@ pub struct Stored {
 }
 
 impl Ingredients {
-    /// The name of the kernel's directory.
+    /// Returns the name of the kernel's directory.
     pub fn key(&self) -> String {
         let mut hasher = Sha256::new();
         // Another comment makes no other kernel.
@@ -66,13 +66,13 @@ impl Ingredients {
     }
 }
 
-/// The kernel made from `ingredients`, if it is ready and still what was made: its digest is what results tell of it.
+/// Returns the kernel made from `ingredients`, if it is ready and still what was made: its digest is what results tell of it.
 pub fn find(ingredients: &Ingredients, cache: &Cache) -> Option<Stored> {
     let stored = read(&home(cache).join(ingredients.key()))?;
     identify::sha256(&stored.image).is_ok_and(|now| now == stored.meta.image_sha256).then_some(stored)
 }
 
-/// All kernels that are ready, by series.
+/// Returns all kernels that are ready, by series.
 pub fn all(cache: &Cache) -> Vec<Stored> {
     let entries = fs::read_dir(home(cache)).into_iter().flatten().flatten();
     let mut all: Vec<Stored> = entries.filter_map(|e| read(&e.path())).collect();
@@ -134,7 +134,7 @@ pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
     Ok(bytes)
 }
 
-/// What the files below `path` take on disk.
+/// Returns what the files below `path` take on disk.
 pub(crate) fn size(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
         Ok(m) if m.is_dir() => fs::read_dir(path).into_iter().flatten().flatten().map(|e| size(&e.path())).sum(),
@@ -150,7 +150,7 @@ fn home(cache: &Cache) -> PathBuf {
     cache.root().join("kernels")
 }
 
-/// What is whole in `dir`: an image that lost bytes is as good as none.
+/// Returns what is whole in `dir`: an image that lost bytes is as good as none.
 fn read(dir: &Path) -> Option<Stored> {
     let meta: Meta = serde_json::from_slice(&fs::read(dir.join(META)).ok()?).ok()?;
     let image = dir.join(IMAGE);

@@ -46,12 +46,12 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// What the kernel of `snapshot` is kept under.
+    /// Returns what the kernel of `snapshot` is kept under.
     pub fn key(&self, snapshot: &Snapshot) -> Result<String> {
         Ok(self.ingredients(snapshot)?.key())
     }
 
-    /// The kernel of `snapshot`, from the cache if it is there.
+    /// Returns the kernel of `snapshot`, from the cache if it is there.
     pub fn build(&self, snapshot: &Snapshot, how: &BuildOptions, ui: &Ui) -> Result<Kernel> {
         let started = Instant::now();
         let ingredients = self.ingredients(snapshot)?;

@@ -24,7 +24,7 @@ pub struct UserRepo {
 }
 
 impl UserRepo {
-    /// The repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
+    /// Returns the repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
     pub fn discover(dir: &Path) -> Result<Option<Self>> {
         if !is_repository(dir) {
             return Ok(None);
@@ -93,7 +93,7 @@ impl UserRepo {
         Ok(!run(self.git().args(asked))?.stdout.is_empty())
     }
 
-    /// The id of the commit that `rev` names.
+    /// Returns the id of the commit that `rev` names.
     pub fn commit(&self, rev: &str) -> Result<String> {
         let name = format!("{rev}^{{commit}}");
         let mut command = self.git();
@@ -120,23 +120,23 @@ impl UserRepo {
         )))
     }
 
-    /// The directory of its objects, which tells repositories apart: work trees of one share it.
+    /// Returns the directory of its objects, which tells repositories apart: work trees of one share it.
     pub fn objects(&self) -> &Path {
         &self.objects
     }
 
-    /// Its index, which knows of most files that they are unchanged.
+    /// Returns its index, which knows of most files that they are unchanged.
     pub fn index(&self) -> &Path {
         &self.index
     }
 
-    /// The file of its own, beside those among its sources, that says what git ignores in it.
+    /// Returns the file of its own, beside those among its sources, that says what git ignores in it.
     pub fn excludes(&self) -> &Path {
         &self.excludes
     }
 }
 
-/// Whether `dir` is a work tree's top, checked out or not, or a bare repository.
+/// Returns whether `dir` is a work tree's top, checked out or not, or a bare repository.
 pub fn is_repository(dir: &Path) -> bool {
     dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir())
 }
@@ -148,7 +148,7 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// The repository in `git_dir`, made if missing, with the objects of `theirs` at hand.
+    /// Returns the repository in `git_dir`, made if missing, with the objects of `theirs` at hand.
     pub fn open(git_dir: PathBuf, theirs: Option<&UserRepo>) -> Result<Self> {
         let repo = Self { git_dir };
         if !repo.git_dir.join("HEAD").exists() {
@@ -179,8 +179,8 @@ impl Repo {
         Ok(repo)
     }
 
-    /// A repository in `git_dir` with nothing but the objects of another one at hand; `shallow` is the file that says where history
-    /// was cut off.
+    /// Returns a repository in `git_dir` with nothing but the objects of another one at hand; `shallow` is the file that says
+    /// where history was cut off.
     pub fn borrowing(git_dir: PathBuf, objects: &Path, shallow: Option<&Path>) -> Result<Self> {
         let theirs = UserRepo {
             dir: PathBuf::new(),
@@ -228,7 +228,7 @@ impl Repo {
         run(self.git().env("GIT_INDEX_FILE", index).args(["read-tree", of]))?.expect("git read-tree")
     }
 
-    /// The id of a new tree of what `index` has.
+    /// Returns the id of a new tree of what `index` has.
     pub fn write_tree(&self, index: &Path) -> Result<String> {
         // Objects that are missing are the user's, which a writer does not see.
         let written = run(self.writer().env("GIT_INDEX_FILE", index).args(["write-tree", "--missing-ok"]))?;
@@ -240,33 +240,33 @@ impl Repo {
         self.git_dir.join("written")
     }
 
-    /// What git prints; its complaint if it fails.
+    /// Returns what git prints; its complaint if it fails.
     pub fn text<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Result<String> {
         text(self.git().args(arguments))
     }
 
-    /// What git prints, or nothing if it fails.
+    /// Returns what git prints, or nothing if it fails.
     pub fn maybe<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Result<Option<String>> {
         let ended = run(self.git().args(arguments))?;
         Ok(ended.success.then_some(ended.stdout))
     }
 
-    /// The id of the tree of a commit.
+    /// Returns the id of the tree of a commit.
     pub fn tree_of(&self, commit: &str) -> Result<String> {
         Ok(self.text(&["rev-parse", "--verify", &format!("{commit}^{{tree}}")])?.trim().to_owned())
     }
 
-    /// The file `path` of a tree, if it is there.
+    /// Returns the file `path` of a tree, if it is there.
     pub fn file(&self, tree: &str, path: &str) -> Result<Option<String>> {
         self.maybe(&["cat-file", "blob", &format!("{tree}:{path}")])
     }
 
-    /// The file that says where history was cut off, if it was.
+    /// Returns the file that says where history was cut off, if it was.
     pub fn shallow(&self) -> PathBuf {
         self.git_dir.join("shallow")
     }
 
-    /// Where the repository is.
+    /// Returns where the repository is.
     pub fn dir(&self) -> &Path {
         &self.git_dir
     }
@@ -337,7 +337,7 @@ fn git_of_user() -> Command {
     command
 }
 
-/// The directories of others that the user has told git to trust: the one setting that is the user's to make.
+/// Returns the directories of others that the user has told git to trust: the one setting that is the user's to make.
 fn trusted_by_user() -> Result<Vec<String>> {
     let mut trusted = Vec::new();
     for whose in ["--system", "--global"] {

@@ -69,7 +69,7 @@ pub fn run(
 }
 
 impl RunOutput {
-    /// The sentence for a failure that is the machine's, not the kernel's.
+    /// Returns the sentence for a failure that is the machine's, not the kernel's.
     pub fn machine_failure(&self, what: &str, place: &Path) -> Error {
         if self.disk_full {
             return disk_full(what, place);
@@ -79,7 +79,7 @@ impl RunOutput {
     }
 }
 
-/// The sentence for a full disk.
+/// Returns the sentence for a full disk.
 pub fn disk_full(what: &str, place: &Path) -> Error {
     let place = place.display();
     Error::machine(format!(
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compilers_first_error_is_picked_before_makes() {
+    fn compilers_first_error_is_picked_before_makes() {
         let ended =
             sh("echo 'make: *** [x] Error 1' >&2; echo 'dir.c:5:1: error: expected x'; echo 'b: error: c'; exit 2");
         assert_eq!(ended.complaint.as_deref(), Some("dir.c:5:1: error: expected x"));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_no_compiler_error() {
+    fn full_disk_is_no_compiler_error() {
         let ended = sh("echo 'as: x.o: No space left on device' >&2; exit 1");
         assert!(ended.disk_full);
         let error = ended.machine_failure("building", Path::new("/cache"));
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_compiler_is_no_compiler_error() {
+    fn killed_compiler_is_no_compiler_error() {
         assert!(sh("echo 'gcc: fatal error: Killed signal terminated program cc1' >&2; exit 1").killed);
         assert!(!sh("echo 'x.c:1:1: error: x' >&2; exit 1").killed);
     }
 
     #[test]
-    fn the_log_has_every_line_and_the_counter_sees_it() {
+    fn log_has_every_line_and_the_counter_sees_it() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let mut lines = 0;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_program_may_clean_up_first() {
+    fn stopped_program_may_clean_up_first() {
         let dir = tempfile::tempdir().unwrap();
         let (begun, clean) = (dir.path().join("begun"), dir.path().join("clean"));
         let script = format!(

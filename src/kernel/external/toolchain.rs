@@ -41,7 +41,7 @@ pub fn require(program: &str, what: &str) -> Result<()> {
     Err(Error::machine(format!("{what} needs {program}; vm/setup installs what is missing")))
 }
 
-/// The user's compiler, as make takes it: `CC`, for instance `ccache gcc-11` or `distcc gcc`.
+/// Returns the user's compiler, as make takes it: `CC`, for instance `ccache gcc-11` or `distcc gcc`.
 pub fn chosen_compiler() -> Option<String> {
     std::env::var("CC").ok().filter(|cc| !cc.trim().is_empty())
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compiler_tells_its_version() {
+    fn compiler_tells_its_version() {
         let text = compiler().unwrap();
         assert!(text.contains("gcc") && text.contains("ld") && text.contains(char::is_numeric), "{text}");
     }

@@ -20,7 +20,7 @@ const FORMATS: [(&[u8], &str); 4] = [
 /// The one whose data ends with its length.
 pub const GZIP: &str = "gzip";
 
-/// The program that decompresses what begins like `data`; `None` if it is not compressed in a way that is known.
+/// Returns the program that decompresses what begins like `data`; `None` if it is not compressed in a way that is known.
 pub fn program(data: &[u8]) -> Option<&'static str> {
     FORMATS.iter().find(|(magic, _)| data.starts_with(magic)).map(|(_, program)| *program)
 }

@@ -59,7 +59,7 @@ struct Meta {
 
 const META: &str = "meta.json";
 
-/// The package with this SHA-256, if it is unpacked.
+/// Returns the package with this SHA-256, if it is unpacked.
 pub fn find(sha256: &str, cache: &Cache) -> Option<Unpacked> {
     let home = home(sha256, cache);
     let meta: Meta = serde_json::from_slice(&fs::read(home.join(META)).ok()?).ok()?;
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::error::Exit;
 
-    /// A Debian package that holds these files.
+    /// Returns a Debian package that holds these files.
     fn package(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
         let root = dir.join("root");
         fs::create_dir_all(root.join("DEBIAN")).unwrap();
@@ -228,7 +228,7 @@ mod tests {
         deb
     }
 
-    /// The header of a bzImage, as Documentation/x86/boot.rst has it.
+    /// Returns the header of a bzImage, as Documentation/x86/boot.rst has it.
     fn bzimage(release: &str) -> Vec<u8> {
         let mut image = vec![0; 0x300];
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_and_the_modules_that_can_be_of_use_are_kept() {
+    fn kernel_and_the_modules_that_can_be_of_use_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let files: [(&str, &[u8]); 6] = [
@@ -274,7 +274,7 @@ mod tests {
         assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().image.is_file());
     }
 
-    /// A package with a kernel and with these links, each to what is behind it.
+    /// Returns a package with a kernel and with these links, each to what is behind it.
     fn linking(dir: &Path, links: &[(&str, &Path)]) -> PathBuf {
         for (name, to) in links {
             let link = dir.join("root").join(name);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_a_kernel_and_a_damaged_one_are_usage_errors_and_leave_nothing() {
+    fn package_without_a_kernel_and_a_damaged_one_are_usage_errors_and_leave_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let deb = package(dir.path(), &[("usr/share/doc/readme", b"text")]);

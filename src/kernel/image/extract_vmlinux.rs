@@ -17,8 +17,8 @@ const DIGEST: &str = "sha256";
 /// No kernel that is booted for this has more.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The form of `image` that boots fastest, made once and then found in the cache: the vmlinux inside it, or `image` itself
-/// where it is none that holds one which can be started.
+/// Returns the form of `image` that boots fastest, made once and then found in the cache: the vmlinux inside it, or `image`
+/// itself where it is none that holds one which can be started.
 pub fn fastest(image: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<PathBuf> {
     let home = cache.dir("images")?.join(&sha256[..16]);
     if let Some(found) = find(image, &home) {
@@ -42,7 +42,7 @@ pub fn fastest(image: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Pat
     Ok(find(image, &home).unwrap_or_else(|| image.to_owned()))
 }
 
-/// What was found out about `image` before.
+/// Returns what was found out about `image` before.
 fn find(image: &Path, home: &Path) -> Option<PathBuf> {
     let vmlinux = home.join(VMLINUX);
     if let Ok(digest) = fs::read_to_string(home.join(DIGEST)) {
@@ -77,7 +77,7 @@ fn make(content: &[u8], home: &Path, shown: &str) -> Result<Option<String>> {
     Ok(Some(why_not))
 }
 
-/// The payload, decompressed, or why that cannot be.
+/// Returns the payload, decompressed, or why that cannot be.
 fn unpacked(bzimage: &[u8], shown: &str) -> Result<std::result::Result<Vec<u8>, String>> {
     let Some(payload) = payload(bzimage) else { return Ok(Err("it does not tell where its payload is".into())) };
     let Some(program) = compression::program(payload) else {
@@ -88,7 +88,7 @@ fn unpacked(bzimage: &[u8], shown: &str) -> Result<std::result::Result<Vec<u8>, 
     compression::decompress(&payload[..end], program, shown, MOST_BYTES).map(Ok)
 }
 
-/// The compressed part, by the header that Documentation/x86/boot.rst describes.
+/// Returns the compressed part, by the header that Documentation/x86/boot.rst describes.
 pub(crate) fn payload(bzimage: &[u8]) -> Option<&[u8]> {
     let u32_at = |at: usize| bzimage.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let version = bzimage.get(0x206..0x208).map(|b| u16::from_le_bytes([b[0], b[1]]))?;
@@ -110,7 +110,7 @@ mod tests {
     use std::io::{Seek, Write};
     use std::process::Command;
 
-    /// A bzImage with one setup sector and this payload 16 bytes into what follows it.
+    /// Returns a bzImage with one setup sector and this payload 16 bytes into what follows it.
     fn bzimage(payload: &[u8]) -> Vec<u8> {
         let mut image = vec![0; 1024 + 16];
         image[0x1f1] = 1;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_is_unpacked_with_and_without_an_appended_length() {
+    fn payload_is_unpacked_with_and_without_an_appended_length() {
         assert_eq!(unpacked(&bzimage(&packed("gzip")), "x").unwrap().unwrap(), b"kernel");
         let xz = [packed("xz"), 6_u32.to_le_bytes().to_vec()].concat();
         assert_eq!(unpacked(&bzimage(&xz), "x").unwrap().unwrap(), b"kernel");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vmlinux_is_left_where_it_is() {
+    fn vmlinux_is_left_where_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let image = dir.path().join("vmlinux");

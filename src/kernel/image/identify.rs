@@ -45,7 +45,7 @@ pub fn kind(path: &Path) -> Result<Kind> {
     of_file(&head, file).map_err(|why| Error::usage(format!("{shown} {why}")))
 }
 
-/// The same of a file that begins with `head`; the error says what is wrong with it.
+/// Returns the same of a file that begins with `head`; the error says what is wrong with it.
 pub(crate) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
     if head.starts_with(b"!<arch>\ndebian-binary") || head.starts_with(b"\xed\xab\xee\xdb") {
         return Ok(Kind::Package);
@@ -63,7 +63,7 @@ fn is_release(text: &str) -> bool {
     (1..=MOST_RELEASE_BYTES).contains(&text.len()) && !text.starts_with('.') && text.chars().all(is_part)
 }
 
-/// The release of an uncompressed vmlinux, or why it cannot be booted.
+/// Returns the release of an uncompressed vmlinux, or why it cannot be booted.
 fn vmlinux_release(file: impl Read + Seek) -> std::result::Result<String, String> {
     let broken = |e: elf::ParseError| format!("is a damaged ELF file: {e}");
     let mut elf: ElfStream<AnyEndian, _> = ElfStream::open_stream(file).map_err(broken)?;
@@ -86,7 +86,7 @@ fn vmlinux_release(file: impl Read + Seek) -> std::result::Result<String, String
         .into())
 }
 
-/// The release in `Linux version 6.1.192 (...`.
+/// Returns the release in `Linux version 6.1.192 (...`.
 fn banner(data: &[u8]) -> Option<String> {
     const START: &[u8] = b"Linux version ";
     let mut found = data.windows(START.len()).enumerate().filter(|(_, w)| *w == START);
@@ -97,7 +97,7 @@ fn banner(data: &[u8]) -> Option<String> {
     })
 }
 
-/// The release of a bzImage by its boot protocol header, or why it cannot be booted.
+/// Returns the release of a bzImage by its boot protocol header, or why it cannot be booted.
 fn bzimage_release(head: &[u8], mut file: impl Read + Seek) -> std::result::Result<String, String> {
     let u16_at = |at: usize| head.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
     if u16_at(0x1fe) != 0xaa55 || head.get(0x202..0x206) != Some(b"HdrS") {
@@ -123,7 +123,7 @@ pub fn sha256(path: &Path) -> Result<String> {
     Ok(hex(&hasher.finalize()))
 }
 
-/// Bytes in hexadecimal.
+/// Returns bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -146,7 +146,7 @@ mod tests {
         error.to_string()
     }
 
-    /// The header of a bzImage, as Documentation/x86/boot.rst has it.
+    /// Returns the header of a bzImage, as Documentation/x86/boot.rst has it.
     fn bzimage(release: &str) -> Vec<u8> {
         let mut image = vec![0; 0x300];
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
@@ -158,7 +158,7 @@ mod tests {
         image
     }
 
-    /// An x86-64 ELF file with one loaded segment and one of notes.
+    /// Returns an x86-64 ELF file with one loaded segment and one of notes.
     fn vmlinux(data: &[u8], note_name: &[u8; 4], note_type: u32) -> Vec<u8> {
         let mut notes = Vec::new();
         for word in [4_u32, 4, note_type] {
@@ -193,20 +193,20 @@ mod tests {
     const BANNER: &[u8] = b"junk Linux version %s Linux version 6.1.192 (gcc) ";
 
     #[test]
-    fn a_vmlinux_with_a_pvh_note_is_an_image() {
+    fn vmlinux_with_a_pvh_note_is_an_image() {
         let kind = look_at(&vmlinux(BANNER, b"Xen\0", 0x12)).unwrap();
         assert_eq!(kind, Kind::Image { release: "6.1.192".into() });
     }
 
     #[test]
-    fn a_vmlinux_that_qemu_cannot_start_says_how_to_get_one() {
+    fn vmlinux_that_qemu_cannot_start_says_how_to_get_one() {
         for file in [vmlinux(BANNER, b"GNU\0", 0x12), vmlinux(BANNER, b"Xen\0", 0x11)] {
             assert!(refused(&file).contains("CONFIG_PVH=y"), "{}", refused(&file));
         }
     }
 
     #[test]
-    fn a_bzimage_tells_its_release() {
+    fn bzimage_tells_its_release() {
         let kind = look_at(&bzimage("6.1.0-18-amd64 (debian-kernel) #1")).unwrap();
         assert_eq!(kind, Kind::Image { release: "6.1.0-18-amd64".into() });
         let mut old = bzimage("2.4.0");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_digest() {
+    fn known_digest() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "abc").unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

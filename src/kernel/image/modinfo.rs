@@ -24,7 +24,7 @@ impl Modinfo {
         Ok(Self::from_section(data))
     }
 
-    /// `name=value` strings with zeros between them.
+    /// Returns `name=value` strings with zeros between them.
     pub(crate) fn from_section(data: &[u8]) -> Self {
         let mut info = Self::default();
         for field in data.split(|&byte| byte == 0) {
@@ -44,12 +44,12 @@ impl Modinfo {
     }
 }
 
-/// A module's name as the kernel has it: in the name of its file a dash may stand for an underscore.
+/// Returns a module's name as the kernel has it: in the name of its file a dash may stand for an underscore.
 pub fn plain(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The names after `pre:` and before `post:`.
+/// Returns the names after `pre:` and before `post:`.
 fn before(text: &str) -> Vec<String> {
     let mut is_before = false;
     let mut names = Vec::new();

@@ -33,7 +33,7 @@ pub struct Module {
     pub required: bool,
 }
 
-/// Where below `dir`, as the user names it, the modules of the kernel `release` are: in it, or where they are installed
+/// Returns where below `dir`, as the user names it, the modules of the kernel `release` are: in it, or where they are installed
 /// below a root directory.
 pub fn locate(dir: &Path, release: &str) -> Result<PathBuf> {
     let shown = dir.display();
@@ -63,7 +63,7 @@ impl Modules {
         Ok(Self { dir: dir.to_owned(), files, built_in })
     }
 
-    /// All that must be loaded to have the modules `wanted`, and, where that can be had, those that are `welcome`, each
+    /// Returns all that must be loaded to have the modules `wanted`, and, where that can be had, those that are `welcome`, each
     /// after what it needs. `release` is the kernel's.
     pub fn needed(&self, wanted: &[&str], welcome: &[&str], release: &str) -> Result<Vec<Module>> {
         let mut order = Order { modules: self, release, chosen: Vec::new(), under_way: Vec::new() };
@@ -181,13 +181,13 @@ fn find(dir: &Path, files: &mut BTreeMap<String, PathBuf>) -> std::io::Result<()
     Ok(())
 }
 
-/// The name of the module that is in the file `path`.
+/// Returns the name of the module that is in the file `path`.
 fn name(path: &Path) -> Option<String> {
     let file = path.file_name()?.to_str()?;
     ENDS.iter().find_map(|end| file.strip_suffix(end)).map(plain)
 }
 
-/// An ELF file with one section of this name, for tests.
+/// Returns an ELF file with one section of this name, for tests.
 #[cfg(test)]
 pub fn file_with_section(name: &str, data: &[u8]) -> Vec<u8> {
     let names = format!("\0{name}\0.shstrtab\0").into_bytes();
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::error::Exit;
 
-    /// A directory with modules `name depends softdep`, and a list of what is built in.
+    /// Returns a directory with modules `name depends softdep`, and a list of what is built in.
     fn directory(modules: &[(&str, &str, &str)], built_in: Option<&str>) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("kernel")).unwrap();

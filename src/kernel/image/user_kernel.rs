@@ -50,7 +50,7 @@ impl UserKernel {
         Ok(Self { word: word.to_owned(), path, what, modules: modules.map(Path::to_owned) })
     }
 
-    /// The kernel, unpacked as far as that makes it boot faster.
+    /// Returns the kernel, unpacked as far as that makes it boot faster.
     pub fn ready(&self, cache: &Cache, ui: &Ui) -> Result<Kernel> {
         let begin = Instant::now();
         let found = match &self.what {
@@ -62,7 +62,7 @@ impl UserKernel {
         self.kernel(Found { image, ..found }, effort)
     }
 
-    /// The kernel, if nothing has to be unpacked; an image is ready as it is.
+    /// Returns the kernel, if nothing has to be unpacked; an image is ready as it is.
     pub fn cached(&self, cache: &Cache) -> Result<Option<Kernel>> {
         let found = match &self.what {
             What::Image { release } => Some(self.image(release)?),

@@ -47,23 +47,23 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The series called `name`.
+    /// Returns the series called `name`.
     pub fn series(&self, name: &str) -> Option<&Series> {
         self.series.get(name)
     }
 
-    /// All series, by name.
+    /// Returns all series, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Series> {
         self.series.values()
     }
 
-    /// `6.1, 6.12`, for sentences.
+    /// Returns `6.1, 6.12`, for sentences.
     pub fn names(&self) -> String {
         self.series.keys().cloned().collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The text that a tree which is in no series is configured from.
+/// Returns the text that a tree which is in no series is configured from.
 pub fn fragment_for(version: Version) -> Result<String> {
     fragment(&["base.config".to_owned()], version)
 }
@@ -79,19 +79,19 @@ fn fragment(files: &[String], version: Version) -> Result<String> {
 }
 
 impl Series {
-    /// Which kernel it is.
+    /// Returns which kernel it is.
     pub fn version(&self) -> Result<Version> {
         let wrong =
             |()| Error::usage(format!("vm/kernels.toml: the series {} is not called like a version", self.name));
         self.name.parse().map_err(wrong)
     }
 
-    /// The text that the kernel is configured from.
+    /// Returns the text that the kernel is configured from.
     pub fn fragment(&self) -> Result<String> {
         fragment(&self.config, self.version()?)
     }
 
-    /// Names of the patches that come with the program.
+    /// Returns names of the patches that come with the program.
     pub fn patches(&self) -> Vec<String> {
         patches(&self.name)
     }
@@ -103,7 +103,7 @@ fn patches(series: &str) -> Vec<String> {
     assets::list(&dir).iter().filter_map(name).collect()
 }
 
-/// The text of the patch called `name` for the kernels of `series`.
+/// Returns the text of the patch called `name` for the kernels of `series`.
 pub fn patch(series: &str, name: &str) -> Result<String> {
     if let Some(text) = assets::read(&format!("vm/patches/{series}/{name}.patch")) {
         return Ok(text);
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_catalog_that_comes_along_is_valid() {
+    fn catalog_that_comes_along_is_valid() {
         let catalog = Catalog::load().unwrap();
         assert_eq!(catalog.series("6.1").unwrap().package, "linux-source-6.1");
         for series in catalog.iter() {
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_the_catalog_is_a_sentence_with_its_place() {
+    fn mistake_in_the_catalog_is_a_sentence_with_its_place() {
         let error = Catalog::parse("[series.\"6.1\"]\npackage = 5\n").unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Usage);
         assert!(error.to_string().contains("line 2"), "{error}");
     }
 
     #[test]
-    fn an_unknown_patch_is_named_with_the_way_out() {
+    fn unknown_patch_is_named_with_the_way_out() {
         let error = patch("6.1", "no-such").unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Usage);
         assert!(error.to_string().starts_with("no patch 'no-such' for 6.1; known: "), "{error}");

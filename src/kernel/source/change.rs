@@ -30,7 +30,7 @@ const DIFF: [&str; 9] =
     ["diff-tree", "-r", "-p", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color"];
 
 impl Change {
-    /// What `commit` changed of its first parent.
+    /// Returns what `commit` changed of its first parent.
     pub fn of_commit(place: &SourceTree, commit: &str) -> Result<Self> {
         let change = Self::empty(place, short(commit))?;
         let parent = format!("{commit}^1");
@@ -43,7 +43,7 @@ impl Change {
         Ok(change)
     }
 
-    /// A patch of the user's. Text before the first file, as in a mail, is ignored.
+    /// Returns a patch of the user's. Text before the first file, as in a mail, is ignored.
     pub fn of_file(place: &SourceTree, file: &Path) -> Result<Self> {
         let change = Self::empty(place, &file.display().to_string())?;
         fs::copy(file, change.file())
@@ -61,12 +61,12 @@ impl Change {
         Ok(Self { name: name.to_owned(), dir })
     }
 
-    /// The sources of commit `of` with this change.
+    /// Returns the sources of commit `of` with this change.
     pub fn apply_to(&self, place: &SourceTree, of: &str) -> Result<Applied> {
         self.apply(place, of, false, &format!("{}+{}", short(of), self.name))
     }
 
-    /// The sources of commit `of` without this change.
+    /// Returns the sources of commit `of` without this change.
     pub fn revert_from(&self, place: &SourceTree, of: &str) -> Result<Applied> {
         self.apply(place, of, true, &format!("{} without {}", short(of), self.name))
     }
@@ -92,7 +92,7 @@ impl Change {
         place.of_tree(&tree, described.to_owned()).map(Applied::Sources)
     }
 
-    /// The tree that comes of it, or why none does.
+    /// Returns the tree that comes of it, or why none does.
     fn merged(&self, place: &SourceTree, of: &str, reverse: bool) -> Result<std::result::Result<String, String>> {
         let index = self.dir.path().join("index");
         place.repo.read_tree(of, &index)?;
@@ -112,7 +112,7 @@ impl Change {
         place.repo.write_tree(&index).map(Ok)
     }
 
-    /// The files that the change names, as commit `of` has them and, as far as they are known, as the patch had them.
+    /// Returns the files that the change names, as commit `of` has them and, as far as they are known, as the patch had them.
     fn blobs(&self, place: &SourceTree, of: &str) -> Result<Vec<String>> {
         let paths = self.paths(place)?;
         let mut arguments = vec!["ls-tree", of, "--"];
@@ -132,7 +132,7 @@ impl Change {
         Ok(ids)
     }
 
-    /// The files that it changes.
+    /// Returns the files that it changes.
     fn paths(&self, place: &SourceTree) -> Result<Vec<String>> {
         let listed = place.repo.maybe(&["apply", "--numstat", "-z", &self.file().display().to_string()])?;
         let records = listed.iter().flat_map(|text| text.split('\0'));
@@ -144,7 +144,7 @@ impl Change {
     }
 }
 
-/// Where git stopped: the file with the conflict, else the first hunk that does not fit.
+/// Returns where git stopped: the file with the conflict, else the first hunk that does not fit.
 fn complaint(ended: &GitOutput) -> String {
     let line = |prefix: &str| ended.stderr.lines().find_map(|line| line.strip_prefix(prefix));
     match (line("U "), line("error: patch failed: ")) {
@@ -171,7 +171,7 @@ mod tests {
     const LINES: &str = "a\nb\nc\nd\ne\nf\ng\nh\n";
 
     impl Tree {
-        /// Commits with the content of fs/nfs/dir.c.
+        /// Returns commits with the content of fs/nfs/dir.c.
         fn with_commits(contents: &[&str]) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let tree = dir.path().join("linux");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_put_onto_others_and_taken_out_again() {
+    fn commit_is_put_onto_others_and_taken_out_again() {
         let fixed = LINES.replace('c', "fix");
         let tree = Tree::with_commits(&[LINES, &fixed, &fixed.replace('a', "later")]);
         let fix = Change::of_commit(&tree.place, &tree.ids[1]).unwrap();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_file_applies_is_there_already_or_does_not_fit() {
+    fn patch_file_applies_is_there_already_or_does_not_fit() {
         let tree = Tree::with_commits(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
         let fix = Change::of_file(&tree.place, &tree.patch("c", "fix")).unwrap();
         let onto = |n: usize| tree.content(fix.apply_to(&tree.place, &tree.ids[n]).unwrap());

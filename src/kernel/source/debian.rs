@@ -21,7 +21,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name of its directories in the cache.
+    /// Returns the name of its directories in the cache.
     pub fn name(&self) -> &str {
         match self {
             Self::Package { series, .. } => &series.name,
@@ -37,7 +37,7 @@ impl Source {
         }
     }
 
-    /// The version of the package, or the commit.
+    /// Returns the version of the package, or the commit.
     pub fn version(&self) -> &str {
         match self {
             Self::Package { package, .. } => &package.version,
@@ -45,7 +45,7 @@ impl Source {
         }
     }
 
-    /// Which Linux it is.
+    /// Returns which Linux it is.
     pub fn linux(&self) -> Result<Version> {
         match self {
             Self::Package { series, .. } => series.version(),
@@ -53,7 +53,7 @@ impl Source {
         }
     }
 
-    /// About how many steps a build from scratch takes.
+    /// Returns about how many steps a build from scratch takes.
     pub fn steps(&self) -> u64 {
         match self {
             Self::Package { series, .. } => series.steps,
@@ -96,7 +96,7 @@ struct Current {
 
 const CURRENT: &str = "current.json";
 
-/// The version in the cache; nothing is fetched.
+/// Returns the version in the cache; nothing is fetched.
 pub fn cached(series: &Series, cache: &Cache) -> Option<Package> {
     let dir = home(series, cache);
     let current: Current = serde_json::from_slice(&fs::read(dir.join(CURRENT)).ok()?).ok()?;
@@ -105,7 +105,7 @@ pub fn cached(series: &Series, cache: &Cache) -> Option<Package> {
     matches.then_some(Package { package: current.package, version: current.version, deb })
 }
 
-/// The newest version of the suite and how many bytes were fetched for it. Where the archive cannot be reached, the
+/// Returns the newest version of the suite and how many bytes were fetched for it. Where the archive cannot be reached, the
 /// version in the cache, with a line that says so.
 pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Package, u64)> {
     let _lock = cache.lock(&format!("source-{}", series.name), ui)?;
@@ -161,7 +161,7 @@ mod tests {
     use crate::kernel::source::catalog::Catalog;
 
     #[test]
-    fn the_current_package_is_found_again_and_older_ones_go() {
+    fn current_package_is_found_again_and_older_ones_go() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().to_owned()).unwrap();
         let series = Catalog::load().unwrap().series("6.1").unwrap().clone();

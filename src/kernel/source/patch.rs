@@ -51,12 +51,12 @@ pub fn changes(tree: &Path, tree_name: &str, patches: &[Patch]) -> Result<Vec<Ch
     Ok(changes)
 }
 
-/// The content of a file that is no link; `None` if there is none.
+/// Returns the content of a file that is no link; `None` if there is none.
 fn read_plainly(path: &Path) -> Option<Vec<u8>> {
     fs::symlink_metadata(path).ok().filter(|meta| meta.is_file()).and_then(|_| fs::read(path).ok())
 }
 
-/// The files that `patch` names, without the `a/` and `b/` in front.
+/// Returns the files that `patch` names, without the `a/` and `b/` in front.
 fn touched_files(patch: &Patch) -> Result<BTreeSet<PathBuf>> {
     let text = String::from_utf8_lossy(&patch.content);
     let mut files = BTreeSet::new();
@@ -129,7 +129,7 @@ fn apply(patch: &Patch, copies: &Path, tree_name: &str, scratch: &Path) -> Resul
     )))
 }
 
-/// The first thing that patch(1) could not do, in our words.
+/// Returns the first thing that patch(1) could not do, in our words.
 fn first_failure(text: &str) -> String {
     let mut file = "";
     for line in text.lines() {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_does_not_apply_names_hunk_and_file() {
+    fn patch_that_does_not_apply_names_hunk_and_file() {
         for (patches, part) in [
             (&[AGAIN][..], "hunk 1 of fs/nfs/dir.c fails at line 4"),
             (&[CHANGE, CHANGE], "fs/nfs/dir.c has this change already"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_hunk_applies_but_other_context_does_not() {
+    fn moved_hunk_applies_but_other_context_does_not() {
         let moved = CHANGE.replace("@@ -3,3 +3,3 @@", "@@ -1,3 +1,3 @@");
         assert_eq!(changes_from(&[&moved]).unwrap().len(), 1);
         let fuzzy = CHANGE.replace(" five", " 5");

@@ -58,7 +58,7 @@ const NOT_SOURCES: [&str; 14] = [
 ];
 
 impl SourceTree {
-    /// The place of the tree at `path`.
+    /// Returns the place of the tree at `path`.
     pub fn open(path: &Path, cache: &Cache) -> Result<Self> {
         let path = path.canonicalize().machine(|| format!("cannot find {}", path.display()))?;
         let theirs = UserRepo::discover(&path)?;
@@ -71,12 +71,12 @@ impl SourceTree {
         Ok(Self { path, name, repo, theirs: theirs.map(Box::new) })
     }
 
-    /// The tree at revision `rev`.
+    /// Returns the tree at revision `rev`.
     pub fn at(&self, rev: &str) -> Result<Snapshot> {
         self.of_commit(&self.commit(rev)?)
     }
 
-    /// The id of the commit that `rev` names.
+    /// Returns the id of the commit that `rev` names.
     pub fn commit(&self, rev: &str) -> Result<String> {
         let no_git = || {
             let path = self.path.display();
@@ -87,7 +87,7 @@ impl SourceTree {
         self.theirs.as_ref().ok_or_else(no_git)?.commit(rev)
     }
 
-    /// The tree of a commit by its id.
+    /// Returns the tree of a commit by its id.
     pub fn of_commit(&self, commit: &str) -> Result<Snapshot> {
         self.check_complete(commit, short(commit))?;
         self.snapshot(self.repo.tree_of(commit)?, short(commit).to_owned(), 0)
@@ -98,12 +98,12 @@ impl SourceTree {
         self.theirs.as_ref().map_or(Ok(()), |theirs| theirs.check_complete(&self.repo, id, described))
     }
 
-    /// A git tree that is already in our repository.
+    /// Returns a git tree that is already in our repository.
     pub fn of_tree(&self, tree: &str, described: String) -> Result<Snapshot> {
         self.snapshot(tree.to_owned(), described, 0)
     }
 
-    /// The tree as it lies there, with all that is not committed; what git ignores is left out.
+    /// Returns the tree as it lies there, with all that is not committed; what git ignores is left out.
     pub fn as_it_is(&self, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
         if !self.path.join("Kconfig").is_file() {
             let path = self.path.display();
@@ -192,7 +192,7 @@ impl SourceTree {
 }
 
 impl Snapshot {
-    /// A digest of everything that a configuration is worked out from.
+    /// Returns a digest of everything that a configuration is worked out from.
     pub fn kconfig(&self) -> Result<String> {
         let list = self.repo.text(&["ls-tree", "-r", "--full-tree", &self.tree])?;
         let mut hasher = Sha256::new();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_with_and_without_git_gives_the_same_sources_and_is_not_written_to() {
+    fn tree_with_and_without_git_gives_the_same_sources_and_is_not_written_to() {
         let setting = Setting::new();
         fs::write(setting.src().join("x.o"), "object").unwrap();
         let plain = setting.as_it_is();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkout_writes_what_differs_and_mends_what_was_cut_off() {
+    fn checkout_writes_what_differs_and_mends_what_was_cut_off() {
         let setting = Setting::new();
         setting.commit();
         let first = setting.place().at("HEAD").unwrap();
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_is_not_there_is_named() {
+    fn revision_that_is_not_there_is_named() {
         let setting = Setting::new();
         let error = setting.place().at("v6.1").unwrap_err();
         assert!(error.to_string().contains("is not the top of a git tree"), "{error}");

@@ -11,7 +11,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// The release after it, as far as the numbers tell.
+    /// Returns the release after it, as far as the numbers tell.
     pub fn next(self) -> Self {
         Self { minor: self.minor + 1, ..self }
     }
@@ -20,7 +20,7 @@ impl Version {
 impl FromStr for Version {
     type Err = ();
 
-    /// `5.10`; whatever follows the second number is not looked at.
+    /// Returns `5.10`; whatever follows the second number is not looked at.
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().map_err(|_| ()));
         let mut next = || numbers.next().unwrap_or(Err(()));

@@ -40,7 +40,7 @@ impl CounterSource for Percpu {
     }
 }
 
-/// The number of the first line "`key` : `number`".
+/// Returns the number of the first line "`key` : `number`".
 pub(in crate::probe) fn value(text: &str, key: &str) -> Option<i64> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix(key))?;
     line.trim().strip_prefix(':')?.split_whitespace().next().and_then(number)

@@ -138,7 +138,7 @@ impl Decoder {
     }
 }
 
-/// Pages are allocated two to this power at a time.
+/// Returns pages are allocated two to this power at a time.
 fn order_of(number: u64) -> Option<u8> {
     u8::try_from(number).ok().filter(|order| *order <= MOST_ORDER)
 }
@@ -174,7 +174,7 @@ fn kind(name: &str, format: &Format) -> Option<Kind> {
     })
 }
 
-/// Frames until the end of the record or the mark behind the last one.
+/// Returns frames until the end of the record or the mark behind the last one.
 fn addresses(bytes: &[u8]) -> Vec<u64> {
     let frames = bytes.chunks_exact(8).map(|frame| u64::from_le_bytes(frame.try_into().expect("eight bytes")));
     frames.take_while(|frame| *frame != u64::MAX && *frame != 0).collect()
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_between_an_allocation_and_its_stack_has_its_own() {
+    fn interrupt_between_an_allocation_and_its_stack_has_its_own() {
         let formats = [("kmem/kmalloc", KMALLOC_FORMAT), ("kmem/kfree", KFREE_FORMAT), (STACK, STACK_FORMAT)];
         let formats = formats.into_iter().map(|(name, text)| (name, Format::parse(text).unwrap())).collect();
         let layout = Layout { object_bytes: 256, slot_bytes: 256 };
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_the_events_cannot_tell() {
+    fn kernel_without_the_events_cannot_tell() {
         assert!(Decoder::new(&BTreeMap::new(), &TraceTargets::new(&["pages".to_owned()], &BTreeMap::new())).is_none());
     }
 }

@@ -29,13 +29,13 @@ impl Format {
         Some(Self { id, fields, print })
     }
 
-    /// The field of this name.
+    /// Returns the field of this name.
     pub fn field(&self, name: &str) -> Option<Field> {
         self.fields.get(name).copied()
     }
 
-    /// The bit of an allocation flag, which differs from version to version; 0 if this kernel has no such flag. The table
-    /// that prints it has entries `{..., "name"}` with a number 0x... or a shift << (...).
+    /// Returns the bit of an allocation flag, which differs from version to version; 0 if this kernel has no such flag. The
+    /// table that prints it has entries `{..., "name"}` with a number 0x... or a shift << (...).
     pub fn flag(&self, name: &str) -> u64 {
         let Some(end) = self.print.find(&format!("\"{name}\"")) else { return 0 };
         let begin = self.print[..end].rfind('{').unwrap_or(0);
@@ -55,14 +55,15 @@ impl Format {
 }
 
 impl Field {
-    /// The field as a number.
+    /// Returns the field as a number.
     pub fn number(self, record: &[u8]) -> Option<u64> {
         let mut bytes = [0; 8];
         bytes.get_mut(..self.size)?.copy_from_slice(record.get(self.offset..self.offset + self.size)?);
         Some(u64::from_le_bytes(bytes))
     }
 
-    /// The text that the field points to (`__data_loc`: where it begins in the lower half, its length in the upper one).
+    /// Returns the text that the field points to (`__data_loc`: where it begins in the lower half, its length in the upper
+    /// one).
     pub fn text(self, record: &[u8]) -> Option<&str> {
         let place = self.number(record)? as usize;
         let bytes = record.get(place & 0xffff..)?.get(..place >> 16)?;
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_within_a_page() {
+    fn field_is_within_a_page() {
         let field =
             |offset: u64| Format::parse(&format!("ID: 1\nfield:u64 x; offset:{offset}; size:8;\n")).unwrap().field("x");
         assert_eq!(field(16), Some(Field { offset: 16, size: 8 }));

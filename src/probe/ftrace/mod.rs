@@ -118,7 +118,7 @@ impl Tracing {
         Ok(())
     }
 
-    /// What has been allocated and not freed so far; `None` if events were lost.
+    /// Returns what has been allocated and not freed so far; `None` if events were lost.
     pub fn sites(&mut self) -> Result<Option<Sites>> {
         self.drain()?;
         if self.overflowed || tracefs::lost() {
@@ -144,7 +144,7 @@ impl Tracing {
         self.sites()
     }
 
-    /// The site in words; `None` if it is of something that its counter leaves out.
+    /// Returns the site in words; `None` if it is of something that its counter leaves out.
     fn site(&self, by: AllocOrigin, objects: i64) -> Option<Site> {
         let function =
             |address: &u64| self.symbols.as_ref().map_or(String::new(), |symbols| symbols.function(*address));
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tracer_is_no_part_of_a_stack() {
+    fn tracer_is_no_part_of_a_stack() {
         let frames = ["trace_event_buffer_commit", "trace_event_raw_event_kmalloc", "__kmalloc", "nfs_readdir"];
         assert_eq!(without_tracers(frames.map(str::to_owned).to_vec()), ["__kmalloc", "nfs_readdir"]);
     }

@@ -50,7 +50,7 @@ impl Events {
         self.events.len()
     }
 
-    /// An allocation; gives its number, by which its stack may follow.
+    /// Returns an allocation; gives its number, by which its stack may follow.
     pub fn allocated(&mut self, time: u64, key: Key, counter: u16, caller: u64, order: u8) -> usize {
         self.events.push((time, key, Event::Allocated { by: AllocOrigin { counter, caller, stack: 0 }, order }));
         self.events.len() - 1
@@ -68,7 +68,7 @@ impl Events {
         }
     }
 
-    /// The frames of a stack.
+    /// Returns the frames of a stack.
     pub fn frames(&self, stack: u32) -> &[u64] {
         (stack as usize).checked_sub(1).and_then(|n| self.stacks.get(n)).map_or(&[], Vec::as_slice)
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_allocated_again_was_freed_unseen() {
+    fn address_that_is_allocated_again_was_freed_unseen() {
         let mut events = Events::default();
         events.allocated(1, Key::Object(8), 0, 0x100, 0);
         events.allocated(2, Key::Object(8), 0, 0x200, 0);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_whose_objects_are_freed_to_another_cache_of_that_size_is_left_out() {
+    fn caller_whose_objects_are_freed_to_another_cache_of_that_size_is_left_out() {
         let mut events = Events::default();
         for (object, caller, cache) in [(1, 0x100, "dentry"), (2, 0x200, "filp")] {
             events.allocated(1, Key::Object(object), 2, caller, 0);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_cut_ends_early() {
+    fn page_that_is_cut_ends_early() {
         assert_eq!(read(&page(&[4, 1, 2])), []);
         assert_eq!(read(&[1, 2, 3]), []);
         assert_eq!(read(&page(&[])), []);

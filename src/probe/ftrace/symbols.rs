@@ -33,7 +33,7 @@ impl Symbols {
         Self(symbols)
     }
 
-    /// The function that an address is in.
+    /// Returns the function that an address is in.
     pub fn function(&self, address: u64) -> String {
         let after = self.0.partition_point(|(begin, _)| *begin <= address);
         match after.checked_sub(1) {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_of_the_function_that_begins_before_it() {
+    fn address_is_of_the_function_that_begins_before_it() {
         let text = "ffffffff81000000 T _text\nffffffff81001000 t nfs_readdir\nffffffff81001000 T nfs_alias\n\
                     ffffffff81001800 D nfs_data\nffffffffa0000000 t nfsd_readdir\t[nfsd]\n";
         let symbols = Symbols::parse(text);

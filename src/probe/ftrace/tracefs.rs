@@ -22,7 +22,7 @@ const KIB_PER_ENTRY: u64 = 1;
 /// All processors together take no more of the memory than one part in this.
 const MEMORY_PART: u64 = 8;
 
-/// The formats of all events that this kernel has of those that are known here; none without tracefs.
+/// Returns the formats of all events that this kernel has of those that are known here; none without tracefs.
 pub fn formats() -> BTreeMap<&'static str, Format> {
     // A kernel without it has no formats.
     mount_unless_mounted();
@@ -42,19 +42,19 @@ fn mount_unless_mounted() {
     }
 }
 
-/// Whether this kernel can trace who allocates objects.
+/// Returns whether this kernel can trace who allocates objects.
 pub fn traces_objects() -> bool {
     let formats = formats();
     [&KMALLOC[..1], &OBJECT_FREE].concat().iter().all(|name| formats.contains_key(name))
 }
 
-/// How much the buffer of each processor is to hold for units on a directory of so many entries.
+/// Returns how much the buffer of each processor is to hold for units on a directory of so many entries.
 pub fn buffer_kib(entries: u64) -> Option<u64> {
     let most = memory::kib("MemTotal")? / MEMORY_PART / (processors().len().max(1) as u64);
     Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
 }
 
-/// Whether somebody else traces, or has stopped a trace to read it, which must not be spoiled.
+/// Returns whether somebody else traces, or has stopped a trace to read it, which must not be spoiled.
 pub fn in_use() -> bool {
     let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
     let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
@@ -106,7 +106,7 @@ pub struct Before {
 const CHANGED: [&str; 3] = ["trace_clock", "buffer_size_kb", "tracing_on"];
 
 impl Settings {
-    /// What is set now.
+    /// Returns what is set now.
     pub fn keep() -> Self {
         let was_mounted = is_mounted();
         mount_unless_mounted();
@@ -121,7 +121,7 @@ impl Settings {
         Self(Before { values: Vec::new(), was_mounted: true, had_events: true })
     }
 
-    /// What was set before.
+    /// Returns what was set before.
     pub fn before(&self) -> &Before {
         &self.0
     }
@@ -154,20 +154,21 @@ impl Before {
     }
 }
 
-/// The value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has traced.
+/// Returns the value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has
+/// traced.
 pub(crate) fn chosen(text: &str) -> String {
     let within =
         |open: &str, close: char| text.split_once(open)?.1.split_once(close).map(|(value, _)| value.to_owned());
     within("[", ']').or_else(|| within("(expanded: ", ')')).unwrap_or_else(|| text.trim().to_owned())
 }
 
-/// The buffers of all processors, opened for reading what is there.
+/// Returns the buffers of all processors, opened for reading what is there.
 pub fn open_buffers() -> Vec<File> {
     let open = |dir: PathBuf| File::options().read(true).custom_flags(O_NONBLOCK).open(dir.join("trace_pipe_raw")).ok();
     processors().into_iter().filter_map(open).collect()
 }
 
-/// Whether any buffer has lost events.
+/// Returns whether any buffer has lost events.
 pub fn lost() -> bool {
     let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
     processors().iter().any(|dir| loses(&stats(dir)))
@@ -229,7 +230,7 @@ impl Enabled {
         Some(enabled)
     }
 
-    /// `None` if this kernel has no such event.
+    /// Returns `None` if this kernel has no such event.
     fn event(&mut self, name: &str, filter: &str, stacks: bool) -> Option<()> {
         let dir = event(name);
         if !dir.is_dir() {

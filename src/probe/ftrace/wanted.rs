@@ -80,12 +80,12 @@ impl TraceTargets {
         }
     }
 
-    /// The names of the counters.
+    /// Returns the names of the counters.
     pub fn names(&self) -> Vec<String> {
         self.counters.iter().map(|counter| counter.name.clone()).collect()
     }
 
-    /// Bytes that objects of the size classes take, or of the caches with names of their own.
+    /// Returns bytes that objects of the size classes take, or of the caches with names of their own.
     pub fn slot_bytes(&self, size_classes: bool) -> Vec<u64> {
         let bytes = |counter: &Counter| match counter.source {
             AllocSource::Slab(objects) => (objects.class.is_some() == size_classes).then_some(objects.slot_bytes),
@@ -94,12 +94,12 @@ impl TraceTargets {
         self.counters.iter().filter_map(bytes).collect()
     }
 
-    /// Whether any counter is of this source.
+    /// Returns whether any counter is of this source.
     pub fn has(&self, what: impl Fn(&AllocSource) -> bool) -> bool {
         self.counters.iter().any(|counter| what(&counter.source))
     }
 
-    /// The counter of what kmalloc gave.
+    /// Returns the counter of what kmalloc gave.
     pub fn index_of_kmalloc(&self, slot_bytes: u64, asked: Class) -> Option<u16> {
         let class = match asked {
             Class::Accounted if !self.has_accounted_caches => Class::Plain,
@@ -109,14 +109,14 @@ impl TraceTargets {
         self.position(|objects| objects.class == Some(class) && objects.slot_bytes == slot_bytes)
     }
 
-    /// The counter of what a cache with a name of its own gave, as far as sizes tell it.
+    /// Returns the counter of what a cache with a name of its own gave, as far as sizes tell it.
     pub fn index_of_cache(&self, object_bytes: u64, slot_bytes: u64) -> Option<u16> {
         self.position(|objects| {
             objects.class.is_none() && (objects.object_bytes, objects.slot_bytes) == (object_bytes, slot_bytes)
         })
     }
 
-    /// The counter of pages, or of per-CPU memory.
+    /// Returns the counter of pages, or of per-CPU memory.
     pub fn index_of_source(&self, source: AllocSource) -> Option<u16> {
         self.counters.iter().position(|counter| counter.source == source).map(|index| index as u16)
     }

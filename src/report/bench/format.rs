@@ -36,18 +36,18 @@ pub const ROWS: [Row; 21] = [
     ("changes", "steps meanwhile", count),
 ];
 
-/// The rows of a record; of what never was there is none, and calls of READDIR always have one.
+/// Returns the rows of a record; of what never was there is none, and calls of READDIR always have one.
 pub fn rows(record: &BenchRecord) -> impl Iterator<Item = Row> {
     let never = |name: &str| record.states.iter().all(|state| median(state, name) == 0.0);
     ROWS.into_iter().filter(move |(name, ..)| name.starts_with("READDIR") || !never(name))
 }
 
-/// A median; 0 of what was not measured.
+/// Returns a median; 0 of what was not measured.
 pub fn median(state: &StateRecord, name: &str) -> f64 {
     state.medians.get(name).copied().unwrap_or(0.0)
 }
 
-/// The least and the most of the listings in a state, if they differ.
+/// Returns the least and the most of the listings in a state, if they differ.
 pub fn range(record: &BenchRecord, state: &StateRecord, name: &str) -> Option<(f64, f64)> {
     let figures = series(&record.listings, state.state, name);
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
@@ -55,7 +55,7 @@ pub fn range(record: &BenchRecord, state: &StateRecord, name: &str) -> Option<(f
     (least < most).then_some((least, most))
 }
 
-/// What a second is.
+/// Returns what a second is.
 pub fn clock(accelerator: &str) -> String {
     match accelerator {
         "tcg-icount" => "Times are instructions: the guest's clock counts 1 ns for each.".into(),
@@ -63,7 +63,7 @@ pub fn clock(accelerator: &str) -> String {
     }
 }
 
-/// What is counted and differs in a state: `2.000 times as many READDIR`.
+/// Returns what is counted and differs in a state: `2.000 times as many READDIR`.
 pub fn differences(state: &StateComparison) -> Vec<String> {
     let changed = |(name, called, _): &Row| {
         let counted = *name == RPCS || *name == "getdents_calls" || called.trim() == *name;
@@ -73,7 +73,7 @@ pub fn differences(state: &StateComparison) -> Vec<String> {
     ROWS.iter().filter_map(changed).collect()
 }
 
-/// `1.101 (1.099 to 1.103)`.
+/// Returns `1.101 (1.099 to 1.103)`.
 pub fn ratio(ratio: &Estimate) -> String {
     format!("{} ({} to {})", decimal(ratio.estimate), decimal(ratio.low), decimal(ratio.high))
 }
@@ -87,7 +87,7 @@ pub fn decimal(number: f64) -> String {
     format!("{number:.digits$}")
 }
 
-/// `12`, `8190`, `1.23 M`.
+/// Returns `12`, `8190`, `1.23 M`.
 pub fn count(number: f64) -> String {
     match number {
         n if n < 1e5 => format!("{n:.0}"),
@@ -96,7 +96,7 @@ pub fn count(number: f64) -> String {
     }
 }
 
-/// `0`, `12.3 us`, `1.23 ms`, `4.56 s`.
+/// Returns `0`, `12.3 us`, `1.23 ms`, `4.56 s`.
 pub fn time(seconds: f64) -> String {
     match seconds {
         0.0 => "0".into(),

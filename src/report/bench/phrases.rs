@@ -37,7 +37,7 @@ fn badness(word: BenchVerdict) -> u8 {
     }
 }
 
-/// `1 is slower, 2 are the same`.
+/// Returns `1 is slower, 2 are the same`.
 fn counts(comparisons: &[Comparison]) -> String {
     let count = |word| comparisons.iter().filter(|comparison| comparison.verdict == word).count();
     let part = |word: BenchVerdict| match (count(word), word.as_predicate()) {
@@ -49,7 +49,7 @@ fn counts(comparisons: &[Comparison]) -> String {
     all.into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
 }
 
-/// `Listing huge-flat is slower on 6.1+x than on 6.1: cold 1.104 times as long (1.102 to 1.106), warm ...`.
+/// Returns `Listing huge-flat is slower on 6.1+x than on 6.1: cold 1.104 times as long (1.102 to 1.106), warm ...`.
 fn compared(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let ratios = comparison.states.iter().filter_map(|state| {
@@ -73,7 +73,7 @@ fn compared(comparison: &Comparison) -> String {
     }
 }
 
-/// `How the time of a listing of million on 6.1 (cold) grows with the entries: linear, ...`.
+/// Returns `How the time of a listing of million on 6.1 (cold) grows with the entries: linear, ...`.
 fn grows(growth: &Growth) -> String {
     let state = growth.state.map_or(String::new(), |state| format!(" ({})", state.as_str()));
     let Growth { scenario, kernel, called, .. } = growth;
@@ -83,7 +83,7 @@ fn grows(growth: &Growth) -> String {
     )
 }
 
-/// `A listing of huge-flat (100000 entries) on 6.1 takes 199.04 ms cold, 30.51 ms warm`.
+/// Returns `A listing of huge-flat (100000 entries) on 6.1 takes 199.04 ms cold, 30.51 ms warm`.
 pub fn took(record: &BenchRecord) -> String {
     let times =
         record.states.iter().map(|state| format!("{} {}", time(format::median(state, SECONDS)), state.state.as_str()));
@@ -91,21 +91,21 @@ pub fn took(record: &BenchRecord) -> String {
     format!("A listing of {} ({} entries) on {} takes {times}", record.scenario, record.entries, record.kernel.spec)
 }
 
-/// `100000 entries, NFS 4.2 from knfsd, kernel's default options`.
+/// Returns `100000 entries, NFS 4.2 from knfsd, kernel's default options`.
 pub fn listed(record: &BenchRecord) -> String {
     let (server, mount) = (record.setup.server.as_str(), &record.setup.mount);
     let options = if mount.options.is_empty() { "kernel's default options" } else { &mount.options };
     format!("{} entries, NFS {} from {server}, {options}", record.entries, mount.version)
 }
 
-/// `medians of 2 listings in each state, 12 s in all`.
+/// Returns `medians of 2 listings in each state, 12 s in all`.
 pub fn effort(record: &BenchRecord) -> String {
     let listings = record.states.first().map_or(0, |state| state.listings);
     let plural = if listings == 1 { "" } else { "s" };
     format!("medians of {listings} listing{plural} in each state, {:.0} s in all", record.wall_seconds)
 }
 
-/// What a listing leaves in the caches, and what timing it adds, a line each.
+/// Returns what a listing leaves in the caches, and what timing it adds, a line each.
 pub fn memory(record: &BenchRecord) -> Vec<String> {
     let memory = &record.memory;
     let million = |bytes: i64| number::bytes(bytes as f64 / record.entries.max(1) as f64 * 1e6);
@@ -123,7 +123,7 @@ pub fn memory(record: &BenchRecord) -> Vec<String> {
     lines
 }
 
-/// `time, cold`.
+/// Returns `time, cold`.
 pub fn what_grows(growth: &Growth) -> String {
     let state = growth.state.map_or(String::new(), |state| format!(", {}", state.as_str()));
     format!("{}{state}", of_what(growth).0)
@@ -138,13 +138,13 @@ fn of_what(growth: &Growth) -> (&'static str, Format) {
     }
 }
 
-/// `n^0.83 (0.56 to 1.11), last step n^0.98`.
+/// Returns `n^0.83 (0.56 to 1.11), last step n^0.98`.
 pub fn power(growth: &Growth) -> String {
     let Estimate { estimate, low, high } = growth.exponent;
     format!("n^{estimate:.2} ({low:.2} to {high:.2}), last step n^{:.2}", growth.last_step)
 }
 
-/// `1000: 2.10 ms, 10000: 19.92 ms`.
+/// Returns `1000: 2.10 ms, 10000: 19.92 ms`.
 pub fn points(growth: &Growth) -> String {
     let (_, format) = of_what(growth);
     growth.points.iter().map(|(n, y)| format!("{n}: {}", format(*y))).collect::<Vec<_>>().join(", ")
@@ -156,7 +156,7 @@ mod tests {
     use crate::report::bench::example;
 
     #[test]
-    fn the_worst_comparison_is_told_and_all_are_counted() {
+    fn worst_comparison_is_told_and_all_are_counted() {
         let mut file = example::compared(&[BenchVerdict::Same]);
         assert_eq!(sentence(&file).0, Some(BenchVerdict::Same));
         let same =

@@ -8,7 +8,7 @@ use crate::result::bench_metrics::{SECONDS, WALL_SECONDS};
 const NAME: usize = 27;
 const CELL: usize = 12;
 
-/// The whole text of a file.
+/// Returns the whole text of a file.
 pub fn render(file: &BenchFile) -> String {
     let mut text = format::clock(&file.accelerator) + "\n";
     for record in &file.results {
@@ -23,7 +23,7 @@ pub fn render(file: &BenchFile) -> String {
     text
 }
 
-/// One scenario on one kernel.
+/// Returns one scenario on one kernel.
 pub fn of_record(record: &BenchRecord) -> String {
     let mut text = format!("{} on {} ({})\n", record.scenario, record.kernel.spec, record.kernel.release);
     text += &format!("  {}\n  {}\n", phrases::listed(record), phrases::effort(record));
@@ -36,7 +36,7 @@ pub fn of_record(record: &BenchRecord) -> String {
     text + &phrases::memory(record).iter().map(|line| format!("  {line}\n")).collect::<String>()
 }
 
-/// One kernel against another, state by state.
+/// Returns one kernel against another, state by state.
 pub fn of_comparison(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let mut text = format!(

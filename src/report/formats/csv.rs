@@ -163,7 +163,7 @@ fn proof(proof: &Proof) -> Row {
     }
 }
 
-/// A row for each finding, and one for the run unless its findings say all.
+/// Returns a row for each finding, and one for the run unless its findings say all.
 fn run(record: &RunRecord) -> Vec<Row> {
     let itself = (record.verdict != Verdict::Leak || record.findings.is_empty()).then(|| whole(record));
     itself.into_iter().chain(record.findings.iter().map(|found| finding(record, found))).collect()
@@ -217,7 +217,7 @@ fn bench_file(file: &BenchFile) -> Vec<Row> {
         .collect()
 }
 
-/// The medians in each state, and what a listing keeps.
+/// Returns the medians in each state, and what a listing keeps.
 fn bench_record(record: &BenchRecord) -> Vec<Row> {
     let about = Row {
         scenario: (&record.scenario).into(),

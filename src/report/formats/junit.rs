@@ -26,7 +26,7 @@ impl Format for Junit {
     }
 }
 
-/// All suites as one file.
+/// Returns all suites as one file.
 pub fn render(suites: &[Suite]) -> Result<String> {
     let mut report = Report::new("dirleak");
     report.add_test_suites(suites.iter().map(suite));

@@ -43,7 +43,7 @@ pub fn render(suites: &[Suite]) -> String {
     text
 }
 
-/// A test and what there is to know of it; a diagnostic line belongs to the result after it.
+/// Returns a test and what there is to know of it; a diagnostic line belongs to the result after it.
 fn lines(number: usize, test: &Test) -> String {
     let mut text = format!("  # {}\n", line(&test.sentence));
     if test.ended != TestStatus::Passed {
@@ -61,12 +61,12 @@ fn result(number: usize, called: &str, ended: TestStatus) -> String {
     format!("{word} {number} {}{directive}\n", name(called))
 }
 
-/// One line without control characters.
+/// Returns one line without control characters.
 fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// What comes after a `#` would be a directive.
+/// Returns what comes after a `#` would be a directive.
 fn name(text: &str) -> String {
     line(text).replace('#', "_")
 }

@@ -10,7 +10,7 @@ pub(crate) fn verdict(headline: &Headline) -> Markup {
     }
 }
 
-/// A sign and a word, so that the colour is not all there is.
+/// Returns a sign and a word, so that the colour is not all there is.
 pub(crate) fn badge(tone: Status, word: &str) -> Markup {
     let sign = match tone {
         Status::Pass => "✓",

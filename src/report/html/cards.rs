@@ -26,7 +26,7 @@ fn line(head: &[impl AsRef<str>], tone: Option<Status>, row: &[String]) -> Marku
     }
 }
 
-/// What is short stays on one line, and what says nothing need not be on a card.
+/// Returns what is short stays on one line, and what says nothing need not be on a card.
 fn extent(cell: &str) -> &'static str {
     match cell.chars().count() {
         _ if cell == "-" => "none",

@@ -55,8 +55,8 @@ fn tone_of_server(server: &ServerRecord) -> Status {
     }
 }
 
-/// The records whose rounds are drawn: of a bisection those of its confirmation, which come last; of a large set those that are
-/// not clean.
+/// Returns the records whose rounds are drawn: of a bisection those of its confirmation, which come last; of a large set those
+/// that are not clean.
 fn pictured(chapter: &ReportSection) -> Vec<Plot> {
     let records = &chapter.file.results;
     if let Some(found) = &chapter.file.bisection {

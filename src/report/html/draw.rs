@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// What the style sheet knows the lines and texts by.
 pub const INK: RGBColor = RGBColor(1, 1, 1);
 pub const GRID: RGBColor = RGBColor(2, 2, 2);
-/// The same of the series, `--series-1` and so on.
+/// Returns the same of the series, `--series-1` and so on.
 pub fn series_color(index: usize) -> RGBColor {
     RGBColor(16 + index as u8, 16, 16)
 }
@@ -39,7 +39,7 @@ type Chart<'a, 'b> = ChartContext<
 >;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// The picture. Text in it is escaped by the crate that draws it.
+/// Returns the picture. Text in it is escaped by the crate that draws it.
 pub fn svg(plot: &Plot, size: Size) -> String {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, (size.width, size.height)).into_drawing_area();
@@ -142,7 +142,7 @@ fn bounded(value: f64) -> f64 {
     value.clamp(-LARGEST, LARGEST)
 }
 
-/// A number on an axis: `0`, `1.5`, `120k`, `3M`.
+/// Returns a number on an axis: `0`, `1.5`, `120k`, `3M`.
 fn amount(value: &f64) -> String {
     let scaled = |by: f64| format!("{:.1}", value / by).trim_end_matches('0').trim_end_matches('.').to_owned();
     match value.abs() {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_of_any_name_and_size_is_drawn() {
+    fn counter_of_any_name_and_size_is_drawn() {
         let mut plot = plots(&with_rounds()).remove(0);
         plot.counter = "<script>\"&'".into();
         plot.unit = plot.counter.clone();

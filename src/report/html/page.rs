@@ -32,7 +32,7 @@ impl Format for Html {
     }
 }
 
-/// The page. Whatever is from a result or a log is text in it: the templates escape all that they are given.
+/// Returns the page. Whatever is from a result or a log is text in it: the templates escape all that they are given.
 pub fn page(merged: &Report, logs: &Logs) -> String {
     let headline = headline::for_report(merged);
     let is_only = merged.chapters.len() + merged.benches.len() == 1;
@@ -61,7 +61,7 @@ pub fn page(merged: &Report, logs: &Logs) -> String {
     page.into_string().chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
-/// What the page is about.
+/// Returns what the page is about.
 fn about(merged: &Report) -> &'static str {
     match (merged.chapters.is_empty(), merged.benches.is_empty()) {
         (true, false) => "dirleak: what listing NFS directories costs",
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_verdict_picture_stack_and_command() {
+    fn page_has_verdict_picture_stack_and_command() {
         let text = shown(ResultFile { results: plot::tests::with_rounds(), ..example::verify() });
         for part in [
             "Proven: 6.1+spare-pages leaks 25.0",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_of_a_cluster_are_shown() {
+    fn servers_of_a_cluster_are_shown() {
         let leak = plot::tests::with_rounds().remove(0);
         let leak_in = |scenario: &str| RunRecord { scenario: scenario.into(), ..leak.clone() };
         let results = vec![leak_in("cluster/server-2"), leak_in("cluster/1800")];
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_console_that_is_hostile_stays_text() {
+    fn console_that_is_hostile_stays_text() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("console.log");
         std::fs::write(&log, format!("</pre></details><script>x</script>{HOSTILE}")).unwrap();

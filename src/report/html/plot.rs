@@ -57,7 +57,7 @@ pub enum Slope {
     Unknown,
 }
 
-/// A plot for each scenario that has rounds: of what leaks most in it, or of what may yet.
+/// Returns a plot for each scenario that has rounds: of what leaks most in it, or of what may yet.
 pub fn plots(records: &[RunRecord]) -> Vec<Plot> {
     let mut scenarios: BTreeMap<(usize, &str), Vec<&RunRecord>> = BTreeMap::new();
     for record in records.iter().filter(|record| !points(record, "").is_empty()) {
@@ -122,7 +122,7 @@ fn slope(record: &RunRecord, counter: &str) -> Slope {
 }
 
 impl Series {
-    /// The legend's words: how much it grows.
+    /// Returns the legend's words: how much it grows.
     pub fn legend(&self, unit: &str) -> String {
         match self.slope {
             Slope::Rate(rate) if rate.low > 0.0 => {
@@ -137,13 +137,13 @@ impl Series {
 }
 
 impl Plot {
-    /// What there is to see, for who cannot see it.
+    /// Returns what there is to see, for who cannot see it.
     pub fn alt_text(&self) -> String {
         let series = self.series.iter().map(|series| format!("{}: {}", series.kernel, series.legend(&self.unit)));
         format!("{} objects kept in {}. {}", self.counter, self.scenario, series.collect::<Vec<_>>().join("; "))
     }
 
-    /// What is counted to the right; the legend says what a unit is.
+    /// Returns what is counted to the right; the legend says what a unit is.
     pub fn across(&self) -> &'static str {
         if self.unit == "listing" { "listings made" } else { "units made" }
     }

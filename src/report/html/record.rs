@@ -40,7 +40,7 @@ pub fn section(record: &RunRecord, logs: &Logs) -> Markup {
     }
 }
 
-/// What was pinned and done, and why it can be believed.
+/// Returns what was pinned and done, and why it can be believed.
 fn facts(record: &RunRecord) -> Markup {
     let kernel = &record.kernel;
     let source = kernel.source_version.as_ref().map(|version| format!(", source {version}")).unwrap_or_default();
@@ -90,7 +90,7 @@ fn findings(record: &RunRecord) -> Markup {
     }
 }
 
-/// The other rates of a finding.
+/// Returns the other rates of a finding.
 fn also(record: &RunRecord, finding: &Finding) -> String {
     let mut parts = vec![format!("{} per unit", number::bytes(finding.bytes_per_listing))];
     let rates = [("READDIR call", finding.objects_per_rpc), ("entry", finding.objects_per_entry)];
@@ -143,7 +143,7 @@ fn counters(record: &RunRecord) -> Vec<&str> {
     names
 }
 
-/// The objects, and how many more than in the reading before.
+/// Returns the objects, and how many more than in the reading before.
 fn reading(rounds: &[Round], index: usize, name: &str) -> String {
     let read = |round: &Round| round.samples.get(name).copied().unwrap_or(0);
     let now = read(&rounds[index]);

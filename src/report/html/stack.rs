@@ -14,7 +14,7 @@ struct Node {
     inner: Vec<Node>,
 }
 
-/// The tree of one finding.
+/// Returns the tree of one finding.
 pub fn tree(sites: &[CallSite]) -> Markup {
     let mut roots = Vec::new();
     for site in sites {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_without_a_stack_is_its_function() {
+    fn site_without_a_stack_is_its_function() {
         let text = tree(&[site("nfs_opendir<", 1.0, &[])]).into_string();
         assert!(text.contains("<code>nfs_opendir&lt;</code>"), "{text}");
     }

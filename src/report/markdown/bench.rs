@@ -48,7 +48,7 @@ fn grown(growths: &[Growth]) -> String {
     format!("\n{}", rows_of(&head, &growths.iter().map(row).collect::<Vec<_>>()))
 }
 
-/// A row for each state of each record.
+/// Returns a row for each state of each record.
 fn times(records: &[BenchRecord]) -> String {
     let called = format::ROWS.iter().filter(|(name, ..)| SHOWN.contains(name)).map(|(_, called, _)| called.trim());
     let head: Vec<&str> = ["scenario", "kernel", "entries", "cache"].into_iter().chain(called).collect();

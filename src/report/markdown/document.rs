@@ -37,7 +37,7 @@ impl Format for Markdown {
     }
 }
 
-/// Everything, the verdict first.
+/// Returns everything, the verdict first.
 pub fn render(merged: &Report) -> String {
     let mut text = format!("# dirleak: {}\n", plain(&headline::for_report(merged).sentence));
     let mut part = |headline: Headline, body: String| {
@@ -129,7 +129,7 @@ mod tests {
     use crate::result::example;
 
     #[test]
-    fn a_comparison_is_a_verdict_a_table_the_stack_and_a_command() {
+    fn comparison_is_a_verdict_a_table_the_stack_and_a_command() {
         let expected = "\
 # dirleak: Proven: 6.1+spare-pages leaks 25.0 kmalloc-256 objects per listing (24.8 to 25.2) in quick, allocated in \
 nfs_readdir_page_array_append, and 6.1 is clean.
@@ -164,7 +164,7 @@ dirleak verify --seed 42
     }
 
     #[test]
-    fn a_bisection_is_shown_as_on_a_terminal() {
+    fn bisection_is_shown_as_on_a_terminal() {
         let text = render(&merged(vec![bisection()]));
         assert!(text.contains("\n```\n000000000001 clean"), "{text}");
         assert!(text.contains("git bisect start\n```\n"), "{text}");

@@ -1,6 +1,6 @@
 //! Text of others in Markdown, and its tables.
 
-/// A table; what is in a cell stays in it.
+/// Returns a table; what is in a cell stays in it.
 pub(crate) fn rows_of(head: &[&str], rows: &[impl AsRef<[String]>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(head.iter().map(|cell| (*cell).to_owned()).collect());
@@ -23,7 +23,7 @@ pub(crate) fn plain(text: &str) -> String {
     escaped
 }
 
-/// A block that is shown as it is: its fence is longer than any in it.
+/// Returns a block that is shown as it is: its fence is longer than any in it.
 pub(crate) fn fenced(text: &str) -> String {
     let shown: String = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
     let longest = shown.lines().map(|l| l.trim_start().chars().take_while(|c| *c == '`').count()).max().unwrap_or(0);

@@ -5,7 +5,7 @@ use crate::report::bench::{format, phrases, text};
 use crate::result::bench::{BenchFile, BenchRecord, BenchVerdict, Comparison, StateComparison};
 use crate::result::bench_metrics::{SECONDS, is_state_slower_by};
 
-/// A suite for each kernel, and one for each that was compared.
+/// Returns a suite for each kernel, and one for each that was compared.
 pub fn suites(file: &BenchFile) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
     let tests = file.results.iter().map(|record| (format!("times of {}", record.kernel.spec), measured(record)));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bench_of_one_kernel_is_measured_or_is_not_there() {
+    fn bench_of_one_kernel_is_measured_or_is_not_there() {
         let file = BenchFile { comparisons: Vec::new(), ..example::file() };
         let suites = suites(&file);
         let [suite] = suites.as_slice() else { panic!() };

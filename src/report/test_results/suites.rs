@@ -10,7 +10,7 @@ use crate::result::proof::{Outcome, Proof};
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 
-/// The tests of all chapters and benches.
+/// Returns the tests of all chapters and benches.
 pub fn suites(merged: &Report) -> Vec<Suite> {
     let benches = merged.benches.iter().flat_map(|bench| bench::suites(&bench.file));
     let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(of_chapter).chain(benches).collect();
@@ -95,7 +95,7 @@ fn of_record(record: &RunRecord, name: String, ended: TestStatus) -> Test {
     Test { name, ended, sentence: sentence::render(record), details: text::details(record), seconds: record.seconds }
 }
 
-/// What a verdict is for who wants a clean kernel.
+/// Returns what a verdict is for who wants a clean kernel.
 fn is_clean(verdict: Verdict) -> TestStatus {
     match verdict {
         Verdict::Clean => TestStatus::Passed,
@@ -105,7 +105,7 @@ fn is_clean(verdict: Verdict) -> TestStatus {
     }
 }
 
-/// How something ended that is a proof, or a confirmation, or none.
+/// Returns how something ended that is a proof, or a confirmation, or none.
 fn test_status(tone: Status) -> TestStatus {
     match tone {
         Status::Pass => TestStatus::Passed,
@@ -169,7 +169,7 @@ pub mod tests {
         ResultFile { results, proof: None, ..example::verify() }
     }
 
-    /// A run whose guest said what it should not.
+    /// Returns a run whose guest said what it should not.
     pub fn hostile() -> ResultFile {
         let mut file = runs(&[Verdict::Broken]);
         let record = &mut file.results[0];
@@ -184,7 +184,7 @@ pub mod tests {
         file
     }
 
-    /// A file whose numbers are as large as they can be.
+    /// Returns a file whose numbers are as large as they can be.
     pub fn extreme() -> ResultFile {
         let mut record = example::every_field();
         let (least, most) = (i64::MIN, i64::MAX);
@@ -223,7 +223,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_run_passes_where_the_kernel_is_clean() {
+    fn run_passes_where_the_kernel_is_clean() {
         use Verdict::*;
         let file = runs(&[Clean, Leak, Broken, Undecided, Crash, Unsupported]);
         let expected = [
@@ -241,7 +241,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_comparison_passes_where_the_unpatched_kernel_leaks() {
+    fn comparison_passes_where_the_unpatched_kernel_leaks() {
         assert_eq!(ends(example::verify()), [TestStatus::Passed; 3]);
         let mut file = example::verify();
         file.results[0].verdict = Verdict::Clean;
@@ -253,7 +253,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_bisection_is_one_test() {
+    fn bisection_is_one_test() {
         assert_eq!(ends(bisection()), [TestStatus::Passed]);
         let mut doubted = bisection();
         doubted.bisection.as_mut().unwrap().confirmed = false;
@@ -263,7 +263,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_branch_is_a_test() {
+    fn branch_is_a_test() {
         assert_eq!(ends(example::branches()), [TestStatus::Passed, TestStatus::Error]);
         let merged = merged(vec![example::branches()]);
         let sentence = crate::report::headline::for_report(&merged).sentence;

@@ -43,7 +43,7 @@ impl Suite {
         }
     }
 
-    /// How many ended so.
+    /// Returns how many ended so.
     pub fn count(&self, ended: TestStatus) -> usize {
         self.tests.iter().filter(|test| test.ended == ended).count()
     }

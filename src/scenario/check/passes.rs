@@ -12,7 +12,7 @@ const MAX_SIGNALS_EVERY_US: u32 = 1_000_000;
 /// A name of n bytes takes 19 bytes before it and one behind it, rounded up to 8 (`struct linux_dirent64`).
 const RECORD_FRAME_BYTES: usize = 20;
 
-/// The first thing that cannot be.
+/// Returns the first thing that cannot be.
 pub(crate) fn check(pass: &Pass, scenario: &Scenario) -> Check {
     in_range(KEY, pass.mount, 1, scenario.mount.count)?;
     in_range(KEY, pass.threads, 1, MAX_READERS)?;
@@ -28,7 +28,7 @@ pub(crate) fn check(pass: &Pass, scenario: &Scenario) -> Check {
     buffer(pass, scenario)
 }
 
-/// Directories that are there.
+/// Returns directories that are there.
 fn directories(pass: &Pass, scenario: &Scenario) -> Check {
     let DirSelector::Directories(numbers) = &pass.of else { return Ok(()) };
     let last = scenario.directory.shape.directories();
@@ -119,7 +119,7 @@ fn buffer(pass: &Pass, scenario: &Scenario) -> Check {
 mod tests {
     use crate::scenario::load::parse;
 
-    /// A scenario of 150 names of 200 bytes with this pass, and with a shape if one is said.
+    /// Returns a scenario of 150 names of 200 bytes with this pass, and with a shape if one is said.
     fn with(pass: &str, shape: &str) -> Result<(), String> {
         let text = include_str!("../../../scenarios/quick.toml").replace("[mount]", &format!("{shape}\n[mount]"));
         let text = format!("{text}\n[unit]\nsteps = [\"list\", {{ list = {{ {pass} }} }}]\n");

@@ -26,7 +26,7 @@ pub struct Needs {
 }
 
 impl Libraries {
-    /// The libraries that this machine's programs run with.
+    /// Returns the libraries that this machine's programs run with.
     pub fn of_this_machine() -> Self {
         let mut machine = configured(Path::new("/etc/ld.so.conf"), 0);
         machine.extend(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(PathBuf::from));
@@ -39,7 +39,7 @@ impl Libraries {
         self
     }
 
-    /// Everything that `program` needs, found or not.
+    /// Returns everything that `program` needs, found or not.
     pub fn needs(&self, program: &Path) -> Result<Needs> {
         let object = read(program)?;
         let mut needs = Needs { interpreter: object.interpreter.clone(), ..Needs::default() };
@@ -108,13 +108,13 @@ fn read(path: &Path) -> Result<Object> {
     Object::parse(&bytes).map_err(|e| Error::machine(format!("{} is no program that can be run: {e}", path.display())))
 }
 
-/// The directory that `$ORIGIN` stands for.
+/// Returns the directory that `$ORIGIN` stands for.
 fn origin(file: &Path) -> PathBuf {
     let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     real.parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// The directories of `ld.so.conf` and the files that it includes.
+/// Returns the directories of `ld.so.conf` and the files that it includes.
 fn configured(file: &Path, depth: usize) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string(file) else { return Vec::new() };
     let mut dirs = Vec::new();
@@ -140,13 +140,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shell_is_resolved() {
+    fn shell_is_resolved() {
         let needs = Libraries::of_this_machine().needs(Path::new("/bin/sh")).unwrap();
         assert!(needs.missing.is_empty(), "{needs:?}");
         assert_eq!(needs.interpreter.is_some(), needs.libraries.keys().any(|n| n.starts_with("libc.so")));
     }
 
-    /// A copy of this test's executable that asks for a library which nobody has.
+    /// Returns a copy of this test's executable that asks for a library which nobody has.
     fn asking_for_the_impossible(dir: &Path) -> PathBuf {
         let mut bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
         let (real, wrong) = (b"\0libc.so.6\0", b"\0libX.so.6\0");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_library_is_named_with_its_user() {
+    fn missing_library_is_named_with_its_user() {
         let dir = tempfile::tempdir().unwrap();
         let program = asking_for_the_impossible(dir.path());
         let needs = Libraries::of_this_machine().needs(&program).unwrap();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_directories_win_but_not_with_what_is_no_library() {
+    fn first_directories_win_but_not_with_what_is_no_library() {
         let dir = tempfile::tempdir().unwrap();
         let (bad, good) = (dir.path().join("bad"), dir.path().join("good"));
         let program = asking_for_the_impossible(dir.path());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_no_program() {
+    fn script_is_no_program() {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();

@@ -43,7 +43,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An archive with nothing in it.
+    /// Returns an archive with nothing in it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_comes_with_its_libraries() {
+    fn program_comes_with_its_libraries() {
         let me = std::env::current_exe().unwrap();
         let mut archive = Archive::new();
         archive.program(&me, "/init", &Libraries::of_this_machine()).unwrap();

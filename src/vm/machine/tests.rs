@@ -1,7 +1,7 @@
 use super::*;
 use tempfile::TempDir;
 
-/// A guest that is a shell script, which finds its console's name in `$0`.
+/// Returns a guest that is a shell script, which finds its console's name in `$0`.
 fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("guest.log");
@@ -10,7 +10,7 @@ fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
     (Vm::spawn(&mut command, &log, limits).unwrap(), dir)
 }
 
-/// Why it ended, which must be said soon.
+/// Returns why it ended, which must be said soon.
 fn ended(script: &str, limits: Limits) -> AgentError {
     let (mut vm, _dir) = guest(script, limits);
     let begin = Instant::now();
@@ -27,14 +27,14 @@ fn gave_up(script: &str) -> String {
 }
 
 #[test]
-fn a_line_is_shown_without_its_time_if_it_has_one() {
+fn line_is_shown_without_its_time_if_it_has_one() {
     let line = "Kernel panic - not syncing: [x] y";
     assert_eq!(without_time(line), line);
     assert_eq!(without_time(&format!("[    1.234567] {line}")), line);
 }
 
 #[test]
-fn a_guest_that_does_as_it_is_told_is_heard() {
+fn guest_that_does_as_it_is_told_is_heard() {
     let script = r#"read order; echo '{"answer":"alive"}'; echo '{"answer":"step","name":"x","seconds":1}'; echo '{"answer":"done"}';
                     read order; echo '{"answer":"bye"}'"#;
     let (mut vm, _dir) = guest(script, Limits::default());
@@ -46,7 +46,7 @@ fn a_guest_that_does_as_it_is_told_is_heard() {
 }
 
 #[test]
-fn a_line_without_end_ends_the_guest() {
+fn line_without_end_ends_the_guest() {
     assert!(
         gave_up("tr '\\0' x </dev/zero").contains("what no guest says: a line of more than 8 MiB; its console is in ")
     );
@@ -59,7 +59,7 @@ fn wrong_utf_8_is_no_answer_and_no_end() {
 }
 
 #[test]
-fn a_flood_of_signs_of_life_ends() {
+fn flood_of_signs_of_life_ends() {
     assert!(gave_up(r#"yes '{"answer":"alive"}'"#).contains("more than 200000 signs of life"));
 }
 
@@ -77,7 +77,7 @@ fn no_flood_outlasts_the_time_of_the_run() {
 }
 
 #[test]
-fn a_flood_on_the_console_ends_the_guest() {
+fn flood_on_the_console_ends_the_guest() {
     let limits = Limits { log_bytes: 3 << 20, ..Limits::default() };
     let (mut vm, dir) = guest("ulimit -f 65536; yes 'a line that means nothing' >$0; sleep 60", limits);
     let Err(AgentError::Failed(said)) = vm.response() else { panic!("it is heard") };
@@ -92,7 +92,7 @@ fn a_flood_on_the_console_ends_the_guest() {
 }
 
 #[test]
-fn a_guest_that_takes_no_orders_is_found_silent() {
+fn guest_that_takes_no_orders_is_found_silent() {
     let limits = Limits { silence: Duration::from_millis(100), ..Limits::default() };
     let (mut vm, _dir) = guest("sleep 60", limits);
     let order = Request::Sites { caches: vec!["x".repeat(1 << 20)] };
@@ -101,14 +101,14 @@ fn a_guest_that_takes_no_orders_is_found_silent() {
 }
 
 #[test]
-fn an_answer_that_does_not_fit_is_shown_in_short() {
+fn answer_that_does_not_fit_is_shown_in_short() {
     let answer = Response::Slabinfo { objects: (0..1000).map(|n| (format!("cache-{n}"), n)).collect() };
     let AgentError::Failed(said) = crate::protocol::agent::unexpected(&answer) else { panic!("it is an error") };
     assert!(said.contains("Slabinfo") && said.len() < 300, "{said}");
 }
 
 #[test]
-fn the_last_lines_of_a_long_log_are_found_at_its_end() {
+fn last_lines_of_a_long_log_are_found_at_its_end() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let text: String = (0..20_000).map(|n| format!("line {n} \u{1b}[1m\n")).collect();
     std::fs::write(file.path(), text).unwrap();

@@ -31,12 +31,12 @@ impl Bits {
         self.words.get((bit / 64) as usize).is_some_and(|word| word & (1 << (bit % 64)) != 0)
     }
 
-    /// The bits below the count that are not set.
+    /// Returns the bits below the count that are not set.
     pub fn unset(&self) -> impl Iterator<Item = u64> {
         ones(self.words.iter().map(|word| !word)).take_while(|bit| *bit < self.count)
     }
 
-    /// The bits that both have set.
+    /// Returns the bits that both have set.
     pub fn common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + 'a {
         ones(self.words.iter().zip(&other.words).map(|(a, b)| a & b))
     }
@@ -51,7 +51,7 @@ impl Bits {
     }
 }
 
-/// Places of the ones in a row of words.
+/// Returns places of the ones in a row of words.
 fn ones(words: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
     words.zip(0_u64..).flat_map(|(mut word, number)| {
         std::iter::from_fn(move || {

@@ -56,23 +56,23 @@ impl Changes {
         }
     }
 
-    /// What is said of an entry, if anything is.
+    /// Returns what is said of an entry, if anything is.
     pub(super) fn presence_of(&self, number: u64) -> Option<Presence> {
         self.entries.get(&number).copied()
     }
 
-    /// Whether anything is said of any entry of the formula.
+    /// Returns whether anything is said of any entry of the formula.
     pub(super) fn of_entries(&self) -> bool {
         !self.entries.is_empty()
     }
 
-    /// A name that the formula does not know, and its number among those.
+    /// Returns a name that the formula does not know, and its number among those.
     pub(super) fn find(&self, node: usize, name: &[u8]) -> Option<(usize, Other)> {
         let number = *self.names.get(&node)?.get(name)?;
         Some((number, self.others[number]))
     }
 
-    /// All such names of a directory, with their numbers.
+    /// Returns all such names of a directory, with their numbers.
     pub(super) fn others(&self, node: usize) -> impl Iterator<Item = (&[u8], usize, Other)> {
         let names = self.names.get(&node).into_iter().flatten();
         names.map(|(name, number)| (&**name, *number, self.others[*number]))

@@ -63,7 +63,7 @@ impl Seen {
 }
 
 impl Check {
-    /// A check of listings of `tree`.
+    /// Returns a check of listings of `tree`.
     pub fn new(tree: Arc<Tree>, inodes: Arc<Inodes>) -> Self {
         Self {
             tree,
@@ -80,12 +80,12 @@ impl Check {
         }
     }
 
-    /// The same, for a reader that sentences call `reader`: "thread 2".
+    /// Returns the same, for a reader that sentences call `reader`: "thread 2".
     pub fn for_reader(&self, reader: impl Into<String>) -> Self {
         Self { reader: Some(reader.into()), ..self.clone() }
     }
 
-    /// What is not as the formula says. What changes while a listing runs is said before it changes.
+    /// Returns what is not as the formula says. What changes while a listing runs is said before it changes.
     pub fn changes(&mut self) -> &mut Changes {
         &mut self.changes
     }
@@ -111,7 +111,7 @@ impl Check {
         self.seen.dots.reset(0);
     }
 
-    /// What was seen so far; for [`Check::resume`].
+    /// Returns what was seen so far; for [`Check::resume`].
     pub fn mark(&self) -> Seen {
         self.seen.clone()
     }
@@ -122,8 +122,8 @@ impl Check {
         self.seen.clone_from(seen);
     }
 
-    /// The listing showed an entry. Given back is the directory that it is, if it is one that a walk can go into: one that is
-    /// there throughout and is as expected.
+    /// Returns the listing showed an entry. Given back is the directory that it is, if it is one that a walk can go into: one
+    /// that is there throughout and is as expected.
     pub fn see(&mut self, record: &Dirent) -> Option<Dir> {
         self.shown += 1;
         let name = record.name;
@@ -143,7 +143,7 @@ impl Check {
         if there { Tree::dir(node, place, kind) } else { None }
     }
 
-    /// A closer look at an entry; `true` if it is right and there throughout.
+    /// Returns a closer look at an entry; `true` if it is right and there throughout.
     #[cold]
     fn look_again(&mut self, record: &Dirent, kind: Kind, number: u64, inode: Option<u64>, again: bool) -> bool {
         let said = self.changes.presence_of(number);
@@ -183,7 +183,7 @@ impl Check {
         self.changes.presence_of(self.tree.number(node, place)).unwrap_or(Presence::Always)
     }
 
-    /// The directory of the shape that is listed; an empty directory that is an entry is none.
+    /// Returns the directory of the shape that is listed; an empty directory that is an entry is none.
     pub(super) fn node(&self) -> Option<usize> {
         match self.dir {
             Dir::Node(node) => Some(node),

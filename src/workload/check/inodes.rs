@@ -31,7 +31,7 @@ pub struct Stretch {
 }
 
 impl Inodes {
-    /// What the file system says that holds `tree` in `root`.
+    /// Returns what the file system says that holds `tree` in `root`.
     pub fn listed(lister: &mut Lister, root: &Path, tree: &Tree) -> Result<Self> {
         let mut collected =
             Collected { tree, dir: Dir::Node(0), inodes: vec![0; tree.all_entries() as usize], strange: None };
@@ -58,7 +58,7 @@ impl Inodes {
         Self::Stretches(stretches)
     }
 
-    /// The inode number of the entry with this number; `None` if it is not known.
+    /// Returns the inode number of the entry with this number; `None` if it is not known.
     pub fn get(&self, number: u64) -> Option<u64> {
         match self {
             Self::Unknown => None,

@@ -5,7 +5,7 @@ use crate::workload::listing::entry::Dirent;
 use nfs_fault_server::dirtree::tree::Kind;
 use nix::errno::Errno;
 
-/// What is wrong with an entry, as it goes on after its name; `again` if it was shown before.
+/// Returns what is wrong with an entry, as it goes on after its name; `again` if it was shown before.
 pub fn difference(record: &Dirent, expected: Other, again: bool) -> Option<String> {
     match expected.presence {
         Presence::Never => return Some(", which was removed before".into()),
@@ -31,7 +31,7 @@ fn unlike(found: u8, found_inode: u64, expected: Other) -> Option<String> {
     Some(format!(" with inode number {found_inode} instead of {inode}"))
 }
 
-/// Whether an entry of this kind may have this d_type. A file system need not say: NFS without READDIRPLUS does not.
+/// Returns whether an entry of this kind may have this d_type. A file system need not say: NFS without READDIRPLUS does not.
 pub fn same_type(shown: u8, kind: Kind) -> bool {
     shown == d_type(kind) || shown == libc::DT_UNKNOWN
 }

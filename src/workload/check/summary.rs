@@ -29,7 +29,7 @@ impl Check {
         self.seen.join(&other.seen);
     }
 
-    /// A name that two readers have seen and that only one should have.
+    /// Returns a name that two readers have seen and that only one should have.
     fn shown_by_both(&self, other: &Self) -> Option<Vec<u8>> {
         if let Some(dot) = self.seen.dots.common(&other.seen.dots).next() {
             return Some(DOTS[dot as usize].to_vec());
@@ -45,7 +45,8 @@ impl Check {
         again.map(|(name, ..)| name.to_vec())
     }
 
-    /// What was wrong with a listing that went to the end, in one sentence: the first thing that was, or a name that is missing.
+    /// Returns what was wrong with a listing that went to the end, in one sentence: the first thing that was, or a name that
+    /// is missing.
     pub fn end(&self) -> Result<(), String> {
         self.end_early()?;
         let Some(node) = self.node() else { return Ok(()) };
@@ -57,12 +58,12 @@ impl Check {
         Err(format!("{listing} ended without \"{first}\"{more}: it showed {shown} entries{last}"))
     }
 
-    /// What was wrong with as much of the listing as was made.
+    /// Returns what was wrong with as much of the listing as was made.
     pub fn end_early(&self) -> Result<(), String> {
         self.wrong.clone().map_or(Ok(()), Err)
     }
 
-    /// Names of a directory of the shape that must have been shown and were not.
+    /// Returns names of a directory of the shape that must have been shown and were not.
     fn missing(&self, node: usize) -> impl Iterator<Item = Vec<u8>> {
         let there = move |place: &u64| self.presence(node, *place) == Presence::Always;
         let entries = self.seen.entries.unset().filter(there);
@@ -78,7 +79,7 @@ impl Check {
         name
     }
 
-    /// Which listing it is: "listing 3 of \"a/b\" by thread 2".
+    /// Returns which listing it is: "listing 3 of \"a/b\" by thread 2".
     fn label(&self) -> String {
         let path = self.tree.path_of(self.dir);
         let of_path = if path.is_empty() { String::new() } else { format!(" of \"{}\"", path.escape_ascii()) };

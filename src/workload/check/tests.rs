@@ -13,7 +13,7 @@ fn tree(directory: Directory) -> Arc<Tree> {
     Arc::new(Tree::new(&directory, 3))
 }
 
-/// Three files, f1 to f3, with inode numbers 101 to 103.
+/// Returns three files, f1 to f3, with inode numbers 101 to 103.
 fn check() -> Check {
     let mut check =
         Check::new(tree(Directory::flat(3, Names::pattern("f{n}"))), Arc::new(Inodes::Formula(|number| number + 101)));
@@ -21,7 +21,7 @@ fn check() -> Check {
     check
 }
 
-/// The right inode number of such a name.
+/// Returns the right inode number of such a name.
 fn inode(name: &str) -> u64 {
     name.strip_prefix('f').and_then(|digit| digit.parse::<u64>().ok()).map_or(1, |number| 100 + number)
 }
@@ -46,7 +46,7 @@ fn any_order_with_dots_is_complete() {
 }
 
 #[test]
-fn a_missing_a_repeated_and_a_strange_name_are_named_with_their_place() {
+fn missing_a_repeated_and_a_strange_name_are_named_with_their_place() {
     for (names, sentence) in [
         (&["f1", "f3"][..], "listing 1 ended without \"f2\": it showed 2 entries, the last one \"f3\""),
         (&[], "listing 1 ended without \"f1\" and 2 more: it showed 0 entries"),
@@ -93,7 +93,7 @@ fn what_stat_says_must_be_right_too() {
 }
 
 #[test]
-fn a_listing_in_two_parts_shows_each_name_once() {
+fn listing_in_two_parts_shows_each_name_once() {
     let in_two = |first: &[&str], second: &[&str]| {
         let mut check = check();
         see(&mut check, first);
@@ -112,7 +112,7 @@ fn a_listing_in_two_parts_shows_each_name_once() {
 }
 
 #[test]
-fn a_reader_that_goes_back_sees_everything_again() {
+fn reader_that_goes_back_sees_everything_again() {
     let mut check = check();
     see(&mut check, &["f1", "f2"]);
     check.rewind();
@@ -204,7 +204,7 @@ fn each_directory_has_its_own_names() {
 }
 
 #[test]
-fn the_next_listing_starts_anew() {
+fn next_listing_starts_anew() {
     let mut check = check();
     for _ in 0..2 {
         check.begin(Dir::Node(0));

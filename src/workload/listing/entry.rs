@@ -53,7 +53,7 @@ pub struct Dirent<'a> {
     pub stat: Option<Result<Attributes, Errno>>,
 }
 
-/// Whether a name is `.` or `..`, which every directory shows.
+/// Returns whether a name is `.` or `..`, which every directory shows.
 pub fn is_dot(name: &[u8]) -> bool {
     matches!(name, b"." | b"..")
 }
@@ -105,12 +105,12 @@ pub fn open_directory(dir: &Path) -> Result<OwnedFd, Errno> {
     opened
 }
 
-/// What a call failed with before any entry was seen.
+/// Returns what a call failed with before any entry was seen.
 pub fn failed(call: &'static str) -> impl FnOnce(Errno) -> ListError {
     move |errno| ListError { call, errno, entries: 0 }
 }
 
-/// One more descriptor of an open file: they have one position.
+/// Returns one more descriptor of an open file: they have one position.
 pub fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, ListError> {
     fd.try_clone().map_err(|e| failed("dup")(errno(&e)))
 }

@@ -16,14 +16,14 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer of `bytes` bytes. The kernel answers EINVAL if the next record does not fit: a name of 4 bytes or less needs
-    /// 24, one of 255 bytes 280.
+    /// Returns a buffer of `bytes` bytes. The kernel answers EINVAL if the next record does not fit: a name of 4 bytes or less
+    /// needs 24, one of 255 bytes 280.
     pub fn new(bytes: usize) -> Self {
         // Records are aligned to 8 bytes, so the buffer is too.
         Self { words: vec![0; bytes.div_ceil(8)], bytes, filled: 0 }
     }
 
-    /// One call of getdents64; no bytes at the end of the directory.
+    /// Returns one call of getdents64; no bytes at the end of the directory.
     pub fn fill(&mut self, fd: BorrowedFd) -> Result<&[u8], Errno> {
         self.filled = 0;
         // SAFETY: the buffer is as large as said, and only the bytes that the kernel wrote are looked at.
@@ -35,7 +35,7 @@ impl Buffer {
         Ok(self.last(self.filled))
     }
 
-    /// The last `bytes` bytes of what the last call brought.
+    /// Returns the last `bytes` bytes of what the last call brought.
     pub(super) fn last(&self, bytes: usize) -> &[u8] {
         // SAFETY: u64 has no invalid bytes, and the kernel filled so many of them.
         let filled = unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>(), self.filled) };
@@ -75,8 +75,8 @@ impl<'a> Iterator for Dirents<'a> {
     }
 }
 
-/// Where in the last eight bytes of a record, which begin at `start`, the name ends. The record is as short as it can be, so
-/// the NUL is among them.
+/// Returns where in the last eight bytes of a record, which begin at `start`, the name ends. The record is as short as it can
+/// be, so the NUL is among them.
 #[inline]
 fn first_nul(last: u64, start: usize) -> Option<usize> {
     // In the shortest record they hold other fields before the name.
@@ -91,7 +91,7 @@ fn first_nul(last: u64, start: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A record that says that it is so long, of the name `a`.
+    /// Returns a record that says that it is so long, of the name `a`.
     fn record(length: u16) -> Vec<u8> {
         let mut bytes = vec![1; 16];
         bytes.extend(length.to_ne_bytes());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_has_no_room_for_a_name_ends_the_listing() {
+    fn record_that_has_no_room_for_a_name_ends_the_listing() {
         let names = |length| Dirents(&record(length)).map(|record| record.name.to_vec()).collect::<Vec<_>>();
         assert_eq!(names(24), [b"a"]);
         for length in (0..20).chain([25, u16::MAX]) {

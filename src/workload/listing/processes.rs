@@ -81,7 +81,7 @@ impl Readers {
     }
 }
 
-/// What the program does if it was started as a reader; `None` if it was not.
+/// Returns what the program does if it was started as a reader; `None` if it was not.
 pub fn run_if_reader(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter().skip(1);
     if arguments.next()? != WORD {
@@ -172,7 +172,7 @@ impl Reader {
         self.orders.write_all(&order).machine(died)
     }
 
-    /// Whether it could open the directory.
+    /// Returns whether it could open the directory.
     fn opened(&mut self) -> OurResult<Result<(), ListError>> {
         let opened = self.reply()?.map(|_| ()).map_err(failed("open"));
         self.waits = opened.is_err();
@@ -210,7 +210,7 @@ impl Reader {
         }
     }
 
-    /// Its next reply, as getdents64 gave it.
+    /// Returns its next reply, as getdents64 gave it.
     fn reply(&mut self) -> OurResult<Result<&[u8], Errno>> {
         let length = self.number()?;
         if length == FAILED {

@@ -55,7 +55,8 @@ impl<'b> Reading<'b> {
         Ok(Self { source, stat: way.stat, counts: Counts::default() })
     }
 
-    /// One call of getdents64 or readdir(3), or what was left of the last; `each` gets its records and says whether to go on.
+    /// Returns one call of getdents64 or readdir(3), or what was left of the last; `each` gets its records and says whether to
+    /// go on.
     pub fn step(&mut self, mut each: impl FnMut(&Dirent) -> ControlFlow<()>) -> Result<Stands, ListError> {
         let Self { source, stat, counts } = self;
         let entries = counts.entries;
@@ -154,7 +155,7 @@ impl<'b> Reading<'b> {
         }
     }
 
-    /// What reading took so far.
+    /// Returns what reading took so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }

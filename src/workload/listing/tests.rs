@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const READDIR: ReadMethod = ReadMethod { call: Call::Readdir, stat: Stat::Nothing };
 
-/// A flat directory of so many files, and a check that knows their inode numbers.
+/// Returns a flat directory of so many files, and a check that knows their inode numbers.
 fn made(entries: u64, names: Names) -> (TempDir, Check) {
     let dir = tempfile::tempdir().unwrap();
     let tree = Arc::new(Tree::new(&Directory::flat(entries, names), 3));
@@ -49,7 +49,7 @@ fn every_file_made_is_listed_in_every_way() {
 }
 
 #[test]
-fn the_smallest_buffer_holds_a_name_of_four_bytes() {
+fn smallest_buffer_holds_a_name_of_four_bytes() {
     let (dir, mut check) = made(50, Names::random(4, 4));
     Lister::new(ReadMethod::getdents(24)).list(dir.path(), |record| _ = check.see(record)).unwrap();
     assert_eq!(check.end(), Ok(()));
@@ -127,7 +127,7 @@ fn threads_with_one_open_file_share_the_entries_and_with_their_own_see_all() {
 }
 
 #[test]
-fn a_walk_reads_every_directory_depth_first_however_long_its_path_is() {
+fn walk_reads_every_directory_depth_first_however_long_its_path_is() {
     let dir = tempfile::tempdir().unwrap();
     let name = "d".repeat(200);
     // Paths of up to 6000 bytes, which no single call takes.

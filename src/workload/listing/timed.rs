@@ -64,7 +64,8 @@ pub fn list(root: &Path, course: ReadOptions, mut between: impl FnMut(u64) -> Re
     Ok(timed)
 }
 
-/// The same directory by nothing but a loop around getdents64, and the clock around that: what timing each call is compared with.
+/// Returns the same directory by nothing but a loop around getdents64, and the clock around that: what timing each call is
+/// compared with.
 pub fn bare(root: &Path, buffer_bytes: usize) -> Result<Duration> {
     let mut buffer = vec![0u64; buffer_bytes.div_ceil(8)];
     let (read, took) = on_the_clock(|| {
@@ -82,7 +83,7 @@ pub fn bare(root: &Path, buffer_bytes: usize) -> Result<Duration> {
     Ok(took)
 }
 
-/// One call of getdents64 and what belongs to it; `false` at the end of the directory.
+/// Returns one call of getdents64 and what belongs to it; `false` at the end of the directory.
 fn step(
     fd: &OwnedFd,
     dir: &Path,
@@ -125,7 +126,7 @@ fn look_at_all(fd: &OwnedFd, mut records: Dirents) -> std::result::Result<(), Er
     records.try_for_each(|record| look_at(fd, record.name).map(|_| ()))
 }
 
-/// The mode of an entry; nothing of one that has gone meanwhile.
+/// Returns the mode of an entry; nothing of one that has gone meanwhile.
 fn look_at(fd: &OwnedFd, name: &[u8]) -> std::result::Result<Option<u32>, Errno> {
     match fstatat(fd, OsStr::from_bytes(name), AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(found.st_mode)),
@@ -134,7 +135,7 @@ fn look_at(fd: &OwnedFd, name: &[u8]) -> std::result::Result<Option<u32>, Errno>
     }
 }
 
-/// Where getdents64 does not say what an entry is, looking at it is part of the walk.
+/// Returns where getdents64 does not say what an entry is, looking at it is part of the walk.
 fn is_directory(fd: &OwnedFd, name: &[u8], d_type: u8, timed: &mut Timed) -> Result<bool> {
     if d_type != libc::DT_UNKNOWN {
         return Ok(d_type == libc::DT_DIR);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_breaks_off_says_so() {
+    fn listing_that_breaks_off_says_so() {
         let root = tempfile::tempdir().unwrap();
         let course = ReadOptions { buffer_bytes: 8, stat: false, walk: false };
         let error = list(root.path(), course, |_| Ok(())).unwrap_err().to_string();

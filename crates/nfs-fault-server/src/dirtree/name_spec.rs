@@ -57,12 +57,12 @@ impl Names {
         Self::Random { lengths: Lengths::Range(min_bytes, max_bytes), alphabet: Alphabet::Ascii }
     }
 
-    /// `pattern` with `{n}` replaced by the entry's number.
+    /// Returns `pattern` with `{n}` replaced by the entry's number.
     pub fn pattern(pattern: &str) -> Self {
         Self::Pattern { pattern: pattern.into() }
     }
 
-    /// Length of the longest of `count` names.
+    /// Returns length of the longest of `count` names.
     pub fn longest_bytes(&self, count: u64) -> usize {
         match self {
             Self::Random { lengths, .. } => lengths.all().into_iter().max().unwrap_or(0),
@@ -70,7 +70,7 @@ impl Names {
         }
     }
 
-    /// Mean length of `count` names, rounded up.
+    /// Returns mean length of `count` names, rounded up.
     pub fn mean_bytes(&self, count: u64) -> u64 {
         match self {
             Self::Random { lengths, .. } => {
@@ -83,7 +83,7 @@ impl Names {
 }
 
 impl Lengths {
-    /// Every length, as often as it is drawn among as many names.
+    /// Returns every length, as often as it is drawn among as many names.
     pub fn all(&self) -> Vec<usize> {
         match self {
             Self::Range(min, max) => (*min..=*max).collect(),

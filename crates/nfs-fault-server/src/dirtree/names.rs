@@ -38,7 +38,7 @@ enum Form {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xbf58_476d_1ce4_e5b9;
 
-/// One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that scatters neighbouring numbers.
+/// Returns one step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that scatters neighbouring numbers.
 pub fn scatter(mut x: u64) -> u64 {
     x = x.wrapping_add(STEP);
     x = (x ^ (x >> 30)).wrapping_mul(FACTOR);
@@ -46,17 +46,17 @@ pub fn scatter(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A byte in each of eight.
+/// Returns a byte in each of eight.
 const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// 1 in each byte of `bytes` that is at least `least`; all are below 128.
+/// Returns 1 in each byte of `bytes` that is at least `least`; all are below 128.
 fn at_least(bytes: u64, least: u8) -> u64 {
     ((bytes + each(128 - least)) >> 7) & each(1)
 }
 
-/// 1 in each byte that is 0.
+/// Returns 1 in each byte that is 0.
 fn zero(bytes: u64) -> u64 {
     // The highest bit of a byte's sum is set if one of the lower bits is.
     (!(((bytes & each(127)) + each(127)) | bytes) >> 7) & each(1)
@@ -79,7 +79,7 @@ impl Alphabet {
 }
 
 impl NameMaker {
-    /// Names for `count` entries.
+    /// Returns names for `count` entries.
     pub fn new(names: &Names, count: u64, seed: u64) -> Self {
         let form = match names {
             Names::Pattern { pattern } => {
@@ -119,7 +119,7 @@ impl NameMaker {
         out[begin..].reverse();
     }
 
-    /// How many random bytes a name has, and what they are made of.
+    /// Returns how many random bytes a name has, and what they are made of.
     fn draw(&self, number: u64, lengths: &[usize]) -> (usize, impl Iterator<Item = u64>) {
         let state = scatter(self.seed.wrapping_add(number.wrapping_mul(STEP)));
         // The upper half of a product with a random number is below the other factor.
@@ -129,14 +129,14 @@ impl NameMaker {
         (length.saturating_sub(self.digits), (0..).map(word))
     }
 
-    /// The name of entry `number`, counted from 0.
+    /// Returns the name of entry `number`, counted from 0.
     pub fn name(&self, number: u64) -> Vec<u8> {
         let mut name = Vec::new();
         self.write(number, &mut name);
         name
     }
 
-    /// The number of the entry with exactly this name, which may be larger than the count; `None` if no number has it.
+    /// Returns the number of the entry with exactly this name, which may be larger than the count; `None` if no number has it.
     pub fn number(&self, name: &[u8]) -> Option<u64> {
         match &self.form {
             Form::Pattern(pieces) => number_in_pattern(pieces, name),
@@ -163,12 +163,12 @@ impl NameMaker {
     }
 }
 
-/// Whether both are the same. They are so short that a call of memcmp takes longer.
+/// Returns whether both are the same. They are so short that a call of memcmp takes longer.
 fn equal(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a == b)
 }
 
-/// What stands behind a beginning.
+/// Returns what stands behind a beginning.
 fn behind<'a>(bytes: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     let (same, rest) = bytes.split_at_checked(begin.len())?;
     equal(same, begin).then_some(rest)
@@ -210,20 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_replays_names_and_another_seed_gives_others() {
+    fn seed_replays_names_and_another_seed_gives_others() {
         let [a, b, c] = [1, 1, 2].map(|seed| NameMaker::new(&Names::random(20, 20), 100, seed).name(42));
         assert_eq!(a, b);
         assert_ne!(a, c);
     }
 
     #[test]
-    fn a_pattern_counts_from_one() {
+    fn pattern_counts_from_one() {
         let names = Names::pattern("{n}_0123456789abcdef");
         assert_eq!(NameMaker::new(&names, 110, 0).name(109), b"110_0123456789abcdef");
     }
 
     #[test]
-    fn a_name_tells_its_number_and_another_name_does_not() {
+    fn name_tells_its_number_and_another_name_does_not() {
         let bytes = Names::Random { lengths: Lengths::List(vec![9, 64]), alphabet: Alphabet::Bytes };
         let short = Names::random(2, 2);
         let patterns = ["{n}", "{n}0", "1{n}{n}", "f-{n}-{n}.txt"].map(Names::pattern);

@@ -95,7 +95,7 @@ pub enum Made {
 }
 
 impl Shape {
-    /// Directories below the one that is mounted.
+    /// Returns directories below the one that is mounted.
     pub fn directories(&self) -> u64 {
         match self {
             Self::Flat => 0,
@@ -110,12 +110,12 @@ impl Shape {
 }
 
 impl Directory {
-    /// A flat directory of regular files, made on the export.
+    /// Returns a flat directory of regular files, made on the export.
     pub fn flat(entries: u64, names: Names) -> Self {
         Self { entries, names, shape: Shape::Flat, kinds: Kinds::default(), made: Made::Export }
     }
 
-    /// The same with no more entries than this; where sizes are said, each is as much smaller as all are.
+    /// Returns the same with no more entries than this; where sizes are said, each is as much smaller as all are.
     pub fn with_at_most(&self, most: u64) -> Self {
         let entries = self.entries.min(most);
         match &self.shape {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_smaller_directory_has_the_same_shape() {
+    fn smaller_directory_has_the_same_shape() {
         let sizes = |sizes: &[u64]| {
             let directory = Directory::flat(sizes.iter().sum(), Names::random(8, 8));
             Directory { shape: Shape::Sizes(sizes.to_vec()), ..directory }

@@ -53,7 +53,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Entries, `.` and `..` not counted.
+    /// Returns entries, `.` and `..` not counted.
     pub fn entries(&self) -> u64 {
         self.files.end - self.files.start + self.directories.len() as u64
     }
@@ -70,7 +70,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// What `directory` and `seed` describe.
+    /// Returns what `directory` and `seed` describe.
     pub fn new(directory: &Directory, seed: u64) -> Self {
         let entries = directory.entries;
         let names = NameMaker::new(&directory.names, entries + directory.shape.directories(), seed);
@@ -83,33 +83,33 @@ impl Tree {
         Self { names, kinds: directory.kinds, seed, entries, nodes }
     }
 
-    /// The directories, each behind the one that holds it.
+    /// Returns the directories, each behind the one that holds it.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// How entries and directories of the shape are called, by number; the latter stand behind the entries.
+    /// Returns how entries and directories of the shape are called, by number; the latter stand behind the entries.
     pub fn names(&self) -> &NameMaker {
         &self.names
     }
 
-    /// What entries are, by weight.
+    /// Returns what entries are, by weight.
     pub fn kinds(&self) -> Kinds {
         self.kinds
     }
 
-    /// Entries of all directories that are no directories of the shape.
+    /// Returns entries of all directories that are no directories of the shape.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// Entries of all directories, `.` and `..` not counted.
+    /// Returns entries of all directories, `.` and `..` not counted.
     pub fn all_entries(&self) -> u64 {
         self.entries + self.nodes.len() as u64 - 1
     }
 
-    /// What the place-th entry of a directory is: entries first, directories of the shape behind them. Its name is appended
-    /// to `name`. `None` behind the last.
+    /// Returns what the place-th entry of a directory is: entries first, directories of the shape behind them. Its name is
+    /// appended to `name`. `None` behind the last.
     pub fn entry(&self, node: usize, place: u64, name: &mut Vec<u8>) -> Option<Kind> {
         let Node { files, directories, .. } = &self.nodes[node];
         let number = files.start + place;
@@ -124,7 +124,7 @@ impl Tree {
         })
     }
 
-    /// Where in a directory the entry with exactly this name is, and what it is: `entry` the other way round.
+    /// Returns where in a directory the entry with exactly this name is, and what it is: `entry` the other way round.
     pub fn find(&self, node: usize, name: &[u8]) -> Option<(u64, Kind)> {
         let Node { files, directories, .. } = &self.nodes[node];
         let number = self.names.number(name)?;
@@ -136,8 +136,8 @@ impl Tree {
         directories.contains(&directory).then_some((place, Kind::Directory(directory)))
     }
 
-    /// The directory that holds the entry with this number; behind the last directory if none does. Numbers ascend from one
-    /// directory to the next.
+    /// Returns the directory that holds the entry with this number; behind the last directory if none does. Numbers ascend
+    /// from one directory to the next.
     pub fn node_of(&self, number: u64) -> usize {
         self.nodes.partition_point(|node| node.files.end <= number)
     }
@@ -149,7 +149,7 @@ impl Tree {
         if number < files.end { number } else { self.entries + directories.start as u64 + (number - files.end) - 1 }
     }
 
-    /// The directory that an entry is, if it is one.
+    /// Returns the directory that an entry is, if it is one.
     pub fn dir(node: usize, place: u64, kind: Kind) -> Option<Dir> {
         match kind {
             Kind::Directory(node) => Some(Dir::Node(node)),
@@ -158,7 +158,7 @@ impl Tree {
         }
     }
 
-    /// The path of a directory below the first, without a slash in front; empty for the first.
+    /// Returns the path of a directory below the first, without a slash in front; empty for the first.
     pub fn path_of(&self, dir: Dir) -> Vec<u8> {
         let mut path = Vec::new();
         match dir {
@@ -189,7 +189,7 @@ impl Tree {
         self.names.write(self.entries + node as u64 - 1, name);
     }
 
-    /// What the entry with this number is, in a directory whose entries are `files`.
+    /// Returns what the entry with this number is, in a directory whose entries are `files`.
     pub fn kind(&self, files: &Range<u64>, number: u64) -> Kind {
         let Kinds { files: file, directories, symlinks, hard_links } = self.kinds;
         let sum = u64::from(file + directories + symlinks + hard_links);
@@ -211,7 +211,7 @@ impl Tree {
     }
 }
 
-/// The directories of a shape, level by level, without entries.
+/// Returns the directories of a shape, level by level, without entries.
 fn directories(shape: &Shape) -> Vec<Node> {
     let mut nodes = vec![Node { parent: 0, depth: 0, files: 0..0, directories: 0..0 }];
     let (fan_out, depth) = match shape {
@@ -232,7 +232,7 @@ fn directories(shape: &Shape) -> Vec<Node> {
     nodes
 }
 
-/// How many entries each directory has; the sum is `entries`.
+/// Returns how many entries each directory has; the sum is `entries`.
 fn shares(shape: &Shape, entries: u64, seed: u64) -> Vec<u64> {
     let evenly = |directories: u64| {
         let (each, more) = (entries / directories, entries % directories);
@@ -275,7 +275,7 @@ mod tests {
         Tree::new(&Directory { shape, ..Directory::flat(entries, Names::random(8, 8)) }, 7)
     }
 
-    /// Every entry's path and kind.
+    /// Returns every entry's path and kind.
     fn walk(tree: &Tree) -> Vec<(Vec<u8>, Kind)> {
         let mut all = Vec::new();
         for node in 0..tree.nodes().len() {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 #[test]
-fn a_file_that_is_made_is_listed_last_and_gone_when_it_is_removed() {
+fn file_that_is_made_is_listed_last_and_gone_when_it_is_removed() {
     let server = serve(&Directory::flat(3, Names::pattern("f{n}")));
     let mut client = Client::connect(server.port());
     let root = client.root();
@@ -35,7 +35,7 @@ fn a_file_that_is_made_is_listed_last_and_gone_when_it_is_removed() {
 }
 
 #[test]
-fn a_listing_goes_on_behind_an_entry_that_is_removed() {
+fn listing_goes_on_behind_an_entry_that_is_removed() {
     let server = serve(&Directory::flat(9, Names::pattern("f{n}")));
     let mut client = Client::connect(server.port());
     let root = client.root();
@@ -52,7 +52,7 @@ fn a_listing_goes_on_behind_an_entry_that_is_removed() {
 }
 
 #[test]
-fn a_renamed_entry_keeps_its_cookie_and_file() {
+fn renamed_entry_keeps_its_cookie_and_file() {
     let server =
         serve(&Directory { shape: Shape::Many { directories: 2 }, ..Directory::flat(4, Names::pattern("f{n}")) });
     let mut client = Client::connect(server.port());
@@ -72,7 +72,7 @@ fn a_renamed_entry_keeps_its_cookie_and_file() {
 }
 
 #[test]
-fn an_entry_that_is_set_aside_comes_back_as_it_was() {
+fn entry_that_is_set_aside_comes_back_as_it_was() {
     let kinds = Kinds { files: 1, hard_links: 4, ..Kinds::default() };
     let server = serve(&Directory { kinds, ..Directory::flat(20, Names::pattern("f{n}")) });
     let mut client = Client::connect(server.port());

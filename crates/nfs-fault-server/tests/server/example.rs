@@ -16,7 +16,7 @@ fn documented() -> String {
 }
 
 #[test]
-fn the_documented_file_is_served_with_its_faults() {
+fn documented_file_is_served_with_its_faults() {
     let server = failing_server::serve(&documented()).unwrap();
     let mut client = Client::connect(server.port());
     let root = client.root();
@@ -28,7 +28,7 @@ fn the_documented_file_is_served_with_its_faults() {
 }
 
 #[test]
-fn a_file_that_cannot_be_served_is_told() {
+fn file_that_cannot_be_served_is_told() {
     for (text, expected) in [
         ("", "missing field `entries`"),
         ("entries = 1\nnames = 2", "unknown field `names`"),

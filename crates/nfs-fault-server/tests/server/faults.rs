@@ -45,7 +45,7 @@ fn statuses(client: &mut Client, root: &nfs_fh3, plus: &[bool]) -> Vec<Option<nf
 }
 
 #[test]
-fn an_error_comes_with_the_nth_reply_and_those_that_follow() {
+fn error_comes_with_the_nth_reply_and_those_that_follow() {
     for (error, status) in [
         ("NOENT", nfsstat3::NFS3ERR_NOENT),
         ("IO", nfsstat3::NFS3ERR_IO),
@@ -78,7 +78,7 @@ fn every_nth_reply_is_hit_without_end_or_so_many_times() {
 }
 
 #[test]
-fn the_reply_that_would_hold_an_entry_is_hit() {
+fn reply_that_would_hold_an_entry_is_hit() {
     for (entry, hit) in [(1, 0), (2, 1), (4, 1), (5, 2), (10, 3), (11, 9)] {
         let text = format!("{{ when = {{ entry = {entry} }}, what = {{ error = \"JUKEBOX\" }} }}");
         let (server, mut client, root) = ready(&[&text]);
@@ -141,7 +141,7 @@ fn first_two(client: &mut Client, root: &nfs_fh3, ask: Ask) -> [Page; 2] {
 }
 
 #[test]
-fn a_short_reply_and_an_empty_one_lose_nothing() {
+fn short_reply_and_an_empty_one_lose_nothing() {
     for (what, first_names) in [("{ short = 2 }", vec![".", ".."]), ("\"empty\"", vec![])] {
         let (server, mut client, root) = ready(&[&format!("{{ what = {what} }}")]);
         let [first, second] = first_two(&mut client, &root, Ask::first(true, 4096));
@@ -157,7 +157,7 @@ fn a_short_reply_and_an_empty_one_lose_nothing() {
 }
 
 #[test]
-fn a_fault_waits_for_a_reply_that_it_can_hit() {
+fn fault_waits_for_a_reply_that_it_can_hit() {
     let (server, mut client, root) = ready(&["{ what = { short = 3 } }"]);
     let counts: Vec<usize> = client.list(&root, false, THREE).iter().map(|page| page.entries.len()).collect();
     assert_eq!((counts, fired(&server)), (vec![3; 4], vec![0]));
@@ -166,7 +166,7 @@ fn a_fault_waits_for_a_reply_that_it_can_hit() {
 }
 
 #[test]
-fn the_end_comes_early_or_late() {
+fn end_comes_early_or_late() {
     let (server, mut client, root) = ready(&[r#"{ when = { reply = 2 }, what = "early-eof" }"#]);
     let pages = client.list(&root, false, THREE);
     assert_eq!((pages.len(), pages[1].names()), (2, ["2", "3", "4"].map(String::from).to_vec()));
@@ -179,7 +179,7 @@ fn the_end_comes_early_or_late() {
 }
 
 #[test]
-fn a_cookie_is_there_twice_or_cookies_run_backward() {
+fn cookie_is_there_twice_or_cookies_run_backward() {
     for (plus, bytes) in [(false, THREE), (true, THREE_PLUS)] {
         let (server, mut client, root) = ready(&[r#"{ when = { reply = 2 }, what = "duplicate-cookie" }"#]);
         let pages = client.list(&root, plus, bytes);
@@ -196,7 +196,7 @@ fn a_cookie_is_there_twice_or_cookies_run_backward() {
 }
 
 #[test]
-fn a_new_verifier_is_shown_from_then_on() {
+fn new_verifier_is_shown_from_then_on() {
     let (server, mut client, root) = ready(&[r#"{ when = { reply = 2 }, what = { new-verifier = "accept" } }"#]);
     let pages = client.list(&root, false, THREE);
     let new: Vec<bool> = pages.iter().map(|page| page.verifier != pages[0].verifier).collect();
@@ -219,7 +219,7 @@ fn old_verifiers_are_refused_if_the_fault_says_so() {
 }
 
 #[test]
-fn the_reply_is_the_first_to_show_a_newer_change_time() {
+fn reply_is_the_first_to_show_a_newer_change_time() {
     let (server, mut client, root) = ready(&[r#"{ when = { reply = 2 }, what = "newer-change-time" }"#]);
     let before = client.getattr(&root).unwrap().ctime.seconds;
     let changed: Vec<u32> = client.list(&root, false, THREE).iter().map(|page| page.changed - before).collect();
@@ -289,7 +289,7 @@ fn whole_entries(client: &mut Client, root: &nfs_fh3, plus: bool) -> usize {
 }
 
 #[test]
-fn a_call_is_swallowed_and_the_next_one_answered() {
+fn call_is_swallowed_and_the_next_one_answered() {
     let (server, mut client, root) = ready(&[r#"{ on = "null", what = "no-reply" }"#]);
     client.send((100_003, 3, 0), &Void).unwrap();
     // Its number is that of the call sent last, so nothing came before it.
@@ -299,7 +299,7 @@ fn a_call_is_swallowed_and_the_next_one_answered() {
 }
 
 #[test]
-fn a_reply_comes_late() {
+fn reply_comes_late() {
     let (server, mut client, root) = ready(&[r#"{ on = "getattr", what = { delay-ms = 60 } }"#]);
     let begin = Instant::now();
     client.getattr(&root).unwrap();
@@ -308,7 +308,7 @@ fn a_reply_comes_late() {
 }
 
 #[test]
-fn a_connection_is_closed_without_a_reply_or_in_the_middle_of_one() {
+fn connection_is_closed_without_a_reply_or_in_the_middle_of_one() {
     for (moment, half) in [("before-reply", false), ("in-reply", true)] {
         let text = format!("{{ when = {{ reply = 2 }}, what = {{ disconnect = \"{moment}\" }} }}");
         let (server, mut client, root) = ready(&[&text]);
@@ -330,7 +330,7 @@ fn a_connection_is_closed_without_a_reply_or_in_the_middle_of_one() {
 }
 
 #[test]
-fn a_half_open_connection_answers_nothing_and_others_do() {
+fn half_open_connection_answers_nothing_and_others_do() {
     let (server, mut client, root) = ready(&[r#"{ what = "half-open" }"#]);
     let args = || nfs3_types::nfs3::GETATTR3args { object: root.clone() };
     let ask =

@@ -24,7 +24,7 @@ fn ten_at_a_low_port() -> Server {
 }
 
 #[test]
-fn a_server_that_starts_again_has_the_same_port_files_and_counts() {
+fn server_that_starts_again_has_the_same_port_files_and_counts() {
     let server = ten_at_a_low_port();
     let port = server.port();
     let mut client = Client::connect(port);
@@ -64,7 +64,7 @@ fn calls_are_counted_by_procedure() {
 }
 
 #[test]
-fn a_port_that_is_taken_and_an_address_that_is_not_ours_are_told() {
+fn port_that_is_taken_and_an_address_that_is_not_ours_are_told() {
     let server = ten_at_a_low_port();
     let at = |address: Ipv4Addr| {
         let tree = Tree::new(&Directory::flat(1, Names::pattern("{n}")), 0);
@@ -107,7 +107,7 @@ fn dropping_a_server_closes_every_connection_whatever_it_waits_for() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_does_not_keep_the_server() {
+fn client_that_reads_nothing_does_not_keep_the_server() {
     let server = serve(&Directory::flat(100_000, Names::random(200, 200)));
     let mut client = Client::connect(server.port());
     let root = client.root();

@@ -124,7 +124,7 @@ fn every_shape_is_served_whole_whatever_the_size_of_replies() {
 }
 
 #[test]
-fn a_reply_that_no_entry_fits_is_too_small() {
+fn reply_that_no_entry_fits_is_too_small() {
     let server = serve(&Directory::flat(3, Names::random(200, 200)));
     let mut client = Client::connect(server.port());
     let root = client.root();

@@ -13,17 +13,17 @@ const LIMITS: (f64, f64) = (1e-9, 1e12);
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, LogCoord<f64>>>;
 
-/// What is drawn: the time of a listing against the entries of its directory, a line for each kernel and state.
+/// Returns what is drawn: the time of a listing against the entries of its directory, a line for each kernel and state.
 pub fn lines(growths: &[Growth]) -> Vec<&Growth> {
     growths.iter().filter(|growth| growth.what == SECONDS && !points(growth).is_empty()).collect()
 }
 
-/// The picture as SVG.
+/// Returns the picture as SVG.
 pub fn svg(lines: &[&Growth], look: &Look) -> Result<String> {
     super::svg("growth", look, |area| draw(lines, look, area))
 }
 
-/// Those that have logarithms.
+/// Returns those that have logarithms.
 fn points(line: &Growth) -> Vec<(f64, f64)> {
     let positive = line.points.iter().map(|(n, y)| (*n as f64, *y)).filter(|(n, y)| *n > 0.0 && *y > 0.0);
     positive.map(|(n, y)| (n, y.clamp(LIMITS.0, LIMITS.1))).collect()
@@ -86,7 +86,7 @@ fn draw_line(chart: &mut Chart, line: &Growth, colour: RGBColor) -> Drawn {
     Ok(())
 }
 
-/// `1000`, `10k`, `1M`.
+/// Returns `1000`, `10k`, `1M`.
 fn entries(number: f64) -> String {
     match number {
         n if n < 1e4 => format!("{n:.0}"),
@@ -95,7 +95,7 @@ fn entries(number: f64) -> String {
     }
 }
 
-/// `10 us`, `1 ms`, `100 s`.
+/// Returns `10 us`, `1 ms`, `100 s`.
 fn time(seconds: f64) -> String {
     match seconds {
         s if s < 0.999e-6 => format!("{:.0} ns", s * 1e9),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plot_has_a_line_for_each_state_and_is_svg() {
+    fn plot_has_a_line_for_each_state_and_is_svg() {
         let growths = [growth(CacheState::Cold, 1e-6), growth(CacheState::Warm, 1e-7)];
         let text = svg(&lines(&growths), &Look::FILE).unwrap();
         assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");

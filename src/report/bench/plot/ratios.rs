@@ -16,7 +16,7 @@ const BAR: f64 = 0.12;
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// The states that are drawn, with their ratios.
+/// Returns the states that are drawn, with their ratios.
 pub fn rows(comparison: &Comparison) -> Vec<(&StateComparison, Estimate)> {
     let bounded = |ratio: &Estimate| Estimate {
         estimate: ratio.estimate.clamp(0.0, LARGEST),
@@ -27,7 +27,7 @@ pub fn rows(comparison: &Comparison) -> Vec<(&StateComparison, Estimate)> {
     states.filter_map(|state| Some((state, bounded(state.ratios.get(SECONDS)?)))).collect()
 }
 
-/// The picture as SVG.
+/// Returns the picture as SVG.
 pub fn svg(comparison: &Comparison, look: &Look) -> Result<String> {
     super::svg("ratios", look, |area| draw(comparison, look, area))
 }

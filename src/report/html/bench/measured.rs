@@ -29,7 +29,7 @@ pub fn section(record: &BenchRecord, file: &BenchFile, logs: &Logs) -> Markup {
     }
 }
 
-/// What was pinned, and why it can be believed.
+/// Returns what was pinned, and why it can be believed.
 fn facts(record: &BenchRecord, file: &BenchFile) -> Markup {
     let (kernel, setup, machine) = (&record.kernel, &record.setup, &file.machine);
     let patches = if kernel.patches.is_empty() { "none".to_owned() } else { kernel.patches.join(", ") };
@@ -52,7 +52,7 @@ fn facts(record: &BenchRecord, file: &BenchFile) -> Markup {
     }
 }
 
-/// A row for each figure, and a column for each state.
+/// Returns a row for each figure, and a column for each state.
 fn medians(record: &BenchRecord) -> Markup {
     let head: Vec<&str> =
         std::iter::once("of a listing").chain(record.states.iter().map(|state| state.state.as_str())).collect();
@@ -73,7 +73,7 @@ fn medians(record: &BenchRecord) -> Markup {
     }
 }
 
-/// What is a part of the row above it is marked, as no column shows that it is set in.
+/// Returns what is a part of the row above it is marked, as no column shows that it is set in.
 fn part(called: &str) -> String {
     match called.trim_start() {
         whole if whole == called => whole.to_owned(),

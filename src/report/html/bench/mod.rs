@@ -36,7 +36,7 @@ pub fn section(bench: &InputFile<BenchFile>, logs: &Logs, is_only: bool) -> Mark
     }
 }
 
-/// One kernel against another: the picture, and the ratios in figures.
+/// Returns one kernel against another: the picture, and the ratios in figures.
 fn compared(comparison: &Comparison) -> Markup {
     let Comparison { base, other, margin, .. } = comparison;
     html! {
@@ -82,7 +82,7 @@ fn growth(growths: &[Growth]) -> Markup {
     }
 }
 
-/// The times, a column for each state that was timed in any of them.
+/// Returns the times, a column for each state that was timed in any of them.
 fn overview(records: &[BenchRecord]) -> Markup {
     let find = |record: &BenchRecord, of: CacheState| record.states.iter().find(|s| s.state == of).cloned();
     let is_timed = |state: &CacheState| records.iter().any(|record| find(record, *state).is_some());

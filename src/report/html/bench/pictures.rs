@@ -13,7 +13,7 @@ const MOST_LINES: usize = 6;
 const ROW: u32 = 40;
 const BELOW: u32 = 90;
 
-/// A point and an interval for each state.
+/// Returns a point and an interval for each state.
 pub fn ratios(comparison: &Comparison) -> Markup {
     let Comparison { scenario, base, other, .. } = comparison;
     let rows = intervals::rows(comparison);
@@ -31,7 +31,7 @@ pub fn ratios(comparison: &Comparison) -> Markup {
     }
 }
 
-/// A picture for each scenario.
+/// Returns a picture for each scenario.
 pub fn growth(growths: &[Growth]) -> Markup {
     let all = lines::lines(growths);
     let mut scenarios: Vec<&str> = all.iter().map(|line| line.scenario.as_str()).collect();

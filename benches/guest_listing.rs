@@ -5,19 +5,19 @@
 //! so. This program is its own guest, as dirleak is.
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use dirleak::bench::guest::Guest;
-use dirleak::bench::{eligible, session};
-use dirleak::boot::job::{BootOptions, Job};
-use dirleak::error::Result;
-use dirleak::kernel;
-use dirleak::kernel::bootable::Kernel;
-use dirleak::os::cache::Cache;
-use dirleak::os::progress::Ui;
-use dirleak::protocol::timing::CacheState;
-use dirleak::scenario::{Scenario, load};
-use dirleak::vm::accelerator;
-use dirleak::vm::console::MOST_LOG_BYTES;
-use dirleak::vm::machine::Limits;
+use dirleak::internals::bench::guest::Guest;
+use dirleak::internals::bench::{eligible, session};
+use dirleak::internals::boot::job::{BootOptions, Job};
+use dirleak::internals::error::Result;
+use dirleak::internals::kernel;
+use dirleak::internals::kernel::bootable::Kernel;
+use dirleak::internals::os::cache::Cache;
+use dirleak::internals::os::progress::Ui;
+use dirleak::internals::protocol::timing::CacheState;
+use dirleak::internals::scenario::{Scenario, load};
+use dirleak::internals::vm::accelerator;
+use dirleak::internals::vm::console::MOST_LOG_BYTES;
+use dirleak::internals::vm::machine::Limits;
 use std::time::Duration;
 
 /// The kernel that lists.
@@ -29,7 +29,7 @@ const LIMITS: Limits =
 
 fn main() {
     if std::process::id() == 1 {
-        dirleak::guest::main();
+        dirleak::internals::guest::main();
     }
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let spec = std::env::var(KERNEL).unwrap_or("6.1".into());

@@ -2,10 +2,10 @@
 //! run's time goes to. Making and listing directories are in make.rs and list.rs.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::probe::{site_text, slabinfo};
-use dirleak::sample::Growth;
-use dirleak::verdict::block::Block;
-use dirleak::verdict::judge::{MIN_RATE, Phase, judge};
+use dirleak::internals::probe::{site_text, slabinfo};
+use dirleak::internals::sample::Growth;
+use dirleak::internals::verdict::block::Block;
+use dirleak::internals::verdict::judge::{MIN_RATE, Phase, judge};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -30,7 +30,9 @@ fn call_sites(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("call sites");
     group.throughput(Throughput::Elements(before.len() as u64));
     group.bench_function("parse", |bencher| bencher.iter(|| site_text::parse(black_box(&text))));
-    group.bench_function("difference", |bencher| bencher.iter(|| dirleak::sample::since(black_box(&before), &after)));
+    group.bench_function("difference", |bencher| {
+        bencher.iter(|| dirleak::internals::sample::since(black_box(&before), &after))
+    });
     group.finish();
 }
 

@@ -5,11 +5,11 @@ mod support;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::workload::check::{Check, Inodes};
-use dirleak::workload::listing::Lister;
-use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
-use dirleak::workload::listing::getdents::Buffer;
-use dirleak::workload::populate;
+use dirleak::internals::workload::check::{Check, Inodes};
+use dirleak::internals::workload::listing::Lister;
+use dirleak::internals::workload::listing::entry::{Call, ReadMethod, Stat};
+use dirleak::internals::workload::listing::getdents::Buffer;
+use dirleak::internals::workload::populate;
 use nfs_fault_server::dirtree::name_spec::Names;
 use nfs_fault_server::dirtree::spec::{Directory, Kinds};
 use nfs_fault_server::dirtree::tree::{Dir, Tree};

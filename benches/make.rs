@@ -7,7 +7,7 @@ mod uring;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use dirleak::workload::populate;
+use dirleak::internals::workload::populate;
 use nfs_fault_server::dirtree::names::NameMaker;
 use nfs_fault_server::dirtree::spec::Directory;
 use nfs_fault_server::dirtree::tree::Tree;

@@ -1,34 +1,49 @@
 //! dirleak reproduces, proves and bisects kernel memory leaks in NFS directory listing.
 //!
-//! The way of the data: a [`scenario`] and a [`kernel`] are booted by [`vm`]; inside, [`guest`] starts a
-//! [`server`], mounts it and lets [`workload`] list directories while [`probe`] reads the kernel's memory;
-//! [`run`] asks for the rounds, [`verdict`] judges the samples and [`report`] shows them.
+//! It is a program. What is a library of it are the files that it writes: [`result`] has their types, field by field, as users' scripts
+//! read them, and [`result::read`] reads what was written by this version or an older one. The NFS server that fails on purpose, which
+//! its guests run, is a crate of its own, [`nfs_fault_server`].
+//!
+//! ```
+//! use dirleak::result::record::{RunRecord, Verdict};
+//!
+//! let leaks = |record: &RunRecord| record.verdict == Verdict::Leak;
+//! # let _ = leaks;
+//! ```
 
-pub mod agent;
-pub mod apt;
-pub mod bench;
-pub mod bisect;
-pub mod boot;
-pub mod cli;
-pub mod doctor;
-pub mod error;
-pub mod fleet;
-#[cfg(any(test, fuzzing))]
-pub mod fuzzing;
-pub mod guest;
-pub mod host;
-pub mod kernel;
-pub mod os;
-pub mod probe;
-pub mod protocol;
-pub mod report;
+pub use nfs_fault_server;
+
+#[warn(missing_docs)]
 pub mod result;
-pub mod run;
-pub mod sample;
-pub mod scenario;
-pub mod score;
-pub mod stats;
-pub mod text;
-pub mod verdict;
-pub mod vm;
-pub mod workload;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+#[doc(hidden)]
+pub mod internals;
+
+mod agent;
+mod apt;
+mod bench;
+mod bisect;
+mod boot;
+mod cli;
+mod doctor;
+mod error;
+mod fleet;
+mod guest;
+mod host;
+mod kernel;
+mod os;
+mod probe;
+mod protocol;
+mod report;
+mod run;
+mod sample;
+mod scenario;
+mod score;
+mod stats;
+mod text;
+mod verdict;
+mod vm;
+mod workload;

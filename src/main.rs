@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
-        dirleak::guest::main();
+        dirleak::internals::guest::main();
     }
-    if let Some(status) = dirleak::workload::listing::processes::run_if_reader(std::env::args_os()) {
+    if let Some(status) = dirleak::internals::workload::listing::processes::run_if_reader(std::env::args_os()) {
         return status;
     }
-    dirleak::cli::main().into()
+    dirleak::internals::cli::main().into()
 }

@@ -1,9 +1,9 @@
 //! Fetching packages from an archive of our own on this machine, through the machine's real apt, in good luck and bad.
 
-use dirleak::apt::Apt;
-use dirleak::error::Exit;
-use dirleak::os::cache::Cache;
-use dirleak::os::progress::Ui;
+use dirleak::internals::apt::Apt;
+use dirleak::internals::error::Exit;
+use dirleak::internals::os::cache::Cache;
+use dirleak::internals::os::progress::Ui;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;

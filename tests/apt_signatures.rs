@@ -1,9 +1,9 @@
 //! An archive whose signature does not hold is not believed, whatever this machine's apt is told to take.
 
-use dirleak::apt::Apt;
-use dirleak::error::Exit;
-use dirleak::os::cache::Cache;
-use dirleak::os::progress::Ui;
+use dirleak::internals::apt::Apt;
+use dirleak::internals::error::Exit;
+use dirleak::internals::os::cache::Cache;
+use dirleak::internals::os::progress::Ui;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};

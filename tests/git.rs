@@ -3,12 +3,12 @@
 #[path = "support/fake_tree.rs"]
 mod fake_tree;
 
-use dirleak::bisect::history::{History, Mark, Next, Terms};
-use dirleak::kernel::external::git::Repo;
-use dirleak::kernel::source::change::{Applied, Change};
-use dirleak::kernel::source::snapshot::SourceTree;
-use dirleak::os::cache::Cache;
-use dirleak::os::progress::Ui;
+use dirleak::internals::bisect::history::{History, Mark, Next, Terms};
+use dirleak::internals::kernel::external::git::Repo;
+use dirleak::internals::kernel::source::change::{Applied, Change};
+use dirleak::internals::kernel::source::snapshot::SourceTree;
+use dirleak::internals::os::cache::Cache;
+use dirleak::internals::os::progress::Ui;
 use fake_tree::{FakeTree, USAGE, must, text};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -105,7 +105,7 @@ impl Setting {
         Cache::at(self.path("cache")).unwrap()
     }
 
-    fn place(&self, tree: &str) -> dirleak::error::Result<SourceTree> {
+    fn place(&self, tree: &str) -> dirleak::internals::error::Result<SourceTree> {
         SourceTree::open(&self.path(tree), &self.cache())
     }
 

@@ -1,17 +1,17 @@
 //! What dirleak itself holds while it goes on for a thousand rounds: the course of real runs, whose orders a made-up machine obeys, with
 //! as many counters as a kernel has, of which as many move. `cargo test --test memory -- --nocapture` tells the figures.
 
-use dirleak::boot::job::BootOptions;
-use dirleak::os::progress::Ui;
-use dirleak::probe::control_allocs::ControlAllocs;
-use dirleak::probe::counters::SiteSource;
-use dirleak::protocol::agent::{Agent, AgentError};
-use dirleak::protocol::message::{Ready, Request, Response, RoundStats};
+use dirleak::internals::boot::job::BootOptions;
+use dirleak::internals::os::progress::Ui;
+use dirleak::internals::probe::control_allocs::ControlAllocs;
+use dirleak::internals::probe::counters::SiteSource;
+use dirleak::internals::protocol::agent::{Agent, AgentError};
+use dirleak::internals::protocol::message::{Ready, Request, Response, RoundStats};
+use dirleak::internals::run::live::{self, Live};
+use dirleak::internals::run::options::Options;
+use dirleak::internals::sample::Sample;
 use dirleak::result::file::ResultFile;
 use dirleak::result::record::{KernelRecord, RunRecord};
-use dirleak::run::live::{self, Live};
-use dirleak::run::options::Options;
-use dirleak::sample::Sample;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::alloc::{GlobalAlloc, Layout, System};

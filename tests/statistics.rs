@@ -13,9 +13,9 @@ mod tables;
 mod tally;
 
 use course::Leak;
-use dirleak::run::options::LISTINGS;
-use dirleak::stats::estimate::CONFIDENCE;
-use dirleak::stats::net_growth::rarest;
+use dirleak::internals::run::options::LISTINGS;
+use dirleak::internals::stats::estimate::CONFIDENCE;
+use dirleak::internals::stats::net_growth::rarest;
 use std::sync::LazyLock;
 use tables::{LUMPS, Row, Tables};
 

@@ -1,6 +1,6 @@
 //! What a run leaves behind: processes, temporary files, and files of the cache.
 
-use dirleak::kernel::image::identify;
+use dirleak::internals::kernel::image::identify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Error, Result};

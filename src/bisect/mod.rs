@@ -12,6 +12,6 @@ pub mod search;
 pub(crate) mod test_history;
 pub(crate) mod verdicts;
 
-pub use confirm::{Confirmation, Revert, confirm};
+pub use confirm::{Confirmation, confirm};
 pub use found::Found;
 pub use judge::KernelTester;

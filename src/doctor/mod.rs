@@ -7,8 +7,6 @@ pub(crate) mod programs;
 pub mod request;
 pub(crate) mod text;
 
-pub use crate::result::doctor::CostEstimate;
 pub use examine::examine;
 pub use programs::of_setup as packages;
-pub use request::{CheckRequest, Places};
 pub use text::render as text;

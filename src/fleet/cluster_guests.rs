@@ -67,7 +67,8 @@ fn hour(per_hour: &[u32]) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{PerSite, load};
+    use crate::scenario::cluster::PerSite;
+    use crate::scenario::load;
 
     #[test]
     fn cluster_is_its_servers_and_some_sizes_and_others_are_themselves() {

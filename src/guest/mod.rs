@@ -28,8 +28,6 @@ use nix::sys::reboot::{RebootMode, reboot};
 use serial::SerialLink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use crate::protocol::guest_paths::BUSY_CACHES;
-
 /// Runs as process 1 and ends with the machine.
 pub fn main() -> ! {
     panic_hook::install();

@@ -10,7 +10,6 @@ pub mod source;
 pub mod spec;
 
 pub use build::tree_builder::Builder;
-pub use source::version::Version;
 
 use crate::error::{Error, Result};
 use crate::os::cache::Cache;

@@ -58,10 +58,11 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::bisect::confirm::Revert;
     use crate::bisect::found::{State, Step, TestResult};
     use crate::bisect::history::Terms;
     use crate::bisect::record::BisectConfig;
-    use crate::bisect::{Confirmation, Found, Revert};
+    use crate::bisect::{Confirmation, Found};
     use crate::result::bisection::Commit;
     use crate::result::example;
 

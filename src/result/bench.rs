@@ -22,7 +22,9 @@ pub struct BenchFile {
     pub bench: u32,
     /// Version of the program.
     pub dirleak: String,
+    /// As it was typed.
     pub command_line: Vec<String>,
+    /// What it was measured on.
     pub machine: Machine,
     /// What executed the guests' instructions, and with it what a second is: see `docs/bench.md`.
     pub accelerator: String,
@@ -70,9 +72,13 @@ fn none(shown: &str, why: &impl Display) -> Error {
 /// One scenario on one kernel.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct BenchRecord {
+    /// The scenario by its name.
     pub scenario: String,
+    /// The kernel that was booted, or its spec.
     pub kernel: KernelId,
+    /// Entries of the directory.
     pub entries: u64,
+    /// Of all that was drawn by lot.
     pub seed: u64,
     /// The scenario as it was timed.
     pub setup: Scenario,
@@ -80,6 +86,7 @@ pub struct BenchRecord {
     pub wall_seconds: f64,
     /// One for each state.
     pub states: Vec<StateRecord>,
+    /// What a cold listing leaves in the caches.
     pub memory: Footprint,
     /// Every listing, in order.
     pub listings: Vec<Measured>,
@@ -91,15 +98,20 @@ pub struct BenchRecord {
 /// What was booted.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct KernelId {
+    /// The word of the command line that the kernel came from.
     pub spec: String,
+    /// What `uname -r` says in the guest.
     pub release: String,
+    /// SHA-256 of the image, in hexadecimal.
     pub image_sha256: String,
+    /// Names of the patches applied, in order.
     pub patches: Vec<String>,
 }
 
 /// A listing, by the guest's clock and by the host's.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Measured {
+    /// What the listing took.
     #[serde(flatten)]
     pub listing: TimedListing,
     /// Between hearing that it begins and hearing that it is over.
@@ -109,7 +121,9 @@ pub struct Measured {
 /// Medians over the listings in one state.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct StateRecord {
+    /// How directory and attributes stood in the caches.
     pub state: CacheState,
+    /// How many were measured.
     pub listings: u64,
     /// By name; the unit is in the name.
     pub medians: BTreeMap<String, f64>,
@@ -118,19 +132,24 @@ pub struct StateRecord {
 /// Two kernels, or one and what it was before.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Comparison {
+    /// The scenario by its name.
     pub scenario: String,
     /// What the other is divided by.
     pub base: String,
+    /// The spec of the kernel that is compared with it.
     pub other: String,
     /// How far apart two times may be and still be called the same.
     pub margin: f64,
+    /// What it comes to.
     pub verdict: BenchVerdict,
+    /// State by state.
     pub states: Vec<StateComparison>,
 }
 
 /// The same in one state.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct StateComparison {
+    /// How directory and attributes stood in the caches.
     pub state: CacheState,
     /// Of the time of a listing.
     pub verdict: BenchVerdict,
@@ -142,8 +161,11 @@ pub struct StateComparison {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum BenchVerdict {
+    /// All of the interval is below the margin.
     Faster,
+    /// All of the interval is beyond the margin.
     Slower,
+    /// All of the interval is within the margin.
     Same,
     /// The interval reaches over the margin.
     Undecided,
@@ -155,6 +177,7 @@ impl BenchVerdict {
         if self == Self::Same { "the same" } else { self.as_str() }
     }
 
+    /// Returns its word in results.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Faster => "faster",
@@ -168,7 +191,9 @@ impl BenchVerdict {
 /// How something grows with the number of entries.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize, PartialEq)]
 pub struct Growth {
+    /// The scenario by its name.
     pub scenario: String,
+    /// The kernel that was booted, or its spec.
     pub kernel: String,
     /// What grows: the name of a median.
     pub what: String,
@@ -180,6 +205,7 @@ pub struct Growth {
     pub exponent: Estimate,
     /// The same between the two largest directories, where what does not grow matters least.
     pub last_step: f64,
+    /// What the unit is called.
     pub called: String,
 }
 
@@ -188,7 +214,9 @@ pub struct Growth {
 pub struct Machine {
     /// "model name" of `/proc/cpuinfo`.
     pub processor: String,
+    /// Processors of the machine.
     pub processors: u64,
+    /// Memory in MiB.
     pub memory_mib: u64,
     /// `uname -r` of the host.
     pub host_release: String,

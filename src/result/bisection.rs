@@ -6,14 +6,18 @@ use serde::{Deserialize, Serialize};
 /// A commit by its id and the first line of its message.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Commit {
+    /// The id, in hexadecimal.
     pub id: String,
+    /// The first line of its message.
     pub subject: String,
 }
 
 /// A bisection, in the result file.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct BisectionRecord {
+    /// The tree that was searched, as it was named.
     pub tree: String,
+    /// The scenario by its name.
     pub scenario: String,
     /// Whether the commit that fixed the leak was looked for.
     pub find_fix: bool,
@@ -48,8 +52,11 @@ pub struct BisectionRecord {
     pub error_of_result: f64,
     /// Guests that were run, and those of them for the confirmation.
     pub guests: u64,
+    /// Guests that tried the answer again.
     pub guests_of_confirmation: u64,
+    /// How long it took.
     pub seconds: f64,
+    /// What was tested, in order.
     pub steps: Vec<StepRecord>,
     /// `git bisect log`.
     pub log: String,
@@ -58,11 +65,13 @@ pub struct BisectionRecord {
 /// One commit that was judged on the way.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct StepRecord {
+    /// The commit.
     pub commit: Commit,
     /// `leak`, `clean` or `skip`.
     pub state: String,
     /// The rate, or why it was skipped.
     pub what: String,
+    /// How long it took.
     pub seconds: f64,
     /// Guests that were run for it; none if the verdict was known.
     pub guests: u64,
@@ -82,6 +91,7 @@ pub fn sentence(record: &BisectionRecord) -> String {
     }
 }
 
+/// Returns what the commit does to the leak, as a verb.
 pub fn verb(record: &BisectionRecord) -> &'static str {
     if record.find_fix { "fixes" } else { "brings" }
 }

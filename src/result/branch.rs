@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct BranchRecord {
     /// As the user named it.
     pub branch: String,
+    /// The commit.
     pub commit: Commit,
+    /// Whether the fix applies there.
     pub applies: Applies,
     /// Whether every scenario leaks without the fix (of a set: one); none if that was not found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,9 +33,11 @@ pub struct BranchRecord {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Applies {
+    /// As it is.
     Yes,
     /// The branch has it; it was taken out to see what was there before.
     Already,
+    /// Not at all.
     No,
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The servers of one cluster on one kernel.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ClusterRecord {
+    /// The scenario by its name.
     pub scenario: String,
     /// The kernel's spec.
     pub kernel: String,
@@ -23,12 +24,15 @@ pub struct ClusterRecord {
 /// One server, which was a guest.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ServerRecord {
+    /// The server by its name.
     pub server: String,
     /// What its record among the results is called; there is none of a server that has nothing to list.
     pub scenario: String,
+    /// How many sites it has.
     pub sites: u64,
     /// Of all its sites.
     pub entries: u64,
+    /// Entries of its largest site.
     pub largest_site_entries: u64,
     /// Of all its sites.
     pub listings_per_hour: u64,

@@ -6,9 +6,13 @@ use serde::Serialize;
 /// What a verify would do.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct CostEstimate {
+    /// What each kernel takes.
     pub kernels: Vec<KernelCost>,
+    /// The scenarios by their names.
     pub scenarios: Vec<String>,
+    /// Bytes that are fetched.
     pub download_bytes: u64,
+    /// Bytes that the cache grows by.
     pub disk_bytes: u64,
     /// About how long it takes, with guests under TCG.
     pub seconds: f64,
@@ -19,7 +23,9 @@ pub struct CostEstimate {
 /// What one kernel takes.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct KernelCost {
+    /// The word of the command line that the kernel came from.
     pub spec: String,
+    /// What must be done until it can be booted.
     pub step: Step,
 }
 
@@ -27,11 +33,13 @@ pub struct KernelCost {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// Nothing: it is in the cache.
     Ready,
     /// Only what a patch touches is compiled.
     Patch,
     /// The source is here.
     Build,
+    /// Its source is fetched, and it is built.
     FetchAndBuild,
 }
 
@@ -51,19 +59,28 @@ pub enum State {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
+    /// Running guests.
     Guests,
+    /// Building kernels.
     Building,
+    /// Fetching sources and programs.
     Fetching,
+    /// Kernels of the user's: packages and images.
     OwnKernels,
+    /// Source trees of the user's.
     Trees,
+    /// Exports on file systems other than tmpfs.
     Exports,
 }
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Check {
+    /// What it is called.
     pub name: String,
+    /// What it is needed for.
     pub purpose: Purpose,
+    /// Whether it is there.
     pub state: State,
     /// What is to be known of it, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,8 +96,11 @@ pub struct Check {
 /// All that was looked at.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Checkup {
+    /// The version of this format.
     pub schema: u32,
+    /// The version of dirleak that wrote it.
     pub dirleak: &'static str,
+    /// Each thing that was looked at.
     pub checks: Vec<Check>,
     /// What a verify without arguments would do.
     pub verify: CostEstimate,

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 /// A counter whose growth follows the dose.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Finding {
+    /// Where the counter is read.
     pub source: CounterKind,
     /// Name of the slab cache or counter.
     pub name: String,
+    /// Objects per unit.
     pub objects_per_listing: Estimate,
+    /// Bytes per unit.
     #[serde(serialize_with = "finite")]
     pub bytes_per_listing: f64,
     /// Whether it was still there after the file system was unmounted; if not, the growth is bounded by a mount.

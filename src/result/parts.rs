@@ -32,6 +32,7 @@ pub struct Controls {
 /// Something that the guest held on purpose, to show that a source sees it come and go.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct SourceControl {
+    /// Where the counter is read.
     pub source: CounterKind,
     /// Where it was looked for: a counter, a function that must be named as a call site, or the console.
     pub name: String,
@@ -91,12 +92,19 @@ pub enum RoundKind {
 /// What was pinned because it changes the rate of a leak.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Setup {
+    /// The server: `knfsd` or `synthetic`.
     pub server: String,
+    /// The version of NFS: `3`, `4.0`, `4.1` or `4.2`.
     pub nfs_version: String,
+    /// Options of the mount beyond version and size.
     pub mount_options: String,
+    /// The `rsize` of the mount; 0 where the kernel chose it.
     pub rsize_bytes: u64,
+    /// The buffer that getdents64 gets.
     pub getdents_buffer_bytes: u64,
+    /// Memory in MiB.
     pub memory_mib: u64,
+    /// Processors of the guest.
     pub cpus: u64,
     /// Whether the kernel was booted without the debugging that says who allocated what.
     #[serde(default)]
@@ -149,7 +157,9 @@ impl Bounds {
 /// What a counter grew by over the whole run, and what may leak in lumps because of that.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct NetBound {
+    /// Where the counter is read.
     pub source: CounterKind,
+    /// What it is called.
     pub name: String,
     /// Growth, less what control rounds grow by.
     pub net_objects: i64,
@@ -163,15 +173,20 @@ pub struct NetBound {
 /// The bounds of one counter.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct CounterBound {
+    /// Where the counter is read.
     pub source: CounterKind,
+    /// What it is called.
     pub name: String,
+    /// Objects per unit.
     pub objects_per_listing: Estimate,
 }
 
 /// How long one part of the work took.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Timing {
+    /// What took so long.
     pub phase: String,
+    /// How long it took.
     #[serde(serialize_with = "finite")]
     pub seconds: f64,
 }
@@ -187,7 +202,9 @@ pub struct CgroupRecord {
     pub charged_bytes: u64,
     /// Of slab objects, of page cache, and of the processes' own memory (memory.stat).
     pub slab_bytes: u64,
+    /// Page cache that is charged to it.
     pub file_bytes: u64,
+    /// Processes' memory that is charged to it.
     pub anonymous_bytes: u64,
     /// By how much `slab_bytes` grew in the rounds, both times at rest.
     #[serde(default)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What `verify` concludes from all records.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Proof {
+    /// What is concluded.
     pub outcome: Outcome,
     /// Why, in one sentence.
     pub reason: String,
@@ -24,8 +25,11 @@ pub struct Proof {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
+    /// The leak is there without the fix and gone with it.
     Proven,
+    /// It is not so.
     NotProven,
+    /// Neither can be said.
     Undecided,
 }
 

@@ -16,8 +16,11 @@ pub const NO_ACCELERATOR: &str = "none";
 /// One scenario on one kernel.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct RunRecord {
+    /// The scenario by its name.
     pub scenario: String,
+    /// The kernel that was booted.
     pub kernel: KernelRecord,
+    /// What the run says of the kernel.
     pub verdict: Verdict,
     /// The verdict's reason, in one sentence.
     pub reason: String,

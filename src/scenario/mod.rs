@@ -8,17 +8,16 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod overrides;
 pub(crate) mod pass;
-pub(crate) mod schema;
+#[cfg(test)]
+mod schema;
 pub(crate) mod step;
 pub mod types;
 pub(crate) mod unit;
 
-pub use cluster::{Cluster, PerSite};
+pub use cluster::Cluster;
 pub use load::{load, names, select};
-pub use nfs_fault_server::dirtree::spec::{Alphabet, Directory, Kinds, Lengths, Made, Names, Shape};
 pub use overrides::Overrides;
 pub use pass::{DirSelector, Errno, Position, ReadCall};
-pub use schema::schema;
-pub use step::{Every, Pass, Step};
-pub use types::{Cgroup, Export, FileSystem, Guest, Listing, Mount, Rounds, Scenario, ServerKind};
+pub use step::Step;
+pub use types::{FileSystem, Rounds, Scenario, ServerKind};
 pub use unit::Unit;

@@ -9,5 +9,4 @@ pub mod report;
 pub mod row;
 pub mod table;
 
-pub use report::Score;
-pub use row::{Row, patches, recipe_accuses, recipe_sees};
+pub use row::{Row, patches};

@@ -1,7 +1,7 @@
 //! A browser without a window, driven over two pipes by the DevTools protocol: a JSON object each way, ended by a zero byte.
 
 use crate::chromium::Chromium;
-use dirleak::os::process::Child;
+use dirleak::internals::os::process::Child;
 use libtest_mimic::Failed;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! Where a Chromium comes from: the machine's own, or Debian's packages of it, unpacked into the cache. Nothing is installed.
 
-use dirleak::apt::Apt;
-use dirleak::error::{Context, Error, Result};
-use dirleak::os::cache::{Cache, install_atomically};
-use dirleak::os::progress::Ui;
+use dirleak::internals::apt::Apt;
+use dirleak::internals::error::{Context, Error, Result};
+use dirleak::internals::os::cache::{Cache, install_atomically};
+use dirleak::internals::os::progress::Ui;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;

@@ -2,15 +2,15 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Slots, Trialled};
-use dirleak::boot::job::{BootOptions, Job};
-use dirleak::kernel;
-use dirleak::os::cache::Cache;
-use dirleak::os::progress::Ui;
+use dirleak::internals::boot::job::{BootOptions, Job};
+use dirleak::internals::kernel;
+use dirleak::internals::os::cache::Cache;
+use dirleak::internals::os::progress::Ui;
+use dirleak::internals::run::options::Options;
+use dirleak::internals::scenario::load;
+use dirleak::internals::vm::accelerator;
+use dirleak::internals::vm::machine::Limits;
 use dirleak::result::record::{RunRecord, Verdict};
-use dirleak::run::options::Options;
-use dirleak::scenario::load;
-use dirleak::vm::accelerator;
-use dirleak::vm::machine::Limits;
 use std::path::Path;
 
 const FIXED: &str = "6.1";
@@ -77,7 +77,7 @@ fn flood() -> Trialled {
     let mut scenario = load("quick")?;
     scenario.guest.kernel_arguments = "ignore_loglevel".into();
     let job = Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
-    let record = dirleak::run::run(&job, &options)?;
+    let record = dirleak::internals::run::run(&job, &options)?;
     let log = record.console_log.clone().unwrap_or_default();
     let bytes = std::fs::metadata(&log)?.len();
     let said = record.reason.contains("the guest printed more than 4 KiB on its console and was ended")

@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
-use dirleak::protocol::timing::CacheState;
+use dirleak::internals::protocol::timing::CacheState;
 use dirleak::result::bench::{BenchFile, BenchRecord, BenchVerdict};
 use dirleak::result::bench_metrics::SECONDS;
 use libtest_mimic::Failed;

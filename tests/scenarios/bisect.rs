@@ -4,7 +4,7 @@
 use crate::case::Case;
 use crate::git_history::{Deed, GitHistory, base};
 use crate::program::{Program, Trialled};
-use dirleak::os::cache::Cache;
+use dirleak::internals::os::cache::Cache;
 use dirleak::result::branch::Applies;
 use dirleak::result::proof::Outcome;
 use std::path::{Path, PathBuf};

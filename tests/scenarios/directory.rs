@@ -1,6 +1,6 @@
 //! What the entries of a scenario's directory take up on their way: in a server's reply and in a getdents64 buffer.
 
-use dirleak::scenario::{Scenario, ServerKind};
+use dirleak::internals::scenario::{Scenario, ServerKind};
 use nfs_fault_server::dirtree::name_spec::{Lengths, Names};
 
 /// A directory of names of one length.

@@ -1,9 +1,9 @@
 //! The kernels that trials boot: built once, before the first trial runs.
 
-use dirleak::kernel;
-use dirleak::kernel::build::ingredients::Options;
-use dirleak::os::cache::Cache;
-use dirleak::os::progress::Ui;
+use dirleak::internals::kernel;
+use dirleak::internals::kernel::build::ingredients::Options;
+use dirleak::internals::os::cache::Cache;
+use dirleak::internals::os::progress::Ui;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of each kernel that was asked for: its image, or the sentence that says why there is none.

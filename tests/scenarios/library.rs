@@ -3,8 +3,8 @@
 
 use crate::case::Case;
 use crate::program::{Program, Trialled};
+use dirleak::internals::scenario::{Overrides, Scenario, select};
 use dirleak::result::record::Verdict;
-use dirleak::scenario::{Overrides, Scenario, select};
 
 /// Tried elsewhere, with more to be said of them.
 const ELSEWHERE: [&str; 2] = ["quick", "recipe-2019"];

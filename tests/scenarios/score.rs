@@ -2,10 +2,10 @@
 
 use crate::case::Case;
 use crate::program::{Program, SMALL_CACHES, Trialled};
+use dirleak::internals::sample::CounterKind;
+use dirleak::internals::score::header::{Header, Kind};
+use dirleak::internals::score::{Row, patches};
 use dirleak::result::record::{RunRecord, Verdict};
-use dirleak::sample::CounterKind;
-use dirleak::score::header::{Header, Kind};
-use dirleak::score::{Row, patches};
 
 /// Patches that stand for the others: pages, what unmounting leaves behind, per-CPU memory, an object of a refused mount, names that
 /// are lost only when memory runs short, one object of a read past the cache, three growths that are none, and leaks that come in lumps

@@ -2,7 +2,7 @@
 
 use crate::directory::Directory;
 use crate::spare_pages_by_index;
-use dirleak::scenario::Scenario;
+use dirleak::internals::scenario::Scenario;
 use std::collections::HashMap;
 
 /// Names that fit one page of the client's directory cache.
@@ -173,7 +173,7 @@ impl Listing {
 /// Trials of the model itself, on figures that the headers work out or that follow from their rules by hand.
 pub mod trials {
     use super::*;
-    use dirleak::scenario::{Overrides, select};
+    use dirleak::internals::scenario::{Overrides, select};
     use libtest_mimic::Failed;
 
     fn expected_leak(series: &str, scenario: &str, entries: u64) -> Expected {

@@ -3,7 +3,7 @@
 
 use crate::directory::Directory;
 use crate::spare_pages::Expected;
-use dirleak::scenario::{Scenario, ServerKind};
+use dirleak::internals::scenario::{Scenario, ServerKind};
 use std::ops::Range;
 
 /// Names that fit one page of the client's directory cache.

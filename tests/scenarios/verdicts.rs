@@ -3,11 +3,11 @@
 use crate::case::Case;
 use crate::program::{Program, SMALL_CACHES, Seen, Trialled};
 use crate::spare_pages::{self, Expected};
-use dirleak::protocol::message::MOST_LISTED_PLAINLY;
+use dirleak::internals::protocol::message::MOST_LISTED_PLAINLY;
+use dirleak::internals::sample::CounterKind;
+use dirleak::internals::scenario::{Overrides, ServerKind, select};
 use dirleak::result::proof::Outcome;
 use dirleak::result::record::{RunRecord, Verdict};
-use dirleak::sample::CounterKind;
-use dirleak::scenario::{Overrides, ServerKind, select};
 
 const FIXED: &str = "6.1";
 const LEAKING: &str = "6.1+spare-pages";

@@ -1,13 +1,13 @@
 //! Synthetic runs: noise drawn from what was recorded, a leak if one is wanted, and the course of a run from look to look.
 
 use super::noise::{Noise, Pairs};
-use dirleak::sample::Growth;
-use dirleak::scenario::Rounds;
-use dirleak::stats::net_growth::Round;
-use dirleak::stats::theil_sen::BoundWidth;
-use dirleak::verdict::block::Block;
-use dirleak::verdict::dose_order::Doses;
-use dirleak::verdict::judge::Phase;
+use dirleak::internals::sample::Growth;
+use dirleak::internals::scenario::Rounds;
+use dirleak::internals::stats::net_growth::Round;
+use dirleak::internals::stats::theil_sen::BoundWidth;
+use dirleak::internals::verdict::block::Block;
+use dirleak::internals::verdict::dose_order::Doses;
+use dirleak::internals::verdict::judge::Phase;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};

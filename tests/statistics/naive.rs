@@ -1,10 +1,10 @@
 //! Judges that the simulation must catch.
 
 use super::course::{Look, World};
-use dirleak::sample::Growth;
-use dirleak::stats::estimate::Estimate;
-use dirleak::verdict::block::Block;
-use dirleak::verdict::judge::{Counter, CounterVerdict, Judgement, MIN_RATE};
+use dirleak::internals::sample::Growth;
+use dirleak::internals::stats::estimate::Estimate;
+use dirleak::internals::verdict::block::Block;
+use dirleak::internals::verdict::judge::{Counter, CounterVerdict, Judgement, MIN_RATE};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The difference of two readings: whatever grew by as much as counts is a leak, and nothing is doubted.

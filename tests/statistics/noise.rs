@@ -1,8 +1,8 @@
 //! Recorded noise: by how much counters moved in the rounds of a kernel without a leak.
 
+use dirleak::internals::sample::{Growth, growth};
 use dirleak::result::parts::{Round, RoundKind};
 use dirleak::result::record::RunRecord;
-use dirleak::sample::{Growth, growth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -4,8 +4,8 @@ use super::course::{Leak, Look, Stress, World, moving};
 use super::naive;
 use super::noise::Noise;
 use super::tally::{LOOKS, Verdicts, missed, verdict};
-use dirleak::scenario::{self, Rounds};
-use dirleak::verdict::judge::{Judgement, Phase, bound_width};
+use dirleak::internals::scenario::{self, Rounds};
+use dirleak::internals::verdict::judge::{Judgement, Phase, bound_width};
 use std::fmt::Write;
 
 /// Synthetic runs of each row.

@@ -1,9 +1,9 @@
 //! Many runs of one kind, counted.
 
 use super::course::{Guest, Look, World, run};
-use dirleak::run::options::LISTINGS;
-use dirleak::stats::net_growth::{net_growth, units_wanted};
-use dirleak::verdict::judge::{CounterVerdict, Judgement, MIN_RATE, judge_with};
+use dirleak::internals::run::options::LISTINGS;
+use dirleak::internals::stats::net_growth::{net_growth, units_wanted};
+use dirleak::internals::verdict::judge::{CounterVerdict, Judgement, MIN_RATE, judge_with};
 
 /// Units that fit into the seconds which a run of `quick` spends on growth that may yet be little: six, of some 20 ms each.
 const THIN_UNITS: u64 = 300;

@@ -3,9 +3,9 @@
 
 #![allow(dead_code, reason = "each of its users makes histories of other deeds")]
 
-use dirleak::kernel::source::catalog::Catalog;
-use dirleak::kernel::source::debian;
-use dirleak::os::cache::Cache;
+use dirleak::internals::kernel::source::catalog::Catalog;
+use dirleak::internals::kernel::source::debian;
+use dirleak::internals::os::cache::Cache;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};

@@ -1,12 +1,12 @@
 //! Command lines of dirleak carried out in a guest: how `dirleak host` is tried on a machine that one may leak on.
 
-use dirleak::boot::guest_image::{GuestImage, KernelDebug};
-use dirleak::boot::job::Job;
-use dirleak::boot::ready::boot;
-use dirleak::protocol::agent::AgentError;
-use dirleak::protocol::message::{CommandLine, CommandOutput};
-use dirleak::protocol::request::{self, Execute};
-use dirleak::vm::machine::Vm;
+use dirleak::internals::boot::guest_image::{GuestImage, KernelDebug};
+use dirleak::internals::boot::job::Job;
+use dirleak::internals::boot::ready::boot;
+use dirleak::internals::protocol::agent::AgentError;
+use dirleak::internals::protocol::message::{CommandLine, CommandOutput};
+use dirleak::internals::protocol::request::{self, Execute};
+use dirleak::internals::vm::machine::Vm;
 
 /// A guest of a scenario, with its server and its mount, in which nothing is measured but by command lines.
 pub struct Machine {

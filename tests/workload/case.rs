@@ -1,7 +1,7 @@
 //! What is drawn at random: a directory of any shape, a way of reading it, and something that is changed behind the check's back.
 
-use dirleak::workload::listing::entry::{Call, ReadMethod, Stat};
-use dirleak::workload::listing::threads::OpenFiles;
+use dirleak::internals::workload::listing::entry::{Call, ReadMethod, Stat};
+use dirleak::internals::workload::listing::threads::OpenFiles;
 use nfs_fault_server::dirtree::name_spec::{Alphabet, Lengths, Names};
 use nfs_fault_server::dirtree::names::NameMaker;
 use nfs_fault_server::dirtree::spec::{Directory, Kinds, Shape};

@@ -1,9 +1,9 @@
 //! A directory that changes in the middle of a listing, in ways that the check is told of.
 
 use super::course::{Course, entries};
-use dirleak::workload::check::{Check, Other, Presence};
-use dirleak::workload::listing::Lister;
-use dirleak::workload::listing::entry::Dirent;
+use dirleak::internals::workload::check::{Check, Other, Presence};
+use dirleak::internals::workload::listing::Lister;
+use dirleak::internals::workload::listing::entry::Dirent;
 use nfs_fault_server::dirtree::tree::{Dir, Kind};
 use std::ffi::OsStr;
 use std::fs::{self, File};

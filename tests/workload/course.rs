@@ -1,11 +1,11 @@
 //! One random case: the tree is made, perhaps changed, and listed.
 
 use super::case::{Case, INTRUDER, Manner, Mutation};
-use dirleak::workload::check::{Check, Inodes, walk_and_check};
-use dirleak::workload::listing::entry::{Call, Counts, Dirent, ListError, ReadMethod};
-use dirleak::workload::listing::threads::{self, OpenFiles};
-use dirleak::workload::listing::{Lister, processes};
-use dirleak::workload::populate;
+use dirleak::internals::workload::check::{Check, Inodes, walk_and_check};
+use dirleak::internals::workload::listing::entry::{Call, Counts, Dirent, ListError, ReadMethod};
+use dirleak::internals::workload::listing::threads::{self, OpenFiles};
+use dirleak::internals::workload::listing::{Lister, processes};
+use dirleak::internals::workload::populate;
 use nfs_fault_server::dirtree::tree::{Dir, Kind, Tree};
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -3,4 +3,4 @@
 mod client_tracking;
 mod start;
 
-pub use start::{Knfsd, MOUNT_PORT, NFS_PORT, Starting, start, start_again, stop};
+pub use start::{MOUNT_PORT, NFS_PORT, start, start_again, stop};

@@ -26,14 +26,7 @@ const THREADS: &str = "2";
 
 /// knfsd while it starts, beside whatever the guest does meanwhile.
 pub struct Starting {
-    thread: JoinHandle<Result<Knfsd>>,
-}
-
-/// knfsd when it answers. It runs until the machine is off.
-#[derive(Debug)]
-pub struct Knfsd {
-    /// How long each step took, in order of their ends.
-    pub steps: Vec<(&'static str, Duration)>,
+    thread: JoinHandle<Result<()>>,
 }
 
 /// Starts to serve the directory `export` by NFS `version` (`3`, `4.1`, `4.2` ...), with the files' security labels if
@@ -44,38 +37,32 @@ pub fn start(export: &Path, version: &str, labels: bool) -> Starting {
 }
 
 impl Starting {
-    /// Waits until the server answers.
-    pub fn ready(self) -> Result<Knfsd> {
+    /// Waits until the server answers. It runs until the machine is off.
+    pub fn ready(self) -> Result<()> {
         self.thread.join().unwrap_or_else(|_| Err(Error::machine("the thread that starts knfsd panicked; report this")))
     }
 }
 
-fn serve(export: &Path, version: &str, labels: bool) -> Result<Knfsd> {
+fn serve(export: &Path, version: &str, labels: bool) -> Result<()> {
     mount_for_server("nfsd", "/proc/fs/nfsd", "CONFIG_NFSD")?;
     make_files(export, version, labels)?;
     let v4 = version.starts_with('4');
     client_tracking::answer();
-    let began = Instant::now();
-    let mut steps = Vec::new();
-    let mut note = |result: Result<&'static str>| -> Result<()> {
-        steps.push((result?, began.elapsed()));
-        Ok(())
-    };
     thread::scope(|scope| {
         let exports = scope.spawn(|| run("exportfs", &["-ra"]));
         // NFSv3 and its MOUNT protocol are registered with rpcbind; a server of version 4 does without.
         if !v4 {
-            note(run("rpcbind", &[]))?;
+            run("rpcbind", &[])?;
         }
         let daemon = scope.spawn(|| run("rpc.nfsd", &[THREADS]));
-        note(run("rpc.mountd", &[]))?;
-        note(exports.join().expect("it does not panic"))?;
-        note(daemon.join().expect("it does not panic"))
+        run("rpc.mountd", &[])?;
+        exports.join().expect("it does not panic")?;
+        daemon.join().expect("it does not panic")
     })?;
     if v4 {
         end_grace();
     }
-    Ok(Knfsd { steps })
+    Ok(())
 }
 
 /// Stops serving: connections are closed, and what was served is served again by [`start_again`].
@@ -150,7 +137,7 @@ fn mount_for_server(kind: &str, target: &str, option: &str) -> Result<()> {
 
 /// Runs one of the programs to its end. The daemons among them go into the background once they answer, so the end
 /// is the sign that they are ready.
-fn run(name: &'static str, arguments: &[&str]) -> Result<&'static str> {
+fn run(name: &'static str, arguments: &[&str]) -> Result<()> {
     // A file and not a pipe: a daemon that kept a pipe open would keep us waiting for its end.
     let mut said =
         tempfile::tempfile_in("/run").map_err(|e| Error::machine(format!("cannot write in the guest: {e}")))?;
@@ -164,7 +151,7 @@ fn run(name: &'static str, arguments: &[&str]) -> Result<&'static str> {
             if !words.is_empty() {
                 eprintln!("{name}: {words}");
             }
-            Ok(name)
+            Ok(())
         }
         Some(status) => Err(Error::kernel(format!("knfsd did not start: {name} failed ({status}): {words}"))),
         None => {

@@ -3,8 +3,6 @@
 mod changes;
 mod footprint;
 
-pub use crate::protocol::timing::Footprint;
-
 use super::agent::GuestAgent;
 use super::nfs_mount;
 use super::serial::SerialLink;

@@ -10,4 +10,6 @@ pub(crate) mod plot;
 pub(crate) mod record;
 pub(crate) mod stack;
 
-pub use page::{Html, page};
+pub use page::Html;
+#[cfg(any(test, fuzzing))]
+pub use page::page;

@@ -4,4 +4,6 @@ pub(crate) mod bench;
 pub mod document;
 pub mod escape;
 
-pub use document::{Markdown, render};
+pub use document::Markdown;
+#[cfg(any(test, fuzzing))]
+pub use document::render;

@@ -13,7 +13,7 @@ pub(crate) mod summary;
 pub(crate) mod tests;
 pub(crate) mod walk;
 
-pub use changes::{Changes, Other, Presence};
+pub use changes::{Other, Presence};
 pub use checker::{ADDED, Check, RENAMED, Seen};
-pub use inodes::{Inodes, Stretch};
+pub use inodes::Inodes;
 pub use walk::walk_and_check;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 /// The floors, the ground first.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["error", "sample", "text"],
     &["stats", "os", "probe", "workload"],
     &["verdict", "scenario", "apt"],
@@ -21,6 +21,7 @@ const FLOORS: [&[&str]; 10] = [
     &["run", "bench", "score"],
     &["report", "bisect", "host", "doctor"],
     &["cli", "fuzzing"],
+    &["internals"],
     &["main", "lib"],
 ];
 

@@ -30,7 +30,7 @@ pub trait Target {
     /// The same, as nearly as possible, in the local directory.
     fn list_local(&mut self) -> Result<()>;
 
-    /// One plain cold listing of the NFS mount, to [`crate::guest::protocol::MOST_LISTED_PLAINLY`] entries.
+    /// One plain cold listing of the NFS mount, to [`crate::protocol::message::MOST_LISTED_PLAINLY`] entries.
     fn list_plainly(&mut self) -> Result<UnitStats>;
 
     /// What the mount has sent so far.

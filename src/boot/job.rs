@@ -8,6 +8,9 @@ use crate::vm::machine::Limits;
 use crate::vm::qemu::Accelerator;
 use std::path::PathBuf;
 
+/// The seed where several machines, or a search that is begun again, must take the same without asking each other.
+pub const AGREED_SEED: u64 = 42;
+
 /// What the user can say about a guest.
 #[derive(Clone, Debug)]
 pub struct BootOptions {
@@ -26,7 +29,7 @@ pub struct BootOptions {
 impl Default for BootOptions {
     fn default() -> Self {
         Self {
-            seed: 42,
+            seed: AGREED_SEED,
             trace: false,
             kmemleak: false,
             limits: Limits::default(),

@@ -2,8 +2,9 @@
 
 use super::kernel_args::Sources;
 use super::measure_args::Measure;
-use super::seed;
+use crate::boot::job::AGREED_SEED;
 use crate::error::{Error, Exit, Result};
+use crate::fleet::{cluster_compare, cluster_guests};
 use crate::kernel;
 use crate::kernel::build::ingredients::Options;
 use crate::os::cache::Cache;
@@ -45,7 +46,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let mut measure = arguments.measure.clone();
     if arguments.shard.is_some() {
         // Which guest has which site is drawn, and is to be the same on every machine.
-        measure.seed.get_or_insert(seed::AGREED);
+        measure.seed.get_or_insert(AGREED_SEED);
     }
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
     let runs = arguments.runs(&scenarios)?;
@@ -60,8 +61,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         }
     }
     let seed = measure.options().boot.seed;
-    let guests: Vec<Vec<Scenario>> =
-        scenarios.iter().map(|scenario| crate::fleet::cluster_guests::guests(scenario, seed)).collect();
+    let guests: Vec<Vec<Scenario>> = scenarios.iter().map(|scenario| cluster_guests::guests(scenario, seed)).collect();
     let mut pairs = Vec::new();
     for run in &runs {
         pairs.extend(guests[run.scenario].iter().map(|guest| (guest, &kernels[&run.kernel])));
@@ -74,7 +74,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     for run in &runs {
         let (of_run, others) = records.split_at(guests[run.scenario].len());
         let spec = &kernels[&run.kernel].spec;
-        file.clusters.extend(crate::fleet::cluster_compare::compare(&scenarios[run.scenario], seed, spec, of_run));
+        file.clusters.extend(cluster_compare::compare(&scenarios[run.scenario], seed, spec, of_run));
         records = others;
     }
     arguments.measure.show(&file, &targets)?;

@@ -5,8 +5,6 @@ use std::sync::OnceLock;
 
 /// Seeds that are drawn are below, so that one can type them again.
 const BELOW: u64 = 1_000_000;
-/// What is taken where several machines or a search that is begun again must take the same without asking each other.
-pub const AGREED: u64 = 42;
 /// Added for guests that are asked a second time, so that no dose and no name is drawn as before.
 pub const OTHER: u64 = 500_009;
 

@@ -104,11 +104,12 @@ mod tests {
     #[test]
     fn journal_of_a_killed_run_is_carried_out_once() {
         let home = tempfile::tempdir().unwrap();
-        let own = Mark::of_this_process().to_string();
-        let words: Vec<&str> = own.split('-').collect();
-        let name = |started: &str| format!("{PREFIX}{}-{}-{}-{started}-", words[0], words[1], words[2]);
         // Nothing to be set, as this machine's tracing is none of a test.
-        fs::write(home.path().join(name("1")), "{\"values\":[],\"was_mounted\":true,\"had_events\":true}").unwrap();
+        fs::write(
+            home.path().join(format!("{PREFIX}{}", Mark::of_dead())),
+            "{\"values\":[],\"was_mounted\":true,\"had_events\":true}",
+        )
+        .unwrap();
         fs::write(home.path().join("dirleak-trace-other"), "").unwrap();
         assert_eq!((mend(home.path()), mend(home.path())), (1, 0));
         assert_eq!(files(home.path()), [home.path().join("dirleak-trace-other")]);

@@ -171,10 +171,7 @@ mod tests {
 
     /// Returns a directory as a process that is no more left it.
     fn left(parent: &Path, files: &[&str]) -> PathBuf {
-        let own = Mark::of_this_process().to_string();
-        let words: Vec<&str> = own.split('-').collect();
-        // The same number was given to another process later.
-        let dir = parent.join(format!("{PREFIX}{}-{}-{}-1-Ab3xYz", words[0], words[1], words[2]));
+        let dir = parent.join(format!("{PREFIX}{}Ab3xYz", Mark::of_dead()));
         fs::create_dir(&dir).unwrap();
         files.iter().for_each(|file| fs::write(dir.join(file), "").unwrap());
         dir

@@ -40,6 +40,12 @@ impl Mark {
         Self { machine: machine(), boot: boot(), process, started: started(process).unwrap_or_default() }
     }
 
+    /// Makes that of a process that was killed, whose number another one was given later.
+    #[cfg(test)]
+    pub fn of_dead() -> Self {
+        Self { started: 1, ..Self::of_this_process() }
+    }
+
     /// Reads one from a name that begins with `prefix`.
     pub fn parse(name: &str, prefix: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(prefix)?.split('-');

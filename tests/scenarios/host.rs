@@ -22,6 +22,7 @@ use nfs_fault_server::dirtree::tree::Tree;
 use nix::libc::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 const FIXED: &str = "6.1";
 const LEAKING: &str = "6.1+spare-pages";
@@ -276,12 +277,13 @@ fn scratch() -> Trialled {
 
 /// A run is killed while it traces; what it left is gone after the next, which traces as well. One that hears of a hangup leaves nothing.
 fn killed_and_hung_up() -> Trialled {
-    // Its kills come at whole seconds, and tracing takes less than one: it only runs where it is asked for until it hits that.
-    if std::env::var_os("DIRLEAK_KILL_WHILE_TRACING").is_none() {
-        return Ok(());
-    }
     let mut guest = Guest::start(LEAKING, true)?;
-    let slowly = ["host", "/mnt", "--scratch=300", "--yes", "--listings-per-second", "10"];
+    // The same seed makes the same rounds, so that tracing comes at about the same moment in each run.
+    let slowly = ["host", "/mnt", "--scratch=300", "--yes", "--listings-per-second", "10", "--seed", "42"];
+    let begin = Instant::now();
+    let ended = guest.run(command(&slowly))?;
+    let whole_seconds = begin.elapsed().as_secs_f64();
+    must(&ended, ended.stdout.contains(CALL_SITE), || "it traced nothing".into())?;
     let mut signalled = |seconds: f64, signal: i32| {
         let files = [TRACED_EVENTS, TRACING].map(str::to_owned).into();
         guest.run(CommandLine { signal: Some((seconds, signal)), files, ..command(&slowly) })
@@ -289,16 +291,17 @@ fn killed_and_hung_up() -> Trialled {
     let says = |ended: &CommandOutput, file: &str| {
         ended.files.get(file).map(|text| String::from_utf8_lossy(text).trim().to_owned()).unwrap_or_default()
     };
-    let mut killed_at = None;
-    for seconds in (2..40).map(f64::from) {
+    // Tracing is the last that a run does, and takes some two seconds; a kill that comes too late is none.
+    let mut moments = (1..30).map(|back| whole_seconds - 0.5 * f64::from(back)).take_while(|seconds| *seconds > 2.0);
+    let traced_at = loop {
+        let seconds = moments.next().ok_or("no run was killed while it traced")?;
         let ended = signalled(seconds, SIGKILL)?;
-        must(&ended, ended.status.is_none(), || format!("it had ended by itself after {seconds} s, and never traced"))?;
-        if !says(&ended, TRACED_EVENTS).is_empty() {
-            killed_at = Some(seconds);
-            break;
+        if ended.status.is_none() && !says(&ended, TRACED_EVENTS).is_empty() {
+            break seconds;
         }
-    }
-    let seconds = killed_at.ok_or("no run was killed while it traced")?;
+    };
+    // Away from its end.
+    let seconds = traced_at - 0.5;
     for (signal, status) in [(SIGHUP, 143), (SIGQUIT, 130)] {
         let ended = signalled(seconds, signal)?;
         must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;

@@ -62,7 +62,7 @@ mod fault_check;
 mod fault_schedule;
 mod file_handle;
 mod file_table;
-#[cfg(any(test, fuzzing, feature = "fuzz"))]
+#[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod mount3;
 mod nfs3;

@@ -209,6 +209,7 @@ fn describe(path: &Path, home: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::error::Exit;
+    use crate::kernel::image::identify::tests::bzimage;
 
     /// Returns a Debian package that holds these files.
     fn package(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
@@ -226,18 +227,6 @@ mod tests {
         let deb = dir.join("x.deb");
         process::output(Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).arg(&root).arg(&deb)).unwrap();
         deb
-    }
-
-    /// Returns the header of a bzImage, as Documentation/x86/boot.rst has it.
-    fn bzimage(release: &str) -> Vec<u8> {
-        let mut image = vec![0; 0x300];
-        image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
-        image[0x202..0x206].copy_from_slice(b"HdrS");
-        image[0x206..0x208].copy_from_slice(&0x020f_u16.to_le_bytes());
-        image[0x20e..0x210].copy_from_slice(&0x0080_u16.to_le_bytes());
-        image[0x236] = 1;
-        image[0x280..0x280 + release.len()].copy_from_slice(release.as_bytes());
-        image
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::error::Exit;
     use std::fs;
@@ -147,7 +147,7 @@ mod tests {
     }
 
     /// Returns the header of a bzImage, as Documentation/x86/boot.rst has it.
-    fn bzimage(release: &str) -> Vec<u8> {
+    pub fn bzimage(release: &str) -> Vec<u8> {
         let mut image = vec![0; 0x300];
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
         image[0x202..0x206].copy_from_slice(b"HdrS");

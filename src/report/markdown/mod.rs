@@ -5,5 +5,5 @@ pub mod document;
 pub mod escape;
 
 pub use document::Markdown;
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub use document::render;

@@ -22,17 +22,18 @@ impl Error {
         Self { exit, message: message.into() }
     }
 
-    /// Returns the user said something that cannot be: arguments, a scenario file, an unknown name (129).
+    /// Makes an error of the user, who said something that cannot be: arguments, a scenario file, an unknown name
+    /// (129).
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// Returns the machine failed us: QEMU, disk, network, cache, result file (128).
+    /// Makes an error of the machine, which failed us: QEMU, disk, network, cache, result file (128).
     pub fn machine(message: impl Into<String>) -> Self {
         Self::new(Exit::Machine, message)
     }
 
-    /// This kernel cannot be judged: its patch, build or boot failed (125).
+    /// Makes an error of the kernel, which cannot be judged: its patch, build or boot failed (125).
     pub fn kernel(message: impl Into<String>) -> Self {
         Self::new(Exit::CannotJudge, message)
     }
@@ -110,7 +111,7 @@ impl From<Exit> for std::process::ExitCode {
 mod tests {
     use super::*;
 
-    /// The table of the documentation, row by row: changing a number breaks people's scripts.
+    /// Checks the table of the documentation, row by row: changing a number breaks people's scripts.
     #[test]
     fn statuses_are_the_documented_ones() {
         let table = [

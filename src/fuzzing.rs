@@ -20,7 +20,8 @@ mod tests {
 
     type Target = fn(&[u8]);
 
-    /// Every target with the inputs that its fuzzing begins with, so that an input which broke something once never does again.
+    /// Feeds every target with the inputs that its fuzzing begins with, so that an input which broke something once
+    /// never does again.
     #[test]
     fn every_target_takes_its_seeds() {
         const TARGETS: [(&str, Target); 18] = [

@@ -31,7 +31,7 @@ pub struct Site {
     pub objects: i64,
 }
 
-/// Returns objects of functions whose name begins with `prefix`.
+/// Counts the objects of functions whose name begins with `prefix`.
 pub fn objects_of(sites: &[Site], prefix: &str) -> i64 {
     sites.iter().filter(|site| site.function.starts_with(prefix)).map(|site| site.objects).sum()
 }

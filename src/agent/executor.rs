@@ -83,7 +83,7 @@ impl<P: Target> Executor<P> {
         }
     }
 
-    /// Returns one unit of another kind.
+    /// Makes one unit of another kind.
     pub fn once(&mut self, make: impl FnOnce(&mut P) -> Result<UnitStats>) -> Result<RoundStats> {
         let mut worked = RoundStats::default();
         let mut rpcs = self.place.rpcs()?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_secs(1);
 
 impl<P: Target> Executor<P> {
-    /// Returns one round. NFS and local units are mixed so that both are spread over the whole round.
+    /// Makes one round. NFS and local units are mixed so that both are spread over the whole round.
     pub(crate) fn work(
         &mut self,
         listings: u64,
@@ -49,7 +49,7 @@ impl<P: Target> Executor<P> {
         Ok(worked)
     }
 
-    /// One unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.
+    /// Makes one unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.
     pub(crate) fn unit(
         &mut self,
         worked: &mut RoundStats,

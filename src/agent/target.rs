@@ -21,25 +21,25 @@ pub struct UnitStats {
 
 /// A mount and a local directory that units are made on.
 pub trait Target {
-    /// What a unit is called.
+    /// Returns what a unit is called.
     fn unit_name(&self) -> &str;
 
-    /// One unit on the NFS mount.
+    /// Makes one unit on the NFS mount.
     fn list_nfs(&mut self) -> Result<UnitStats>;
 
-    /// The same, as nearly as possible, in the local directory.
+    /// Makes the same, as nearly as possible, in the local directory.
     fn list_local(&mut self) -> Result<()>;
 
-    /// One plain cold listing of the NFS mount, to [`crate::protocol::message::MOST_LISTED_PLAINLY`] entries.
+    /// Makes one plain cold listing of the NFS mount, to [`crate::protocol::message::MOST_LISTED_PLAINLY`] entries.
     fn list_plainly(&mut self) -> Result<UnitStats>;
 
-    /// What the mount has sent so far.
+    /// Returns what the mount has sent so far.
     fn rpcs(&self) -> Result<Rpcs>;
 
-    /// Entries of the directory.
+    /// Returns how many entries the directory has.
     fn entries(&self) -> u64;
 
-    /// Lengths of an allocation that holds a name, and how many names have it.
+    /// Returns the lengths of allocations that hold names, and how many names have each.
     fn name_allocations(&self) -> Vec<(u64, u64)>;
 
     /// Returns what the server was told to do wrong.

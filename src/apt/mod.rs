@@ -44,7 +44,7 @@ pub struct Package {
 }
 
 impl Apt {
-    /// Debian's `suite`, or the machine's own where it is `None`.
+    /// Opens Debian's `suite`, or the machine's own where it is `None`.
     pub fn open(cache: &Cache, suite: Option<&str>) -> Result<Self> {
         let sources = setup::machine_sources(&cache.dir("apt")?)?;
         let suite = match suite {
@@ -197,7 +197,7 @@ impl Apt {
     }
 }
 
-/// Returns at most three names, for a line on a terminal.
+/// Names at most three, for a line on a terminal.
 fn name_some(packages: &[&str]) -> String {
     match packages {
         [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} and {} more", rest.len()),
@@ -205,7 +205,7 @@ fn name_some(packages: &[&str]) -> String {
     }
 }
 
-/// Returns a line of `--print-uris`: `'address' file bytes hash`.
+/// Reads a line of `--print-uris`: `'address' file bytes hash`.
 fn package(line: &str) -> Option<Package> {
     let (address, rest) = line.strip_prefix('\'')?.split_once('\'')?;
     let mut words = rest.split_whitespace();

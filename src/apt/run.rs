@@ -17,17 +17,17 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The archive does not have the package.
+    /// Returns whether the archive does not have the package.
     pub fn is_unknown_package(&self) -> bool {
         self.says("No packages found") || self.says("Unable to locate package")
     }
 
-    /// Returns the file that the index names is not there any more.
+    /// Returns whether the file that the index names is not there any more.
     pub fn is_gone(&self) -> bool {
         self.says("404 ")
     }
 
-    /// Returns what was fetched is not what the index promised.
+    /// Returns whether what was fetched is not what the index promised.
     pub fn is_corrupt(&self) -> bool {
         self.says("Hash Sum mismatch") || self.says("unexpected size")
     }

@@ -25,7 +25,7 @@ pub fn machine_sources(scratch: &Path) -> Result<Sources> {
     Ok(Sources::parse(&ask("--no-release-info")?, &ask("--release-info")?))
 }
 
-/// The machine has apt, but another distribution's.
+/// Returns the error of a machine that has apt, but another distribution's.
 pub fn no_archive() -> Error {
     Error::machine(
         "the machine's apt sources name no Debian archive (component main of a Debian suite), and kernels and nfs-utils \

@@ -140,14 +140,14 @@ fn suite_name(suite: &str, part: Part) -> Option<String> {
     }
 }
 
-/// For a machine that never ran `apt-get update`: other archives use Debian's suite names too, but they bring their own
-/// keys, and Debian's entries name Debian's keyring or none.
+/// Returns whether an entry leads to Debian's archive, on a machine that never ran `apt-get update`: other archives use
+/// Debian's suite names too, but they bring their own keys, and Debian's entries name Debian's keyring or none.
 fn looks_like_debian(entry: &str) -> bool {
     let lower = entry.to_ascii_lowercase();
     !lower.contains("signed-by") || lower.contains("debian-archive")
 }
 
-/// Stanza `number` as apt counts them: groups of only comments do not count.
+/// Returns stanza `number` as apt counts them: groups of only comments do not count.
 fn stanza(text: &str, number: usize) -> Option<String> {
     let is_blank = |line: &str| line.trim().is_empty();
     let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with('#')).collect();
@@ -173,7 +173,7 @@ fn retarget_stanza(stanza: &str, suites: &[String]) -> Entry {
     Entry { format: "sources", text }
 }
 
-/// Options of an entry without those that take what is not signed; with a blank behind them, or nothing.
+/// Returns the options of an entry without those that take what is not signed; with a blank behind them, or nothing.
 fn checked(options: &str) -> String {
     let name =
         |option: &str| option.split(['=', '+']).next().unwrap_or_default().trim_end_matches('-').to_ascii_lowercase();

@@ -6,7 +6,7 @@ use crate::report::merge::{InputFile, merge};
 use crate::result::bench::BenchFile;
 use crate::result::read;
 
-/// The text of such a result.
+/// Reads the text of such a result.
 pub fn bench(data: &[u8]) {
     let Ok(value) = read::value(data) else { return };
     let Ok(file) = BenchFile::of_value("bench.json", value) else { return };

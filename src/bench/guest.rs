@@ -113,7 +113,7 @@ impl Guest {
     }
 }
 
-/// Returns why a guest is no more, as an error: what the kernel did is 125, as nothing can be measured of it.
+/// Turns why a guest is no more into an error: what the kernel did is 125, as nothing can be measured of it.
 fn into_error(spec: &str, log: &str, ended: AgentError) -> Error {
     match ended {
         AgentError::Error(error) => error,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 impl Machine {
-    /// Returns this one.
+    /// Describes the machine that this runs on.
     pub fn this() -> Result<Self> {
         let processors = fs::read_to_string("/proc/cpuinfo").machine(|| "cannot read /proc/cpuinfo".into())?;
         Ok(Self {

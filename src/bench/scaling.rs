@@ -61,8 +61,8 @@ pub fn exponent(points: &[(u64, f64)]) -> Option<(Estimate, f64)> {
     Some((Estimate { estimate: slope, low: slope - half, high: slope + half }, (y2 - y1) / (x2 - x1)))
 }
 
-/// Returns growth by its name. What is there however small a directory is makes the line flatter than it is where it matters,
-/// so the last step counts if it is steeper.
+/// Returns how growth is called. What is there however small a directory is makes the line flatter than it is where it
+/// matters, so the last step counts if it is steeper.
 fn called(exponent: &Estimate, last_step: f64) -> &'static str {
     match exponent.estimate.max(last_step) {
         e if e < 0.25 => "constant",

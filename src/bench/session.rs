@@ -32,7 +32,7 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Returns what is enough: where instructions are counted, listings hardly differ.
+    /// Returns what is usually enough: where instructions are counted, listings hardly differ.
     pub fn usual(accelerator: Accelerator, states: Vec<CacheState>, margin: f64, budget: Duration) -> Self {
         let (least, most) = if accelerator == Accelerator::Counted { (2, 8) } else { (10, 60) };
         Self { states, least, most, budget, margin }
@@ -75,7 +75,7 @@ pub fn measure(jobs: &[Job], effort: &Effort, task: &Task) -> Result<Vec<BenchRe
     sides.into_iter().zip(jobs).map(|(side, job)| side.record(job, wall_seconds)).collect()
 }
 
-/// Rounds in the order A B B A, the next one B A A B; of one kernel alone, one listing in each state.
+/// Makes rounds in the order A B B A, the next one B A A B; of one kernel alone, one listing in each state.
 fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> Result<()> {
     let order: &[usize] = if sides.len() == 2 { &[0, 1, 1, 0] } else { &[0] };
     let of_each = if sides.len() == 2 { 2 } else { 1 };
@@ -106,7 +106,7 @@ fn is_decided(sides: &[Side], effort: &Effort) -> bool {
     compare::is_decided(&base.listings, &other.listings, effort.margin)
 }
 
-/// Returns a guest runs as long as something is asked of it.
+/// Lets a guest run as long as something is asked of it.
 fn while_resumed<T>(guest: &mut Guest, ask: impl FnOnce(&mut Guest) -> Result<T>) -> Result<T> {
     guest.resume()?;
     let answer = ask(guest)?;
@@ -114,7 +114,7 @@ fn while_resumed<T>(guest: &mut Guest, ask: impl FnOnce(&mut Guest) -> Result<T>
     Ok(answer)
 }
 
-/// A listing that was not what it is called would be a figure of something else.
+/// Fails if a listing was not what it is called: it would be a figure of something else.
 fn check_listing(measured: &Measured, spec: &str) -> Result<()> {
     let listing = &measured.listing;
     let calls = |name: &str| listing.operations.get(name).map_or(0, |operation| operation.calls);

@@ -11,7 +11,7 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// The verdict is there, and `next` is wanted.
+    /// Notes that the verdict is there, and that `next` is wanted.
     pub fn decide(&self, next: Option<&String>) {
         *self.decided.lock().expect("no panic while held") = Some(next.cloned());
     }

@@ -59,8 +59,9 @@ impl Confirmation {
         }
     }
 
-    /// Probability, at most, that the found commit or its parent is not what both of their verdicts say. Guests of one kernel may have the
-    /// same noise, so being asked twice is only sure to be no worse than the better of the two.
+    /// Returns the probability, at most, that the found commit or its parent is not what both of their verdicts say.
+    /// Guests of one kernel may have the same noise, so being asked twice is only sure to be no worse than the better
+    /// of the two.
     pub fn error(&self, first: &Found) -> f64 {
         let error_of = |id: &str, again: &TestResult| {
             let step = first.steps.iter().find(|step| step.commit.id == id);
@@ -70,7 +71,7 @@ impl Confirmation {
         commit + error_of(&self.parent.id, &self.parent_judged)
     }
 
-    /// Guests that were run.
+    /// Returns how many guests were run.
     pub fn guests(&self) -> u64 {
         let revert = if let Revert::Judged(judged) = &self.revert { judged.guests } else { 0 };
         self.commit.guests + self.parent_judged.guests + revert

@@ -36,12 +36,12 @@ pub struct Found {
 }
 
 impl Found {
-    /// Probability that at least one verdict on the way is wrong.
+    /// Returns the probability that at least one verdict on the way is wrong.
     pub fn error(&self) -> f64 {
         1.0 - self.steps.iter().map(|step| 1.0 - step.judged.error).product::<f64>()
     }
 
-    /// Guests that were run.
+    /// Returns how many guests were run.
     pub fn guests(&self) -> u64 {
         self.steps.iter().map(|step| step.judged.guests).sum()
     }

@@ -134,7 +134,7 @@ impl History {
         Ok(Next::Test { commit, steps: steps(text) })
     }
 
-    /// git's own reasons are long; the two that users meet are told in a sentence.
+    /// Returns git's refusal as an error: git's own reasons are long; the two that users meet are told in a sentence.
     fn refused(&self, complaint: &str, text: &str) -> Error {
         let (old, new) = (self.terms.before(), self.terms.after());
         // A line "[id] subject" is somebody else's words.
@@ -156,7 +156,8 @@ impl History {
     }
 }
 
-/// From `Bisecting: 31 revisions left to test after this (roughly 5 steps)`; this test comes on top.
+/// Returns how many tests are left, from `Bisecting: 31 revisions left to test after this (roughly 5 steps)`; this test
+/// comes on top.
 fn steps(text: &str) -> u64 {
     let number = |rest: &str| rest.split_whitespace().next()?.parse::<u64>().ok();
     let line = text.lines().find(|line| line.starts_with("Bisecting: "));

@@ -176,7 +176,7 @@ impl KernelTester<'_> {
         })
     }
 
-    /// Returns what goes wrong here goes wrong again when it is asked for, and is told then.
+    /// Builds the kernel of commit `id`; what goes wrong here goes wrong again when it is asked for, and is told then.
     fn build_ahead(&self, id: &str, go_on: &(dyn Fn() -> Result<()> + Sync), verdicts: &Verdicts) {
         let how = BuildOptions { go_on, ..BuildOptions::default() };
         let _ =

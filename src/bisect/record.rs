@@ -55,7 +55,7 @@ pub fn record(question: &BisectConfig, found: &Found, confirmation: Option<&Conf
     }
 }
 
-/// Of the side that leaks.
+/// Returns the function that allocates most of what leaks, of the side that leaks.
 pub fn function(confirmation: &Confirmation, terms: Terms) -> Option<String> {
     let leaking = if terms == Terms::Break { &confirmation.commit } else { &confirmation.parent_judged };
     let first = leaking.record.as_ref()?.findings.first()?;

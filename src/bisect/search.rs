@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// Whoever can say of a commit what state it is in.
 pub trait TestCommit {
-    /// The commit by its id.
+    /// Returns the commit by its id.
     fn commit(&self, id: &str) -> Result<Commit>;
     /// Judges `commit`; one of `guess` is probably asked for next.
     fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult>;
@@ -65,7 +65,7 @@ fn steps_left(next: &Next) -> u64 {
     if let Next::Test { steps, .. } = next { *steps } else { 0 }
 }
 
-/// On which side of the change a commit is.
+/// Returns on which side of the change a commit is.
 pub fn mark(state: &State, terms: Terms) -> Mark {
     match (state, terms) {
         (State::Leaks, Terms::Break) | (State::Clean, Terms::Fix) => Mark::New,
@@ -74,7 +74,7 @@ pub fn mark(state: &State, terms: Terms) -> Mark {
     }
 }
 
-/// The ends must differ, and in the right direction; else there is nothing to search for.
+/// Fails unless the ends differ, and in the right direction; else there is nothing to search for.
 fn check_end(steps: &[Step], terms: Terms) -> Result<()> {
     let at = steps.len() - 1;
     let (word, wanted) = [(terms.before(), Mark::Old), (terms.after(), Mark::New)][at];

@@ -19,12 +19,12 @@ pub struct TestHistory {
 }
 
 impl TestHistory {
-    /// Returns commits one after the other.
+    /// Makes commits one after the other.
     pub fn straight(commits: usize) -> Self {
         Self::new(commits, usize::MAX)
     }
 
-    /// Returns every `every`-th commit begins a side branch of three, which is merged.
+    /// Makes a history in which every `every`-th commit begins a side branch of three, which is merged.
     pub fn with_merges(commits: usize, every: usize) -> Self {
         Self::new(commits, every)
     }
@@ -54,7 +54,7 @@ impl TestHistory {
         self.ids.len()
     }
 
-    /// Returns a new repository to search in.
+    /// Makes a new repository to search in.
     pub fn repo(&self) -> Repo {
         self.sessions.set(self.sessions.get() + 1);
         let dir = self.dir.path().join(format!("session-{}", self.sessions.get()));

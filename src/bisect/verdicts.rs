@@ -30,7 +30,7 @@ pub enum Built {
 }
 
 impl Verdicts {
-    /// Verdicts on `scenario` as they are reached with `options`.
+    /// Opens the verdicts on `scenario` as they are reached with `options`.
     pub fn open(scenario: &Scenario, options: &Options, cache: &Cache) -> Result<Self> {
         let program = crate::kernel::image::identify::sha256(Path::new(crate::os::assets::OURSELVES))?;
         let Options { boot, min_rate, settle, strict, stock, every_counter, .. } = options;

@@ -81,8 +81,8 @@ struct About {
     packages: Vec<String>,
 }
 
-/// nfs-utils of this machine's own suite, so that its programs run with this machine's C library. Once in the cache it
-/// is used without a network.
+/// Fetches nfs-utils of this machine's own suite, so that its programs run with this machine's C library. Once in the
+/// cache it is used without a network.
 pub fn packages(cache: &Cache, ui: &Ui) -> Result<NfsUtils> {
     let home = cache.dir("nfs-utils")?.join(machine());
     if let Some(ready) = NfsUtils::open(&home) {
@@ -176,7 +176,7 @@ fn unpack(apt: &Apt, packages: &[String], debs: &Path, root: &Path, ui: &Ui) -> 
     Ok(())
 }
 
-/// Libraries that neither the packages nor this machine have.
+/// Returns the libraries that neither the packages nor this machine have.
 fn missing(root: &Path) -> Result<BTreeSet<String>> {
     let libraries = libraries(root);
     let mut names = BTreeSet::new();
@@ -221,7 +221,8 @@ fn choose(missing: &BTreeSet<String>, closure: &BTreeMap<String, Package>) -> Re
     }
 }
 
-/// Returns `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3, `libxml2.so.2` in libxml2.
+/// Returns the packages that a library may be in: `libtirpc.so.3` is in libtirpc3, `libkrb5.so.3` in libkrb5-3,
+/// `libxml2.so.2` in libxml2.
 fn package_names(library: &str) -> Vec<String> {
     let Some((base, version)) = library.split_once(".so.") else { return Vec::new() };
     let base = base.to_ascii_lowercase().replace('_', "-");

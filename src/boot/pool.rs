@@ -50,7 +50,7 @@ pub fn run_parallel<T: Sync, R: Send>(
     }
 }
 
-/// Guests that fit side by side: one per processor, and no more than the free memory holds.
+/// Returns how many guests fit side by side: one per processor, and no more than the free memory holds.
 pub fn guests<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let largest = scenarios.map(|scenario| u64::from(scenario.guest.memory_mib)).max().unwrap_or(1);
@@ -58,7 +58,7 @@ pub fn guests<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> usize {
     processors.min(memory).max(1)
 }
 
-/// Memory that can be had without swapping.
+/// Returns how much memory can be had without swapping, in MiB.
 pub fn available_memory_mib() -> Option<u64> {
     memory::kib("MemAvailable").map(|kib| kib / 1024)
 }

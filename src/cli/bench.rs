@@ -130,7 +130,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     measured.map(|()| exit(&file, arguments.fail_if_slower))
 }
 
-/// Returns those asked for, as they are timed.
+/// Returns the scenarios that were asked for, as they are timed.
 fn scenarios(arguments: &Args) -> Result<Vec<Scenario>> {
     let overrides = if arguments.grow {
         Overrides { entries: None, ..arguments.overrides.clone() }
@@ -179,7 +179,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// One scenario, with everything that is to be said of it.
+    /// Measures one scenario, with everything that is to be said of it.
     fn measure(&self, scenario: &Scenario, reference: Option<&Baseline>, file: &mut BenchFile) -> Result<()> {
         if self.arguments.grow {
             return self.grow(scenario, file);

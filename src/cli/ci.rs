@@ -91,7 +91,7 @@ impl Init {
         self.check_words(&plan).map(|()| plan)
     }
 
-    /// Words that a workflow cannot carry.
+    /// Fails on words that a workflow cannot carry.
     fn check_words(&self, plan: &Plan) -> Result<()> {
         if let Some(path) = plan.kernels.iter().find(|kernel| self.system == System::Gitlab && kernel.contains('/')) {
             return Err(Error::usage(format!(

@@ -20,8 +20,9 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns lines of code blocks that begin with the program's name, after a prompt if `prompt`. Continued lines are joined,
-/// what is a remark or goes to another program is left out, and so are lines in which something is left to the reader.
+/// Returns the lines of code blocks that begin with the program's name, after a prompt if `prompt`. Continued lines are
+/// joined, what is a remark or goes to another program is left out, and so are lines in which something is left to the
+/// reader.
 fn commands(file: &Path, prompt: &str) -> Vec<Typed> {
     let text = std::fs::read_to_string(file).unwrap().replace("\\\n", " ");
     let is_ours =
@@ -60,7 +61,7 @@ fn named<'a>(matches: &'a ArgMatches, ids: &[&str]) -> Vec<&'a str> {
     raw.flatten().map(|word| word.to_str().unwrap()).collect()
 }
 
-/// A series with leaks of it; a tree is made by the reader.
+/// Returns whether it is a series with leaks of it; a tree is made by the reader.
 fn exists(spec: &str) -> bool {
     let mut parts = spec.split('+');
     let series = parts.next().unwrap_or_default();
@@ -84,7 +85,7 @@ fn tour_has_ten_commands_and_all_that_they_name_exists() {
     }
 }
 
-/// What a command needs that is not there is written by a command before it.
+/// Checks that what a command needs that is not there is written by a command before it.
 #[test]
 fn tour_reads_no_result_that_it_has_not_written() {
     let mut written = Vec::new();

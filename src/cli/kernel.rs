@@ -77,7 +77,7 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
     text + "\n" + &aligned(&rows) + &format!("in {}\n", cache.root().join("kernels").display())
 }
 
-/// Returns columns as wide as their widest cell.
+/// Returns the rows with columns as wide as their widest cell.
 fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
     let line = |row: &Vec<String>| {

@@ -25,7 +25,7 @@ pub struct Config {
 }
 
 impl Sources {
-    /// For a kernel of which the newest source is wanted if `refresh`, else the one at hand.
+    /// Returns the options of a kernel of which the newest source is wanted if `refresh`, else the one at hand.
     pub fn options(&self, refresh: bool) -> Options {
         let (patches, rev, config) = (self.patches.clone(), self.rev.clone(), self.config.files.clone());
         Options { patches, rev, config, modules: None, refresh }
@@ -33,7 +33,7 @@ impl Sources {
 }
 
 impl Config {
-    /// For a kernel that is configured so and else as its spec says.
+    /// Returns the options of a kernel that is configured so and else as its spec says.
     pub fn options(&self) -> Options {
         Options { config: self.files.clone(), ..Options::default() }
     }

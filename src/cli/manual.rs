@@ -54,7 +54,7 @@ mod tests {
     use crate::cli::arguments::Arguments;
     use clap::{CommandFactory, ValueEnum};
 
-    /// `command` and all below it, each under its whole name: `dirleak-kernel-build`.
+    /// Finds `command` and all below it, each under its whole name: `dirleak-kernel-build`.
     fn all(command: &Command, name: &str, found: &mut Vec<(String, Command)>) {
         found.push((name.to_owned(), command.clone()));
         for below in command.get_subcommands().filter(|command| command.get_name() != "help") {

@@ -74,7 +74,8 @@ fn report_error(error: &Error) -> Exit {
     error.exit()
 }
 
-/// clap ends with 2 on its own, which `git bisect run` would take for a bad commit.
+/// Ends a refused command line with 129: clap ends with 2 on its own, which `git bisect run` would take for a bad
+/// commit.
 fn refused(refusal: &clap::Error) -> Exit {
     let asked = matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if asked {

@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<Exit> {
     Ok(if is_whole { Exit::Clean } else { Exit::CannotJudge })
 }
 
-/// Each file once: those of benches are of another kind.
+/// Reads each file once: those of benches are of another kind.
 fn read(paths: &[PathBuf]) -> Result<Report> {
     let (mut verdicts, mut benches) = (Vec::new(), Vec::new());
     for path in paths {
@@ -74,7 +74,7 @@ fn write(outputs: &[Output], merged: &Report) -> Result<()> {
     rendered.iter().try_for_each(|(file, text)| file.write_bytes(text))
 }
 
-/// Consoles are in the cache, or came along with a result file.
+/// Returns where consoles are: in the cache, or beside a result file that they came along with.
 fn logs(merged: &Report) -> Logs {
     let cache = Cache::default_root().ok().map(|cache| cache.join(cache::LOGS));
     let benches = merged.benches.iter().map(|bench| &bench.name);

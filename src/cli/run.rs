@@ -41,7 +41,7 @@ pub struct Args {
     measure: Measure,
 }
 
-/// Returns runs, shows, and gives the status of the worst verdict.
+/// Runs, shows, and gives the status of the worst verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
     let mut measure = arguments.measure.clone();
     if arguments.shard.is_some() {

@@ -8,7 +8,7 @@ const BELOW: u64 = 1_000_000;
 /// Added for guests that are asked a second time, so that no dose and no name is drawn as before.
 pub const OTHER: u64 = 500_009;
 
-/// Returns the seed of this run of the program, the same whenever it is asked.
+/// Draws the seed of this run of the program, the same whenever it is asked.
 pub fn drawn() -> u64 {
     static DRAWN: OnceLock<u64> = OnceLock::new();
     // The keys of the standard library's hashes come from the kernel's random numbers.

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory};
 /// Words of a line that say nothing of their own.
 const BEGINNINGS: [&str; 2] = ["error: ", "tip: "];
 
-/// clap's refusal of what was typed, which takes several lines, as a sentence.
+/// Returns clap's refusal of what was typed, which takes several lines, as a sentence.
 pub fn sentence(refusal: &clap::Error, typed: &[String]) -> String {
     let called = called(typed);
     let what = match refusal.kind() {

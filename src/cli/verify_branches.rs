@@ -72,7 +72,7 @@ pub fn run(tree: &str, asked: &Branches, measure: &Measure, config: &Config, sce
     })
 }
 
-/// Returns a file if there is one of that name, else a commit.
+/// Finds the change: a file if there is one of that name, else a commit.
 fn change(builder: &Builder, fix: &str) -> Result<Change> {
     let path = Path::new(fix);
     if path.is_file() {
@@ -123,7 +123,7 @@ impl Work<'_> {
         })
     }
 
-    /// Returns the branch without and with the fix; `None`, and the reason, if it does not apply.
+    /// Makes the branch without and with the fix; `None`, and the reason, if it does not apply.
     fn both(&self, commit: &str, record: &mut BranchRecord) -> Result<Option<(Snapshot, Snapshot)>> {
         let (place, fix) = (&self.builder.place, &self.fix);
         let as_it_is = place.of_commit(commit)?;

@@ -31,7 +31,7 @@ const PATCHED_SECONDS: f64 = 12.0;
 const FETCH_BYTES_PER_SECOND: f64 = 5e6;
 
 impl CostEstimate {
-    /// From what is in the cache. Nothing is asked of the network.
+    /// Tells the cost from what is in the cache. Nothing is asked of the network.
     pub fn from_cache(question: &CheckRequest, cache: &Cache) -> Result<Self> {
         let mut kernels: Vec<KernelCost> = Vec::new();
         for spec in question.kernels {
@@ -88,7 +88,7 @@ impl Step {
         }
     }
 
-    /// In words.
+    /// Returns it in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -138,7 +138,7 @@ fn processors() -> f64 {
 
 #[cfg(test)]
 impl CostEstimate {
-    /// Returns one that builds its kernels, or not, and fetches something, or not.
+    /// Makes an example that builds its kernels, or not, and fetches something, or not.
     pub fn example(builds: bool, fetches: bool) -> Self {
         let step = match (builds, fetches) {
             (true, true) => Step::FetchAndBuild,

@@ -40,12 +40,12 @@ impl Checkup {
 }
 
 impl Check {
-    /// Something that is there, about which `detail` is to be known.
+    /// Makes the check of something that is there, about which `detail` is to be known.
     pub(super) fn ok(name: &str, purpose: Purpose, detail: String) -> Self {
         Self { name: name.into(), purpose, state: State::Ok, detail: Some(detail), package: None, mend: None }
     }
 
-    /// Something that is not as it should be, and what mends it.
+    /// Makes the check of something that is not as it should be, and what mends it.
     pub(super) fn lacking(name: &str, purpose: Purpose, is_needed: bool, detail: String, mend: String) -> Self {
         let state = if is_needed { State::Missing } else { State::Optional };
         Self { state, mend: Some(mend), ..Self::ok(name, purpose, detail) }

@@ -15,7 +15,7 @@ use crate::vm::sandbox::Sandbox;
 use std::fs::File;
 use std::io::ErrorKind;
 
-/// Guests are x86-64, and so must this machine be.
+/// Checks the processor: guests are x86-64, and so must this machine be.
 pub fn architecture() -> Check {
     let this = std::env::consts::ARCH;
     if this == "x86_64" {
@@ -25,8 +25,8 @@ pub fn architecture() -> Check {
     Check::lacking("x86-64", Purpose::Guests, true, format!("this machine is {this}"), mend)
 }
 
-/// Returns whether KVM really runs a guest: a device that opens proves nothing. Without it guests run under TCG, which is
-/// slower.
+/// Checks whether KVM really runs a guest: a device that opens proves nothing. Without it guests run under TCG, which
+/// is slower.
 pub fn kvm(has_qemu: bool, cache: &Cache, ui: &Ui) -> Result<Check> {
     let lacking = |detail: &str, mend: &str| {
         let detail = format!("{detail}; guests run under TCG, which is slower and judges the same");
@@ -59,7 +59,7 @@ pub fn kvm(has_qemu: bool, cache: &Cache, ui: &Ui) -> Result<Check> {
     }
 }
 
-/// Returns what keeps QEMU in its place. Guests run without it, too.
+/// Checks what keeps QEMU in its place. Guests run without it, too.
 pub fn sandbox(has_qemu: bool) -> Vec<Check> {
     if !has_qemu {
         return Vec::new();
@@ -100,7 +100,7 @@ pub fn sandbox(has_qemu: bool) -> Vec<Check> {
     ]
 }
 
-/// Memory for the largest guest of a verify, and of the library.
+/// Checks the memory for the largest guest of a verify, and of the library.
 pub fn memory(verify: &CostEstimate) -> Result<Check> {
     let names = scenario::names();
     let all = names.iter().map(|name| scenario::load(name)).collect::<Result<Vec<_>>>()?;
@@ -118,7 +118,7 @@ pub fn memory(verify: &CostEstimate) -> Result<Check> {
     })
 }
 
-/// Room in the cache for what a verify puts there, and for what another series would.
+/// Checks the room in the cache for what a verify puts there, and for what another series would.
 pub fn disk(verify: &CostEstimate, cache: &Cache) -> Result<Check> {
     let root = cache.root();
     let stat = nix::sys::statvfs::statvfs(root).machine(|| format!("cannot look at {}", root.display()))?;
@@ -134,7 +134,7 @@ pub fn disk(verify: &CostEstimate, cache: &Cache) -> Result<Check> {
     })
 }
 
-/// Returns whether the machine's apt knows Debian's archive; it is not asked for anything.
+/// Checks whether the machine's apt knows Debian's archive; it is not asked for anything.
 pub fn apt_sources(programs: &[Check], verify: &CostEstimate, cache: &Cache) -> Check {
     const NAME: &str = "apt sources";
     let lacking = |detail, mend| Check::lacking(NAME, Purpose::Fetching, verify.fetches(), detail, mend);

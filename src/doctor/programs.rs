@@ -48,12 +48,12 @@ const OF_APT: [&str; 3] = ["apt-get", "apt-cache", "apt-config"];
 const DECOMPRESSORS: [&str; 5] = ["gzip", "xz", "zstd", "lz4", "bsdtar"];
 const MKFS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
 
-/// Returns what starts a guest.
+/// Checks for what starts a guest.
 pub fn guests(path: &SearchPath) -> Vec<Check> {
     vec![program(qemu::PROGRAM, Purpose::Guests, true, path.find(qemu::PROGRAM).is_some())]
 }
 
-/// Returns what builds a kernel.
+/// Checks for what builds a kernel.
 pub fn building(path: &SearchPath, verify: &CostEstimate) -> Result<Vec<Check>> {
     let builds = verify.builds();
     let needed = |name: &str| builds || ALWAYS_ASKED.contains(&name);
@@ -66,7 +66,7 @@ pub fn building(path: &SearchPath, verify: &CostEstimate) -> Result<Vec<Check>> 
     Ok(checks)
 }
 
-/// Returns what fetches and unpacks the sources of kernels and the programs of knfsd.
+/// Checks for what fetches and unpacks the sources of kernels and the programs of knfsd.
 pub fn fetching(path: &SearchPath, verify: &CostEstimate) -> Vec<Check> {
     let fetches = verify.fetches();
     let here = |name: &str| path.find(name).is_some();
@@ -82,7 +82,7 @@ pub fn fetching(path: &SearchPath, verify: &CostEstimate) -> Vec<Check> {
     checks
 }
 
-/// Returns what only some kernels, commands and scenarios need.
+/// Checks for what only some kernels, commands and scenarios need.
 pub fn others(places: &Places) -> Vec<Check> {
     let checks_of = |purpose, names: &[&str], path: &SearchPath| {
         let checks = names.iter().map(|name| program(name, purpose, false, path.find(name).is_some()));
@@ -94,7 +94,7 @@ pub fn others(places: &Places) -> Vec<Check> {
     checks
 }
 
-/// Debian's packages of all that building kernels and running guests call.
+/// Returns Debian's packages of all that building kernels and running guests call.
 pub fn of_setup() -> Vec<&'static str> {
     let programs = [qemu::PROGRAM, ELF_HEADER, C_HEADER].into_iter().chain(PROGRAMS).chain(FOR_PACKAGES);
     let mut packages: Vec<&str> = programs.chain(DECOMPRESSORS).chain(["git"]).filter_map(package_of).collect();
@@ -116,7 +116,7 @@ fn program(name: &str, purpose: Purpose, is_needed: bool, is_there: bool) -> Che
     Check { name: name.into(), purpose, state, detail: None, package: package_of(name), mend: None }
 }
 
-/// Returns what brings Debian's `packages`: a command, where there is apt.
+/// Returns what installs Debian's `packages`: a command, where there is apt.
 pub fn install(packages: &[&str], has_apt: bool) -> String {
     if !has_apt {
         return format!("install what Debian has in {}", packages.join(", "));
@@ -132,7 +132,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// Returns a search path with programs that do nothing, successfully.
+    /// Makes a search path with programs that do nothing, successfully.
     fn fake(programs: &[&str]) -> (tempfile::TempDir, SearchPath) {
         let dir = tempfile::tempdir().unwrap();
         for name in programs {
@@ -182,7 +182,7 @@ mod tests {
         assert!(checks.iter().all(|check| check.package.is_some()), "{checks:?}");
     }
 
-    /// `vm/setup` installs what running and building need; the two must not know different things.
+    /// Compares with `vm/setup`, which installs what running and building need; the two must not know different things.
     #[test]
     fn installer_brings_the_same_programs_from_the_same_packages() {
         let setup = include_str!("../../vm/setup");

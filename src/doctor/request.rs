@@ -20,7 +20,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Returns those that the other commands look in.
+    /// Returns the places that the other commands look in.
     pub fn of_user() -> Self {
         Self { path: SearchPath::from_env(), mkfs: SearchPath::new(&MKFS_PLACES.map(Path::new)) }
     }

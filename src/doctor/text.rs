@@ -18,7 +18,7 @@ const PURPOSES: [(Purpose, &str); 6] = [
     (Purpose::Exports, "Scenarios whose export is on ext4, XFS or Btrfs"),
 ];
 
-/// Returns what there is, what is missing, and what a verify would take.
+/// Tells what there is, what is missing, and what a verify would take.
 pub fn render(checkup: &Checkup) -> String {
     let has_apt = has_apt(&checkup.checks);
     let mut text = String::new();
@@ -34,7 +34,7 @@ pub fn render(checkup: &Checkup) -> String {
     text + "\n" + &verify(&checkup.verify)
 }
 
-/// Returns those of which nothing is to be said but that they are there or not, on a line.
+/// Lists on one line the checks of which nothing is to be said but that the thing is there or not.
 fn programs(checks: &[&Check], state: State, has_apt: bool) -> String {
     let plain: Vec<&&Check> = checks.iter().filter(|c| c.state == state && c.detail.is_none()).collect();
     if plain.is_empty() {

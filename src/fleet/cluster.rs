@@ -23,7 +23,8 @@ pub(super) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    /// Returns `None` of a scenario that is no cluster. The seed says which site has which server.
+    /// Shares the sites among the servers; `None` of a scenario that is no cluster. The seed says which site has which
+    /// server.
     pub(super) fn from_scenario(scenario: &'a Scenario, seed: u64) -> Option<Self> {
         let cluster = scenario.cluster.as_ref()?;
         let tree = Tree::new(&scenario.directory, seed);

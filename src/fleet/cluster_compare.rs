@@ -9,7 +9,7 @@ use crate::result::record::{RunRecord, Verdict};
 use crate::scenario::Scenario;
 use crate::stats::estimate::Estimate;
 
-/// Of the records of all guests of a cluster on one kernel; `None` of a scenario that is no cluster.
+/// Compares what the records of all guests of a cluster on one kernel say; `None` of a scenario that is no cluster.
 pub fn compare(scenario: &Scenario, seed: u64, kernel: &str, records: &[RunRecord]) -> Option<ClusterRecord> {
     let shared = Shared::from_scenario(scenario, seed)?;
     let alone: Vec<&RunRecord> =
@@ -61,7 +61,8 @@ mod tests {
     use crate::scenario::load;
     use nfs_fault_server::dirtree::spec::Shape;
 
-    /// Records of guests that lose one object of 32 bytes for each entry that is listed, `factor` times as much on servers.
+    /// Makes records of guests that lose one object of 32 bytes for each entry that is listed, `factor` times as much
+    /// on servers.
     fn records(scenario: &Scenario, factor: f64) -> Vec<RunRecord> {
         let record = |guest: Scenario| {
             let is_server = !matches!(guest.directory.shape, Shape::Flat);

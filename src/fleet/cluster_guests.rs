@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// How many sizes are listed alone, beside the smallest.
 const LARGEST: usize = 10;
 
-/// Scenarios of one guest each.
+/// Returns the scenarios of one guest each.
 pub fn guests(scenario: &Scenario, seed: u64) -> Vec<Scenario> {
     let Some(shared) = Shared::from_scenario(scenario, seed) else { return vec![scenario.clone()] };
     let alone = sizes(&shared).into_iter().map(|entries| alone(scenario, entries));
@@ -18,8 +18,8 @@ pub fn guests(scenario: &Scenario, seed: u64) -> Vec<Scenario> {
     alone.chain(servers).collect()
 }
 
-/// Returns those of the largest sites, which lose most, and the smallest. What a site between two of them loses is drawn, and
-/// leaks are seldom in proportion: how many replies a directory takes matters more.
+/// Returns the entries of the largest sites, which lose most, and the smallest. What a site between two of them loses
+/// is drawn, and leaks are seldom in proportion: how many replies a directory takes matters more.
 fn sizes(shared: &Shared) -> BTreeSet<u64> {
     let listed = shared.sites.iter().filter(|site| site.entries > 0 && site.listings_per_day > 0.0);
     let all: BTreeSet<u64> = listed.map(|site| site.entries).collect();

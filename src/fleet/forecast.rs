@@ -64,7 +64,8 @@ fn scaled(rate: Estimate, by: f64) -> Estimate {
     Estimate { estimate: rate.estimate * by, low: rate.low * by, high: rate.high * by }
 }
 
-/// Returns the more is lost, the sooner it is over. Bounds that allow no loss allow any time, of which JSON has no number.
+/// Returns how many days the memory lasts: the more is lost, the sooner it is over. Bounds that allow no loss allow any
+/// time, of which JSON has no number.
 fn days(memory_bytes: f64, lost: Estimate) -> Option<Estimate> {
     let days = |bytes: f64| memory_bytes / bytes;
     (lost.low > 0.0).then(|| Estimate { estimate: days(lost.estimate), low: days(lost.high), high: days(lost.low) })
@@ -75,7 +76,8 @@ pub fn range(days: &Estimate) -> String {
     format!("{} ({})", number::rate(days.estimate), days.bounds())
 }
 
-/// The sentence. Servers come in the order of what they lose, most first.
+/// Says in a sentence which server is the first to run out of memory, and why. Servers come in the order of what they
+/// lose, most first.
 pub fn why(servers: &[Server], sites: &[PlacedSite]) -> String {
     let Some((first, Some(days))) = servers.first().map(|server| (server, server.days)) else {
         return "No server loses anything that could be told from nothing.".into();

@@ -11,7 +11,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// With so many servers, each with `virtual_nodes` points. At least one of both.
+    /// Makes a ring of so many servers, each with `virtual_nodes` points. At least one of both.
     pub fn new(servers: usize, virtual_nodes: usize, seed: u64) -> Self {
         let point = |server, node| (place(seed, &format!("server {server} {node}")), server);
         let mut points: Vec<_> =

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const OF_ENTRIES: f64 = 2.0;
 
 impl Leak {
-    /// Of the records that leak on one kernel, in all scenarios or in those that are named.
+    /// Takes the leak from the records that leak on one kernel, in all scenarios or in those that are named.
     pub fn from_records(
         records: &[RunRecord],
         kernel: Option<&str>,
@@ -33,15 +33,15 @@ impl Leak {
         Ok(leak)
     }
 
-    /// Of records of one kernel and unit that are all meant, in which a clean one loses nothing; `None` if one is not decided, or there is
-    /// none.
+    /// Takes the leak from records of one kernel and unit that are all meant, in which a clean one loses nothing;
+    /// `None` if one is not decided, or there is none.
     pub fn through(records: &[&RunRecord]) -> Option<Self> {
         let is_decided = |record: &&RunRecord| matches!(record.verdict, Verdict::Leak | Verdict::Clean);
         let first = records.first().filter(|_| records.iter().all(is_decided))?;
         Some(Self::made(first, records, None))
     }
 
-    /// From all of `records`, of which `first` is one.
+    /// Makes the leak that all of `records` show, of which `first` is one.
     fn made(first: &RunRecord, records: &[&RunRecord], per: Option<Per>) -> Self {
         let measured = sizes(records);
         Self {
@@ -53,7 +53,7 @@ impl Leak {
         }
     }
 
-    /// Never less than nothing.
+    /// Returns the bytes that a listing of so many entries loses, never less than nothing.
     pub fn bytes_per_listing(&self, entries: u64) -> Estimate {
         let largest = self.measured.last().expect("something was measured");
         match self.grows {
@@ -73,7 +73,7 @@ impl Leak {
     }
 }
 
-/// Estimate and bounds, each from the two of two rates.
+/// Works out estimate and bounds, each from the two of two rates.
 fn each(a: Estimate, b: Estimate, f: impl Fn(f64, f64) -> f64) -> Estimate {
     Estimate { estimate: f(a.estimate, b.estimate), low: f(a.low, b.low), high: f(a.high, b.high) }
 }
@@ -92,7 +92,7 @@ fn no_leak(records: &[RunRecord]) -> Error {
     })
 }
 
-/// Returns whether all records have the same of something.
+/// Fails unless all records have the same of something.
 fn one(records: &[&RunRecord], what: &str, option: &str, of: impl Fn(&RunRecord) -> &String) -> Result<()> {
     let different: BTreeSet<&str> = records.iter().map(|record| of(record).as_str()).collect();
     match different.len() {
@@ -136,7 +136,7 @@ fn grows(measured: &[Measured], per: Option<Per>) -> GrowthModel {
     }
 }
 
-/// Returns counters that leak objects whose size is not known.
+/// Returns the counters that leak objects whose size is not known.
 fn not_counted(records: &[&RunRecord]) -> Vec<String> {
     let findings = records.iter().flat_map(|record| &record.findings);
     let unknown: BTreeSet<String> =
@@ -144,7 +144,7 @@ fn not_counted(records: &[&RunRecord]) -> Vec<String> {
     unknown.into_iter().collect()
 }
 
-/// Returns bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
+/// Returns the bytes per unit of all that leaks: a mount that stays keeps what only unmounting frees.
 pub fn bytes(record: &RunRecord) -> Estimate {
     let sum = |sum: fn(&Estimate) -> f64| sum_of_bytes(record, sum);
     Estimate { estimate: sum(|rate| rate.estimate), low: sum(|rate| rate.low), high: sum(|rate| rate.high) }

@@ -9,7 +9,8 @@ use std::path::Path;
 const MOST_ENTRIES: u64 = 1_000_000_000_000;
 const MOST_LISTINGS: f64 = 1e12;
 
-/// The site of rank k has `largest / k^exponent` entries, at least one; all are listed as often.
+/// Returns the sites by Zipf's law: that of rank k has `largest / k^exponent` entries, at least one; all are listed as
+/// often.
 pub fn zipf(count: usize, exponent: f64, largest: u64, listings_per_day: f64) -> Vec<Site> {
     let entries = |rank: usize| (largest as f64 / (rank as f64).powf(exponent)).round().max(1.0) as u64;
     (1..=count).map(|rank| Site { site: format!("site-{rank}"), entries: entries(rank), listings_per_day }).collect()
@@ -49,7 +50,7 @@ pub fn read(path: &Path) -> Result<Vec<Site>> {
     }
 }
 
-/// Without the place, which is told before it.
+/// Returns what is wrong without the place, which is told before it.
 fn reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Io(e) => e.to_string(),

@@ -129,7 +129,7 @@ impl GuestAgent {
         })
     }
 
-    /// Returns one unit of other steps than the scenario's.
+    /// Makes one unit of other steps than the scenario's.
     pub(super) fn list_once(&mut self, steps: Vec<Step>) -> Result<RoundStats> {
         self.measuring.once(|player| player.run_steps(steps))
     }

@@ -6,13 +6,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// One file more in a directory.
+/// Adds one file more to a directory.
 pub fn add(directory: &Path) -> Result<()> {
     let path = directory.join(ADDED);
     fs::File::create(&path).map(|_| ()).machine(|| format!("cannot make {}", path.display()))
 }
 
-/// That file gets another name, or its first one back, if it is there.
+/// Gives that file another name, or its first one back, if it is there.
 pub fn rename(directory: &Path) -> Result<()> {
     let [first, other] = [ADDED, RENAMED].map(|name| directory.join(name));
     match fs::rename(&first, &other) {
@@ -22,7 +22,7 @@ pub fn rename(directory: &Path) -> Result<()> {
     .machine(|| format!("cannot rename {}", first.display()))
 }
 
-/// That file is taken away, if it is there.
+/// Takes that file away, if it is there.
 pub fn remove(directory: &Path) -> Result<()> {
     for path in [ADDED, RENAMED].map(|name| directory.join(name)) {
         absent(fs::remove_file(&path)).machine(|| format!("cannot remove {}", path.display()))?;

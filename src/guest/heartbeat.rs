@@ -15,13 +15,14 @@ const STUCK_BEATS: u32 = 6;
 
 static WORKING: AtomicBool = AtomicBool::new(false);
 
-/// Whether an order is being carried out.
+/// Notes whether an order is being carried out.
 pub fn set_working(working: bool) {
     WORKING.store(working, Ordering::Relaxed);
 }
 
-/// A single listing may take longer than the host waits for a word, and so does an idle control round. A thread that
-/// said "alive" come what may would hide a listing that hangs, so it speaks only when something was done.
+/// Starts the thread that says "alive". A single listing may take longer than the host waits for a word, and so does an
+/// idle control round. A thread that said "alive" come what may would hide a listing that hangs, so it speaks only when
+/// something was done.
 pub fn start(answers: ResponseSender) -> Result<()> {
     let mut before = progress::pieces();
     let mut still = 0;

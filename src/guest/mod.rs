@@ -61,7 +61,7 @@ fn serve(link: &mut SerialLink) {
 /// Calls are told in pieces of about so many bytes.
 const CALLED_BYTES: usize = 1 << 20;
 
-/// Returns a text in pieces, each of some whole lines.
+/// Cuts a text into pieces, each of some whole lines.
 fn pieces(mut text: &str, bytes: usize) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let behind = text.as_bytes().get(bytes..).and_then(|rest| rest.iter().position(|&b| b == b'\n'));

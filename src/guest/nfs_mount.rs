@@ -43,8 +43,8 @@ pub fn loopback(up: bool) -> Result<()> {
     Ok(())
 }
 
-/// File system type, source and data of an NFS mount of `path` from the server at `address`. The ports are those of the NFS and the
-/// MOUNT program, so that rpcbind need not be asked.
+/// Returns file system type, source and data of an NFS mount of `path` from the server at `address`. The ports are
+/// those of the NFS and the MOUNT program, so that rpcbind need not be asked.
 pub fn arguments(
     version: &str,
     (address, path): (&str, &str),

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Outage(JoinHandle<Result<()>>);
 
 impl Outage {
-    /// It has begun, and `restore` ends it after `length`.
+    /// Has `restore` end an outage, which has begun, after `length`.
     pub fn new(length: Duration, restore: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Self> {
         let wait = move || {
             std::thread::sleep(length);

@@ -57,7 +57,7 @@ impl Policy {
         self
     }
 
-    /// Returns a length and a text.
+    /// Appends a length and a text.
     fn string(&mut self, text: &str) -> &mut Self {
         self.numbers(&[text.len() as u32]).text(text)
     }
@@ -72,12 +72,12 @@ impl Policy {
         self.numbers(&[entries, entries])
     }
 
-    /// Returns an entry of a table: length of the name, its numbers, the name.
+    /// Appends an entry of a table: length of the name, its numbers, the name.
     fn symbol(&mut self, name: &str, numbers: &[u32]) -> &mut Self {
         self.numbers(&[name.len() as u32]).numbers(numbers).text(name)
     }
 
-    /// Returns a set of symbols with nothing in it: bits of a word, the highest bit, words that follow.
+    /// Appends a set of symbols with nothing in it: bits of a word, the highest bit, words that follow.
     fn nothing(&mut self) -> &mut Self {
         self.numbers(&[64, 0, 0])
     }
@@ -96,8 +96,8 @@ impl Policy {
         self.table(1).symbol("system_u", &[SYSTEM_U]).nothing();
     }
 
-    /// The one rule that allows the permissions that are defined, then no transitions between roles and no role that may
-    /// become another.
+    /// Appends the one rule that allows the permissions that are defined, then no transitions between roles and no role
+    /// that may become another.
     fn rules(&mut self) {
         let both_permissions = 0b11;
         let rule = [UNLABELED_T, UNLABELED_T, PROCESS, ALLOWED, both_permissions];
@@ -140,7 +140,7 @@ mod tests {
             String::from_utf8(self.0.drain(..length as usize).collect()).unwrap()
         }
 
-        /// Returns names by value of a table whose entries have so many numbers, the value at `value` and so many sets of
+        /// Reads names by value of a table whose entries have so many numbers, the value at `value` and so many sets of
         /// nothing.
         fn table(&mut self, numbers: usize, value: usize, sets: usize) -> Vec<String> {
             let [largest, entries] = self.numbers();

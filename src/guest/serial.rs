@@ -42,12 +42,12 @@ impl SerialLink {
         self.answers.send(answer)
     }
 
-    /// A sign of life.
+    /// Says what is being done, as a sign of life.
     pub fn step(&mut self, name: &str, seconds: f64) -> Result<()> {
         self.send(&Response::Step { name: name.to_owned(), seconds })
     }
 
-    /// Returns the next order.
+    /// Waits for the next order.
     pub fn receive(&mut self) -> Result<Request> {
         let mut line = String::new();
         let length = self.orders.read_line(&mut line).machine(|| format!("cannot read from {DEVICE}"))?;

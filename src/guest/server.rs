@@ -148,12 +148,12 @@ impl RunningServer {
         server.export().faults()
     }
 
-    /// The next READDIR or READDIRPLUS is answered with an error.
+    /// Has the next READDIR or READDIRPLUS answered with an error.
     pub fn fail(&self, error: Nfs3Error) -> Result<()> {
         self.arm(Fault::next(FaultAction::Error(error)))
     }
 
-    /// A fault is to happen.
+    /// Arms a fault.
     pub fn arm(&self, fault: Fault) -> Result<()> {
         Ok(self.export("fail")?.arm(fault)?)
     }
@@ -166,27 +166,27 @@ impl RunningServer {
         }
     }
 
-    /// The reply to the next READDIR is the first to show a newer change time.
+    /// Has the reply to the next READDIR be the first to show a newer change time.
     pub fn touch_in_reply(&self) -> Result<()> {
         self.arm(Fault::next(FaultAction::NewerChangeTime))
     }
 
-    /// The entry with this cookie is gone.
+    /// Takes the entry with this cookie away.
     pub fn remove_entry(&self, cookie: i64) -> Result<()> {
         Ok(self.export("remove the entry of a cookie")?.set_aside(MOUNTED, cookie as u64)?)
     }
 
-    /// It is there again.
+    /// Brings that entry back.
     pub fn restore_entry(&self) -> Result<()> {
         Ok(self.export("restore an entry")?.restore()?)
     }
 
-    /// The next reply to READDIRPLUS has no file handles.
+    /// Has the next reply to READDIRPLUS come without file handles.
     pub fn hide_handles(&self) -> Result<()> {
         self.arm(Fault { on: FaultScope::Readdirplus, ..Fault::next(FaultAction::NoHandles) })
     }
 
-    /// One file more in the directory.
+    /// Adds one file more to the directory.
     pub fn add(&self) -> Result<()> {
         match self {
             Self::Synthetic(server) => Ok(server.export().create(MOUNTED, ADDED.as_bytes())?),
@@ -194,7 +194,7 @@ impl RunningServer {
         }
     }
 
-    /// That file gets another name, or its first one back.
+    /// Gives that file another name, or its first one back.
     pub fn rename(&self) -> Result<()> {
         match self {
             Self::Synthetic(server) => {
@@ -210,7 +210,7 @@ impl RunningServer {
         }
     }
 
-    /// That file is taken away, if it is there.
+    /// Takes that file away, if it is there.
     pub fn remove(&self) -> Result<()> {
         match self {
             Self::Synthetic(server) => {
@@ -264,8 +264,8 @@ fn directories(tree: &Tree) -> Vec<PathBuf> {
     (0..tree.nodes().len()).map(path).collect()
 }
 
-/// The change time has the granularity of the kernel's tick, so a second touch within one changes nothing that a
-/// client could see.
+/// Gives a directory a newer change time. It has the granularity of the kernel's tick, so a second touch within one
+/// changes nothing that a client could see.
 fn touch(directory: &Path) -> Result<()> {
     let shown = directory.display();
     let changed = || {

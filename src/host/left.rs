@@ -169,7 +169,7 @@ mod tests {
         OwnDirectory::make(open_parent(parent).unwrap(), parent, PREFIX).unwrap()
     }
 
-    /// Returns a directory as a process that is no more left it.
+    /// Makes a directory as a process that is no more left it.
     fn left(parent: &Path, files: &[&str]) -> PathBuf {
         let dir = parent.join(format!("{PREFIX}{}Ab3xYz", Mark::of_dead()));
         fs::create_dir(&dir).unwrap();

@@ -14,7 +14,7 @@ pub struct NameDigest {
 }
 
 impl NameDigest {
-    /// One more name.
+    /// Adds one more name.
     pub fn add(&mut self, name: &[u8]) {
         if is_dot(name) {
             return;
@@ -31,7 +31,7 @@ impl NameDigest {
 pub struct NameLengths(BTreeMap<u64, u64>);
 
 impl NameLengths {
-    /// One more name.
+    /// Adds one more name.
     pub fn add(&mut self, name: &[u8]) {
         if !is_dot(name) {
             *self.0.entry(name.len() as u64 + 1).or_default() += 1;

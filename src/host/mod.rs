@@ -78,7 +78,7 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     Ok(record)
 }
 
-/// What only the place knows of its listings.
+/// Adds to the record what only the place knows of its listings.
 fn amend(record: &mut RunRecord, place: &LiveTarget) {
     if place.changed > 0 {
         record.complete_listings = record.complete_listings.saturating_sub(place.changed);
@@ -109,7 +109,7 @@ fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRec
     Ok(record)
 }
 
-/// Who wants the processor has it first.
+/// Lets whoever wants the processor have it first.
 fn stand_back() {
     // SAFETY: setpriority touches no memory of ours. If it fails we are only less polite.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };

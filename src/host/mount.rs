@@ -44,7 +44,7 @@ impl Mount {
 }
 
 impl Mounted {
-    /// Returns the directory itself, whatever is put in its place meanwhile.
+    /// Returns a descriptor of the directory itself, whatever is put in its place meanwhile.
     pub fn descriptor(&self) -> Result<OwnedFd> {
         self._fd.try_clone().machine(|| format!("cannot open {} once more", self.dir.display()))
     }
@@ -90,7 +90,7 @@ fn mount_id(fd: &OwnedFd) -> Result<String> {
     id.map(|id| id.trim().to_owned()).ok_or_else(|| Error::machine(format!("{path} tells no mount")))
 }
 
-/// A line is "`id` `parent` `major`:`minor` `root` `point` `options` ... - `type` `source` `options`".
+/// Reads a line: "`id` `parent` `major`:`minor` `root` `point` `options` ... - `type` `source` `options`".
 fn parse(text: &str, id: &str) -> Option<Mount> {
     let line = text.lines().find(|line| line.split(' ').next() == Some(id))?;
     let (left, right) = line.split_once(" - ")?;

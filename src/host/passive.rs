@@ -43,7 +43,7 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     Ok(record)
 }
 
-/// What the record holds whatever the verdict.
+/// Fills in what the record holds whatever the verdict.
 fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
     record.unit = UNIT.into();
     record.listings = watched.readdirs();
@@ -80,8 +80,8 @@ fn bound(trend: &Trend, fit: &Estimate) -> CounterBound {
     CounterBound { source, name: trend.name.clone(), objects_per_listing: *fit }
 }
 
-/// Undecided, with what follows the calls. Never a leak: nobody chose the doses; and never clean: nothing was held to show that the
-/// counters see what there is.
+/// Judges it undecided, with what follows the calls. Never a leak: nobody chose the doses; and never clean: nothing was
+/// held to show that the counters see what there is.
 fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
     let mut findings: Vec<Finding> =
         fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();

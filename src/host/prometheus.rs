@@ -45,7 +45,7 @@ impl Metrics {
         self.0 += &format!("dirleak_{name}");
     }
 
-    /// The value of the metric that was begun.
+    /// Writes the value of the metric that was begun.
     fn value(&mut self, labels: &[(&str, &str)], value: f64) {
         let labels: Vec<String> = labels.iter().map(|(name, of)| format!("{name}=\"{}\"", escaped(of))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -53,7 +53,7 @@ impl Metrics {
         let _ = writeln!(self.0, "{labels} {value}");
     }
 
-    /// What is foretold of the time watched.
+    /// Writes what is foretold of the time watched.
     fn pace(&mut self, watched: &ReadingLog, trends: &[Trend]) {
         let left = watched.seconds_left().unwrap_or(f64::INFINITY);
         self.one("memory_exhausted_in_seconds", "gauge", "When available memory will be used up by it.", left);
@@ -70,7 +70,7 @@ impl Metrics {
         self.value(&[], value);
     }
 
-    /// Returns a gauge of each counter that has one.
+    /// Writes a gauge of each counter that has one.
     fn each(&mut self, name: &str, help: &str, trends: &[Trend], of: impl Fn(&Trend) -> Option<f64>) {
         let values = trends.iter().filter_map(|trend| Some((trend.name.as_str(), of(trend)?)));
         for (number, (counter, value)) in values.enumerate() {

@@ -101,12 +101,12 @@ impl ReadingLog {
         &self.readings[self.readings.len() - 1]
     }
 
-    /// READDIR calls since the first reading.
+    /// Returns how many READDIR calls there were since the first reading.
     pub fn readdirs(&self) -> u64 {
         self.last().readdirs.saturating_sub(self.readings[0].readdirs)
     }
 
-    /// Returns bytes of an object, by cache.
+    /// Returns the bytes of an object, by cache.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.counters.slabs().object_bytes()
     }
@@ -144,7 +144,7 @@ impl ReadingLog {
         Some(self.last().available_kib as f64 / pace)
     }
 
-    /// Returns growth of every counter from the first reading to the last.
+    /// Returns the growth of every counter from the first reading to the last.
     pub fn grown(&self) -> Growth {
         crate::sample::growth(&self.readings[0].sample.objects, &self.last().sample.objects)
     }
@@ -172,7 +172,7 @@ fn thin_out(readings: &mut Vec<Reading>) {
     readings.retain(|_| number.next().is_some_and(|n: usize| n.is_multiple_of(2) || n == last));
 }
 
-/// Returns bytes that a counter grows by in a day.
+/// Returns how many bytes a counter grows by in a day.
 pub fn bytes_per_day(trend: &Trend) -> f64 {
     trend.per_second * DAY_SECONDS * trend.object_bytes as f64
 }
@@ -185,8 +185,8 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
-    /// Returns a machine that is watched for so many readings, ten seconds apart: others make about 20 calls in each interval,
-    /// and a counter grows by `drift` in each and by `per_call` with each call.
+    /// Makes a machine that is watched for so many readings, ten seconds apart: others make about 20 calls in each
+    /// interval, and a counter grows by `drift` in each and by `per_call` with each call.
     fn watched(readings: u64, drift: f64, per_call: f64, seed: u64) -> Vec<Reading> {
         let mut lot = ChaCha8Rng::seed_from_u64(seed);
         let (mut kept, mut readdirs, mut level) = (Vec::new(), 0, 0.0_f64);

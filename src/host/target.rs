@@ -89,7 +89,7 @@ impl LiveTarget {
         self.scratch.take().map_or(Ok(()), ScratchDir::remove)
     }
 
-    /// The time is not used up, and nobody wants us to stop.
+    /// Waits until it may go on; fails if the time is used up, or somebody wants us to stop.
     fn may_go_on(&mut self) -> Result<()> {
         signals::check()?;
         let (end, whole) = self.deadline;
@@ -100,7 +100,7 @@ impl LiveTarget {
         self.pace.wait()
     }
 
-    /// Returns one cold listing, to so many entries.
+    /// Makes one cold listing, up to so many entries.
     fn list(&mut self, most: u64) -> Result<UnitStats> {
         self.may_go_on()?;
         evict(&self.dir)?;
@@ -170,7 +170,7 @@ impl Target for LiveTarget {
 /// How the name of a local directory begins: the next run removes one that was left by a kill.
 const PREFIX: &str = "dirleak-";
 
-/// Returns a local directory with as many files, gone when this is dropped.
+/// Makes a local directory with as many files, gone when this is dropped.
 fn make_local_directory(entries: u64) -> Result<OwnDirectory> {
     let tree = Tree::new(&Directory::flat(entries.min(MOST_LOCAL_ENTRIES), Naming::pattern("dirleak-{n}")), 0);
     let make = |parent: &Path| OwnDirectory::make(open_parent(parent).ok()?, parent, PREFIX).ok();

@@ -6,7 +6,7 @@ use super::image::identify::{HEAD_BYTES, of_file};
 use super::image::modinfo::Modinfo;
 use std::io::Cursor;
 
-/// A vmlinux, a bzImage or a module.
+/// Reads a vmlinux, a bzImage or a module.
 pub fn image(data: &[u8]) {
     let head = &data[..data.len().min(HEAD_BYTES)];
     let _ = of_file(head, Cursor::new(data));

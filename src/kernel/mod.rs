@@ -88,7 +88,7 @@ enum WantedBase<'a> {
 }
 
 impl WantedBase<'_> {
-    /// Returns the sources, and how many bytes were fetched for them.
+    /// Makes sure of the sources; gives them, and how many bytes were fetched for them.
     fn source(&self, refresh: bool, cache: &Cache, ui: &Ui) -> Result<(Source, u64)> {
         let series = match self {
             Self::Tree(place, Some(rev)) => return Ok((Source::Tree(place.at(rev)?), 0)),
@@ -108,7 +108,7 @@ impl WantedBase<'_> {
     }
 }
 
-/// Returns the tree as it lies there; that it is not as committed is said.
+/// Takes a snapshot of the tree as it lies there, and says if it is not as committed.
 fn snapshot_as_it_is(place: &SourceTree, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
     let snapshot = place.as_it_is(cache, ui)?;
     if snapshot.uncommitted > 0 {

@@ -47,11 +47,11 @@ impl PatchRef {
 
 /// What the parser may ask about the world.
 pub trait SpecContext {
-    /// Whether the catalog has this series.
+    /// Returns whether the catalog has this series.
     fn is_series(&self, name: &str) -> bool;
-    /// Whether this path exists on disk.
+    /// Returns whether this path exists on disk.
     fn exists(&self, path: &Path) -> bool;
-    /// The known series, for sentences.
+    /// Names the known series, for sentences.
     fn series_names(&self) -> String;
 }
 
@@ -75,7 +75,7 @@ pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl Spe
     Ok(Spec { base, rev, patches: all })
 }
 
-/// Returns the base and what follows it.
+/// Splits the base off; gives it and what follows it.
 fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a str)> {
     let head = &word[..word.find(['@', '+']).unwrap_or(word.len())];
     if world.is_series(head) {
@@ -98,7 +98,7 @@ fn longest_existing<'a>(text: &'a str, ends: &[char], world: &impl SpecContext) 
     cuts.map(|at| &text[..at]).find(|prefix| !prefix.is_empty() && world.exists(Path::new(prefix)))
 }
 
-/// Returns `@REV` and what follows it.
+/// Splits `@REV` off; gives it and what follows it.
 fn split_rev<'a>(word: &str, rest: &'a str) -> Result<(Option<String>, &'a str)> {
     let Some(rest) = rest.strip_prefix('@') else {
         return Ok((None, rest));
@@ -110,7 +110,7 @@ fn split_rev<'a>(word: &str, rest: &'a str) -> Result<(Option<String>, &'a str)>
     Ok((Some(rev.to_owned()), rest))
 }
 
-/// Returns `+NAME` and `+FILE.patch`, as often as they come.
+/// Reads `+NAME` and `+FILE.patch`, as often as they come.
 fn split_patches(word: &str, mut rest: &str, world: &impl SpecContext) -> Result<Vec<PatchRef>> {
     let mut patches = Vec::new();
     while let Some(text) = rest.strip_prefix('+') {
@@ -126,7 +126,7 @@ fn split_patches(word: &str, mut rest: &str, world: &impl SpecContext) -> Result
     Ok(patches)
 }
 
-/// Returns a patch is a name unless it contains `/` or ends in `.patch`.
+/// Reads the word for a patch, which is a name unless it contains `/` or ends in `.patch`.
 pub fn patch_ref(text: &str, world: &impl SpecContext) -> Result<PatchRef> {
     if text.is_empty() {
         return Err(Error::usage("--patch needs a name or a file"));

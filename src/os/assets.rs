@@ -19,17 +19,17 @@ const NAME: &str = concat!("name = \"", env!("CARGO_PKG_NAME"), "\"");
 static SCENARIOS: Dir = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 static VM: Dir = include_dir!("$CARGO_MANIFEST_DIR/vm");
 
-/// Returns the text of `path`, for instance `vm/kernels.toml` or `scenarios/quick.toml`.
+/// Reads the text of `path`, for instance `vm/kernels.toml` or `scenarios/quick.toml`.
 pub fn read(path: &str) -> Option<String> {
     read_in(checkout().as_deref(), path)
 }
 
-/// Returns the paths of all files below the directory `prefix`, for instance `vm/patches/6.1`, sorted.
+/// Lists the paths of all files below the directory `prefix`, for instance `vm/patches/6.1`, sorted.
 pub fn list(prefix: &str) -> Vec<String> {
     list_in(checkout().as_deref(), prefix)
 }
 
-/// Returns the current directory or the nearest above it that is a checkout of dirleak.
+/// Finds the current directory or the nearest above it that is a checkout of dirleak.
 fn checkout() -> Option<PathBuf> {
     checkout_above(&std::env::current_dir().ok()?)
 }
@@ -121,7 +121,7 @@ mod tests {
         assert!(list_in(Some(root.path()), "vm").contains(&"vm/base.config".to_owned()));
     }
 
-    /// A directory that looks like a checkout.
+    /// Makes a directory that looks like a checkout.
     fn planted(root: &Path) {
         fs::create_dir_all(root.join("vm/patches/6.1")).unwrap();
         fs::create_dir_all(root.join("scenarios")).unwrap();

@@ -43,7 +43,7 @@ impl Cache {
         Ok(base.join("dirleak"))
     }
 
-    /// Returns a cache in a given directory.
+    /// Opens a cache in a given directory.
     pub fn at(root: PathBuf) -> Result<Self> {
         let unwritable = |e: &dyn std::fmt::Display| {
             let path = root.display();
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
-    /// Returns a cache that could be written a moment ago.
+    /// Makes a cache that could be written a moment ago.
     fn cache(dir: &Path) -> Cache {
         Cache::at(dir.join("dirleak")).unwrap()
     }

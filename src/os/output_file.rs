@@ -30,7 +30,7 @@ impl OutputFile {
         Self::check_other(path, "result file")
     }
 
-    /// Returns the same of a file that is `what`.
+    /// Checks the same of a file that is `what`.
     pub fn check_other(path: &Path, what: &'static str) -> Result<Self> {
         let unwritable = |path: &Path, reason: &str| unwritable(what, path, reason);
         // Of links, too, what others make leads where they want: root would overwrite any file for them.
@@ -88,7 +88,7 @@ impl OutputFile {
         self.write_bytes(&text)
     }
 
-    /// The same with any content.
+    /// Writes any content in the same way.
     pub fn write_bytes(&self, text: &[u8]) -> Result<()> {
         let written = if self.in_place { self.write_in_place(text) } else { self.write_whole(text) };
         written.map_err(|e| unwritable(self.what, &self.named, &e.to_string()))

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::panic::{PanicHookInfo, set_hook};
 
-/// From now on a panic is told in one sentence on standard error.
+/// Has a panic told in one sentence on standard error from now on.
 pub fn install() {
     // Where the terminal is gone, eprintln! would panic within a panic, and nothing would be cleared away.
     set_hook(Box::new(|panic| _ = writeln!(std::io::stderr(), "dirleak: {}", sentence(panic))));

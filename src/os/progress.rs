@@ -23,7 +23,7 @@ pub enum Level {
 /// What the command line asks for.
 static LEVEL: OnceLock<Level> = OnceLock::new();
 
-/// From now on so much is told. Only the first call counts.
+/// Sets how much is told from now on. Only the first call counts.
 pub fn set_level(level: Level) {
     let _ = LEVEL.set(level);
 }
@@ -61,7 +61,7 @@ impl Ui {
         Self { bars: (terminal && level() == Level::Normal).then(MultiProgress::new), level: level() }
     }
 
-    /// Returns lines and no bars.
+    /// Shows lines and no bars.
     pub fn plain() -> Self {
         Self { bars: None, level: Level::Normal }
     }
@@ -71,14 +71,14 @@ impl Ui {
         Self { bars: None, level: Level::Silent }
     }
 
-    /// One line that stays: a step is finished.
+    /// Prints one line that stays: a step is finished.
     pub fn line(&self, text: &str) {
         if self.level >= Level::Normal {
             self.print(text);
         }
     }
 
-    /// One line that stays, for the quiet too: something that changes what the result means.
+    /// Prints one line that stays, for the quiet too: something that changes what the result means.
     pub fn warn(&self, text: &str) {
         if self.level >= Level::Quiet {
             self.print(text);
@@ -127,7 +127,7 @@ pub fn started(command: &Command) {
     }
 }
 
-/// Returns as a shell takes it, on one line.
+/// Quotes a word as a shell takes it, on one line.
 fn quoted(word: &str) -> String {
     crate::text::quote::quoted(word).replace('\n', " ")
 }
@@ -142,7 +142,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 impl Task {
-    /// `done` of `total` parts are ready; shows a bar with the time left.
+    /// Shows that `done` of `total` parts are ready, by a bar with the time left.
     pub fn progress(&self, done: u64, total: u64) {
         if let Some(bar) = &self.bar {
             if bar.length() != Some(total) {
@@ -156,7 +156,8 @@ impl Task {
         }
     }
 
-    /// `done` of `total` parts are ready, which take a long time each; `share` of the whole time is behind us.
+    /// Shows that `done` of `total` parts are ready, which take a long time each; `share` of the whole time is behind
+    /// us.
     pub fn part(&self, done: usize, total: usize, share: f64) {
         let text = format!("{}: {done} of {total}", self.name);
         if let Some(bar) = &self.bar {
@@ -170,7 +171,7 @@ impl Task {
         }
     }
 
-    /// What is being done just now.
+    /// Shows what is being done just now.
     pub fn note(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{}: {text}", self.name));
@@ -179,7 +180,7 @@ impl Task {
         }
     }
 
-    /// The work is done: one line says so and how long it took.
+    /// Ends the work: one line says that it is done and how long it took.
     pub fn done(self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 pub struct SearchPath(Vec<PathBuf>);
 
 impl SearchPath {
-    /// Returns the user's, `PATH`.
+    /// Returns the user's path, `PATH`.
     pub fn from_env() -> Self {
         Self(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect())
     }
 
-    /// These directories.
+    /// Returns the path of these directories.
     pub fn new(dirs: &[&Path]) -> Self {
         Self(dirs.iter().map(|dir| dir.to_path_buf()).collect())
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(|| Arc::new(AtomicUsize::new(0)));
 
-/// From now on these signals are remembered instead of ending the program at once, so that children are ended and what was made or
-/// switched on is taken back first. One that is ignored, as nohup has it with SIGHUP, stays so.
+/// Has these signals remembered from now on instead of ending the program at once, so that children are ended and what
+/// was made or switched on is taken back first. One that is ignored, as nohup has it with SIGHUP, stays so.
 pub fn install() -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGQUIT, SIGHUP] {
         if is_ignored(signal) {
@@ -45,7 +45,7 @@ pub fn wait_until(end: Instant) -> Result<()> {
     }
 }
 
-/// An error with the signal's exit status once one came.
+/// Fails with the signal's exit status once one came.
 pub fn check() -> Result<()> {
     match SIGNAL.load(Ordering::Relaxed) as i32 {
         0 => Ok(()),

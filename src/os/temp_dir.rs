@@ -51,7 +51,7 @@ fn lock(dir: &Path) -> std::result::Result<Flock<File>, Errno> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
 }
 
-/// What cannot be removed is in nobody's way.
+/// Removes what killed processes left; what cannot be removed is in nobody's way.
 fn forget_dead(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     let ours = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX));

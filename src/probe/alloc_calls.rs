@@ -24,7 +24,7 @@ pub fn read(cache: &str) -> Option<Vec<Site>> {
     sites(&text, objects.split_whitespace().next().and_then(number)?)
 }
 
-/// Returns `None` if the kernel had no memory to find it out.
+/// Returns the sites that the text names; `None` if the kernel had no memory to find it out.
 pub(super) fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
     if text.starts_with("Out of memory") {
         return None;
@@ -44,7 +44,7 @@ mod tests {
 
     const LINE: &str = "    110 nfs_readdir_add_to_array+0x73/0xd0 age=1/2/3 pid=1 cpus=0\n";
 
-    /// Returns as many different functions as the kernel would show of many.
+    /// Makes a text that is cut: as many different functions as the kernel would show of many.
     fn cut() -> String {
         let line = |n: u32| format!("      2 some_function_with_a_name_{n:03}+0x3f/0x1c0 age=4294893531 pid=1\n");
         (0..).map(line).scan(0, |length, line| (*length < 3800).then(|| (*length += line.len(), line).1)).collect()

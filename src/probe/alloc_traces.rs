@@ -17,7 +17,7 @@ pub fn read(cache: &str) -> Option<Vec<Site>> {
     (!members.is_empty()).then(|| sum(members))
 }
 
-/// Returns one site for each function and stack, most objects first.
+/// Sums up sites to one for each function and stack, most objects first.
 fn sum(members: Vec<Vec<Site>>) -> Vec<Site> {
     since(&[], &members.concat())
 }

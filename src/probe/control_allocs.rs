@@ -100,7 +100,7 @@ fn grown_classes(before: &Sample, after: &Sample) -> Vec<String> {
     grown.map(|(name, _)| name).filter(|name| name.starts_with(KMALLOC)).cloned().collect()
 }
 
-/// Returns a pipe with a page in every slot.
+/// Makes a pipe with a page in every slot.
 fn full_pipe() -> Result<(OwnedFd, OwnedFd)> {
     let what = || format!("cannot fill a pipe with {PIPE_PAGES} pages as a control");
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).machine(what)?;
@@ -114,7 +114,7 @@ fn full_pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Sockets with a filter each; none if the kernel has no filters.
+/// Makes sockets with a filter each; none if the kernel has no filters.
 fn filtered_sockets() -> Result<Vec<OwnedFd>> {
     let what = || format!("cannot hold {FILTERS} socket filters as a control");
     let mut sockets = Vec::new();
@@ -129,7 +129,8 @@ fn filtered_sockets() -> Result<Vec<OwnedFd>> {
     Ok(sockets)
 }
 
-/// The kernel makes a program of its own of each filter, even of the same one (`__get_filter` in net/core/filter.c).
+/// Attaches a filter of its own: the kernel makes a program of its own of each filter, even of the same one
+/// (`__get_filter` in net/core/filter.c).
 fn attach_filter(socket: &OwnedFd) -> nix::Result<()> {
     let mut accept_all = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: u32::MAX };
     let program = libc::sock_fprog { len: 1, filter: &mut accept_all };
@@ -150,7 +151,7 @@ fn attach_filter(socket: &OwnedFd) -> nix::Result<()> {
 mod tests {
     use super::*;
 
-    /// Instructions of the filter that a socket has.
+    /// Returns the instructions of the filter that a socket has.
     fn instructions(socket: &OwnedFd) -> libc::socklen_t {
         let mut length = 0;
         // SAFETY: a length of 0 asks for the number alone, so nothing is written but that.

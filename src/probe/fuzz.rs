@@ -5,7 +5,7 @@ use super::mountstats::{self, operations_since, readdirs};
 use super::{alloc_calls, kmemleak, memory, page_owner, procfs, slab, slabinfo};
 use crate::sample::{objects_of, since};
 
-/// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.
+/// Reads call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.
 pub fn sites(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let sites = super::site_text::parse(&text);
@@ -22,7 +22,7 @@ pub fn sites(data: &[u8]) {
     assert!(areas.count() <= text.lines().count());
 }
 
-/// Records of `page_owner`, parted by empty lines.
+/// Reads records of `page_owner`, parted by empty lines.
 pub fn page_owner(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut stacks = page_owner::Stacks::default();
@@ -38,7 +38,8 @@ pub fn page_owner(data: &[u8]) {
     }
 }
 
-/// Numbers: of slab caches, `/proc/slabinfo`, `/proc/meminfo`, `/proc/zoneinfo`, `/proc/vmstat`, `/proc/stat`, `percpu_stats`.
+/// Reads numbers: of slab caches, `/proc/slabinfo`, `/proc/meminfo`, `/proc/zoneinfo`, `/proc/vmstat`, `/proc/stat`,
+/// `percpu_stats`.
 pub fn counts(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     slab::parse_objects(data);
@@ -56,7 +57,7 @@ pub fn counts(data: &[u8]) {
     pages::unexplained(zoneinfo, meminfo);
 }
 
-/// `/proc/self/mountstats`, before and after a line of its own.
+/// Reads `/proc/self/mountstats`, before and after a line of its own.
 pub fn mountstats(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (before, after) = text.split_once("\n\n").unwrap_or((&text, &text));

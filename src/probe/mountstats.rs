@@ -71,7 +71,7 @@ pub fn operations_since(before: &Operations, after: &Operations) -> Operations {
     after.iter().map(grown).filter(|(_, grown)| grown.calls > 0).collect()
 }
 
-/// READDIR and READDIRPLUS calls.
+/// Returns how many READDIR and READDIRPLUS calls there were.
 pub fn readdirs(rpcs: &Rpcs) -> u64 {
     ["READDIR", "READDIRPLUS"].iter().filter_map(|name| rpcs.get(*name)).sum()
 }

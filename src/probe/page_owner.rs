@@ -40,7 +40,7 @@ const ALLOCATORS: [&str; 19] = [
     "__alloc_pages_bulk",
 ];
 
-/// Returns pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
+/// Reads the pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
 pub fn read() -> Option<Vec<Site>> {
     let mut file = File::open(FILE).ok()?;
     let mut buffer = vec![0; RECORD_BYTES];
@@ -58,7 +58,7 @@ pub fn read() -> Option<Vec<Site>> {
     (records > 0).then(|| stacks.sites())
 }
 
-/// Returns pages that a function is said to have allocated, up to `enough`; `None` if the kernel does not keep who did.
+/// Counts pages that a function is said to have allocated, up to `enough`; `None` if the kernel does not keep who did.
 ///
 /// Not every record is read, because one takes 0.1 ms in an emulated guest and there may be a hundred thousand: only every
 /// 16th page frame is looked at, and all around it once one is found. So pages that lie alone may be missed.
@@ -73,7 +73,8 @@ pub fn search(function: &str, enough: i64) -> Option<i64> {
     Some(search_frames(record_from, enough))
 }
 
-/// Returns the same, given how to read the first record at or behind a page frame: its frame, and whether it is one of those.
+/// Does the same, given how to read the first record at or behind a page frame: its frame, and whether it is one of
+/// those.
 pub(super) fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, bool)>, enough: i64) -> i64 {
     // Frames below `close_to` are looked at one by one.
     let (mut from, mut unseen, mut close_to, mut found) = (0, 0, 0, 0);

@@ -39,7 +39,7 @@ pub fn busy() -> Result<Busy> {
     parse_busy(&text).ok_or_else(|| Error::machine("cannot understand /proc/stat"))
 }
 
-/// Returns `cpu user nice system idle iowait irq softirq ...`.
+/// Reads a line `cpu user nice system idle iowait irq softirq ...`.
 pub(super) fn parse_busy(text: &str) -> Option<Busy> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
     let ticks: Vec<f64> = line.split_whitespace().map_while(number).map(|ticks| ticks as f64).collect();
@@ -56,20 +56,20 @@ pub fn thread_system_seconds() -> Result<f64> {
     Ok(usage.system_time().num_microseconds() as f64 / 1e6)
 }
 
-/// Returns `uname -r`.
+/// Returns the release of the running kernel, as `uname -r` does.
 pub fn release() -> Result<String> {
     let text =
         fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
     Ok(text.trim().to_owned())
 }
 
-/// Returns all page cache.
+/// Returns the bytes of all page cache.
 pub fn page_cache_bytes() -> Result<i64> {
     let text = fs::read_to_string("/proc/vmstat").machine(|| "cannot read /proc/vmstat".into())?;
     parse_page_cache(&text).ok_or_else(|| Error::machine("/proc/vmstat has no nr_file_pages"))
 }
 
-/// Returns `nr_file_pages` of `/proc/vmstat`, in bytes.
+/// Reads `nr_file_pages` of `/proc/vmstat`, in bytes.
 pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
     let pages = text.lines().find_map(|line| line.strip_prefix("nr_file_pages ").and_then(number))?;
     Some(pages * PAGE_BYTES)
@@ -78,7 +78,7 @@ pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
 /// No number of things in a kernel's memory is larger: so many objects of 8 bytes are more than any machine has.
 pub const MOST: i64 = 1 << 40;
 
-/// Returns a number of things, as the kernel writes it.
+/// Reads a number of things, as the kernel writes it.
 pub fn number(word: &str) -> Option<i64> {
     word.parse().ok().filter(|number| (-MOST..=MOST).contains(number))
 }

@@ -66,7 +66,7 @@ pub struct SettledSample {
 }
 
 impl Quiescer {
-    /// Over these counters.
+    /// Makes a reader of these counters.
     pub fn new(counters: Counters, manner: QuiesceMode) -> Result<Self> {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
@@ -78,7 +78,7 @@ impl Quiescer {
         &self.counters
     }
 
-    /// Returns one reading after dropping caches, without waiting for a second one to agree.
+    /// Makes one reading after dropping caches, without waiting for a second one to agree.
     pub fn read_once(&self) -> Result<Sample> {
         self.quiesce()?;
         self.lru.drain()?;
@@ -94,7 +94,8 @@ impl Quiescer {
         self.counters.read().map(drop)
     }
 
-    /// Returns readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be had.
+    /// Makes readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be
+    /// had.
     pub fn read_settled(&self) -> Result<SettledSample> {
         let begin = Instant::now();
         let mut last = self.read_once()?;
@@ -121,8 +122,8 @@ impl Quiescer {
         unreachable!("the loop ends by returning")
     }
 
-    /// Caches dropped and a grace period waited for, until that frees nothing more; then per-CPU lists and empty slabs
-    /// handed back.
+    /// Drops caches and waits for a grace period, until that frees nothing more; then hands back per-CPU lists and
+    /// empty slabs.
     fn quiesce(&self) -> Result<()> {
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
@@ -142,15 +143,16 @@ impl Quiescer {
         Ok(())
     }
 
-    /// Page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
+    /// Drops page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
     /// otherwise sit for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c). Written at offset 0: elsewhere the number is
     /// passed over (sysctl_writes_strict), and what anybody wrote last is done again.
     fn drop_caches(&self) -> Result<()> {
         self.drop_caches.write_all_at(b"3", 0).machine(|| format!("cannot write {DROP_CACHES}"))
     }
 
-    /// membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu(), but does nothing where there is only one processor
-    /// (kernel/sched/membarrier.c); there, a grace period ends while the processor is idle for some ticks.
+    /// Waits for a grace period: membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu(), but does nothing where there
+    /// is only one processor (kernel/sched/membarrier.c); there, a grace period ends while the processor is idle for
+    /// some ticks.
     fn wait_for_grace_period(&self) -> Result<()> {
         if self.lru.processors.len() == 1 {
             std::thread::sleep(IDLE);

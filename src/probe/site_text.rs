@@ -13,12 +13,12 @@ pub(crate) fn look_through(site: &mut Site) {
     }
 }
 
-/// Returns "nfs_readdir+0x12/0x90 \[nfs\]" without the offset.
+/// Strips the offset off "nfs_readdir+0x12/0x90 \[nfs\]".
 pub(crate) fn without_offset(place: &str) -> String {
     place.split('+').next().unwrap_or(place).to_owned()
 }
 
-/// A record is a line "`count` `function`+`offset` age=..." and, indented below it, the stack.
+/// Reads records, each a line "`count` `function`+`offset` age=..." and, indented below it, the stack.
 pub fn parse(text: &str) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
     for line in text.lines() {

@@ -109,7 +109,7 @@ impl Slabs {
         }
     }
 
-    /// Returns objects in use in every cache.
+    /// Reads how many objects are in use in every cache.
     pub fn read(&self) -> Result<Sample> {
         let mut sample = Sample::default();
         for cache in &self.caches {
@@ -118,7 +118,7 @@ impl Slabs {
         Ok(sample)
     }
 
-    /// Returns bytes of one object of each cache, without debugging data.
+    /// Returns the bytes of one object of each cache, without debugging data.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()
     }
@@ -139,7 +139,7 @@ impl Cache {
         Ok(Self { name, dir: dir.to_owned(), files, layout })
     }
 
-    /// Returns objects in use; none if the cache is gone.
+    /// Returns how many objects are in use; 0 if the cache is gone.
     fn count(&self) -> Result<i64> {
         let mut text = [0; 128];
         let length = self
@@ -180,7 +180,7 @@ impl Files {
     }
 }
 
-/// Returns the total of "`total` N0=`on node 0` ...".
+/// Reads the total of "`total` N0=`on node 0` ...".
 pub(super) fn parse_objects(text: &[u8]) -> Option<i64> {
     let digits = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     std::str::from_utf8(&text[..digits]).ok().and_then(number)

@@ -5,7 +5,7 @@ use crate::error::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Active objects of every cache after two drops.
+/// Reads the active objects of every cache after two drops.
 pub fn read() -> Result<BTreeMap<String, i64>> {
     for _ in 0..2 {
         fs::write("/proc/sys/vm/drop_caches", "3").machine(|| "cannot drop caches".into())?;
@@ -14,7 +14,7 @@ pub fn read() -> Result<BTreeMap<String, i64>> {
     Ok(parse(&text))
 }
 
-/// Active objects by cache. A line is "`name` `active_objs` `num_objs` ..."; the first two are headings.
+/// Reads active objects by cache. A line is "`name` `active_objs` `num_objs` ..."; the first two are headings.
 pub fn parse(text: &str) -> BTreeMap<String, i64> {
     let line = |line: &str| {
         let mut words = line.split_whitespace();

@@ -37,7 +37,7 @@ impl From<Error> for AgentError {
     }
 }
 
-/// Returns an answer that does not fit the order.
+/// Makes the error of an answer that does not fit the order.
 pub fn unexpected(answer: &Response) -> AgentError {
     let answer = format!("{answer:?}");
     let shown = sanitize::beginning(&answer, SHOWN_BYTES);

@@ -23,8 +23,8 @@ pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, most: usize) -> Op
     (length > most).then_some(Err(LineTooLong))
 }
 
-/// Returns lines as they come, from a thread of their own, so that waiting for them can have a deadline. Nothing comes after
-/// one that is too long.
+/// Reads lines as they come, from a thread of their own, so that waiting for them can have a deadline. Nothing comes
+/// after one that is too long.
 pub fn read_lines(from: impl Read + Send + 'static) -> Receiver<Result<Vec<u8>, LineTooLong>> {
     let (send, receive) = sync_channel(MOST_WAITING);
     std::thread::spawn(move || {

@@ -25,7 +25,7 @@ const TEXTS: [&str; 3] = ["stdout", "stderr", "lines"];
 /// Sentences, in which a file's name may stand.
 const SENTENCES: [&str; 2] = ["message", "broken"];
 
-/// Returns what a line says, or what is wrong with it.
+/// Reads what a line says, or what is wrong with it.
 pub fn parse_response(line: &[u8]) -> Result<Response, String> {
     let shown = || {
         format!(
@@ -40,7 +40,7 @@ pub fn parse_response(line: &[u8]) -> Result<Response, String> {
     Ok(answer)
 }
 
-/// Returns what holds of everything that is ever said; sentences are cut.
+/// Checks what holds of everything that is ever said, and cuts sentences.
 fn check_value(key: &str, value: &mut Value) -> Result<(), String> {
     match value {
         Value::Null | Value::Bool(_) => Ok(()),
@@ -71,7 +71,7 @@ fn check_name(name: &str) -> Result<(), String> {
     if sanitize::is_line(name, MOST_NAME_BYTES) { Ok(()) } else { Err(format!("the name {shown:?}")) }
 }
 
-/// Returns what holds of each kind of answer.
+/// Checks what holds of each kind of answer.
 fn check_response(answer: &Response) -> Result<(), String> {
     match answer {
         Response::Ready(Ready { name_allocations, missing_sources, before_mount, sites_before_mount, .. }) => {

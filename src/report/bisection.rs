@@ -4,7 +4,7 @@ use crate::result::bisection::{BisectionRecord, StepRecord, verb};
 use crate::text::number;
 use crate::text::truncate::{head_of, short};
 
-/// Returns a step as it is told when it is done.
+/// Describes a step when it is done.
 pub fn line(step: &StepRecord) -> String {
     let known = if step.guests == 0 && step.state != "skip" { ", known" } else { "" };
     format!("{} {:<5} {} ({}{known})", short(&step.commit.id), step.state, head_of(&step.commit.subject, 50), {

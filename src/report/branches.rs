@@ -35,7 +35,7 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
     text
 }
 
-/// A row of the table.
+/// Returns a row of the table.
 pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
     let brief_of = |spec: &str| records.iter().find(|record| record.kernel.spec == spec).map_or("-".into(), brief);
     let applies = match branch.applies {
@@ -53,7 +53,7 @@ pub fn cells(branch: &BranchRecord, records: &[RunRecord]) -> [String; 6] {
     [name, applies.into(), brief_of(&branch.proof.unpatched), brief_of(&branch.proof.patched), listing.into(), outcome]
 }
 
-/// Returns `leak 25.0` or `clean < 0.13`, of the first scenario.
+/// Returns the verdict in short, `leak 25.0` or `clean < 0.13`, of the first scenario.
 fn brief(record: &RunRecord) -> String {
     let word = record.verdict.as_str();
     match (record.verdict, record.findings.first()) {

@@ -8,7 +8,7 @@ use crate::text::{layout, number};
 pub const HEAD: [&str; 8] = ["server", "sites", "entries", "largest", "forecast/h", "measured/h", "share", "ratio"];
 
 impl ClusterRecord {
-    /// A row for each server.
+    /// Returns a row for each server.
     pub fn cells(&self) -> Vec<[String; 8]> {
         let all = self.lost();
         let bytes = |rate: Option<Estimate>| rate.map_or("-".into(), |rate| number::bytes(rate.estimate));
@@ -38,7 +38,7 @@ impl ClusterRecord {
         self.servers.iter().map(cell).collect()
     }
 
-    /// Returns where the leak went, and whether that was foreseen, in one sentence.
+    /// Says where the leak went, and whether that was foreseen, in one sentence.
     pub fn sentence(&self) -> String {
         let subject = format!("{} of {} sites on {}", self.scenario, self.sites, self.kernel);
         let listed: Vec<&ServerRecord> = self.servers.iter().filter(|server| server.lists()).collect();
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::result::example;
 
-    /// Returns the one of the example with this lost by each server, of which the first has the largest site.
+    /// Makes the cluster of the example with this lost by each server, of which the first has the largest site.
     fn lost(measured: [Option<f64>; 2]) -> ClusterRecord {
         let mut cluster = example::cluster();
         for (server, bytes) in cluster.servers.iter_mut().zip(measured) {

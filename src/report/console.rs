@@ -26,12 +26,12 @@ pub enum Console {
 }
 
 impl Logs {
-    /// In these directories, and nowhere else.
+    /// Looks in these directories, and nowhere else.
     pub fn within(dirs: impl IntoIterator<Item = PathBuf>) -> Self {
         Self { dirs: dirs.into_iter().filter_map(|dir| dir.canonicalize().ok()).collect() }
     }
 
-    /// Returns the console that a record names.
+    /// Reads the console that a record names.
     pub fn read_console(&self, console_log: Option<&str>) -> Console {
         let Some(named) = console_log else {
             return Console::Missing("The result names no console log.".into());
@@ -46,7 +46,7 @@ impl Logs {
         }
     }
 
-    /// Returns the log itself if it lies where logs do, or a file of its name there.
+    /// Finds the log itself if it lies where logs do, or a file of its name there.
     fn find(&self, named: &Path) -> Option<PathBuf> {
         let itself = named
             .canonicalize()
@@ -63,7 +63,7 @@ impl Logs {
     }
 }
 
-/// Returns the end of a file, wrong UTF-8 replaced, and control characters taken out that a terminal would have taken for
+/// Reads the end of a file, wrong UTF-8 replaced, and control characters taken out that a terminal would have taken for
 /// colours.
 fn read(path: &Path) -> std::io::Result<Console> {
     let mut file = File::open(path)?;

@@ -9,7 +9,7 @@ use crate::text::plural::counted;
 /// Servers that are shown; the file of --json has them all.
 const SHOWN: usize = 20;
 
-/// Returns what was measured, a row per server, and why.
+/// Tells what was measured, a row per server, and why.
 pub fn render(forecast: &Forecast) -> String {
     let Forecast { leak, servers, .. } = forecast;
     let mut text = measured(leak) + &beyond(forecast);
@@ -43,7 +43,7 @@ fn measured(leak: &Leak) -> String {
     text
 }
 
-/// Returns what was not measured but drawn on from smaller directories, and how much hangs on it.
+/// Tells what was not measured but drawn on from smaller directories, and how much hangs on it.
 fn beyond(forecast: &Forecast) -> String {
     let largest = forecast.leak.measured.iter().map(|m| m.entries).max().unwrap_or(0);
     let lost = |sites: &[&PlacedSite]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();

@@ -18,7 +18,7 @@ pub fn read(text: &[u8]) -> Result<ResultFile> {
     read::of_value("result.json", read::value(text).map_err(|e| Error::usage(e.to_string()))?)
 }
 
-/// The text of a result file: what was read is written again as it was.
+/// Reads the text of a result file: what was read is written again as it was.
 pub fn result(data: &[u8]) {
     let Ok(file) = read(data) else { return };
     let written = serde_json::to_vec(&file).expect("a result file is JSON");
@@ -26,7 +26,7 @@ pub fn result(data: &[u8]) {
     assert_eq!((again.results.len(), again.command_line), (file.results.len(), file.command_line));
 }
 
-/// The text of a result file, shown in all ways.
+/// Reads the text of a result file, and shows it in all ways.
 pub fn report(data: &[u8]) {
     let Ok(file) = read(data) else { return };
     let told = text::render(&file) + &text::timings(&file.results);
@@ -41,7 +41,7 @@ pub fn report(data: &[u8]) {
     shown(&merged);
 }
 
-/// As the files of every format.
+/// Shows it as the files of every format.
 pub fn shown(merged: &Report) {
     for format in FORMATS {
         let file = format.render(merged, &Logs::default()).expect("any text can be in a file of any format");
@@ -53,7 +53,7 @@ pub fn shown(merged: &Report) {
     assert!(html::page(merged, &Logs::default()).trim_end().ends_with("</html>"));
 }
 
-/// The text of a result file, and what servers would lose by it.
+/// Reads the text of a result file, and forecasts what servers would lose by it.
 pub fn prediction(data: &[u8]) {
     let Ok(file) = read(data) else { return };
     for per in [None, Some(Per::Entry), Some(Per::Listing)] {

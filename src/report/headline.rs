@@ -28,7 +28,7 @@ pub struct Headline {
     pub sentence: String,
 }
 
-/// Of everything: that of the only chapter or bench, or how many came to what.
+/// Returns the headline of everything: that of the only chapter or bench, or how many came to what.
 pub fn for_report(merged: &Report) -> Headline {
     let benches = merged.benches.iter().map(|bench| for_bench(&bench.file));
     let each: Vec<Headline> = merged.chapters.iter().map(for_section).chain(benches).collect();
@@ -46,7 +46,7 @@ pub fn for_report(merged: &Report) -> Headline {
     }
 }
 
-/// Of a bench: good unless something is slower.
+/// Returns the headline of a bench: good unless something is slower.
 pub fn for_bench(file: &BenchFile) -> Headline {
     let (word, sentence) = phrases::sentence(file);
     let tone = match word {
@@ -66,7 +66,7 @@ pub fn bench_status(word: BenchVerdict) -> Status {
     }
 }
 
-/// Of one chapter. What is not all there is not good news.
+/// Returns the headline of one chapter. What is not all there is not good news.
 pub fn for_section(chapter: &ReportSection) -> Headline {
     let told = of_what_is_there(chapter);
     match chapter.incomplete() {
@@ -200,7 +200,7 @@ pub fn counts(records: &[RunRecord]) -> String {
     format!("Of {} {}", counted(records.len(), "run", "runs"), parts.join(", "))
 }
 
-/// Returns a sentence begins with a capital letter, unless it begins with the name of a kernel or a commit.
+/// Begins a sentence with a capital letter, unless it begins with the name of a kernel or a commit.
 fn capital(text: &str) -> String {
     match text.strip_prefix("one of ") {
         Some(rest) => format!("One of {rest}"),

@@ -34,7 +34,7 @@ pub fn render(record: &BisectionRecord) -> String {
     mail + "\n" + &record.log
 }
 
-/// Returns lines of at most 72 characters, as mails have them.
+/// Wraps a text into lines of at most 72 characters, as mails have them.
 fn wrapped(text: &str) -> String {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split_whitespace() {

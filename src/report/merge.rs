@@ -55,7 +55,7 @@ pub fn merge(sources: Vec<InputFile>, benches: Vec<InputFile<BenchFile>>) -> Rep
     merged
 }
 
-/// Returns each file once; which ones are there twice is noted.
+/// Keeps each file once, and notes which ones are there twice.
 fn once<File: PartialEq>(sources: Vec<InputFile<File>>, notes: &mut Vec<String>) -> Vec<InputFile<File>> {
     let mut seen: Vec<InputFile<File>> = Vec::new();
     for source in sources {
@@ -95,7 +95,7 @@ impl ReportSection {
         }
     }
 
-    /// Returns its files, the first of them by name.
+    /// Names its files, the first of them by name.
     pub fn title(&self) -> String {
         match self.names.as_slice() {
             [one] => one.clone(),
@@ -131,7 +131,7 @@ impl ReportSection {
         }
     }
 
-    /// Records of one kernel next to each other, otherwise in their order.
+    /// Puts records of one kernel next to each other, otherwise in their order.
     fn by_kernel(&mut self) {
         let mut kernels: Vec<String> = Vec::new();
         for record in &self.file.results {

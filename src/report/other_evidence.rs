@@ -9,20 +9,20 @@ use std::collections::BTreeMap;
 /// Functions or caches that are named; the result file has them all.
 const NAMED: usize = 3;
 
-/// Returns lines of what there is.
+/// Tells what there is, line by line.
 pub fn render(record: &RunRecord) -> String {
     let cgroup = record.cgroup.as_ref().map_or(String::new(), |c| cgroup(c, leaked_bytes(record)));
     cgroup + &record.kmemleak.as_ref().map_or(String::new(), kmemleak)
 }
 
-/// Returns bytes of all objects that leaked in the run.
+/// Returns the bytes of all objects that leaked in the run.
 fn leaked_bytes(record: &RunRecord) -> f64 {
     let bytes =
         |rate: f64, per_listing: f64, objects: i64| if rate > 0.0 { per_listing / rate * objects as f64 } else { 0.0 };
     record.findings.iter().map(|f| bytes(f.objects_per_listing.estimate, f.bytes_per_listing, f.net_objects)).sum()
 }
 
-/// Whose account the memory was on, and whether it went with the cgroup.
+/// Tells whose account the memory was on, and whether it went with the cgroup.
 fn cgroup(c: &CgroupRecord, leaked_bytes: f64) -> String {
     let bytes = |n: u64| number::bytes(n as f64);
     let most = c.peak_bytes.map_or(String::new(), |peak| format!("charged with {} at most, ", bytes(peak)));
@@ -43,7 +43,7 @@ fn cgroup(c: &CgroupRecord, leaked_bytes: f64) -> String {
     }
 }
 
-/// Returns what the kernel's own leak detector says.
+/// Tells what the kernel's own leak detector says.
 fn kmemleak(reported: &KmemleakRecord) -> String {
     if !reported.available {
         return "  kmemleak: this kernel has none (CONFIG_DEBUG_KMEMLEAK)\n".into();
@@ -55,7 +55,7 @@ fn kmemleak(reported: &KmemleakRecord) -> String {
     format!("  kmemleak: reports {} objects: {functions}\n", reported.objects)
 }
 
-/// Returns "30 of b, 3 of d, 2 of c, and 1 more functions": the largest first.
+/// Names functions: "30 of b, 3 of d, 2 of c, and 1 more functions": the largest first.
 fn named<N: Copy + Ord + std::fmt::Display>(counts: &BTreeMap<String, N>, of: &str, what: &str) -> String {
     let mut counts: Vec<_> = counts.iter().collect();
     counts.sort_by_key(|(_, count)| Reverse(**count));

@@ -7,7 +7,8 @@ use crate::text::quote::quoted;
 /// Options whose value is a file that is written.
 const OUTPUTS: [&str; 5] = ["--json", "--trace", "--mail", "--bundle", "--plot"];
 
-/// Returns those of a bisection show the commit and its parent; else there is one for each file, for a shell.
+/// Returns the commands: those of a bisection show the commit and its parent; else there is one for each file, for a
+/// shell.
 pub fn commands(chapter: &ReportSection) -> Vec<String> {
     if let Some(record) = chapter.file.bisection.as_ref().filter(|record| !record.reproduce.is_empty()) {
         return record.reproduce.clone();
@@ -23,12 +24,12 @@ pub fn commands(chapter: &ReportSection) -> Vec<String> {
     commands
 }
 
-/// Returns that of a bench.
+/// Returns the command of a bench.
 pub fn of_bench(file: &BenchFile) -> String {
     command(&file.command_line, file.results.first().map(|record| record.seed))
 }
 
-/// Returns the seed is said, as a later dirleak may have another one by default.
+/// Returns the command with the seed, as a later dirleak may have another one by default.
 fn command(words: &[String], seed: Option<u64>) -> String {
     let mut kept = vec!["dirleak".to_owned()];
     let mut words = words.iter().skip(1);

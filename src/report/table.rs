@@ -40,7 +40,7 @@ impl Cells {
     }
 }
 
-/// Returns `kmalloc-256 in nfs_readdir_page_array_append`.
+/// Names what leaks and where from: `kmalloc-256 in nfs_readdir_page_array_append`.
 fn origin(finding: &Finding) -> String {
     match finding.call_sites.first() {
         Some(site) => format!("{} in {}", finding.name, site.function),
@@ -98,7 +98,7 @@ fn group_rows(group: &[RunRecord]) -> String {
     text
 }
 
-/// Returns the two kernels of a comparison as columns, one block per scenario.
+/// Shows the two kernels of a comparison as columns, one block per scenario.
 pub fn side_by_side(records: &[RunRecord], left: &str, right: &str) -> String {
     let mut scenarios: Vec<&str> = Vec::new();
     for record in records {
@@ -140,7 +140,7 @@ fn block(scenario: &str, pair: [Option<&RunRecord>; 2]) -> Vec<[String; 3]> {
     ]
 }
 
-/// Returns three columns; the middle one is as wide as it must be, and what does not fit a terminal is cut.
+/// Lays out three columns; the middle one is as wide as it must be, and what does not fit a terminal is cut.
 fn columns(lines: &[[String; 3]]) -> String {
     let widest = |i: usize| lines.iter().map(|l| length(&l[i])).max().unwrap_or(0);
     let first = widest(0).min(26);

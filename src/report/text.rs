@@ -42,7 +42,7 @@ pub fn render(file: &ResultFile) -> String {
     text
 }
 
-/// Returns one run: the sentence, what was done, and what shows it.
+/// Describes one run: the sentence, what was done, and what shows it.
 pub fn details(record: &RunRecord) -> String {
     let mut text = sentence::render(record) + "\n";
     text += &work(record);
@@ -69,7 +69,7 @@ pub fn details(record: &RunRecord) -> String {
     text
 }
 
-/// Returns what was done in a run: without it a rate means nothing.
+/// Tells what was done in a run: without it a rate means nothing.
 pub(super) fn work(record: &RunRecord) -> String {
     if record.listings == 0 {
         return String::new();
@@ -87,7 +87,7 @@ pub(super) fn work(record: &RunRecord) -> String {
     text
 }
 
-/// Returns why the verdict can be believed, and what it says nothing about.
+/// Tells why the verdict can be believed, and what it says nothing about.
 pub(super) fn trust(record: &RunRecord) -> String {
     let c = &record.controls;
     if c.held == 0 {
@@ -127,7 +127,7 @@ fn call_site(site: &CallSite) -> String {
     text
 }
 
-/// Returns where the time of each run went.
+/// Tells where the time of each run went.
 pub fn timings(records: &[RunRecord]) -> String {
     let mut text = String::new();
     for record in records {

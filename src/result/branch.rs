@@ -42,7 +42,7 @@ pub enum Applies {
 }
 
 impl BranchRecord {
-    /// The answers to what a row asks, from records in pairs, unpatched first.
+    /// Fills in the answers to what a row asks, from records in pairs, unpatched first.
     pub fn fill(&mut self, records: &[RunRecord], one_is_enough: bool) {
         let side = |which: usize| records.iter().skip(which).step_by(2).map(|record| record.verdict);
         let unsure = |verdict: Verdict| !matches!(verdict, Verdict::Leak | Verdict::Clean);

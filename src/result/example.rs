@@ -13,7 +13,7 @@ use crate::sample::CounterKind;
 use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 
-/// Returns a leak of 25 objects per listing.
+/// Makes a leak of 25 objects per listing.
 pub fn leak() -> RunRecord {
     let kernel = KernelRecord {
         spec: "6.1+spare-pages".into(),
@@ -68,7 +68,7 @@ pub fn leak() -> RunRecord {
     }
 }
 
-/// Returns all seen.
+/// Makes the controls of a run that saw all of them.
 fn controls() -> Controls {
     let control =
         |source, name: &str, held| SourceControl { source, name: name.into(), held, seen: held, left: 0, noise: 0 };
@@ -80,7 +80,7 @@ fn controls() -> Controls {
     Controls { held: 584, seen: 584, left: 0, names_cached: 150, names_removed: 150, sources }
 }
 
-/// Returns the same on a clean kernel.
+/// Makes the same on a clean kernel.
 pub fn clean() -> RunRecord {
     let kernel = KernelRecord { spec: "6.1".into(), patches: Vec::new(), ..leak().kernel };
     let highest = CounterBound {
@@ -106,7 +106,7 @@ fn bounds(highest: CounterBound) -> Bounds {
     Bounds { highest: vec![highest], highest_net: vec![net], rarest_listings: Some(18), ..Bounds::begin(0.99, 0.5, 93) }
 }
 
-/// Returns a leak with every field that may be missing.
+/// Makes a leak with every field that may be missing.
 pub fn every_field() -> RunRecord {
     let setup = Setup {
         server: "knfsd".into(),
@@ -137,7 +137,7 @@ fn timings(phases: &[(&str, f64)]) -> Vec<Timing> {
     phases.iter().map(|(phase, seconds)| Timing { phase: (*phase).into(), seconds: *seconds }).collect()
 }
 
-/// Returns both, as `verify` writes them.
+/// Makes the file of both, as `verify` writes them.
 pub fn verify() -> ResultFile {
     ResultFile {
         schema: SCHEMA,
@@ -158,7 +158,7 @@ pub fn verify() -> ResultFile {
     }
 }
 
-/// Returns a fix on two branches, on one of which it does not apply.
+/// Makes a fix on two branches, on one of which it does not apply.
 pub fn branches() -> ResultFile {
     let branch = |branch: &str, applies, proof| BranchRecord {
         branch: branch.into(),
@@ -182,7 +182,7 @@ pub fn branches() -> ResultFile {
     ResultFile { branches, proof: None, ..file }
 }
 
-/// Returns two servers, of which the one with the largest site was to lose nine tenths, and did.
+/// Makes two servers, of which the one with the largest site was to lose nine tenths, and did.
 pub fn cluster() -> ClusterRecord {
     let server = |name: &str, largest: u64, bytes: f64| {
         let rate = Estimate { estimate: bytes, low: 0.9 * bytes, high: 1.1 * bytes };

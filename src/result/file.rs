@@ -41,7 +41,7 @@ pub struct ResultFile {
 }
 
 impl ResultFile {
-    /// Returns a file without records yet, for this program and its command line.
+    /// Makes a file without records yet, for this program and its command line.
     pub fn new() -> Self {
         let command_line = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
         Self {

@@ -140,7 +140,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Returns bounds before any counter is named.
+    /// Makes the bounds before any counter is named.
     pub fn begin(confidence: f64, min_rate: f64, counters: u64) -> Self {
         Self {
             confidence,

@@ -34,7 +34,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns as a sentence begins with it.
+    /// Returns the word as a sentence begins with it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Proven => "Proven",
@@ -83,7 +83,7 @@ impl Proof {
     }
 }
 
-/// Records come in pairs, unpatched first. Every scenario must leak unpatched (of a set: one), and every one must be
+/// Judges records in pairs, unpatched first. Every scenario must leak unpatched (of a set: one), and every one must be
 /// clean and complete patched.
 pub fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
     let pairs: Vec<_> = records.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect();

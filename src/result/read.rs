@@ -16,12 +16,12 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     of_value(&path.display().to_string(), read_value(path)?)
 }
 
-/// Returns what a file says, whatever of dirleak it is.
+/// Reads what a file says, whatever of dirleak it is.
 pub fn read_value(path: &Path) -> Result<Value> {
     value(&text(path)?).map_err(|e| none(&path.display().to_string(), &e))
 }
 
-/// Returns the text of a result file of any kind.
+/// Reads the text of a result file of any kind.
 pub fn text(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     let file = File::open(path).map_err(|e| Error::usage(format!("cannot read {shown}: {}", reason(&e))))?;
@@ -34,7 +34,7 @@ pub fn text(path: &Path) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Returns what such a text says. It may have been mailed, and goes to a terminal, which is given no orders.
+/// Reads what such a text says. It may have been mailed, and goes to a terminal, which is given no orders.
 pub fn value(text: &[u8]) -> serde_json::Result<Value> {
     let mut value = serde_json::from_slice(text)?;
     plainly(&mut value);
@@ -81,7 +81,7 @@ fn plainly(value: &mut Value) {
     }
 }
 
-/// Returns what a file is that has no results.
+/// Tells what a file is that has no results.
 fn kind(value: &Value) -> String {
     let known = ["dirleak", "schema", "command_line"];
     let keys = value.as_object().into_iter().flat_map(|object| object.keys());

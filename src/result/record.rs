@@ -105,7 +105,7 @@ impl RunRecord {
         self.accelerator != NO_ACCELERATOR
     }
 
-    /// Returns a record that knows what is run and nothing of how it went: undecided, because nothing was measured.
+    /// Makes a record that knows what is run and nothing of how it went: undecided, because nothing was measured.
     pub fn begin(scenario: &str, kernel: KernelRecord, seed: u64) -> Self {
         Self {
             scenario: scenario.into(),
@@ -216,7 +216,7 @@ mod tests {
             "rounds": [ { "dose": 4, "samples": { "kmalloc-256": 355 } } ] } ] })
     }
 
-    /// Every field of `part` is in `whole` with the same value.
+    /// Fails unless every field of `part` is in `whole` with the same value.
     fn assert_contains(whole: &Value, part: &Value, path: &str) {
         match (whole, part) {
             (Value::Object(whole), Value::Object(part)) => {
@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    /// All field names, but not the names of counters and RPCs, which are data.
+    /// Finds all field names, but not the names of counters and RPCs, which are data.
     fn fields(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| {

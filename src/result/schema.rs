@@ -99,7 +99,7 @@ mod tests {
         future["results"][0]["field_of_the_future"] = 1.into();
         assert_eq!(errors(&future), Vec::<String>::new());
     }
-    /// Every scenario can be timed and stands in the file as it was timed.
+    /// Checks that every scenario can be timed and stands in the file as it was timed.
     #[test]
     fn bench_of_any_scenario_is_valid() {
         let mut file = crate::report::bench::example::file();

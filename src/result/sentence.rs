@@ -5,7 +5,7 @@ use super::record::{RunRecord, Verdict};
 use crate::sample::CounterKind;
 use crate::text::number;
 
-/// Returns the sentence of one run. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
+/// Says one run in a sentence. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
 /// a cause outside them, which `record.reason` says.
 pub fn render(record: &RunRecord) -> String {
     match record.verdict {
@@ -90,7 +90,7 @@ pub fn at_most(record: &RunRecord) -> Option<String> {
     Some(format!("at most {}", number::upper(highest.objects_per_listing.high)))
 }
 
-/// Returns `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
+/// Says an amount and its bounds: `25.0 kmalloc-256 objects per listing (24.8 to 25.2)`.
 pub fn amount(finding: &Finding, unit: &str) -> String {
     // What saturates has no rate.
     if finding.source == CounterKind::Unmount {

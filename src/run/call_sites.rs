@@ -3,7 +3,7 @@
 use crate::result::finding::CallSite;
 use crate::sample::Site;
 
-/// Call sites by function, largest share first, each with its most frequent stack.
+/// Sorts call sites by function, largest share first, each with its most frequent stack.
 pub(crate) fn call_sites(sites: &[Site]) -> Vec<CallSite> {
     let total: i64 = sites.iter().map(|s| s.objects).sum();
     let mut functions: Vec<CallSite> = Vec::new();

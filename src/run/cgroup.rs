@@ -7,7 +7,7 @@ use crate::result::parts::{CgroupRecord, RoundKind};
 use crate::sample::{Sample, growth};
 
 impl Session<'_> {
-    /// Returns what is charged to it now.
+    /// Asks for what is charged to it now.
     pub(super) fn cgroup_usage(&mut self) -> SessionResult<CgroupUsage> {
         self.request(Charged {})
     }

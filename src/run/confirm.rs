@@ -42,8 +42,8 @@ impl Session<'_> {
         Ok(last)
     }
 
-    /// Returns who allocates what these counters count, of which the kernel does not keep it: some units are traced until the
-    /// kernel is at rest. Gives the last reading.
+    /// Traces who allocates what these counters count, of which the kernel does not keep it: some units are traced
+    /// until the kernel is at rest. Gives the last reading.
     fn trace(&mut self, counters: Vec<String>, mut before: Sample) -> SessionResult<Sample> {
         self.task.note("tracing who allocates what grows");
         let units = TRACED_UNITS.min(self.units_within(TRACED_SECONDS));
@@ -73,14 +73,14 @@ impl Session<'_> {
         self.request(TraceEnd {})
     }
 
-    /// Name, rate and net growth of what leaks.
+    /// Returns name, rate and net growth of what leaks.
     pub(super) fn leaks(&self) -> Vec<(String, f64, i64)> {
         let leaks = self.outcome.judgement.iter().flat_map(|j| j.leaks());
         let net = |name: &String| self.outcome.net.get(name).copied().unwrap_or(0);
         leaks.map(|c| (c.name.clone(), c.fit.estimate, net(&c.name))).collect()
     }
 
-    /// Who allocated what grew since `before`.
+    /// Notes who allocated what grew since `before`.
     fn attribute(&mut self, before: &BTreeMap<String, Vec<Site>>) -> SessionResult<()> {
         let counters: Vec<String> = before.keys().cloned().collect();
         let now = self.sites(&counters)?;

@@ -16,7 +16,8 @@ const ENTRY_SECONDS: f64 = 60e-6;
 
 const ANY_SEED: u64 = 42;
 
-/// Returns seconds on a kernel that does not leak. Only their ratios mean something: a machine with KVM is faster by far.
+/// Returns how many seconds a run takes on a kernel that does not leak. Only their ratios mean something: a machine
+/// with KVM is faster by far.
 pub fn seconds(scenario: &Scenario) -> f64 {
     if scenario.cluster.is_some() {
         // Which site is where changes little.

@@ -135,7 +135,7 @@ impl Observations {
         ))
     }
 
-    /// Returns units that were made.
+    /// Returns how many units were made.
     fn dose(&self) -> u64 {
         let doses = self.readings.iter().filter(|r| matches!(r.kind, RoundKind::Dose | RoundKind::Proof));
         doses.map(|r| r.dose).sum()
@@ -196,7 +196,7 @@ impl Observations {
         size_classes::without_sum(explained::without(found))
     }
 
-    /// Returns bytes of one object of a counter; 0 where they differ from object to object.
+    /// Returns the bytes of one object of a counter; 0 where they differ from object to object.
     fn object_bytes(&self, counter: &str) -> u64 {
         let bytes = CounterKind::from_counter(counter).info().bytes;
         bytes.or_else(|| self.object_bytes.get(counter).copied()).unwrap_or(0)

@@ -61,7 +61,7 @@ fn honest(kind: usize) -> Response {
     ANSWERS.with(|answers| answers[kind].clone())
 }
 
-/// Lines that a guest prepared. Whatever it says ends in a record, which can be written, read and shown.
+/// Plays the lines that a guest prepared. Whatever it says ends in a record, which can be written, read and shown.
 pub fn course(data: &[u8]) {
     let answers = data.split(|&b| b == b'\n').filter_map(|line| parse_response(line).ok());
     let mut liar = Liar(answers.collect());

@@ -7,7 +7,7 @@ use crate::result::parts::KmemleakRecord;
 use std::time::Instant;
 
 impl Session<'_> {
-    /// What the kernel's own leak detector reports of all that was done.
+    /// Asks what the kernel's own leak detector reports of all that was done.
     pub(super) fn ask_kmemleak(&mut self) -> SessionResult<()> {
         let begin = Instant::now();
         self.task.note("kmemleak scans");

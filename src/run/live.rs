@@ -78,7 +78,7 @@ fn run_live_session(mut course: Session, ready: Ready, options: &Options, deadli
 }
 
 impl Session<'_> {
-    /// How much each counter moves from reading to reading while nothing but local units is made.
+    /// Measures how much each counter moves from reading to reading while nothing but local units is made.
     fn measure_noise(&mut self) -> SessionResult<()> {
         self.task.note("how much moves by itself");
         let mut noise = Growth::new();
@@ -97,8 +97,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Doses far enough apart for the noise of the caches in which a listing's objects are, and of all that have little, as far as the
-    /// time allows.
+    /// Plans doses far enough apart for the noise of the caches in which a listing's objects are, and of all that have
+    /// little, as far as the time allows.
     fn rounds(&mut self, min_rate: f64, deadline: Instant) -> Rounds {
         let noise = self.noise.clone().unwrap_or_default();
         let followed = noise.iter().filter(|(name, moved)| **moved <= FOLLOWED_NOISE || is_of_listings(name));

@@ -44,7 +44,8 @@ pub fn run(job: &Job, options: &Options) -> Result<RunRecord> {
     Ok(attempt(job, options, Until::AllDecided)?.0)
 }
 
-/// Returns one guest; also gives whether the verdict is open only because growth that looked like a leak was freed after all.
+/// Runs one guest; also gives whether the verdict is open only because growth that looked like a leak was freed after
+/// all.
 fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, ui, .. } = *job;
     let begin = Instant::now();

@@ -22,7 +22,7 @@ pub fn caches(name_allocations: &[(u64, u64)], object_bytes: &BTreeMap<String, u
     caches
 }
 
-/// Returns names at their call site.
+/// Counts the names at their call site.
 pub fn count(sites: &BTreeMap<String, Vec<Site>>) -> i64 {
     sites.values().map(|sites| objects_of(sites, NAMES_PREFIX)).sum()
 }

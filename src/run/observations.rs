@@ -31,7 +31,7 @@ pub struct Reading {
     pub settled_seconds: Option<f64>,
 }
 
-/// Returns the record of a scenario in a guest, before anything is seen.
+/// Begins the record of a scenario in a guest, before anything is seen.
 pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> RunRecord {
     let stock = options.is_stock(scenario, kernel);
     let kernel = KernelRecord {
@@ -85,7 +85,7 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// Of a run whose record has begun.
+    /// Begins the observations of a run whose record has begun.
     pub fn new(record: RunRecord, options: &Options) -> Self {
         Self {
             record,
@@ -110,17 +110,17 @@ impl Observations {
         }
     }
 
-    /// A phase ended that began at `begin`.
+    /// Notes that a phase ended that began at `begin`.
     pub fn time(&mut self, phase: &str, begin: Instant) {
         self.time_of(phase, begin.elapsed().as_secs_f64());
     }
 
-    /// A phase took this long.
+    /// Notes that a phase took this long.
     pub fn time_of(&mut self, phase: &str, seconds: f64) {
         self.record.timings.push(Timing { phase: phase.into(), seconds });
     }
 
-    /// A round's work is done.
+    /// Counts the work of a round.
     pub fn worked(&mut self, worked: &RoundStats) {
         let record = &mut self.record;
         record.listings += worked.listings;
@@ -144,7 +144,7 @@ impl Observations {
         }
     }
 
-    /// A reading at rest came in.
+    /// Notes a reading at rest.
     pub fn reading(&mut self, reading: Reading) {
         let seconds = self.last_reading.unwrap_or(self.begin).elapsed().as_secs_f64();
         self.last_reading = Some(Instant::now());
@@ -157,8 +157,8 @@ impl Observations {
         self.readings.push(reading);
     }
 
-    /// The positive controls: what was held of each source, the open files first, and names at their call site before and
-    /// after rest.
+    /// Notes the positive controls: what was held of each source, the open files first, and names at their call site
+    /// before and after rest.
     pub fn controls(&mut self, sources: Vec<SourceControl>, names_cached: i64, names_removed: i64) {
         let SourceControl { held, seen, left, .. } = sources[0];
         self.record.controls = Controls { held, seen, left, names_cached, names_removed, sources };
@@ -169,7 +169,7 @@ impl Observations {
         self.judgement.as_ref().is_some_and(|j| !j.leaks().is_empty())
     }
 
-    /// Late frees were waited for until now.
+    /// Notes that late frees were waited for until now.
     pub fn waited(&mut self) {
         if let Some(dose) = self.last_dose {
             self.record.settled_seconds = dose.elapsed().as_secs_f64();
@@ -201,7 +201,7 @@ impl Observations {
         }
     }
 
-    /// What a record holds whatever the verdict.
+    /// Fills in what a record holds whatever the verdict.
     pub(super) fn fill(&mut self) {
         let first = self.readings.first().map(|r| r.sample.clone()).unwrap_or_default();
         let moved = |name: &String| {

@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the stage is set, as this answer says; gives the caches in which names will be.
+    /// Notes that the stage is set, as this answer says; gives the caches in which names will be.
     pub(super) fn ready(&mut self, ready: Ready) -> SessionResult<Vec<String>> {
         let Ready { object_bytes, name_allocations, missing_sources, before_mount, sites_before_mount, site_source } =
             ready;
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
         Ok(caches)
     }
 
-    /// Blocks until they decide or the last look is over; gives the last reading.
+    /// Makes blocks until they decide or the last look is over; gives the last reading.
     pub(super) fn blocks(
         &mut self,
         baseline: &Sample,
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
         if self.outcome.grows() { self.confirm(&watched, baseline, last, options) } else { Ok(last) }
     }
 
-    /// Which block it is, and how long it is to the next look, as soon as that is known.
+    /// Tells which block it is, and how long it is to the next look, as soon as that is known.
     fn tell(&self, done: usize, look: usize, round_seconds: Option<f64>) {
         let block = done + 1;
         self.task.note(&match round_seconds {
@@ -176,8 +176,8 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Returns a dose round and a control round, both as long and with as many opens as the larger dose, `most`, would be;
-    /// the first of them finds out how long that is.
+    /// Makes a dose round and a control round, both as long and with as many opens as the larger dose, `most`, would
+    /// be; the first of them finds out how long that is.
     fn block(
         &mut self,
         dose: u64,

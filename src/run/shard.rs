@@ -44,8 +44,8 @@ impl std::fmt::Display for Shard {
     }
 }
 
-/// Returns places of the runs of `shard` among all `scenarios` on all `kernels`: the scenarios of the first kernel, then those
-/// of the next. Never empty: who has nothing to do would look clean.
+/// Returns the places of the runs of `shard` among all `scenarios` on all `kernels`: the scenarios of the first kernel,
+/// then those of the next. Never empty: who has nothing to do would look clean.
 pub fn runs_of(shard: Shard, scenarios: &[Scenario], kernels: usize) -> Result<Vec<usize>> {
     let all = scenarios.len() * kernels;
     if shard.of as usize > all {
@@ -57,7 +57,7 @@ pub fn runs_of(shard: Shard, scenarios: &[Scenario], kernels: usize) -> Result<V
     Ok(split(&seconds, kernels, shard.of as usize).swap_remove(shard.number as usize - 1))
 }
 
-/// Returns all kernels on every shard, or each on as few as it takes: whatever is done first.
+/// Puts all kernels on every shard, or each on as few as it takes: whatever is done first.
 fn split(seconds: &[f64], kernels: usize, shards: usize) -> Vec<Vec<usize>> {
     let on_few = |shard: usize, kernel: usize| match shards < kernels {
         true => kernel % shards == shard,
@@ -69,8 +69,8 @@ fn split(seconds: &[f64], kernels: usize, shards: usize) -> Vec<Vec<usize>> {
     parts.into_iter().map(|part| part.runs).collect()
 }
 
-/// Returns the longest run first, each to the shard that then is done first, of those that may have the kernel; of equals the
-/// first.
+/// Deals the longest run first, each to the shard that then is done first, of those that may have the kernel; of equals
+/// the first.
 fn deal(seconds: &[f64], kernels: usize, shards: usize, may: impl Fn(usize, usize) -> bool) -> Vec<Part> {
     let (scenario, kernel) = (|run: usize| run % seconds.len(), |run: usize| run / seconds.len());
     let mut order: Vec<usize> = (0..seconds.len() * kernels).collect();

@@ -26,7 +26,7 @@ pub fn without_sum(findings: Vec<Finding>) -> Vec<Finding> {
     findings.into_iter().filter(|f| !is_sum(f) || 2 * of_classes < f.net_objects).collect()
 }
 
-/// Returns net growth without that of the sum where one class has half of it or more.
+/// Returns the net growth without that of the sum where one class has half of it or more.
 pub fn without_summed(mut nets: Vec<NetGrowth>) -> Vec<NetGrowth> {
     let most = nets.iter().filter(|net| is_class(&net.name)).map(|net| net.grown).fold(0.0, f64::max);
     nets.retain(|net| net.name != COUNTER || 2.0 * most < net.grown);

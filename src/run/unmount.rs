@@ -36,13 +36,13 @@ pub struct UnmountLeftovers {
 }
 
 impl UnmountLeftovers {
-    /// What there was when everything but the mount was there.
+    /// Notes what there was when everything but the mount was there.
     pub fn before_mount(&mut self, sample: Sample, sites: BTreeMap<String, Vec<Site>>) {
         self.before = sample;
         self.sites_before = sites;
     }
 
-    /// What there is after unmount.
+    /// Compares with what there is after unmount.
     pub fn after_unmount(&mut self, sample: &Sample, sites: &BTreeMap<String, Vec<Site>>) {
         let count_in = |sample: &Sample, cache: &str| sample.objects.get(cache).copied().unwrap_or(0);
         let none = Vec::new();

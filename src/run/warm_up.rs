@@ -12,7 +12,7 @@ use crate::sample::{KINDS, Sample};
 const WARM_UP: u64 = 2;
 
 impl Session<'_> {
-    /// All positive controls, around the warm-up; gives the first reading that counts.
+    /// Makes all positive controls, around the warm-up; gives the first reading that counts.
     pub(super) fn controls(&mut self, names: &[String]) -> SessionResult<Sample> {
         self.task.note("controls");
         let before = self.read_once()?;
@@ -37,8 +37,8 @@ impl Session<'_> {
         Ok(baseline)
     }
 
-    /// Returns a plain listing, and a reading after the caches were dropped; with it the names at their call site before and
-    /// after that.
+    /// Asks for a plain listing, and a reading after the caches were dropped; with it the names at their call site
+    /// before and after that.
     fn ask_for_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
         self.list_plainly()?;
         let cached = name_control::count(&self.sites(names)?);
@@ -46,7 +46,7 @@ impl Session<'_> {
         Ok((meanwhile, cached, name_control::count(&self.sites(names)?)))
     }
 
-    /// Returns the same where a trace tells call sites. What it takes is given back before anything is read that counts.
+    /// Does the same where a trace tells call sites. What it takes is given back before anything is read that counts.
     fn trace_names(&mut self, names: &[String]) -> SessionResult<(Sample, i64, i64)> {
         self.request(TraceBegin { counters: names.to_vec(), stacks: false })?;
         self.list_plainly()?;
@@ -74,7 +74,7 @@ impl Session<'_> {
         Ok(held)
     }
 
-    /// A listing that is no unit and counts for nothing but its names.
+    /// Makes a listing that is no unit and counts for nothing but its names.
     fn list_plainly(&mut self) -> SessionResult<()> {
         let worked = self.request(ListPlainly {})?;
         self.outcome.broken = self.outcome.broken.take().or(worked.broken);

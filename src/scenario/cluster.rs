@@ -36,7 +36,7 @@ fn virtual_nodes() -> u32 {
 }
 
 impl PerSite {
-    /// Of the site with this rank, counted from 0.
+    /// Returns the number for the site with this rank, counted from 0.
     pub fn for_rank(&self, rank: usize) -> u32 {
         match self {
             Self::Every(number) => *number,

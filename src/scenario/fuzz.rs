@@ -8,7 +8,7 @@ use nfs_fault_server::dirtree::tree::Tree;
 /// A directory of more entries takes too long to be made here.
 const MOST_ENTRIES: u64 = 1000;
 
-/// The text of a scenario. What is taken is the same for the guest, which gets it as JSON, and can be made.
+/// Reads the text of a scenario. What is taken is the same for the guest, which gets it as JSON, and can be made.
 pub fn scenario(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(mut scenario) = parse("scenarios/fuzz.toml", &text) else { return };

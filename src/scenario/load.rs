@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 /// Where the named scenarios are, in a checkout and in the program itself.
 const SHELF: &str = "scenarios/";
 
-/// Returns the scenario called `word`: a name, unless it contains `/` or ends in `.toml`; then it is a path.
+/// Loads the scenario called `word`: a name, unless it contains `/` or ends in `.toml`; then it is a path.
 pub fn load(word: &str) -> Result<Scenario> {
     if word.contains('/') || word.ends_with(".toml") {
         let text = std::fs::read_to_string(word)
@@ -34,7 +34,7 @@ fn plain(error: &std::io::Error) -> String {
     }
 }
 
-/// Returns names of all scenarios, sorted.
+/// Returns the names of all scenarios, sorted.
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = assets::list(SHELF)
         .iter()
@@ -82,7 +82,7 @@ fn members(set: &str) -> Result<Vec<Scenario>> {
     Ok(members)
 }
 
-/// Returns "unknown scenario `quik`; did you mean `quick`? There are …"
+/// Makes the error "unknown scenario `quik`; did you mean `quick`? There are …"
 fn unknown(what: &str, word: &str, known: &[String]) -> Error {
     let closeness = |name: &String| strsim::jaro_winkler(name, word);
     let near = known.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b))).filter(|name| closeness(name) > 0.8);
@@ -111,7 +111,7 @@ fn place(shown: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{shown}:{line}:{column}")
 }
 
-/// serde speaks of fields and variants, a TOML file has keys and values.
+/// Puts serde's complaint into our words: it speaks of fields and variants, a TOML file has keys and values.
 fn in_our_words(message: &str) -> String {
     let words =
         [("unknown field", "unknown key"), ("missing field", "missing key"), ("unknown variant", "unknown value")];
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// The dotted keys of all values.
+    /// Finds the dotted keys of all values.
     fn keys(prefix: &str, value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
             serde_json::Value::Object(map) if !["directory.names.", "directory.kinds."].contains(&prefix) => {

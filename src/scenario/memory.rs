@@ -33,7 +33,7 @@ const KNFSD_BASE_BYTES: u64 = 96 << 20;
 const SYNTHETIC_BASE_BYTES: u64 = 48 << 20;
 
 impl Scenario {
-    /// Memory that the guest needs for this scenario.
+    /// Returns how much memory the guest needs for this scenario, in MiB.
     pub fn memory_needed_mib(&self) -> u64 {
         let entries = self.directory.entries.saturating_add(self.directory.shape.directories());
         let name = self.directory.names.mean_bytes(entries);
@@ -63,7 +63,7 @@ impl Scenario {
     }
 }
 
-/// Returns a file of a tmpfs.
+/// Returns the bytes of a file of a tmpfs.
 fn file_bytes(name: u64) -> u64 {
     let long_name = if name > DENTRY_INLINE_NAME_BYTES { kmalloc_bytes(name + EXTERNAL_NAME_BYTES) } else { 0 };
     TMPFS_INODE_BYTES + DENTRY_BYTES + long_name
@@ -87,7 +87,7 @@ mod tests {
     use super::super::load::parse;
     use super::*;
 
-    /// Object sizes as `/proc/slabinfo` gave them, and memory per file as `/proc/meminfo` did.
+    /// Compares object sizes with those of `/proc/slabinfo`, and memory per file with that of `/proc/meminfo`.
     #[test]
     fn sizes_are_those_that_were_measured() {
         for (bytes, measured) in [(32, 128), (96, 168), (128, 256), (256, 512)] {

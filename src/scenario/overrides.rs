@@ -34,7 +34,8 @@ impl Overrides {
     }
 }
 
-/// The kernel takes the last of contradicting options, so appending overrides; those with a key of their own change it.
+/// Appends an option: the kernel takes the last of contradicting options, so appending overrides; those with a key of
+/// their own change it.
 fn mount_option(option: &str, scenario: &mut Scenario) -> Result<()> {
     let mount = &mut scenario.mount;
     match option.split_once('=') {

@@ -155,7 +155,7 @@ pub struct Cgroup {
     pub memory_high_mib: Option<u32>,
 }
 
-/// Default: the smallest that differ.
+/// Returns the smallest that differ, by default.
 fn scout_doses() -> [u64; 2] {
     [1, 2]
 }

@@ -33,7 +33,7 @@ fn touch_and_list() -> Vec<Step> {
 }
 
 impl Unit {
-    /// Steps that list the mount, or a second one.
+    /// Returns how many steps list the mount, or a second one.
     pub fn listings(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Step::List(_) | Step::MountCycle)).count()
     }

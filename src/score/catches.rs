@@ -20,7 +20,7 @@ pub struct Catch {
 }
 
 impl Catch {
-    /// Returns what a run says of the patch with this header.
+    /// Notes what a run says of the patch with this header.
     pub fn new(header: &Header, scenario: &str, record: &RunRecord) -> Self {
         let function = match &header.kind {
             Kind::Leak(leak) => leak.function.as_str(),

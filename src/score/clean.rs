@@ -39,7 +39,7 @@ pub fn scenarios(runs: u64, first_seed: u64) -> Result<Vec<(Scenario, u64)>> {
 }
 
 impl CleanRun {
-    /// Returns what a run says.
+    /// Notes what a run says.
     pub fn new(scenario: &Scenario, record: &RunRecord) -> Self {
         Self {
             scenario: scenario.name.clone(),

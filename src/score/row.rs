@@ -64,7 +64,7 @@ pub fn patches(series: &str) -> Result<Vec<Header>> {
 }
 
 impl Row {
-    /// Returns what a run says of the patch with this header.
+    /// Notes what a run says of the patch with this header.
     pub fn new(header: &Header, record: &RunRecord, others: Option<Compared>) -> Self {
         let leak = match &header.kind {
             Kind::Leak(leak) => Some(leak),

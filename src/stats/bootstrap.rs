@@ -56,8 +56,9 @@ mod tests {
         assert_eq!(ratio(&[1.0], &[0.0], 1).unwrap().estimate, 0.0);
     }
 
-    /// Noise with a standard deviation of 10 %, drawn anew each time: 95 of 100 intervals are to contain the true ratio. Percentiles of a
-    /// bootstrap of few figures are known to be too narrow, the more so of a median, whose draws take few values.
+    /// Draws noise with a standard deviation of 10 %, drawn anew each time: 95 of 100 intervals are to contain the true
+    /// ratio. Percentiles of a bootstrap of few figures are known to be too narrow, the more so of a median, whose
+    /// draws take few values.
     #[test]
     fn most_intervals_contain_the_true_ratio() {
         let mut lots = ChaCha8Rng::seed_from_u64(7);

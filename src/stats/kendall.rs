@@ -11,8 +11,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 /// Fewer intervals say nothing.
 pub const LEAST_INTERVALS: usize = 12;
 
-/// Returns the line through dose and growth of intervals, one of `counters` that are looked at together; `None` if there are
-/// too few intervals, or their doses hardly differ.
+/// Fits the line through dose and growth of intervals, one of `counters` that are looked at together; `None` if there
+/// are too few intervals, or their doses hardly differ.
 pub fn follow(points: &[(f64, f64)], counters: usize) -> Option<Estimate> {
     if points.len() < LEAST_INTERVALS {
         return None;
@@ -36,7 +36,7 @@ pub fn per_second(levels: &[(f64, f64)]) -> Option<f64> {
     median(slopes(levels))
 }
 
-/// Of all pairs of points of which the first numbers differ.
+/// Returns the slopes of all pairs of points of which the first numbers differ.
 fn slopes(points: &[(f64, f64)]) -> Vec<f64> {
     let pairs = points.iter().enumerate().flat_map(|(i, a)| points[..i].iter().map(move |b| (a, b)));
     pairs.filter(|(a, b)| a.0 != b.0).map(|(a, b)| (a.1 - b.1) / (a.0 - b.0)).collect()
@@ -57,7 +57,7 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
-    /// Intervals of bursts and pauses, in which a counter grows by `rate` per call and scatters by 100 objects.
+    /// Makes intervals of bursts and pauses, in which a counter grows by `rate` per call and scatters by 100 objects.
     fn watched(rate: f64, intervals: usize, seed: u64) -> Vec<(f64, f64)> {
         let mut lot = ChaCha8Rng::seed_from_u64(seed);
         let interval = |n: usize| {

@@ -75,7 +75,7 @@ fn counter_growth(name: &str, rounds: &[Round]) -> NetGrowth {
     NetGrowth { name: name.to_owned(), grown, lump, high }
 }
 
-/// Returns the objects that leak in as many units on the average, at most, if `grown` objects came in lumps of `lump`.
+/// Returns how many objects leak in as many units on the average, at most, if `grown` objects came in lumps of `lump`.
 fn leaked_at_most(grown: f64, lump: f64) -> f64 {
     lump * poisson_bound(grown.max(0.0) / lump)
 }

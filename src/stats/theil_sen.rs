@@ -67,7 +67,8 @@ pub struct BoundWidth {
 }
 
 impl BoundWidth {
-    /// For `blocks` blocks, so that all of `bounds` bounds hold together with probability `confidence` (Bonferroni).
+    /// Makes the bounds for `blocks` blocks, so that all of `bounds` bounds hold together with probability `confidence`
+    /// (Bonferroni).
     pub fn new(blocks: usize, confidence: f64, bounds: f64) -> Self {
         let blocks_freedom = blocks as f64 - 2.0;
         let trimmed = if blocks >= TRIM_FROM { 2.0 } else { 0.0 };
@@ -115,7 +116,7 @@ impl BoundWidth {
     }
 }
 
-/// Returns the line through at least two points of at least two doses; `None` for fewer.
+/// Fits the line through at least two points of at least two doses; `None` for fewer.
 pub fn fit(points: &[Point], width: BoundWidth) -> Option<Estimate> {
     fit_of_restless(points, width, 0.0)
 }
@@ -126,7 +127,8 @@ pub fn restless_squares(points: &[Point], width: BoundWidth) -> Option<f64> {
     (!scatter.is_quiet(width.freedom)).then_some(scatter.all)
 }
 
-/// Returns the line where counters are known to scatter by such `squares`, whatever this one shows; 0 if nothing is known of them.
+/// Fits the line where counters are known to scatter by such `squares`, whatever this one shows; 0 if nothing is known
+/// of them.
 pub fn fit_of_restless(points: &[Point], width: BoundWidth, squares: f64) -> Option<Estimate> {
     let (estimate, scatter, spread) = scatter_around(points)?;
     let half_width = THEIL_SEN * width.half_width(&scatter, squares) / spread.sqrt();
@@ -265,7 +267,7 @@ mod tests {
         assert!((fit.estimate - 25.0).abs() < 0.5 && fit.low > 20.0, "{fit:?}");
     }
 
-    /// Standard normal numbers, by the method of Box and Muller.
+    /// Draws standard normal numbers, by the method of Box and Muller.
     fn normal(lot: &mut ChaCha8Rng) -> f64 {
         let radius = (-2.0 * (1.0 - lot.random::<f64>()).ln()).sqrt();
         radius * (std::f64::consts::TAU * lot.random::<f64>()).cos()

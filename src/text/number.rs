@@ -1,6 +1,6 @@
 //! How numbers are written for people: as many digits as mean something, with their units.
 
-/// Digits after the point that a number of this size deserves.
+/// Returns how many digits after the point a number of this size deserves.
 fn decimals(size: f64) -> usize {
     match size.abs() {
         s if s < 10.0 => 2,

@@ -27,7 +27,7 @@ pub fn beginning(text: &str, most_bytes: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Unicode's marks that have what follows shown in another order (UAX #9).
+/// Returns whether it is one of Unicode's marks that have what follows shown in another order (UAX #9).
 fn turns(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -13,13 +13,13 @@ pub struct Doses {
 }
 
 impl Doses {
-    /// Of the two doses of a scenario; the same `seed` gives the same order.
+    /// Makes the order of the two doses of a scenario; the same `seed` gives the same order.
     pub fn new(spread: [u64; 2], seed: u64) -> Self {
         Self { spread, lot: ChaCha8Rng::seed_from_u64(seed), drawn: Vec::new() }
     }
 
-    /// Of a phase: the order in one phase says nothing of that in the other, so that what happens once at a certain place of a run meets
-    /// a dose by lot in each.
+    /// Makes the order of a phase: the order in one phase says nothing of that in the other, so that what happens once
+    /// at a certain place of a run meets a dose by lot in each.
     pub fn of_phase(phase: Phase, spread: [u64; 2], seed: u64) -> Self {
         let mut doses = Self::new(spread, seed);
         doses.lot.set_stream(match phase {
@@ -29,7 +29,7 @@ impl Doses {
         doses
     }
 
-    /// Returns the dose of the next block.
+    /// Draws the dose of the next block.
     pub fn draw(&mut self) -> u64 {
         if self.drawn.is_empty() {
             self.drawn.extend(self.spread);

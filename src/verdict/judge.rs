@@ -16,7 +16,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns numbers of blocks after which the samples are looked at.
+    /// Returns the numbers of blocks after which the samples are looked at.
     pub fn looks(self) -> &'static [usize] {
         match self {
             Self::Scout => &[2],
@@ -63,7 +63,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Leak if any counter leaks, clean if all are, else undecided.
+    /// Returns leak if any counter leaks, clean if all are, else undecided.
     pub fn verdict(&self) -> CounterVerdict {
         let has = |says| self.counters.iter().any(|c| c.says == says);
         match () {
@@ -179,8 +179,8 @@ fn verdict_of(fit: &Estimate, blocks: usize, min_rate: f64) -> CounterVerdict {
 mod tests {
     use super::*;
 
-    /// Blocks of a hundred counters that rest, and one that grows as told by `growth(block number, dose)`, over the
-    /// dose round and over the control round.
+    /// Makes blocks of a hundred counters that rest, and one that grows as told by `growth(block number, dose)`, over
+    /// the dose round and over the control round.
     fn blocks(doses: &[u64], grow: impl Fn(usize, u64) -> (i64, i64)) -> (Vec<Block>, Growth) {
         let mut net = Growth::new();
         let make = |(number, &dose): (usize, &u64)| {

@@ -17,7 +17,7 @@ const KVM_LIMIT: Duration = Duration::from_secs(5);
 /// The same kernel under TCG, to tell a broken KVM from a broken kernel.
 const TCG_LIMIT: Duration = Duration::from_secs(20);
 
-/// KVM if a guest speaks under it, TCG otherwise. The answer is remembered until this machine boots again.
+/// Chooses KVM if a guest speaks under it, TCG otherwise. The answer is remembered until this machine boots again.
 pub fn choose(kernel: &Path, cache: &Cache, ui: &Ui) -> Result<Accelerator> {
     if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
         return Ok(Accelerator::Tcg);

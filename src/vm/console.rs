@@ -134,7 +134,7 @@ impl Console {
         }
     }
 
-    /// Returns bytes that the guest has printed.
+    /// Returns how many bytes the guest has printed.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -6,7 +6,7 @@ pub use crate::protocol::validate::parse_response;
 use std::io::BufReader;
 use std::path::Path;
 
-/// Lines that a guest sends. What is believed can be said again.
+/// Reads lines that a guest sends. What is believed can be said again.
 pub fn link(data: &[u8]) {
     let (mut from, mut line) = (BufReader::with_capacity(64, data), Vec::new());
     while let Some(taken) = read_line(&mut from, &mut line, 4096) {
@@ -20,7 +20,7 @@ pub fn link(data: &[u8]) {
     }
 }
 
-/// What a guest prints, in one piece and in two.
+/// Reads what a guest prints, in one piece and in two.
 pub fn console(data: &[u8]) {
     let read = |pieces: &[&[u8]]| {
         let mut console = Console::new(Path::new("/nowhere"));

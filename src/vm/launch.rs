@@ -6,8 +6,8 @@ use crate::error::{Context, Result};
 use std::fs::File;
 use std::process::Command;
 
-/// Returns the command that starts it, in the sandbox of this machine. Its console is there from now on, and the only file
-/// that QEMU may write.
+/// Makes the command that starts it, in the sandbox of this machine. Its console is there from now on, and the only
+/// file that QEMU may write.
 pub fn command(machine: &Machine) -> Result<Command> {
     let log = machine.console_log;
     File::create(log).machine(|| format!("cannot write {}", log.display()))?;

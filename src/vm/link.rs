@@ -36,7 +36,8 @@ pub enum Received {
 }
 
 impl Link {
-    /// Over these streams, each with a thread of its own. A guest that takes no orders keeps nobody waiting.
+    /// Makes a link over these streams, each with a thread of its own. A guest that takes no orders keeps nobody
+    /// waiting.
     pub fn new(mut orders: impl Write + Send + 'static, answers: impl Read + Send + 'static) -> Self {
         let (send, receive) = channel::<Vec<u8>>();
         std::thread::spawn(move || {
@@ -86,7 +87,7 @@ impl Link {
         }
     }
 
-    /// Returns the calls that were told, and forgets them.
+    /// Takes the calls that were told, and forgets them.
     pub fn take_syscall_log(&mut self) -> String {
         std::mem::take(&mut self.called)
     }
@@ -104,7 +105,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    /// Returns what is heard until the end or a refusal, which is given.
+    /// Receives until the end or a refusal, which is given.
     fn refusal(answers: impl Read + Send + 'static) -> Option<String> {
         let mut link = Link { most_signs: 100, most_called_bytes: 3 << 20, ..Link::new(sink(), answers) };
         loop {

@@ -111,7 +111,7 @@ impl Vm {
         }
     }
 
-    /// Returns what ends a guest whatever it answers.
+    /// Looks for what ends a guest whatever it answers.
     fn watch(&mut self) -> std::result::Result<(), AgentError> {
         signals::check()?;
         self.console.look();
@@ -169,7 +169,7 @@ impl Vm {
         self.qemu.signal(Signal::SIGCONT)
     }
 
-    /// Returns the calls that the workload has told, and forgets them.
+    /// Takes the calls that the workload has told, and forgets them.
     pub fn take_syscall_log(&mut self) -> String {
         self.link.take_syscall_log()
     }
@@ -210,7 +210,7 @@ impl Vm {
         ))
     }
 
-    /// The guest ended without being asked to: what its console says, or what QEMU says.
+    /// Returns why the guest ended without being asked to: what its console says, or what QEMU says.
     fn error_at_end(&mut self) -> AgentError {
         let status = self.qemu.wait_for(END_LIMIT).ok().flatten();
         self.console.look();

@@ -129,12 +129,14 @@ pub(super) fn arguments(machine: &Machine) -> Vec<OsString> {
     arguments
 }
 
-/// Returns no default devices, no configuration of the user's, no window, no second life after a reboot.
+/// Returns the options for no default devices, no configuration of the user's, no window, no second life after a
+/// reboot.
 fn bare() -> Vec<OsString> {
     strings(&["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"])
 }
 
-/// microvm has no PCI and no firmware tables; under TCG it hangs with ACPI, so that is off.
+/// Returns the options of the machine and its accelerator: microvm has no PCI and no firmware tables; under TCG it
+/// hangs with ACPI, so that is off.
 fn accelerator(machine: &Machine) -> Vec<OsString> {
     let (accel, cpu) = match machine.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
@@ -160,8 +162,8 @@ fn kernel(machine: &Machine) -> Vec<OsString> {
     arguments
 }
 
-/// COM1 is the console, written to a log by QEMU itself so that it is there however we end; COM2, which microvm does
-/// not have of its own, is the link over our pipes.
+/// Returns the options of the serial ports: COM1 is the console, written to a log by QEMU itself so that it is there
+/// however we end; COM2, which microvm does not have of its own, is the link over our pipes.
 fn serial_ports(machine: &Machine) -> Vec<OsString> {
     let mut log = OsString::from("file,id=console,path=");
     log.push(escaped(machine.console_log));
@@ -178,7 +180,7 @@ fn serial_ports(machine: &Machine) -> Vec<OsString> {
     arguments
 }
 
-/// QEMU splits its options at commas; a doubled one is a comma.
+/// Escapes a path, as QEMU splits its options at commas; a doubled one is a comma.
 fn escaped(path: &Path) -> OsString {
     path.to_string_lossy().replace(',', ",,").into()
 }

@@ -98,7 +98,7 @@ impl Sandbox {
     }
 }
 
-/// Rules that forbid everything of [`LANDLOCK`] but writing to `console`; `None` where the kernel knows none.
+/// Makes rules that forbid everything of [`LANDLOCK`] but writing to `console`; `None` where the kernel knows none.
 fn rules(console: Option<&Path>) -> std::result::Result<Option<OwnedFd>, RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_write(LANDLOCK))?
@@ -115,7 +115,8 @@ fn rules(console: Option<&Path>) -> std::result::Result<Option<OwnedFd>, Ruleset
     Ok(rules.into())
 }
 
-/// No file that the calling process and the program that it becomes write gets larger than [`MOST_LOG_BYTES`].
+/// Sees to it that no file that the calling process and the program that it becomes write gets larger than
+/// [`MOST_LOG_BYTES`].
 fn limit_files() -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: MOST_LOG_BYTES, rlim_max: MOST_LOG_BYTES };
     // SAFETY: setrlimit reads the limit, and ignoring a signal installs no handler. The signal would end QEMU; ignored, its writes fail.
@@ -130,8 +131,8 @@ const CAPABILITY_VERSION: u32 = 0x2008_0522;
 /// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root may be given a kernel of somebody else's.
 const TO_OPEN_FILES: u32 = 1 << 1 | 1 << 2;
 
-/// Of what root may do, the calling process keeps what opens files; the fences let the program that it becomes have no more. The rest would
-/// lead around them: root may look into any process.
+/// Takes privileges away: of what root may do, the calling process keeps what opens files; the fences let the program
+/// that it becomes have no more. The rest would lead around them: root may look into any process.
 fn keep_no_privileges() -> io::Result<()> {
     // SAFETY: it only tells a number.
     if unsafe { libc::geteuid() } != 0 {
@@ -152,7 +153,7 @@ fn keep_no_privileges() -> io::Result<()> {
     if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The calling process and the program that it becomes obey the rules from now on.
+/// Has the calling process and the program that it becomes obey the rules from now on.
 fn enforce(rules: &OwnedFd) -> io::Result<()> {
     // SAFETY: neither call touches memory of ours.
     let refused = unsafe {

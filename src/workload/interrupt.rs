@@ -21,7 +21,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Returns one that is off. Calls that are interrupted are not begun again by the C library.
+    /// Makes one that is off. Calls that are interrupted are not begun again by the C library.
     pub fn new() -> Result<Self> {
         let action = SigAction::new(SigHandler::Handler(take), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing but add to a number.
@@ -40,7 +40,7 @@ impl Interrupts {
         Ok((result, TAKEN.load(Ordering::Relaxed) - before))
     }
 
-    /// No time at all switches it off (timer_settime(2)).
+    /// Sets how often signals come; no time at all switches it off (timer_settime(2)).
     fn set(&mut self, every: Duration) -> Result<()> {
         let expiration = Expiration::Interval(every.into());
         self.timer.set(expiration, TimerSetTimeFlags::empty()).machine(|| "cannot set a timer".into())

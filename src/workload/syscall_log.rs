@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 static WANTED: AtomicBool = AtomicBool::new(false);
 static LINES: Mutex<String> = Mutex::new(String::new());
 
-/// From now on calls are written down.
+/// Begins to write down calls.
 pub fn begin() {
     WANTED.store(true, Ordering::Relaxed);
 }
 
-/// Returns a call was made; `line` says which, and is not asked if nobody wants to know.
+/// Notes that a call was made; `line` says which, and is not asked if nobody wants to know.
 pub fn record<T: Display>(line: impl FnOnce() -> T) {
     if WANTED.load(Ordering::Relaxed) {
         let line = line();
@@ -33,7 +33,7 @@ pub fn result<T: Display, E: Display>(result: &Result<T, E>) -> String {
     }
 }
 
-/// Returns what was written down since this was asked last.
+/// Takes what was written down since this was asked last.
 pub fn take() -> String {
     std::mem::take(&mut *lines())
 }

@@ -64,7 +64,7 @@ pub fn serve(text: &str) -> Result<Server, Box<dyn Error>> {
     Ok(Server::start_at(export, SocketAddrV4::new(Ipv4Addr::LOCALHOST, config.port))?)
 }
 
-/// How the directory is mounted, by root.
+/// Returns the command by which root mounts the directory.
 pub fn mount_command(port: u16) -> String {
     format!("mount -t nfs -o vers=3,tcp,nolock,port={port},mountport={port},mountproto=tcp 127.0.0.1:/ /mnt")
 }

@@ -134,7 +134,7 @@ fn touch(call: &Call, export: &Export) {
     }
 }
 
-/// A reply that is an error: its status, and no attributes where there is a place for them.
+/// Appends an error as the reply: its status, and no attributes where there is a place for them.
 fn put_error(procedure: Procedure, error: Nfs3Error, reply: &mut Vec<u8>) {
     put(&error.status(), reply);
     if !matches!(procedure, Procedure::Getattr | Procedure::Mnt) {
@@ -143,7 +143,7 @@ fn put_error(procedure: Procedure, error: Nfs3Error, reply: &mut Vec<u8>) {
 }
 
 impl ReplyTweaks {
-    /// The same with one fault more.
+    /// Adds one fault more to what the reply is to show.
     fn apply(&mut self, what: FaultAction) {
         match what {
             FaultAction::Short(most) => self.most = Some(most),

@@ -143,7 +143,7 @@ impl Export {
         self.calls[procedure as usize].load(Ordering::Relaxed)
     }
 
-    /// A procedure is called.
+    /// Counts a call of a procedure.
     pub(crate) fn count(&self, procedure: Procedure) {
         self.calls[procedure as usize].fetch_add(1, Ordering::Relaxed);
     }

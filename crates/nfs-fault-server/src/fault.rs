@@ -189,7 +189,7 @@ impl Default for FaultTrigger {
 }
 
 impl Fault {
-    /// Returns `what` happens once, on the next READDIR or READDIRPLUS.
+    /// Makes a fault by which `what` happens once, on the next READDIR or READDIRPLUS.
     pub const fn next(what: FaultAction) -> Self {
         Self { on: FaultScope::Readdir, when: FaultTrigger::Reply(1), what, times: None }
     }

@@ -8,12 +8,12 @@ pub const FSID: u64 = 0x6469_726c_6561_6b00;
 /// How long a handle is.
 pub const BYTES: usize = 16;
 
-/// The bytes of a file's handle.
+/// Returns the bytes of a file's handle.
 pub fn bytes(fileid: u64) -> [u8; BYTES] {
     (u128::from(FSID) << 64 | u128::from(fileid)).to_be_bytes()
 }
 
-/// Returns a file's handle.
+/// Makes a file's handle.
 pub fn from_fileid(fileid: u64) -> nfs_fh3 {
     nfs_fh3 { data: Opaque::owned(bytes(fileid).to_vec()) }
 }

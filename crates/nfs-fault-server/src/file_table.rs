@@ -18,7 +18,7 @@ pub const SYMLINK_TARGET: &[u8] = b"no-such-directory/no-such-file";
 /// When nothing had changed yet, in seconds of Unix time.
 const EPOCH_SECONDS: u32 = 1_000_000_001;
 
-/// File id of the entry with this number among all of a tree ([`Tree::number`]).
+/// Returns the file id of the entry with this number among all of a tree ([`Tree::number`]).
 pub fn fileid_of_entry(number: u64) -> u64 {
     FIRST_ENTRY + number
 }
@@ -44,7 +44,7 @@ struct Counts {
 }
 
 impl Files {
-    /// Returns what the formula says.
+    /// Makes the table of what the formula says.
     pub fn new(tree: Tree) -> Self {
         let kinds = tree.kinds();
         let counted = if kinds.hard_links + kinds.directories > 0 { tree.nodes().len() } else { 0 };
@@ -63,7 +63,7 @@ impl Files {
         self.tree.nodes().get(node)
     }
 
-    /// File id of a directory of the shape.
+    /// Returns the file id of a directory of the shape.
     pub fn node_id(&self, node: usize) -> u64 {
         if node == 0 { ROOT } else { FIRST_ENTRY + self.tree.entries() + node as u64 - 1 }
     }
@@ -140,7 +140,7 @@ impl Files {
         (1 + self.counts(node).hard_links).saturating_sub(self.overlay(node).map_or(0, |o| o.gone_links))
     }
 
-    /// Returns directories in a directory of the shape.
+    /// Returns how many directories there are in a directory of the shape.
     fn subdirectories(&self, node: usize) -> u64 {
         let of_shape = self.node(node).map_or(0, |node| node.directories.len() as u64);
         let gone = self.overlay(node).map_or(0, |o| o.gone_directories);
@@ -164,7 +164,7 @@ impl Files {
         })
     }
 
-    /// Attributes of a file that is there.
+    /// Returns the attributes of a file that is there.
     pub fn attributes(&self, fileid: u64, object: Object) -> fattr3 {
         let (type_, mode, nlink, size) = match object {
             Object::Node(node) => (ftype3::NF3DIR, 0o755, 2 + self.subdirectories(node), 4096),

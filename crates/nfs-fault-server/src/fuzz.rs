@@ -17,7 +17,7 @@ thread_local! {
     static EXPORT: RefCell<Export> = RefCell::new(Export::new(Tree::new(&Directory::flat(20, Names::random(1, 24)), 42), 42));
 }
 
-/// What comes in on a connection: records, one after the other.
+/// Feeds the server what comes in on a connection: records, one after the other.
 pub fn rpc(mut data: &[u8]) {
     let (mut call, mut reply) = (Vec::new(), Vec::new());
     EXPORT.with_borrow(|export| {
@@ -30,7 +30,7 @@ pub fn rpc(mut data: &[u8]) {
     });
 }
 
-/// A fault in TOML, and a call that it may hit.
+/// Reads a fault in TOML, and asks it about a call that it may hit.
 pub fn fault(data: &[u8]) {
     let at = data.windows(2).position(|bytes| bytes == b"\n\n").unwrap_or(data.len());
     let (text, mut calls) = data.split_at(at);

@@ -177,7 +177,7 @@ fn pathconf(found: fattr3) -> PATHCONF3resok {
     }
 }
 
-/// READDIR and READDIRPLUS. `None` if the arguments are not whole.
+/// Answers READDIR and READDIRPLUS. Gives `None` if the arguments are not whole.
 fn list(
     procedure: Procedure,
     handle: &[u8],

@@ -20,7 +20,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Returns one entry more: its place, given how many the formula has.
+    /// Adds one entry more; gives its place, the formula having `formula` entries.
     pub fn add(&mut self, formula: u64, name: &[u8], fileid: u64) -> u64 {
         let place = formula + self.ever_added;
         self.ever_added += 1;
@@ -29,7 +29,7 @@ impl Overlay {
         place
     }
 
-    /// The entry at this place is called so from now on.
+    /// Has the entry at this place called so from now on.
     pub fn call(&mut self, place: u64, name: &[u8]) {
         if let Some(before) = self.names.insert(place, name.into()) {
             self.places.remove(&before);

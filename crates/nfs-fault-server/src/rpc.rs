@@ -25,7 +25,7 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Returns the call in a record, if it is one.
+    /// Reads the call in a record, if it is one.
     pub fn read(record: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(record);
         let xid = reader.u32()?;
@@ -75,12 +75,12 @@ pub fn end_reply(reply: &mut [u8]) {
     reply[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
 }
 
-/// The call was looked at, with this outcome.
+/// Makes the reply that says that the call was looked at, with this outcome.
 pub fn accepted(reply_data: accept_stat_data) -> reply_body<'static> {
     reply_body::MSG_ACCEPTED(accepted_reply { verf: opaque_auth::default(), reply_data })
 }
 
-/// The call is of another version of RPC.
+/// Makes the reply that says that the call is of another version of RPC.
 pub fn mismatch() -> reply_body<'static> {
     reply_body::MSG_DENIED(rejected_reply::rpc_mismatch(RPC_VERSION_2, RPC_VERSION_2))
 }

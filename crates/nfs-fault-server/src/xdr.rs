@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         self.take(8)?.try_into().ok().map(u64::from_be_bytes)
     }
 
-    /// Returns bytes with their length in front.
+    /// Reads bytes with their length in front.
     pub fn opaque(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.u32()?).ok()?;
         let bytes = self.take(length)?;
@@ -33,17 +33,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Zeroes after so many bytes, up to the next multiple of four.
+/// Returns how many zeroes come after so many bytes, up to the next multiple of four.
 pub fn padding(length: usize) -> usize {
     length.wrapping_neg() % 4
 }
 
-/// A value of nfs3_types, appended.
+/// Appends a value of nfs3_types.
 pub fn put(value: &impl Pack, out: &mut Vec<u8>) {
     value.pack(out).expect("a Vec takes everything");
 }
 
-/// Attributes, in the place for them.
+/// Appends attributes, in the place for them.
 pub fn put_attributes(a: &fattr3, out: &mut [u8; ATTRIBUTES_BYTES]) {
     let mut words = out.chunks_exact_mut(4);
     let mut word = |value: u32| {

@@ -25,12 +25,12 @@ fn serve(directory: &Directory) -> Server {
     Server::start(Export::new(Tree::new(directory, 7), 7)).unwrap()
 }
 
-/// Ten files, `1` to `10`.
+/// Serves ten files, `1` to `10`.
 fn ten() -> Server {
     serve(&Directory::flat(10, Names::pattern("{n}")))
 }
 
-/// Names in a directory, `.` and `..` left away.
+/// Lists the names in a directory, `.` and `..` left away.
 fn names(client: &mut Client, dir: &nfs_fh3, plus: bool) -> Vec<String> {
     let entries = client.entries(dir, plus, 4096);
     entries.into_iter().map(|entry| String::from_utf8(entry.name).unwrap()).collect()

@@ -24,7 +24,7 @@ fn strings(node: &Yaml) -> Vec<String> {
     items.iter().map(|item| item.as_str().unwrap_or_else(|| panic!("{item:?} is no string")).to_owned()).collect()
 }
 
-/// Every script in the file: values of `run`, and items of `script` and `before_script`.
+/// Finds every script in the file: values of `run`, and items of `script` and `before_script`.
 fn scripts(node: &Yaml, found: &mut Vec<String>) {
     if let Some(items) = node.as_sequence() {
         items.iter().for_each(|item| scripts(item, found));
@@ -71,7 +71,8 @@ fn matrix_is_kernels_times_sets_times_shards() {
     }
 }
 
-/// 125 is no failure of the code under test, everything else that is not 0 fails the job: the step is run with a program that ends so.
+/// Runs the step with a program that ends so: 125 is no failure of the code under test, everything else that is not 0
+/// fails the job.
 #[test]
 fn exit_status_of_the_run_is_that_of_the_job_but_for_125() {
     let text = System::Github.workflow(&plan(Program::Here));

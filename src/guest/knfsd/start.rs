@@ -175,7 +175,7 @@ fn wait(command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
     }
 }
 
-/// Returns what a program printed, on one line.
+/// Reads what a program printed, as one line.
 fn read_output(said: &mut File) -> String {
     let mut text = Vec::new();
     let read = said.rewind().and_then(|()| said.read_to_end(&mut text));

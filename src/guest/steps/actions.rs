@@ -50,7 +50,7 @@ impl UnitRunner {
         }
     }
 
-    /// One outage at a time: the next one waits for the end of the last.
+    /// Begins an outage when the last one is over: there is one at a time.
     fn begin(&mut self, outage: Result<Outage>) -> Result<()> {
         let last = self.outage.replace(outage?);
         last.map_or(Ok(()), Outage::wait)

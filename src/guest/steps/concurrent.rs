@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 impl UnitRunner {
-    /// Threads that share one open file: together they see each entry once.
+    /// Reads by threads that share one open file: together they see each entry once.
     pub(crate) fn by_threads(&mut self, pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (node, path) = self.directory(pass, place);
         let mut checks = self.checks(node, "thread", pass.threads);
@@ -28,7 +28,7 @@ impl UnitRunner {
         Ok((result, wrong.filter(|_| place == Side::Nfs)))
     }
 
-    /// Returns processes that each see every entry; or one that is killed after half of them.
+    /// Reads by processes that each see every entry; or one that is killed after half of them.
     pub(crate) fn by_processes(&mut self, pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (node, path) = self.directory(pass, place);
         let mut checks = self.checks(node, "process", pass.processes);
@@ -77,7 +77,7 @@ impl UnitRunner {
         }
     }
 
-    /// Returns processes with buffers of this size.
+    /// Returns the processes with buffers of this size, made if there are none.
     fn readers(&mut self, buffer_bytes: usize) -> &mut Readers {
         let found = self.readers.iter().position(|(bytes, _)| *bytes == buffer_bytes);
         let place = found.unwrap_or_else(|| {
@@ -100,7 +100,7 @@ fn seeing(check: &mut Check) -> impl FnMut(&Dirent) -> ControlFlow<()> + Send {
     }
 }
 
-/// Returns what all readers took together, or the first failure.
+/// Sums up what all readers took, or gives the first failure.
 fn sum(results: Vec<Listed>) -> Listed {
     results.into_iter().try_fold(Counts::default(), |sum, result| {
         let counts = result?;

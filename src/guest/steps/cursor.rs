@@ -68,7 +68,7 @@ impl UnitRunner {
         }
     }
 
-    /// Returns one more entry was seen: what is due now, and whether the reader stops here.
+    /// Counts one more entry: tells what is due now, and whether the reader stops here.
     fn count(&mut self, record: &Dirent, course: &mut ReadCursor, place: Side) -> ControlFlow<()> {
         course.seen += 1;
         let pass = course.pass;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl UnitRunner {
-    /// One pass, checked if it is of the NFS mount.
+    /// Makes one pass, checked if it is of the NFS mount.
     pub(crate) fn list(&mut self, pass: &Pass, place: Side, played: &mut UnitStats) -> Result<()> {
         let (result, wrong) = match &pass.of {
             DirSelector::Directories(nodes) => self.each(nodes, pass, place)?,
@@ -81,7 +81,7 @@ impl UnitRunner {
         if path.is_empty() { root } else { root.join(OsStr::from_bytes(&path)) }
     }
 
-    /// Returns a directory, as often as its share of the entries.
+    /// Draws a directory, as often as its share of the entries.
     fn draw(&mut self, place: Side) -> usize {
         let lot = &mut self.lots[place as usize];
         *lot = scatter(*lot);
@@ -103,7 +103,7 @@ impl UnitRunner {
         }))
     }
 
-    /// Returns some directories, one after the other, up to the first that fails.
+    /// Reads some directories, one after the other, up to the first that fails.
     fn each(&mut self, nodes: &[usize], pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (mut sum, mut first_wrong) = (Counts::default(), None);
         for node in nodes {
@@ -141,7 +141,7 @@ impl UnitRunner {
         Ok((result, wrong.filter(|_| place == Side::Nfs)))
     }
 
-    /// One reader, to whom signals come all the time.
+    /// Reads by one reader, to whom signals come all the time.
     fn interrupted(&mut self, pass: &Pass, place: Side, played: &mut UnitStats) -> Result<(Listed, Option<String>)> {
         let mut interrupts = self.interrupts.take().map_or_else(Interrupts::new, Ok)?;
         let every = Duration::from_micros(pass.signals_every_us.into());

@@ -50,7 +50,7 @@ pub struct UnitRunner {
 }
 
 impl UnitRunner {
-    /// Returns a player of `scenario`, whose directories are `tree`.
+    /// Makes a player of `scenario`, whose directories are `tree`.
     pub fn new(
         scenario: Scenario,
         served: RunningServer,
@@ -146,7 +146,7 @@ impl UnitRunner {
         }
     }
 
-    /// A second mount of the export, listed and unmounted; of a tmpfs in control rounds.
+    /// Mounts the export a second time, lists it and unmounts it; a tmpfs in control rounds.
     fn mount_cycle(&mut self, place: Side, played: &mut UnitStats) -> Result<()> {
         let second = Path::new(nfs_mount::SECOND);
         let way = self.way(&Pass::default());

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 const PLAIN_BUFFER_BYTES: usize = 280;
 
 impl UnitRunner {
-    /// Returns one unit of other steps than the scenario's, on the NFS mount.
+    /// Makes one unit of other steps than the scenario's, on the NFS mount.
     pub fn run_steps(&mut self, steps: Vec<Step>) -> Result<UnitStats> {
         let unit = std::mem::replace(&mut self.scenario.unit, Unit { steps, ..Unit::default() });
         let played = self.run_unit(Side::Nfs);
@@ -46,7 +46,7 @@ impl Target for UnitRunner {
         self.run_steps(vec![Step::Touch, Step::List(plain)])
     }
 
-    /// Of all mounts; those that share a superblock count together.
+    /// Returns what all mounts sent; those that share a superblock count together.
     fn rpcs(&self) -> Result<Rpcs> {
         let mut sum = Rpcs::new();
         let mut counted = Vec::new();

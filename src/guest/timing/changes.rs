@@ -25,7 +25,7 @@ enum Every {
 }
 
 impl Changes {
-    /// Of a pass over a directory of so many entries, or over a tree of them (`walk`).
+    /// Plans the changes of a pass over a directory of so many entries, or over a tree of them (`walk`).
     pub fn new(pass: &Pass, state: CacheState, entries: u64, walk: bool) -> Self {
         let scripted = pass
             .every

@@ -16,7 +16,7 @@ const COMPARED_LISTINGS: u32 = 3;
 const COMPARED_LONG_ENOUGH: Duration = Duration::from_millis(200);
 
 impl GuestAgent {
-    /// Returns a cold listing that is checked, between readings of what the kernel keeps.
+    /// Makes a cold listing that is checked, between readings of what the kernel keeps.
     pub(in crate::guest) fn footprint(&mut self) -> Result<Footprint> {
         let (pass, root) = self.pass();
         let plain = Pass { every: None, ..pass.clone() };
@@ -57,7 +57,7 @@ impl GuestAgent {
     }
 }
 
-/// Warm listings in both ways, taking turns; the shortest of each, as whatever else happens only adds.
+/// Makes warm listings in both ways, taking turns; the shortest of each, as whatever else happens only adds.
 fn compare(root: &Path, course: ReadOptions) -> Result<(Option<f64>, Option<f64>)> {
     let (mut timed, mut bare, mut spent) = (Duration::MAX, Duration::MAX, Duration::ZERO);
     for _ in 0..COMPARED_LISTINGS {

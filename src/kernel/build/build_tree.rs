@@ -115,7 +115,7 @@ impl Tree {
         File::create(self.busy()).machine(|| format!("cannot write {}", self.busy().display())).map(drop)
     }
 
-    /// All objects are whole.
+    /// Notes that all objects are whole.
     pub fn end_writing(&self) -> Result<()> {
         fs::remove_file(self.busy()).machine(|| format!("cannot remove {}", self.busy().display()))
     }

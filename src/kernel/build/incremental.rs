@@ -53,7 +53,8 @@ pub fn build(ingredients: &Ingredients, how: &BuildOptions, cache: &Cache, ui: &
     Ok(stored)
 }
 
-/// For the first build of a user's tree: the tree of the series of the same version, and the lock on it.
+/// Finds what the first build of a user's tree starts from: the tree of the series of the same version, and the lock on
+/// it.
 fn seed(source: &Source, cache: &Cache, ui: &Ui) -> Result<(Option<PathBuf>, Option<Lock>)> {
     let Source::Tree(snapshot) = source else { return Ok((None, None)) };
     let build = cache.root().join("build");
@@ -83,7 +84,7 @@ pub struct BuildOptions<'a> {
 }
 
 impl Default for BuildOptions<'_> {
-    /// With all processors, to the end.
+    /// Returns the options of a build with all processors, to the end.
     fn default() -> Self {
         Self { jobs: std::thread::available_parallelism().map_or(1, |n| n.get()), go_on: &|| Ok(()) }
     }
@@ -149,7 +150,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// make with an environment that makes the same vmlinux of the same sources everywhere.
+    /// Returns a make with an environment that makes the same vmlinux of the same sources everywhere.
     fn make(&self) -> Command {
         let mut command = Command::new("make");
         toolchain::clean_environment(&mut command);
@@ -207,7 +208,7 @@ impl Maker<'_> {
 }
 
 impl Ingredients {
-    /// Returns `6.1+spare-pages`.
+    /// Names a build: `6.1+spare-pages`.
     fn describe(&self) -> String {
         let patches = self.patches.iter().map(|p| format!("+{}", p.name));
         let base = match &self.source {
@@ -235,7 +236,7 @@ impl Steps {
         Self { total: total.unwrap_or(estimate), whole: total.is_none(), now: Mutex::new((done, String::new())) }
     }
 
-    /// `  CC      fs/nfs/dir.o` is a step.
+    /// Counts a line such as `  CC      fs/nfs/dir.o` as a step.
     fn hear(&self, line: &str) {
         let mut words = line.split_whitespace();
         if let (true, Some(what), Some(target)) = (line.starts_with("  "), words.next(), words.next()) {

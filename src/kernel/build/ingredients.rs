@@ -40,7 +40,7 @@ pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) 
     Ok(Ingredients { source, fragment: config::joined(&texts), patches, compiler: toolchain::compiler()? })
 }
 
-/// Returns a kernel in the cache, as `spec` asked for it.
+/// Makes a kernel in the cache, as `spec` asked for it.
 pub fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) -> Kernel {
     let Stored { image, meta } = stored;
     Kernel {

@@ -134,7 +134,7 @@ pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Returns what the files below `path` take on disk.
+/// Returns how many bytes the files below `path` take on disk.
 pub(crate) fn size(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
         Ok(m) if m.is_dir() => fs::read_dir(path).into_iter().flatten().flatten().map(|e| size(&e.path())).sum(),
@@ -150,7 +150,7 @@ fn home(cache: &Cache) -> PathBuf {
     cache.root().join("kernels")
 }
 
-/// Returns what is whole in `dir`: an image that lost bytes is as good as none.
+/// Reads what is whole in `dir`: an image that lost bytes is as good as none.
 fn read(dir: &Path) -> Option<Stored> {
     let meta: Meta = serde_json::from_slice(&fs::read(dir.join(META)).ok()?).ok()?;
     let image = dir.join(IMAGE);

@@ -26,7 +26,7 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// For the tree at `word` with what `options` say.
+    /// Makes a builder for the tree at `word` with what `options` say.
     pub fn new(word: &str, options: &Options, cache: &'a Cache) -> Result<Self> {
         let path = Path::new(word);
         if !path.exists() {
@@ -51,7 +51,7 @@ impl<'a> Builder<'a> {
         Ok(self.ingredients(snapshot)?.key())
     }
 
-    /// Returns the kernel of `snapshot`, from the cache if it is there.
+    /// Makes the kernel of `snapshot`, from the cache if it is there.
     pub fn build(&self, snapshot: &Snapshot, how: &BuildOptions, ui: &Ui) -> Result<Kernel> {
         let started = Instant::now();
         let ingredients = self.ingredients(snapshot)?;

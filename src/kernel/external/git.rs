@@ -24,7 +24,7 @@ pub struct UserRepo {
 }
 
 impl UserRepo {
-    /// Returns the repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
+    /// Finds the repository whose work tree (or bare directory) is `dir`; `None` if `dir` is none.
     pub fn discover(dir: &Path) -> Result<Option<Self>> {
         if !is_repository(dir) {
             return Ok(None);
@@ -59,7 +59,7 @@ impl UserRepo {
         Ok(Some(theirs))
     }
 
-    /// git in it.
+    /// Returns a git that works in it.
     fn git(&self) -> Command {
         let mut command = git();
         for path in &self.trusted {
@@ -148,7 +148,7 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// Returns the repository in `git_dir`, made if missing, with the objects of `theirs` at hand.
+    /// Opens the repository in `git_dir`, made if missing, with the objects of `theirs` at hand.
     pub fn open(git_dir: PathBuf, theirs: Option<&UserRepo>) -> Result<Self> {
         let repo = Self { git_dir };
         if !repo.git_dir.join("HEAD").exists() {
@@ -179,8 +179,8 @@ impl Repo {
         Ok(repo)
     }
 
-    /// Returns a repository in `git_dir` with nothing but the objects of another one at hand; `shallow` is the file that says
-    /// where history was cut off.
+    /// Makes a repository in `git_dir` with nothing but the objects of another one at hand; `shallow` is the file that
+    /// says where history was cut off.
     pub fn borrowing(git_dir: PathBuf, objects: &Path, shallow: Option<&Path>) -> Result<Self> {
         let theirs = UserRepo {
             dir: PathBuf::new(),
@@ -194,15 +194,15 @@ impl Repo {
         Self::open(git_dir, Some(&theirs))
     }
 
-    /// git in this repository.
+    /// Returns a git that works in this repository.
     pub fn git(&self) -> Command {
         let mut command = git();
         command.arg("--git-dir").arg(&self.git_dir);
         command
     }
 
-    /// git for commands that write objects. It does not see the user's: git refreshes the time of an object that it finds
-    /// there already (`freshen_file()`), which is a write to the user's repository.
+    /// Returns a git for commands that write objects. It does not see the user's: git refreshes the time of an object
+    /// that it finds there already (`freshen_file()`), which is a write to the user's repository.
     pub fn writer(&self) -> Command {
         let mut command = self.git();
         command.env("GIT_OBJECT_DIRECTORY", self.written());
@@ -228,7 +228,7 @@ impl Repo {
         run(self.git().env("GIT_INDEX_FILE", index).args(["read-tree", of]))?.expect("git read-tree")
     }
 
-    /// Returns the id of a new tree of what `index` has.
+    /// Writes a new tree of what `index` has; gives its id.
     pub fn write_tree(&self, index: &Path) -> Result<String> {
         // Objects that are missing are the user's, which a writer does not see.
         let written = run(self.writer().env("GIT_INDEX_FILE", index).args(["write-tree", "--missing-ok"]))?;
@@ -285,7 +285,7 @@ pub struct GitOutput {
 }
 
 impl GitOutput {
-    /// An error with git's complaint unless it succeeded.
+    /// Fails with git's complaint unless it succeeded.
     pub fn expect(self, what: &str) -> Result<()> {
         if self.success { Ok(()) } else { Err(Error::machine(format!("{what} failed: {}", self.complaint))) }
     }
@@ -311,7 +311,8 @@ const SETTINGS: [&str; 14] = [
     "user.email=dirleak@localhost",
 ];
 
-/// git without the user's settings and without whatever repository a hook or `git bisect run` has set for its children.
+/// Returns a git without the user's settings and without whatever repository a hook or `git bisect run` has set for its
+/// children.
 fn git() -> Command {
     let mut command = git_of_user();
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
@@ -327,7 +328,7 @@ fn git() -> Command {
     command
 }
 
-/// git with the user's settings, but for those that a hook or `git bisect run` has set.
+/// Returns a git with the user's settings, but for those that a hook or `git bisect run` has set.
 fn git_of_user() -> Command {
     let mut command = Command::new("git");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {

@@ -46,7 +46,7 @@ pub fn chosen_compiler() -> Option<String> {
     std::env::var("CC").ok().filter(|cc| !cc.trim().is_empty())
 }
 
-/// Compiler and linker with their versions: another one makes another kernel.
+/// Returns the compiler and the linker with their versions: another one makes another kernel.
 pub fn compiler() -> Result<String> {
     let first_line = |program: &str| -> Result<String> {
         let mut words = program.split_whitespace();

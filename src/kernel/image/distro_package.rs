@@ -142,7 +142,7 @@ fn extract(path: &Path, into: &Path, most: u64) -> Result<()> {
     watch.look()
 }
 
-/// dpkg-deb decompresses, and tar picks out of it.
+/// Extracts a Debian package: dpkg-deb decompresses, and tar picks out of it.
 fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path, watch: &mut Watch) -> Result<()> {
     let (reader, writer) = std::io::pipe().machine(|| "cannot make a pipe".into())?;
     let mut said = tempfile::tempfile().machine(|| "cannot write a temporary file".into())?;
@@ -211,7 +211,7 @@ mod tests {
     use crate::error::Exit;
     use crate::kernel::image::identify::tests::bzimage;
 
-    /// Returns a Debian package that holds these files.
+    /// Makes a Debian package that holds these files.
     fn package(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
         let root = dir.join("root");
         fs::create_dir_all(root.join("DEBIAN")).unwrap();
@@ -263,7 +263,7 @@ mod tests {
         assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().image.is_file());
     }
 
-    /// Returns a package with a kernel and with these links, each to what is behind it.
+    /// Makes a package with a kernel and with these links, each to what is behind it.
     fn linking(dir: &Path, links: &[(&str, &Path)]) -> PathBuf {
         for (name, to) in links {
             let link = dir.join("root").join(name);

@@ -77,7 +77,7 @@ fn make(content: &[u8], home: &Path, shown: &str) -> Result<Option<String>> {
     Ok(Some(why_not))
 }
 
-/// Returns the payload, decompressed, or why that cannot be.
+/// Decompresses the payload, or tells why that cannot be.
 fn unpacked(bzimage: &[u8], shown: &str) -> Result<std::result::Result<Vec<u8>, String>> {
     let Some(payload) = payload(bzimage) else { return Ok(Err("it does not tell where its payload is".into())) };
     let Some(program) = compression::program(payload) else {
@@ -110,7 +110,7 @@ mod tests {
     use std::io::{Seek, Write};
     use std::process::Command;
 
-    /// Returns a bzImage with one setup sector and this payload 16 bytes into what follows it.
+    /// Makes a bzImage with one setup sector and this payload 16 bytes into what follows it.
     fn bzimage(payload: &[u8]) -> Vec<u8> {
         let mut image = vec![0; 1024 + 16];
         image[0x1f1] = 1;

@@ -45,7 +45,7 @@ pub fn kind(path: &Path) -> Result<Kind> {
     of_file(&head, file).map_err(|why| Error::usage(format!("{shown} {why}")))
 }
 
-/// Returns the same of a file that begins with `head`; the error says what is wrong with it.
+/// Identifies a file that begins with `head`; the error says what is wrong with it.
 pub(crate) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
     if head.starts_with(b"!<arch>\ndebian-binary") || head.starts_with(b"\xed\xab\xee\xdb") {
         return Ok(Kind::Package);
@@ -115,7 +115,7 @@ fn bzimage_release(head: &[u8], mut file: impl Read + Seek) -> std::result::Resu
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
-/// SHA-256 of a file, in hexadecimal.
+/// Returns the SHA-256 of a file, in hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut file = File::open(path).machine(|| format!("cannot read {}", path.display()))?;
     let mut hasher = Sha256::new();
@@ -146,7 +146,7 @@ pub mod tests {
         error.to_string()
     }
 
-    /// Returns the header of a bzImage, as Documentation/x86/boot.rst has it.
+    /// Makes the header of a bzImage, as Documentation/x86/boot.rst has it.
     pub fn bzimage(release: &str) -> Vec<u8> {
         let mut image = vec![0; 0x300];
         image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
@@ -158,7 +158,7 @@ pub mod tests {
         image
     }
 
-    /// Returns an x86-64 ELF file with one loaded segment and one of notes.
+    /// Makes an x86-64 ELF file with one loaded segment and one of notes.
     fn vmlinux(data: &[u8], note_name: &[u8; 4], note_type: u32) -> Vec<u8> {
         let mut notes = Vec::new();
         for word in [4_u32, 4, note_type] {

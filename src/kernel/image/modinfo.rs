@@ -24,7 +24,7 @@ impl Modinfo {
         Ok(Self::from_section(data))
     }
 
-    /// Returns `name=value` strings with zeros between them.
+    /// Reads `name=value` strings with zeros between them.
     pub(crate) fn from_section(data: &[u8]) -> Self {
         let mut info = Self::default();
         for field in data.split(|&byte| byte == 0) {

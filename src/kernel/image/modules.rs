@@ -167,7 +167,7 @@ impl Order<'_> {
     }
 }
 
-/// Links are not followed: the one to the kernel's sources may lead anywhere.
+/// Finds all modules below `dir`. Links are not followed: the one to the kernel's sources may lead anywhere.
 fn find(dir: &Path, files: &mut BTreeMap<String, PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -187,7 +187,7 @@ fn name(path: &Path) -> Option<String> {
     ENDS.iter().find_map(|end| file.strip_suffix(end)).map(plain)
 }
 
-/// Returns an ELF file with one section of this name, for tests.
+/// Makes an ELF file with one section of this name, for tests.
 #[cfg(test)]
 pub fn file_with_section(name: &str, data: &[u8]) -> Vec<u8> {
     let names = format!("\0{name}\0.shstrtab\0").into_bytes();
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::error::Exit;
 
-    /// Returns a directory with modules `name depends softdep`, and a list of what is built in.
+    /// Makes a directory with modules `name depends softdep`, and a list of what is built in.
     fn directory(modules: &[(&str, &str, &str)], built_in: Option<&str>) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("kernel")).unwrap();

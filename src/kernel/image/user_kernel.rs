@@ -50,7 +50,7 @@ impl UserKernel {
         Ok(Self { word: word.to_owned(), path, what, modules: modules.map(Path::to_owned) })
     }
 
-    /// Returns the kernel, unpacked as far as that makes it boot faster.
+    /// Makes the kernel ready: unpacks it as far as that makes it boot faster.
     pub fn ready(&self, cache: &Cache, ui: &Ui) -> Result<Kernel> {
         let begin = Instant::now();
         let found = match &self.what {

@@ -57,7 +57,7 @@ impl Catalog {
         self.series.values()
     }
 
-    /// Returns `6.1, 6.12`, for sentences.
+    /// Names all series for sentences: `6.1, 6.12`.
     pub fn names(&self) -> String {
         self.series.keys().cloned().collect::<Vec<_>>().join(", ")
     }
@@ -91,7 +91,7 @@ impl Series {
         fragment(&self.config, self.version()?)
     }
 
-    /// Returns names of the patches that come with the program.
+    /// Returns the names of the patches that come with the program.
     pub fn patches(&self) -> Vec<String> {
         patches(&self.name)
     }

@@ -30,7 +30,7 @@ const DIFF: [&str; 9] =
     ["diff-tree", "-r", "-p", "-M", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color"];
 
 impl Change {
-    /// Returns what `commit` changed of its first parent.
+    /// Reads what `commit` changed of its first parent.
     pub fn of_commit(place: &SourceTree, commit: &str) -> Result<Self> {
         let change = Self::empty(place, short(commit))?;
         let parent = format!("{commit}^1");
@@ -43,7 +43,7 @@ impl Change {
         Ok(change)
     }
 
-    /// Returns a patch of the user's. Text before the first file, as in a mail, is ignored.
+    /// Reads a patch of the user's. Text before the first file, as in a mail, is ignored.
     pub fn of_file(place: &SourceTree, file: &Path) -> Result<Self> {
         let change = Self::empty(place, &file.display().to_string())?;
         fs::copy(file, change.file())
@@ -61,12 +61,12 @@ impl Change {
         Ok(Self { name: name.to_owned(), dir })
     }
 
-    /// Returns the sources of commit `of` with this change.
+    /// Makes the sources of commit `of` with this change.
     pub fn apply_to(&self, place: &SourceTree, of: &str) -> Result<Applied> {
         self.apply(place, of, false, &format!("{}+{}", short(of), self.name))
     }
 
-    /// Returns the sources of commit `of` without this change.
+    /// Makes the sources of commit `of` without this change.
     pub fn revert_from(&self, place: &SourceTree, of: &str) -> Result<Applied> {
         self.apply(place, of, true, &format!("{} without {}", short(of), self.name))
     }
@@ -92,7 +92,7 @@ impl Change {
         place.of_tree(&tree, described.to_owned()).map(Applied::Sources)
     }
 
-    /// Returns the tree that comes of it, or why none does.
+    /// Makes the tree that comes of it, or why none does.
     fn merged(&self, place: &SourceTree, of: &str, reverse: bool) -> Result<std::result::Result<String, String>> {
         let index = self.dir.path().join("index");
         place.repo.read_tree(of, &index)?;
@@ -171,7 +171,7 @@ mod tests {
     const LINES: &str = "a\nb\nc\nd\ne\nf\ng\nh\n";
 
     impl Tree {
-        /// Returns commits with the content of fs/nfs/dir.c.
+        /// Makes commits with the content of fs/nfs/dir.c.
         fn with_commits(contents: &[&str]) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let tree = dir.path().join("linux");

@@ -29,7 +29,7 @@ impl Source {
         }
     }
 
-    /// Two words that no other sources have.
+    /// Returns two words that no other sources have.
     pub fn identity(&self) -> [&str; 2] {
         match self {
             Self::Package { package, .. } => [&package.package, &package.version],
@@ -105,8 +105,8 @@ pub fn cached(series: &Series, cache: &Cache) -> Option<Package> {
     matches.then_some(Package { package: current.package, version: current.version, deb })
 }
 
-/// Returns the newest version of the suite and how many bytes were fetched for it. Where the archive cannot be reached, the
-/// version in the cache, with a line that says so.
+/// Finds the newest version of the suite; also gives how many bytes were fetched for it. Where the archive cannot be
+/// reached, it is the version in the cache, with a line that says so.
 pub fn newest(series: &Series, cache: &Cache, ui: &Ui) -> Result<(Package, u64)> {
     let _lock = cache.lock(&format!("source-{}", series.name), ui)?;
     let at_hand = cached(series, cache);

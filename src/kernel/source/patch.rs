@@ -51,7 +51,7 @@ pub fn changes(tree: &Path, tree_name: &str, patches: &[Patch]) -> Result<Vec<Ch
     Ok(changes)
 }
 
-/// Returns the content of a file that is no link; `None` if there is none.
+/// Reads a file that is no link; gives `None` if there is none.
 fn read_plainly(path: &Path) -> Option<Vec<u8>> {
     fs::symlink_metadata(path).ok().filter(|meta| meta.is_file()).and_then(|_| fs::read(path).ok())
 }

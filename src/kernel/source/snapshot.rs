@@ -58,7 +58,7 @@ const NOT_SOURCES: [&str; 14] = [
 ];
 
 impl SourceTree {
-    /// Returns the place of the tree at `path`.
+    /// Opens the place of the tree at `path`.
     pub fn open(path: &Path, cache: &Cache) -> Result<Self> {
         let path = path.canonicalize().machine(|| format!("cannot find {}", path.display()))?;
         let theirs = UserRepo::discover(&path)?;
@@ -98,12 +98,12 @@ impl SourceTree {
         self.theirs.as_ref().map_or(Ok(()), |theirs| theirs.check_complete(&self.repo, id, described))
     }
 
-    /// Returns a git tree that is already in our repository.
+    /// Makes a snapshot of a git tree that is already in our repository.
     pub fn of_tree(&self, tree: &str, described: String) -> Result<Snapshot> {
         self.snapshot(tree.to_owned(), described, 0)
     }
 
-    /// Returns the tree as it lies there, with all that is not committed; what git ignores is left out.
+    /// Takes the tree as it lies there, with all that is not committed; what git ignores is left out.
     pub fn as_it_is(&self, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
         if !self.path.join("Kconfig").is_file() {
             let path = self.path.display();
@@ -145,8 +145,9 @@ impl SourceTree {
         self.repo.write_tree(&index)
     }
 
-    /// An index that is split or of a newer kind cannot be read apart from its repository, so this one is made without it; what
-    /// is as the last commit has it is found by reading, and not written again.
+    /// Makes an index of the last commit. One that is split or of a newer kind cannot be read apart from its
+    /// repository, so this one is made without it; what is as the last commit has it is found by reading, and not
+    /// written again.
     fn index_of_head(&self, index: &Path) -> Result<()> {
         let _ = fs::remove_file(index);
         let Some(head) = self.theirs.as_ref().and_then(|theirs| theirs.commit("HEAD").ok()) else { return Ok(()) };
@@ -224,13 +225,13 @@ impl Snapshot {
     }
 }
 
-/// By the time of an index git tells which of its entries may have changed without a trace.
+/// Copies a file with its time: by that of an index git tells which of its entries may have changed without a trace.
 fn copy_with_time(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::copy(from, to)?;
     fs::File::options().write(true).open(to)?.set_modified(fs::metadata(from)?.modified()?)
 }
 
-/// Kconfig's files, its helpers, and its own sources.
+/// Returns whether it is one of Kconfig's files, its helpers, or its own sources.
 fn is_kconfig(line: &str) -> bool {
     let path = line.split('\t').next_back().unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// A tree that looks like a kernel's.
+    /// Makes a tree that looks like a kernel's.
     fn tree(dir: &Path) {
         for (path, text) in [
             ("Makefile", "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n"),

@@ -45,7 +45,8 @@ pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) 
     })
 }
 
-/// A tree at `src` that is to be made into `snapshot`: a copy of `seed`, or else nothing. The file `note` in it then is empty.
+/// Begins a tree at `src` that is to be made into `snapshot`: a copy of `seed`, or else nothing. The file `note` in it
+/// then is empty.
 pub fn start(snapshot: &Snapshot, seed: Option<&Path>, home: &Path, src: &Path, note: &str, ui: &Ui) -> Result<()> {
     check_space(home, &snapshot.name)?;
     let failed = || format!("cannot make {}", src.display());

@@ -20,7 +20,7 @@ impl Version {
 impl FromStr for Version {
     type Err = ();
 
-    /// Returns `5.10`; whatever follows the second number is not looked at.
+    /// Reads `5.10`; whatever follows the second number is not looked at.
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().map_err(|_| ()));
         let mut next = || numbers.next().unwrap_or(Err(()));

@@ -45,7 +45,7 @@ impl Pages {
 }
 
 impl CounterSource for Pages {
-    /// Returns pages in use that nothing explains.
+    /// Returns how many pages are in use that nothing explains.
     fn count(&self) -> Result<Option<i64>> {
         self.refresh.write_all_at(b"1", 0).machine(|| "cannot refresh the kernel's statistics".into())?;
         let text = |file, name: &str| read_all(file).machine(|| format!("cannot read /proc/{name}"));

@@ -33,7 +33,7 @@ impl CounterSource for Percpu {
         self.per_object == 1
     }
 
-    /// Returns allocations, or pages where the kernel does not count allocations.
+    /// Returns how many allocations there are, or pages where the kernel does not count allocations.
     fn count(&self) -> Result<Option<i64>> {
         let text = read_all(&self.file).machine(|| "cannot read how much per-CPU memory there is".into())?;
         Ok(value(&text, self.key).map(|n| n / self.per_object))

@@ -44,7 +44,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// For a kernel with these formats; `None` if it cannot tell anything that is wanted.
+    /// Makes a decoder for a kernel with these formats; `None` if it cannot tell anything that is wanted.
     pub fn new(formats: &BTreeMap<&'static str, Format>, wanted: &TraceTargets) -> Option<Self> {
         let kinds: HashMap<u16, Kind> =
             formats.iter().filter_map(|(name, format)| Some((format.id, kind(name, format)?))).collect();
@@ -63,7 +63,7 @@ impl Decoder {
         wanted.has(traceable).then_some(Self { kinds, pending: Vec::new() })
     }
 
-    /// What follows is of another processor, or comes later.
+    /// Forgets what waits for more: what follows is of another processor, or comes later.
     pub fn begin(&mut self) {
         self.pending.clear();
     }
@@ -138,7 +138,7 @@ impl Decoder {
     }
 }
 
-/// Returns pages are allocated two to this power at a time.
+/// Returns the order that a number stands for, if it can be one: pages are allocated two to this power at a time.
 fn order_of(number: u64) -> Option<u8> {
     u8::try_from(number).ok().filter(|order| *order <= MOST_ORDER)
 }
@@ -174,7 +174,7 @@ fn kind(name: &str, format: &Format) -> Option<Kind> {
     })
 }
 
-/// Returns frames until the end of the record or the mark behind the last one.
+/// Reads frames until the end of the record or the mark behind the last one.
 fn addresses(bytes: &[u8]) -> Vec<u64> {
     let frames = bytes.chunks_exact(8).map(|frame| u64::from_le_bytes(frame.try_into().expect("eight bytes")));
     frames.take_while(|frame| *frame != u64::MAX && *frame != 0).collect()

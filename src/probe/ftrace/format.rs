@@ -55,15 +55,15 @@ impl Format {
 }
 
 impl Field {
-    /// Returns the field as a number.
+    /// Reads the field as a number.
     pub fn number(self, record: &[u8]) -> Option<u64> {
         let mut bytes = [0; 8];
         bytes.get_mut(..self.size)?.copy_from_slice(record.get(self.offset..self.offset + self.size)?);
         Some(u64::from_le_bytes(bytes))
     }
 
-    /// Returns the text that the field points to (`__data_loc`: where it begins in the lower half, its length in the upper
-    /// one).
+    /// Reads the text that the field points to (`__data_loc`: where it begins in the lower half, its length in the
+    /// upper one).
     pub fn text(self, record: &[u8]) -> Option<&str> {
         let place = self.number(record)? as usize;
         let bytes = record.get(place & 0xffff..)?.get(..place >> 16)?;
@@ -71,7 +71,7 @@ impl Field {
     }
 }
 
-/// A line is "field:`type` `name`; offset:`n`; size:`n`; ...".
+/// Reads a line "field:`type` `name`; offset:`n`; size:`n`; ...".
 fn field(line: &str) -> Option<(String, Field)> {
     let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
     let name = parts.next()?.split_whitespace().next_back()?.split('[').next()?.trim_start_matches('*').to_owned();

@@ -36,7 +36,7 @@ fn format(id: u16, fields: &[&str]) -> Format {
     Format::parse(&format!("ID: {id}\n{fields}{FLAGS}\n")).expect("it is one")
 }
 
-/// Pages of the ring buffer.
+/// Reads pages of the ring buffer.
 pub fn trace(data: &[u8]) {
     let caches = BTreeMap::from([("kmalloc-64".to_owned(), Layout { object_bytes: 64, slot_bytes: 64 })]);
     let wanted = TraceTargets::new(&["kmalloc-64", "pages", "percpu"].map(str::to_owned), &caches);
@@ -57,7 +57,7 @@ pub fn trace(data: &[u8]) {
     }
 }
 
-/// A `format` of an event, `/proc/kallsyms`, and the small files.
+/// Reads a `format` of an event, `/proc/kallsyms`, and the small files.
 pub fn trace_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     loses(&text);

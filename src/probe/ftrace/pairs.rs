@@ -45,18 +45,18 @@ pub struct Events {
 }
 
 impl Events {
-    /// Events so far.
+    /// Returns how many events there are so far.
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Returns an allocation; gives its number, by which its stack may follow.
+    /// Notes an allocation; gives its number, by which its stack may follow.
     pub fn allocated(&mut self, time: u64, key: Key, counter: u16, caller: u64, order: u8) -> usize {
         self.events.push((time, key, Event::Allocated { by: AllocOrigin { counter, caller, stack: 0 }, order }));
         self.events.len() - 1
     }
 
-    /// The stack of an allocation.
+    /// Notes the stack of an allocation.
     pub fn stack(&mut self, event: usize, frames: Vec<u64>) {
         let next = self.stacks.len() as u32 + 1;
         let number = *self.numbers.entry(frames).or_insert_with_key(|frames| {
@@ -73,7 +73,7 @@ impl Events {
         (stack as usize).checked_sub(1).and_then(|n| self.stacks.get(n)).map_or(&[], Vec::as_slice)
     }
 
-    /// A free, of an object of the cache `cache` if that is told.
+    /// Notes a free, of an object of the cache `cache` if that is told.
     pub fn freed(&mut self, time: u64, key: Key, order: u8, cache: Option<&str>) {
         let cache = cache.map_or(0, |name| self.cache(name));
         self.events.push((time, key, Event::Freed { order, cache }));
@@ -90,8 +90,8 @@ impl Events {
         self.caches.len() as u16
     }
 
-    /// Allocations without a free, counted; those whose callers allocate from another cache than the counter's, as frees of
-    /// theirs tell, are left out. What was allocated before is freed without a pair.
+    /// Returns the allocations without a free, counted; those whose callers allocate from another cache than the
+    /// counter's, as frees of theirs tell, are left out. What was allocated before is freed without a pair.
     pub fn alive(&mut self, counters: &[String]) -> BTreeMap<AllocOrigin, i64> {
         self.events.sort_by_key(|(time, ..)| *time);
         let mut alive: HashMap<Key, AllocOrigin> = HashMap::new();
@@ -118,7 +118,7 @@ impl Events {
     }
 }
 
-/// Every page of an order; pages that were allocated together may be freed one by one.
+/// Calls `f` for every page of an order; pages that were allocated together may be freed one by one.
 fn each(key: Key, order: u8, mut f: impl FnMut(Key)) {
     match key {
         Key::Page(first) => (first..first.saturating_add(1 << order)).for_each(|page| f(Key::Page(page))),

@@ -18,7 +18,7 @@ impl Symbols {
         Ok(symbols)
     }
 
-    /// A line is "`address` `type` `name`", and of a module its name after that.
+    /// Reads lines "`address` `type` `name`", and of a module its name after that.
     pub(crate) fn parse(text: &str) -> Self {
         let symbol = |line: &str| {
             let mut words = line.split_whitespace();

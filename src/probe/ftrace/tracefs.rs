@@ -63,7 +63,7 @@ pub fn in_use() -> bool {
         || processors().iter().any(|dir| has_entries(&stats(dir)))
 }
 
-/// A line is "`what`: `count`".
+/// Returns whether lines "`what`: `count`" tell of entries.
 pub(super) fn has_entries(stats: &str) -> bool {
     stats.lines().filter_map(|line| line.strip_prefix("entries: ")).any(|count| count.trim() != "0")
 }
@@ -74,7 +74,7 @@ pub struct Unmounts {
 }
 
 impl Unmounts {
-    /// Notes how it is now.
+    /// Notes whether tracefs is mounted now.
     pub fn unless_mounted() -> Self {
         Self { was_mounted: is_mounted() }
     }
@@ -106,7 +106,7 @@ pub struct Before {
 const CHANGED: [&str; 3] = ["trace_clock", "buffer_size_kb", "tracing_on"];
 
 impl Settings {
-    /// Returns what is set now.
+    /// Keeps what is set now, to set it again later.
     pub fn keep() -> Self {
         let was_mounted = is_mounted();
         mount_unless_mounted();
@@ -174,7 +174,7 @@ pub fn lost() -> bool {
     processors().iter().any(|dir| loses(&stats(dir)))
 }
 
-/// A line is "`what`: `count`".
+/// Returns whether lines "`what`: `count`" tell of lost events, or tell nothing.
 pub(crate) fn loses(stats: &str) -> bool {
     let losses = ["overrun", "commit overrun", "dropped events"];
     let counts = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(what, _)| losses.contains(what));
@@ -230,7 +230,7 @@ impl Enabled {
         Some(enabled)
     }
 
-    /// Returns `None` if this kernel has no such event.
+    /// Returns the directory of an event; `None` if this kernel has no such event.
     fn event(&mut self, name: &str, filter: &str, stacks: bool) -> Option<()> {
         let dir = event(name);
         if !dir.is_dir() {

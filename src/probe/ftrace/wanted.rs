@@ -59,7 +59,7 @@ const CLASSES: [(&str, Class); 4] = [
 ];
 
 impl TraceTargets {
-    /// These counters, given all caches; counters that cannot be traced are left out.
+    /// Takes these counters, given all caches; counters that cannot be traced are left out.
     pub fn new(names: &[String], caches: &BTreeMap<String, Layout>) -> Self {
         let counter = |name: &String| {
             let source = match CounterKind::from_counter(name) {
@@ -85,7 +85,7 @@ impl TraceTargets {
         self.counters.iter().map(|counter| counter.name.clone()).collect()
     }
 
-    /// Returns bytes that objects of the size classes take, or of the caches with names of their own.
+    /// Returns the bytes that objects of the size classes take, or of the caches with names of their own.
     pub fn slot_bytes(&self, size_classes: bool) -> Vec<u64> {
         let bytes = |counter: &Counter| match counter.source {
             AllocSource::Slab(objects) => (objects.class.is_some() == size_classes).then_some(objects.slot_bytes),

@@ -8,7 +8,7 @@ use crate::result::bench_metrics::SECONDS;
 use crate::stats::estimate::Estimate;
 use std::collections::BTreeMap;
 
-/// With all that a bench can have.
+/// Makes a file with all that a bench can have.
 pub fn file() -> BenchFile {
     BenchFile {
         bench: SCHEMA,
@@ -23,7 +23,7 @@ pub fn file() -> BenchFile {
     }
 }
 
-/// Of two kernels, compared so often, to these words.
+/// Makes the file of two kernels, compared so often, to these words.
 pub fn compared(words: &[BenchVerdict]) -> BenchFile {
     BenchFile { comparisons: words.iter().copied().map(comparison).collect(), growth: Vec::new(), ..file() }
 }

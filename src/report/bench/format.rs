@@ -55,7 +55,7 @@ pub fn range(record: &BenchRecord, state: &StateRecord, name: &str) -> Option<(f
     (least < most).then_some((least, most))
 }
 
-/// Returns what a second is.
+/// Says what times are.
 pub fn clock(accelerator: &str) -> String {
     match accelerator {
         "tcg-icount" => "Times are instructions: the guest's clock counts 1 ns for each.".into(),
@@ -73,7 +73,7 @@ pub fn differences(state: &StateComparison) -> Vec<String> {
     ROWS.iter().filter_map(changed).collect()
 }
 
-/// Returns `1.101 (1.099 to 1.103)`.
+/// Returns a ratio with its bounds: `1.101 (1.099 to 1.103)`.
 pub fn ratio(ratio: &Estimate) -> String {
     format!("{} ({} to {})", decimal(ratio.estimate), decimal(ratio.low), decimal(ratio.high))
 }
@@ -87,7 +87,7 @@ pub fn decimal(number: f64) -> String {
     format!("{number:.digits$}")
 }
 
-/// Returns `12`, `8190`, `1.23 M`.
+/// Returns a count: `12`, `8190`, `1.23 M`.
 pub fn count(number: f64) -> String {
     match number {
         n if n < 1e5 => format!("{n:.0}"),
@@ -96,7 +96,7 @@ pub fn count(number: f64) -> String {
     }
 }
 
-/// Returns `0`, `12.3 us`, `1.23 ms`, `4.56 s`.
+/// Returns a time: `0`, `12.3 us`, `1.23 ms`, `4.56 s`.
 pub fn time(seconds: f64) -> String {
     match seconds {
         0.0 => "0".into(),

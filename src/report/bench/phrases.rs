@@ -7,7 +7,7 @@ use crate::result::bench_metrics::{RPCS, SECONDS};
 use crate::stats::estimate::Estimate;
 use crate::text::number;
 
-/// Of the whole file, in one sentence, and the word for it; `None` where nothing was compared.
+/// Says the whole file in one sentence, and the word for it; `None` where nothing was compared.
 pub fn sentence(file: &BenchFile) -> (Option<BenchVerdict>, String) {
     if let Some(worst) = file.comparisons.iter().max_by_key(|comparison| badness(comparison.verdict)) {
         let more = match file.comparisons.len() {
@@ -27,7 +27,7 @@ pub fn sentence(file: &BenchFile) -> (Option<BenchVerdict>, String) {
     }
 }
 
-/// Of several the worst is told.
+/// Ranks a word, as of several the worst is told.
 fn badness(word: BenchVerdict) -> u8 {
     match word {
         BenchVerdict::Slower => 3,
@@ -37,7 +37,7 @@ fn badness(word: BenchVerdict) -> u8 {
     }
 }
 
-/// Returns `1 is slower, 2 are the same`.
+/// Counts the words: `1 is slower, 2 are the same`.
 fn counts(comparisons: &[Comparison]) -> String {
     let count = |word| comparisons.iter().filter(|comparison| comparison.verdict == word).count();
     let part = |word: BenchVerdict| match (count(word), word.as_predicate()) {
@@ -49,7 +49,8 @@ fn counts(comparisons: &[Comparison]) -> String {
     all.into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns `Listing huge-flat is slower on 6.1+x than on 6.1: cold 1.104 times as long (1.102 to 1.106), warm ...`.
+/// Tells how two kernels compare: `Listing huge-flat is slower on 6.1+x than on 6.1: cold 1.104 times as long (1.102 to
+/// 1.106), warm ...`.
 fn compared(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let ratios = comparison.states.iter().filter_map(|state| {
@@ -73,7 +74,7 @@ fn compared(comparison: &Comparison) -> String {
     }
 }
 
-/// Returns `How the time of a listing of million on 6.1 (cold) grows with the entries: linear, ...`.
+/// Tells how something grows: `How the time of a listing of million on 6.1 (cold) grows with the entries: linear, ...`.
 fn grows(growth: &Growth) -> String {
     let state = growth.state.map_or(String::new(), |state| format!(" ({})", state.as_str()));
     let Growth { scenario, kernel, called, .. } = growth;
@@ -83,7 +84,7 @@ fn grows(growth: &Growth) -> String {
     )
 }
 
-/// Returns `A listing of huge-flat (100000 entries) on 6.1 takes 199.04 ms cold, 30.51 ms warm`.
+/// Tells how long listings took: `A listing of huge-flat (100000 entries) on 6.1 takes 199.04 ms cold, 30.51 ms warm`.
 pub fn took(record: &BenchRecord) -> String {
     let times =
         record.states.iter().map(|state| format!("{} {}", time(format::median(state, SECONDS)), state.state.as_str()));
@@ -91,14 +92,14 @@ pub fn took(record: &BenchRecord) -> String {
     format!("A listing of {} ({} entries) on {} takes {times}", record.scenario, record.entries, record.kernel.spec)
 }
 
-/// Returns `100000 entries, NFS 4.2 from knfsd, kernel's default options`.
+/// Tells what was listed: `100000 entries, NFS 4.2 from knfsd, kernel's default options`.
 pub fn listed(record: &BenchRecord) -> String {
     let (server, mount) = (record.setup.server.as_str(), &record.setup.mount);
     let options = if mount.options.is_empty() { "kernel's default options" } else { &mount.options };
     format!("{} entries, NFS {} from {server}, {options}", record.entries, mount.version)
 }
 
-/// Returns `medians of 2 listings in each state, 12 s in all`.
+/// Tells how much was measured: `medians of 2 listings in each state, 12 s in all`.
 pub fn effort(record: &BenchRecord) -> String {
     let listings = record.states.first().map_or(0, |state| state.listings);
     let plural = if listings == 1 { "" } else { "s" };
@@ -123,7 +124,7 @@ pub fn memory(record: &BenchRecord) -> Vec<String> {
     lines
 }
 
-/// Returns `time, cold`.
+/// Names what grows: `time, cold`.
 pub fn what_grows(growth: &Growth) -> String {
     let state = growth.state.map_or(String::new(), |state| format!(", {}", state.as_str()));
     format!("{}{state}", of_what(growth).0)
@@ -138,13 +139,13 @@ fn of_what(growth: &Growth) -> (&'static str, Format) {
     }
 }
 
-/// Returns `n^0.83 (0.56 to 1.11), last step n^0.98`.
+/// Returns the power with its bounds: `n^0.83 (0.56 to 1.11), last step n^0.98`.
 pub fn power(growth: &Growth) -> String {
     let Estimate { estimate, low, high } = growth.exponent;
     format!("n^{estimate:.2} ({low:.2} to {high:.2}), last step n^{:.2}", growth.last_step)
 }
 
-/// Returns `1000: 2.10 ms, 10000: 19.92 ms`.
+/// Lists the points: `1000: 2.10 ms, 10000: 19.92 ms`.
 pub fn points(growth: &Growth) -> String {
     let (_, format) = of_what(growth);
     growth.points.iter().map(|(n, y)| format!("{n}: {}", format(*y))).collect::<Vec<_>>().join(", ")

@@ -23,7 +23,7 @@ pub fn render(file: &BenchFile) -> String {
     text
 }
 
-/// Returns one scenario on one kernel.
+/// Describes one scenario on one kernel.
 pub fn of_record(record: &BenchRecord) -> String {
     let mut text = format!("{} on {} ({})\n", record.scenario, record.kernel.spec, record.kernel.release);
     text += &format!("  {}\n  {}\n", phrases::listed(record), phrases::effort(record));
@@ -36,7 +36,7 @@ pub fn of_record(record: &BenchRecord) -> String {
     text + &phrases::memory(record).iter().map(|line| format!("  {line}\n")).collect::<String>()
 }
 
-/// Returns one kernel against another, state by state.
+/// Compares one kernel against another, state by state.
 pub fn of_comparison(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let mut text = format!(

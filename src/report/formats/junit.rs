@@ -58,7 +58,7 @@ fn case(test: &Test, suite: &str) -> TestCase {
     case
 }
 
-/// No file makes it more than a century.
+/// Returns a duration, of which no file makes more than a century.
 fn duration(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 3e9))
 }

@@ -24,7 +24,7 @@ impl Format for Ktap {
     }
 }
 
-/// Suites with their tests inside.
+/// Renders suites with their tests inside.
 pub fn render(suites: &[Suite]) -> String {
     let mut text = format!("KTAP version 1\n1..{}\n", suites.len());
     for (i, suite) in suites.iter().enumerate() {
@@ -66,7 +66,7 @@ fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Returns what comes after a `#` would be a directive.
+/// Returns a name without `#`, as what comes after one would be a directive.
 fn name(text: &str) -> String {
     line(text).replace('#', "_")
 }

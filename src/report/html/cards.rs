@@ -3,7 +3,7 @@
 use crate::report::headline::Status;
 use maud::{Markup, html};
 
-/// A row may have a tone.
+/// Shows a table whose rows may have a tone.
 pub fn cells<Row: AsRef<[String]>>(
     head: &[impl AsRef<str>],
     rows: impl Iterator<Item = (impl Into<Option<Status>>, Row)>,
@@ -26,7 +26,7 @@ fn line(head: &[impl AsRef<str>], tone: Option<Status>, row: &[String]) -> Marku
     }
 }
 
-/// Returns what is short stays on one line, and what says nothing need not be on a card.
+/// Tells how long a cell is: what is short stays on one line, and what says nothing need not be on a card.
 fn extent(cell: &str) -> &'static str {
     match cell.chars().count() {
         _ if cell == "-" => "none",

@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// What the style sheet knows the lines and texts by.
 pub const INK: RGBColor = RGBColor(1, 1, 1);
 pub const GRID: RGBColor = RGBColor(2, 2, 2);
-/// Returns the same of the series, `--series-1` and so on.
+/// Returns a colour that stands for that of the series, `--series-1` and so on.
 pub fn series_color(index: usize) -> RGBColor {
     RGBColor(16 + index as u8, 16, 16)
 }
@@ -39,7 +39,7 @@ type Chart<'a, 'b> = ChartContext<
 >;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// Returns the picture. Text in it is escaped by the crate that draws it.
+/// Draws the picture. Text in it is escaped by the crate that draws it.
 pub fn svg(plot: &Plot, size: Size) -> String {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, (size.width, size.height)).into_drawing_area();
@@ -80,7 +80,7 @@ fn draw(plot: &Plot, size: Size, area: &Area) -> Drawn {
     area.present()
 }
 
-/// The units to the right, and the least and most objects.
+/// Returns the units to the right, and the least and most objects.
 fn limits(plot: &Plot) -> (f64, [f64; 2]) {
     let points = || plot.series.iter().flat_map(|series| &series.points);
     let right = bounded(points().map(|point| point.units).max().unwrap_or(0).max(1) as f64);
@@ -128,7 +128,7 @@ impl Series {
         bounded(self.points.last().map_or(0, |point| point.units) as f64)
     }
 
-    /// The least and the largest slope that the bounds allow.
+    /// Returns the least and the largest slope that the bounds allow.
     fn fan(&self) -> Option<[f64; 2]> {
         match self.slope {
             Slope::Rate(rate) => Some([rate.low, rate.high]),

@@ -57,7 +57,7 @@ pub enum Slope {
     Unknown,
 }
 
-/// Returns a plot for each scenario that has rounds: of what leaks most in it, or of what may yet.
+/// Draws a plot for each scenario that has rounds: of what leaks most in it, or of what may yet.
 pub fn plots(records: &[RunRecord]) -> Vec<Plot> {
     let mut scenarios: BTreeMap<(usize, &str), Vec<&RunRecord>> = BTreeMap::new();
     for record in records.iter().filter(|record| !points(record, "").is_empty()) {
@@ -89,7 +89,8 @@ fn moves(record: &RunRecord, counter: &str) -> bool {
     record.rounds.iter().any(|round| round.samples.contains_key(counter))
 }
 
-/// From the last reading before the rounds that count. A counter that is not in a sample was 0, or never moved.
+/// Returns the points from the last reading before the rounds that count. A counter that is not in a sample was 0, or
+/// never moved.
 fn points(record: &RunRecord, counter: &str) -> Vec<Point> {
     let is_prelude = |round: &Round| matches!(round.kind, RoundKind::Warmup | RoundKind::Held);
     let begin = record.rounds.iter().take_while(|round| is_prelude(round)).count();
@@ -137,7 +138,7 @@ impl Series {
 }
 
 impl Plot {
-    /// Returns what there is to see, for who cannot see it.
+    /// Says what there is to see, for who cannot see it.
     pub fn alt_text(&self) -> String {
         let series = self.series.iter().map(|series| format!("{}: {}", series.kernel, series.legend(&self.unit)));
         format!("{} objects kept in {}. {}", self.counter, self.scenario, series.collect::<Vec<_>>().join("; "))

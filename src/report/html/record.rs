@@ -15,7 +15,7 @@ use maud::{Markup, html};
 /// Counters that the table of rounds has; the result file has them all.
 const COUNTERS: usize = 3;
 
-/// Folded, unless there is something to see.
+/// Shows a run, folded unless there is something to see.
 pub fn section(record: &RunRecord, logs: &Logs) -> Markup {
     let tone = verdict_status(record.verdict);
     html! {
@@ -130,7 +130,7 @@ fn rounds(record: &RunRecord) -> Markup {
     }
 }
 
-/// Those that leak, then those that may grow most, as far as they moved.
+/// Returns the counters that leak, then those that may grow most, as far as they moved.
 fn counters(record: &RunRecord) -> Vec<&str> {
     let bounds = record.bounds.iter().flat_map(|bounds| bounds.highest.iter().map(|bound| bound.name.as_str()));
     let mut names: Vec<&str> = Vec::new();
@@ -166,7 +166,7 @@ fn kind(kind: RoundKind) -> &'static str {
     }
 }
 
-/// A bar for each phase; phases of the guest are parts of the one in which it boots.
+/// Shows a bar for each phase; phases of the guest are parts of the one in which it boots.
 fn timings(record: &RunRecord) -> Markup {
     if record.timings.is_empty() {
         return html! {};

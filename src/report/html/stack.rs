@@ -14,7 +14,7 @@ struct Node {
     inner: Vec<Node>,
 }
 
-/// Returns the tree of one finding.
+/// Makes the tree of one finding.
 pub fn tree(sites: &[CallSite]) -> Markup {
     let mut roots = Vec::new();
     for site in sites {
@@ -40,7 +40,7 @@ fn insert(nodes: &mut Vec<Node>, frames: &[&String], site: &CallSite) {
 }
 
 impl Node {
-    /// Functions in a row become one node.
+    /// Joins functions in a row to one node.
     fn join(&mut self) {
         while self.inner.len() == 1 && (self.inner[0].share - self.share).abs() < 1e-9 {
             let only = self.inner.remove(0);

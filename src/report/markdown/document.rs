@@ -92,7 +92,7 @@ fn records(records: &[RunRecord]) -> String {
     rows_of(&head, &records.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A clean record is told by its row.
+/// Returns whether a record says more than its row does, which is all of a clean one.
 fn tells_more(record: &RunRecord) -> bool {
     record.verdict != Verdict::Clean || !record.findings.is_empty()
 }

@@ -8,7 +8,7 @@ pub(crate) fn rows_of(head: &[&str], rows: &[impl AsRef<[String]>]) -> String {
     text + &rows.iter().map(|row| line(row.as_ref().iter().map(|cell| plain(cell)).collect())).collect::<String>()
 }
 
-/// Text that no Markdown reader takes for markup, in one line.
+/// Returns text that no Markdown reader takes for markup, in one line.
 pub(crate) fn plain(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

@@ -32,7 +32,8 @@ fn measured(record: &BenchRecord) -> Test {
     }
 }
 
-/// By what `--fail-if-slower` said, or by the margin within which times are called the same.
+/// Tests whether it is not slower, by what `--fail-if-slower` said, or by the margin within which times are called the
+/// same.
 fn not_slower(comparison: &Comparison, state: &StateComparison, percent: Option<f64>) -> Test {
     let percent = percent.unwrap_or(comparison.margin * 100.0);
     let Comparison { scenario, base, other, .. } = comparison;

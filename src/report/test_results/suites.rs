@@ -47,7 +47,7 @@ fn of_what_is_there(chapter: &ReportSection) -> Vec<Suite> {
     }
 }
 
-/// A suite per kernel, a test per scenario: the kernel is to be clean.
+/// Returns a suite per kernel, with a test per scenario: the kernel is to be clean.
 fn of_runs(records: &[RunRecord]) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
     for record in records {
@@ -61,7 +61,7 @@ fn of_runs(records: &[RunRecord]) -> Vec<Suite> {
     suites
 }
 
-/// One kernel is to leak, the other to be clean, and both together to be a proof.
+/// Returns the tests of a proof: one kernel is to leak, the other to be clean, and both together to be a proof.
 fn of_proof(proof: &Proof, records: &[RunRecord]) -> Suite {
     let Proof { unpatched, patched, .. } = proof;
     let mut tests: Vec<Test> =
@@ -169,7 +169,7 @@ pub mod tests {
         ResultFile { results, proof: None, ..example::verify() }
     }
 
-    /// Returns a run whose guest said what it should not.
+    /// Makes a run whose guest said what it should not.
     pub fn hostile() -> ResultFile {
         let mut file = runs(&[Verdict::Broken]);
         let record = &mut file.results[0];
@@ -184,7 +184,7 @@ pub mod tests {
         file
     }
 
-    /// Returns a file whose numbers are as large as they can be.
+    /// Makes a file whose numbers are as large as they can be.
     pub fn extreme() -> ResultFile {
         let mut record = example::every_field();
         let (least, most) = (i64::MIN, i64::MAX);

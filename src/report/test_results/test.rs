@@ -30,7 +30,7 @@ pub enum TestStatus {
 }
 
 impl Suite {
-    /// Tests of one name are taken for one test by most that reads them.
+    /// Numbers tests of one name, which are taken for one test by most that reads them.
     pub(super) fn tell_apart(&mut self) {
         for i in 1..self.tests.len() {
             let (before, rest) = self.tests.split_at_mut(i);

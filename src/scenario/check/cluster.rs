@@ -6,7 +6,7 @@ use crate::scenario::types::Scenario;
 use crate::scenario::unit::Unit;
 use nfs_fault_server::dirtree::spec::Shape;
 
-/// Returns the first value that cannot be.
+/// Refuses the first value that cannot be.
 pub(crate) fn check(cluster: &Cluster, scenario: &Scenario) -> Check {
     in_range("cluster.servers", cluster.servers, 1, MAX_SERVERS)?;
     in_range("cluster.virtual_nodes", cluster.virtual_nodes, 1, MAX_VIRTUAL_NODES)?;

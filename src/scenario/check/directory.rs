@@ -12,7 +12,7 @@ const MAX_ENTRIES: u64 = 100_000_000;
 const MAX_DIRECTORIES: u64 = 1_000_000;
 const MAX_WEIGHT: u32 = 1_000_000;
 
-/// Returns the first value that cannot be.
+/// Refuses the first value that cannot be.
 pub fn check(directory: &Directory, server: ServerKind) -> Check {
     in_range("directory.entries", directory.entries, 0, MAX_ENTRIES)?;
     check_shape(directory)?;
@@ -78,7 +78,7 @@ fn check_kinds(kinds: &Kinds) -> Check {
     Ok(())
 }
 
-/// Returns the first value that cannot be, for `count` different names.
+/// Refuses the first value that cannot be, for `count` different names.
 fn check_names(names: &Names, count: u64) -> Check {
     match names {
         Names::Random { lengths, .. } => check_random(lengths, count),

@@ -12,7 +12,7 @@ const MAX_SIGNALS_EVERY_US: u32 = 1_000_000;
 /// A name of n bytes takes 19 bytes before it and one behind it, rounded up to 8 (`struct linux_dirent64`).
 const RECORD_FRAME_BYTES: usize = 20;
 
-/// Returns the first thing that cannot be.
+/// Refuses the first thing that cannot be.
 pub(crate) fn check(pass: &Pass, scenario: &Scenario) -> Check {
     in_range(KEY, pass.mount, 1, scenario.mount.count)?;
     in_range(KEY, pass.threads, 1, MAX_READERS)?;
@@ -28,7 +28,7 @@ pub(crate) fn check(pass: &Pass, scenario: &Scenario) -> Check {
     buffer(pass, scenario)
 }
 
-/// Returns directories that are there.
+/// Refuses directories that are not there.
 fn directories(pass: &Pass, scenario: &Scenario) -> Check {
     let DirSelector::Directories(numbers) = &pass.of else { return Ok(()) };
     let last = scenario.directory.shape.directories();
@@ -59,7 +59,8 @@ fn places(pass: &Pass) -> Check {
     }
 }
 
-/// What goes with few other things: whether it is asked for, what it is called, and what is asked for that it does not go with.
+/// Returns what goes with few other things: whether it is asked for, what it is called, and what is asked for that it
+/// does not go with.
 fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<&'static str>); 6] {
     let asked = [
         (pass.from != Position::Outside, "`from`"),
@@ -100,7 +101,7 @@ fn exclusions(pass: &Pass, scenario: &Scenario) -> [(bool, &'static str, Option<
     ]
 }
 
-/// A buffer that a name does not fit makes a listing fail, which must be meant.
+/// Refuses a buffer that a name does not fit: it makes a listing fail, which must be meant.
 fn buffer(pass: &Pass, scenario: &Scenario) -> Check {
     let bytes = pass.getdents_buffer_bytes.unwrap_or(scenario.listing.getdents_buffer_bytes);
     let longest = scenario.directory.names.longest_bytes(scenario.directory.entries);
@@ -119,7 +120,7 @@ fn buffer(pass: &Pass, scenario: &Scenario) -> Check {
 mod tests {
     use crate::scenario::load::parse;
 
-    /// Returns a scenario of 150 names of 200 bytes with this pass, and with a shape if one is said.
+    /// Makes a scenario of 150 names of 200 bytes with this pass, and with a shape if one is said.
     fn with(pass: &str, shape: &str) -> Result<(), String> {
         let text = include_str!("../../../scenarios/quick.toml").replace("[mount]", &format!("{shape}\n[mount]"));
         let text = format!("{text}\n[unit]\nsteps = [\"list\", {{ list = {{ {pass} }} }}]\n");

@@ -10,7 +10,7 @@ const KEY: &str = "unit";
 /// A client gives up after a minute (timeo=600), and so does whoever waits for a unit.
 const MAX_OUTAGE_MS: u32 = 30_000;
 
-/// Returns the first step that cannot be.
+/// Refuses the first step that cannot be.
 pub(crate) fn check(scenario: &Scenario) -> Check {
     let unit = &scenario.unit;
     if unit.name.is_empty() || unit.name.chars().any(char::is_control) {
@@ -42,7 +42,7 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
     Ok(())
 }
 
-/// Returns whether the scenario and its server can do the step.
+/// Refuses a step that the scenario or its server cannot do.
 fn fits(step: &Step, scenario: &Scenario) -> Check {
     match *step {
         Step::Reclaim if scenario.cgroup.is_none() => {

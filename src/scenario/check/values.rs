@@ -33,7 +33,7 @@ const TAKEN_OPTIONS: [(&str, &str); 9] = [
     ("mountaddr", "is set by the guest"),
 ];
 
-/// Returns the first value that cannot be.
+/// Refuses the first value that cannot be.
 pub(crate) fn check(scenario: &Scenario) -> Check {
     commits(scenario)?;
     directory::check(&scenario.directory, scenario.server)?;
@@ -159,7 +159,7 @@ mod tests {
     use crate::error::Result;
     use crate::scenario::load::parse;
 
-    /// Returns a valid scenario with one line replaced.
+    /// Makes a valid scenario with one line replaced.
     fn with(old: &str, new: &str) -> Result<super::Scenario> {
         let valid = "summary = \"s\"\nserver = \"knfsd\"\nfixed_by = \"db531db951f9\"\n[directory]\nentries = 100\n\
                      names = { min_bytes = 3, max_bytes = 9 }\nmade = \"mount\"\n[mount]\nversion = \"4.2\"\n\

@@ -54,7 +54,8 @@ fn interpreter(file: &ElfBytes<AnyEndian>) -> Option<PathBuf> {
     Some(PathBuf::from(std::str::from_utf8(text).ok()?))
 }
 
-/// Returns the dynamic section names addresses in memory; the loadable segments say where in the file those are.
+/// Finds the strings at an address: the dynamic section names addresses in memory; the loadable segments say where in
+/// the file those are.
 fn strings_at<'a>(file: &ElfBytes<AnyEndian>, bytes: &'a [u8], address: u64) -> Option<StringTable<'a>> {
     let segment = file
         .segments()?

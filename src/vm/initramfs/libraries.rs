@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(needs.interpreter.is_some(), needs.libraries.keys().any(|n| n.starts_with("libc.so")));
     }
 
-    /// Returns a copy of this test's executable that asks for a library which nobody has.
+    /// Makes a copy of this test's executable that asks for a library which nobody has.
     fn asking_for_the_impossible(dir: &Path) -> PathBuf {
         let mut bytes = fs::read(std::env::current_exe().unwrap()).unwrap();
         let (real, wrong) = (b"\0libc.so.6\0", b"\0libX.so.6\0");

@@ -43,7 +43,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Returns an archive with nothing in it.
+    /// Makes an archive with nothing in it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -128,7 +128,7 @@ impl Archive {
         out.flush()
     }
 
-    /// The interpreter goes where it really lies, among the libraries, and where programs look for it there is a link.
+    /// Puts the interpreter where it really lies, among the libraries, and where programs look for it there is a link.
     fn interpreter(&mut self, named: &Path) -> Result<()> {
         let real = fs::canonicalize(named).machine(|| format!("cannot read {}", named.display()))?;
         self.host_file(&real, &real)?;

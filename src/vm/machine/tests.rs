@@ -1,7 +1,7 @@
 use super::*;
 use tempfile::TempDir;
 
-/// Returns a guest that is a shell script, which finds its console's name in `$0`.
+/// Starts a guest that is a shell script, which finds its console's name in `$0`.
 fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("guest.log");
@@ -10,7 +10,7 @@ fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
     (Vm::spawn(&mut command, &log, limits).unwrap(), dir)
 }
 
-/// Returns why it ended, which must be said soon.
+/// Waits for the end of a guest, which must come soon; tells why it ended.
 fn ended(script: &str, limits: Limits) -> AgentError {
     let (mut vm, _dir) = guest(script, limits);
     let begin = Instant::now();

@@ -8,7 +8,7 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// From now on `count` bits, none of which is set.
+    /// Holds `count` bits from now on, none of which is set.
     pub fn reset(&mut self, count: u64) {
         self.words.clear();
         self.words.resize(count.div_ceil(64) as usize, 0);
@@ -51,7 +51,7 @@ impl Bits {
     }
 }
 
-/// Returns places of the ones in a row of words.
+/// Returns the places of the ones in a row of words.
 fn ones(words: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
     words.zip(0_u64..).flat_map(|(mut word, number)| {
         std::iter::from_fn(move || {

@@ -35,18 +35,18 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The entry with this number among all of the tree ([`crate::workload::tree::Tree::number`]) is now so. Its inode number is
-    /// not checked any more: it may have been made anew.
+    /// Notes that the entry with this number among all of the tree ([`crate::workload::tree::Tree::number`]) is now so.
+    /// Its inode number is not checked any more: it may have been made anew.
     pub fn entry(&mut self, number: u64, presence: Presence) {
         self.entries.insert(number, presence);
     }
 
-    /// The entry is again what the formula says, with the inode number that it had.
+    /// Notes that the entry is again what the formula says, with the inode number that it had.
     pub fn undo(&mut self, number: u64) {
         self.entries.remove(&number);
     }
 
-    /// A name that the formula does not know is now so in this directory.
+    /// Notes that a name that the formula does not know is now so in this directory.
     pub fn other(&mut self, node: usize, name: &[u8], other: Other) {
         let number = *self.names.entry(node).or_default().entry(name.into()).or_insert(self.others.len());
         if number == self.others.len() {
@@ -66,7 +66,7 @@ impl Changes {
         !self.entries.is_empty()
     }
 
-    /// Returns a name that the formula does not know, and its number among those.
+    /// Finds a name that the formula does not know, and its number among those.
     pub(super) fn find(&self, node: usize, name: &[u8]) -> Option<(usize, Other)> {
         let number = *self.names.get(&node)?.get(name)?;
         Some((number, self.others[number]))

@@ -63,7 +63,7 @@ impl Seen {
 }
 
 impl Check {
-    /// Returns a check of listings of `tree`.
+    /// Makes a check of listings of `tree`.
     pub fn new(tree: Arc<Tree>, inodes: Arc<Inodes>) -> Self {
         Self {
             tree,
@@ -80,23 +80,24 @@ impl Check {
         }
     }
 
-    /// Returns the same, for a reader that sentences call `reader`: "thread 2".
+    /// Makes the same for a reader that sentences call `reader`: "thread 2".
     pub fn for_reader(&self, reader: impl Into<String>) -> Self {
         Self { reader: Some(reader.into()), ..self.clone() }
     }
 
-    /// Returns what is not as the formula says. What changes while a listing runs is said before it changes.
+    /// Returns the changes: what is not as the formula says. What changes while a listing runs is said before it
+    /// changes.
     pub fn changes(&mut self) -> &mut Changes {
         &mut self.changes
     }
 
-    /// A new listing begins, of this directory.
+    /// Begins a new listing, of this directory.
     pub fn begin(&mut self, dir: Dir) {
         self.listing += 1;
         self.enter(dir);
     }
 
-    /// The same listing goes on with another directory.
+    /// Goes on with the same listing in another directory.
     pub fn enter(&mut self, dir: Dir) {
         self.dir = dir;
         (self.shown, self.last) = (0, Last::Nothing);
@@ -104,26 +105,26 @@ impl Check {
         self.rewind();
     }
 
-    /// The reader goes back to the first entry: what it has seen counts no more, unless it was wrong.
+    /// Goes back to the first entry, as the reader did: what it has seen counts no more, unless it was wrong.
     pub fn rewind(&mut self) {
         self.seen.entries.reset(self.node().map_or(0, |node| self.tree.nodes()[node].entries()));
         self.seen.others.reset(0);
         self.seen.dots.reset(0);
     }
 
-    /// Returns what was seen so far; for [`Check::resume`].
+    /// Marks what was seen so far; for [`Check::resume`].
     pub fn mark(&self) -> Seen {
         self.seen.clone()
     }
 
-    /// The reader goes on at the cookie of the entry after which `seen` was marked, in this listing or an earlier one of the
-    /// same directory.
+    /// Goes on, as the reader did, at the cookie of the entry after which `seen` was marked, in this listing or an
+    /// earlier one of the same directory.
     pub fn resume(&mut self, seen: &Seen) {
         self.seen.clone_from(seen);
     }
 
-    /// Returns the listing showed an entry. Given back is the directory that it is, if it is one that a walk can go into: one
-    /// that is there throughout and is as expected.
+    /// Notes that the listing showed an entry. Given back is the directory that it is, if it is one that a walk can go
+    /// into: one that is there throughout and is as expected.
     pub fn see(&mut self, record: &Dirent) -> Option<Dir> {
         self.shown += 1;
         let name = record.name;
@@ -143,7 +144,7 @@ impl Check {
         if there { Tree::dir(node, place, kind) } else { None }
     }
 
-    /// Returns a closer look at an entry; `true` if it is right and there throughout.
+    /// Takes a closer look at an entry; `true` if it is right and there throughout.
     #[cold]
     fn look_again(&mut self, record: &Dirent, kind: Kind, number: u64, inode: Option<u64>, again: bool) -> bool {
         let said = self.changes.presence_of(number);
@@ -152,7 +153,7 @@ impl Check {
         self.compare(record, Other { presence, kind, inode }, again) && presence == Presence::Always
     }
 
-    /// An entry that the formula does not know.
+    /// Notes an entry that the formula does not know.
     #[cold]
     fn see_other(&mut self, record: &Dirent) {
         let name = record.name;

@@ -31,7 +31,7 @@ pub struct Stretch {
 }
 
 impl Inodes {
-    /// Returns what the file system says that holds `tree` in `root`.
+    /// Lists what the file system says that holds `tree` in `root`.
     pub fn listed(lister: &mut Lister, root: &Path, tree: &Tree) -> Result<Self> {
         let mut collected =
             Collected { tree, dir: Dir::Node(0), inodes: vec![0; tree.all_entries() as usize], strange: None };

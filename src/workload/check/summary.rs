@@ -29,7 +29,7 @@ impl Check {
         self.seen.join(&other.seen);
     }
 
-    /// Returns a name that two readers have seen and that only one should have.
+    /// Finds a name that two readers have seen and that only one should have.
     fn shown_by_both(&self, other: &Self) -> Option<Vec<u8>> {
         if let Some(dot) = self.seen.dots.common(&other.seen.dots).next() {
             return Some(DOTS[dot as usize].to_vec());
@@ -63,7 +63,7 @@ impl Check {
         self.wrong.clone().map_or(Ok(()), Err)
     }
 
-    /// Returns names of a directory of the shape that must have been shown and were not.
+    /// Returns the names of a directory of the shape that must have been shown and were not.
     fn missing(&self, node: usize) -> impl Iterator<Item = Vec<u8>> {
         let there = move |place: &u64| self.presence(node, *place) == Presence::Always;
         let entries = self.seen.entries.unset().filter(there);
@@ -79,7 +79,7 @@ impl Check {
         name
     }
 
-    /// Returns which listing it is: "listing 3 of \"a/b\" by thread 2".
+    /// Tells which listing it is: "listing 3 of \"a/b\" by thread 2".
     fn label(&self) -> String {
         let path = self.tree.path_of(self.dir);
         let of_path = if path.is_empty() { String::new() } else { format!(" of \"{}\"", path.escape_ascii()) };

@@ -13,7 +13,7 @@ fn tree(directory: Directory) -> Arc<Tree> {
     Arc::new(Tree::new(&directory, 3))
 }
 
-/// Returns three files, f1 to f3, with inode numbers 101 to 103.
+/// Makes a check of three files, f1 to f3, with inode numbers 101 to 103.
 fn check() -> Check {
     let mut check =
         Check::new(tree(Directory::flat(3, Names::pattern("f{n}"))), Arc::new(Inodes::Formula(|number| number + 101)));

@@ -93,7 +93,7 @@ pub struct Counts {
 }
 
 impl ReadMethod {
-    /// getdents64 with a buffer of so many bytes, and nothing else.
+    /// Reads by getdents64 with a buffer of so many bytes, and nothing else.
     pub const fn getdents(buffer_bytes: usize) -> Self {
         Self { call: Call::Getdents { buffer_bytes }, stat: Stat::Nothing }
     }
@@ -110,7 +110,7 @@ pub fn failed(call: &'static str) -> impl FnOnce(Errno) -> ListError {
     move |errno| ListError { call, errno, entries: 0 }
 }
 
-/// Returns one more descriptor of an open file: they have one position.
+/// Makes one more descriptor of an open file: they have one position.
 pub fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, ListError> {
     fd.try_clone().map_err(|e| failed("dup")(errno(&e)))
 }

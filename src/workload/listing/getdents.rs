@@ -16,14 +16,14 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Returns a buffer of `bytes` bytes. The kernel answers EINVAL if the next record does not fit: a name of 4 bytes or less
-    /// needs 24, one of 255 bytes 280.
+    /// Makes a buffer of `bytes` bytes. The kernel answers EINVAL if the next record does not fit: a name of 4 bytes or
+    /// less needs 24, one of 255 bytes 280.
     pub fn new(bytes: usize) -> Self {
         // Records are aligned to 8 bytes, so the buffer is too.
         Self { words: vec![0; bytes.div_ceil(8)], bytes, filled: 0 }
     }
 
-    /// Returns one call of getdents64; no bytes at the end of the directory.
+    /// Makes one call of getdents64; no bytes at the end of the directory.
     pub fn fill(&mut self, fd: BorrowedFd) -> Result<&[u8], Errno> {
         self.filled = 0;
         // SAFETY: the buffer is as large as said, and only the bytes that the kernel wrote are looked at.
@@ -91,7 +91,7 @@ fn first_nul(last: u64, start: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Returns a record that says that it is so long, of the name `a`.
+    /// Makes a record that says that it is so long, of the name `a`.
     fn record(length: u16) -> Vec<u8> {
         let mut bytes = vec![1; 16];
         bytes.extend(length.to_ne_bytes());

@@ -31,7 +31,7 @@ pub struct Lister {
 }
 
 impl Lister {
-    /// Returns a lister that reads in this way.
+    /// Makes a lister that reads in this way.
     pub fn new(way: ReadMethod) -> Self {
         let bytes = match way.call {
             Call::Getdents { buffer_bytes } => buffer_bytes,
@@ -50,7 +50,7 @@ impl Lister {
         Reading::new(fd, self.way, &mut self.buffer)
     }
 
-    /// Returns one listing: open, read to the end, close; `each` gets every record.
+    /// Makes one listing: open, read to the end, close; `each` gets every record.
     pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&Dirent)) -> Result<Counts, ListError> {
         let mut reading = self.open(dir)?;
         reading.go_on(|record| {

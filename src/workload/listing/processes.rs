@@ -36,7 +36,8 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Readers whose getdents64 buffers have so many bytes. `program` is dirleak: [`crate::assets::OURSELVES`] in a guest. None is started yet.
+    /// Makes readers whose getdents64 buffers have so many bytes. `program` is dirleak: [`crate::assets::OURSELVES`] in
+    /// a guest. None is started yet.
     pub fn new(program: &Path, buffer_bytes: usize) -> Self {
         Self { program: program.to_owned(), buffer_bytes, waiting: Vec::new() }
     }
@@ -81,7 +82,7 @@ impl Readers {
     }
 }
 
-/// Returns what the program does if it was started as a reader; `None` if it was not.
+/// Serves as a reader if the program was started as one, and tells how that ended; `None` if it was not.
 pub fn run_if_reader(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter().skip(1);
     if arguments.next()? != WORD {
@@ -93,8 +94,8 @@ pub fn run_if_reader(arguments: impl IntoIterator<Item = OsString>) -> Option<Ex
     Some(if serve(buffer_bytes).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The work of a reader: one directory after the other. An error is one of the pipes: whoever started it is gone, or wants no
-/// more.
+/// Does the work of a reader: one directory after the other. An error is one of the pipes: whoever started it is gone,
+/// or wants no more.
 fn serve(buffer_bytes: usize) -> io::Result<()> {
     let (mut orders, mut out) = (io::stdin().lock(), io::stdout().lock());
     // Nobody outlives who started him.
@@ -210,7 +211,7 @@ impl Reader {
         }
     }
 
-    /// Returns its next reply, as getdents64 gave it.
+    /// Reads its next reply, as getdents64 gave it.
     fn reply(&mut self) -> OurResult<Result<&[u8], Errno>> {
         let length = self.number()?;
         if length == FAILED {

@@ -55,8 +55,8 @@ impl<'b> Reading<'b> {
         Ok(Self { source, stat: way.stat, counts: Counts::default() })
     }
 
-    /// Returns one call of getdents64 or readdir(3), or what was left of the last; `each` gets its records and says whether to
-    /// go on.
+    /// Makes one call of getdents64 or readdir(3), or what was left of the last; `each` gets its records and says
+    /// whether to go on.
     pub fn step(&mut self, mut each: impl FnMut(&Dirent) -> ControlFlow<()>) -> Result<Stands, ListError> {
         let Self { source, stat, counts } = self;
         let entries = counts.entries;
@@ -184,7 +184,7 @@ fn looked_at(fd: BorrowedFd, name: &[u8], stat: Stat) -> Option<Result<Attribute
     Some(found)
 }
 
-/// DT_ constants are the type bits of a file's mode (IFTODT of dirent.h).
+/// Returns attributes as getdents64 has them: DT_ constants are the type bits of a file's mode (IFTODT of dirent.h).
 fn attributes(inode: u64, mode: u32) -> Attributes {
     Attributes { inode, d_type: ((mode & libc::S_IFMT) >> 12) as u8 }
 }

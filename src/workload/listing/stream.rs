@@ -26,7 +26,7 @@ impl Stream {
         Ok(Self { dir, fd })
     }
 
-    /// Returns the next entry; `None` at the end.
+    /// Reads the next entry; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Dirent<'_>>, Errno> {
         Errno::clear();
         // SAFETY: the DIR is open.

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const READDIR: ReadMethod = ReadMethod { call: Call::Readdir, stat: Stat::Nothing };
 
-/// Returns a flat directory of so many files, and a check that knows their inode numbers.
+/// Makes a flat directory of so many files, and a check that knows their inode numbers.
 fn made(entries: u64, names: Names) -> (TempDir, Check) {
     let dir = tempfile::tempdir().unwrap();
     let tree = Arc::new(Tree::new(&Directory::flat(entries, names), 3));

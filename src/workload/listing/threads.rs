@@ -42,7 +42,7 @@ where
     })
 }
 
-/// Returns one open file, as often as it is read.
+/// Opens a directory once, for so many readers.
 fn open_once(dir: &Path, readers: usize) -> Vec<Result<OwnedFd, ListError>> {
     let first = open_directory(dir).map_err(failed("open"));
     (0..readers).map(|_| first.as_ref().map_err(Clone::clone).and_then(duplicate)).collect()

@@ -64,8 +64,8 @@ pub fn list(root: &Path, course: ReadOptions, mut between: impl FnMut(u64) -> Re
     Ok(timed)
 }
 
-/// Returns the same directory by nothing but a loop around getdents64, and the clock around that: what timing each call is
-/// compared with.
+/// Lists the same directory by nothing but a loop around getdents64, and the clock around that: what timing each call
+/// is compared with.
 pub fn bare(root: &Path, buffer_bytes: usize) -> Result<Duration> {
     let mut buffer = vec![0u64; buffer_bytes.div_ceil(8)];
     let (read, took) = on_the_clock(|| {
@@ -83,7 +83,7 @@ pub fn bare(root: &Path, buffer_bytes: usize) -> Result<Duration> {
     Ok(took)
 }
 
-/// Returns one call of getdents64 and what belongs to it; `false` at the end of the directory.
+/// Makes one call of getdents64 and what belongs to it; `false` at the end of the directory.
 fn step(
     fd: &OwnedFd,
     dir: &Path,
@@ -135,7 +135,8 @@ fn look_at(fd: &OwnedFd, name: &[u8]) -> std::result::Result<Option<u32>, Errno>
     }
 }
 
-/// Returns where getdents64 does not say what an entry is, looking at it is part of the walk.
+/// Returns whether an entry is a directory. Where getdents64 does not say what an entry is, looking at it is part of
+/// the walk.
 fn is_directory(fd: &OwnedFd, name: &[u8], d_type: u8, timed: &mut Timed) -> Result<bool> {
     if d_type != libc::DT_UNKNOWN {
         return Ok(d_type == libc::DT_DIR);

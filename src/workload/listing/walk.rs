@@ -15,11 +15,12 @@ use std::path::Path;
 pub trait Visitor {
     /// What the visitor calls a directory.
     type Dir;
-    /// A directory is open and will be read.
+    /// Hears that a directory is open and will be read.
     fn enter(&mut self, dir: &Self::Dir);
-    /// An entry of the directory that is read; given back is what the visitor calls it if the walk is to go into it.
+    /// Takes an entry of the directory that is read; given back is what the visitor calls it if the walk is to go
+    /// into it.
     fn entry(&mut self, record: &Dirent) -> Option<Self::Dir>;
-    /// The directory was read to its end.
+    /// Hears that the directory was read to its end.
     fn leave(&mut self, dir: &Self::Dir);
 }
 

@@ -52,17 +52,17 @@ pub enum Alphabet {
 }
 
 impl Names {
-    /// ASCII names whose lengths are drawn evenly from `min_bytes` to `max_bytes`.
+    /// Describes ASCII names whose lengths are drawn evenly from `min_bytes` to `max_bytes`.
     pub fn random(min_bytes: usize, max_bytes: usize) -> Self {
         Self::Random { lengths: Lengths::Range(min_bytes, max_bytes), alphabet: Alphabet::Ascii }
     }
 
-    /// Returns `pattern` with `{n}` replaced by the entry's number.
+    /// Describes names that are `pattern` with `{n}` replaced by the entry's number.
     pub fn pattern(pattern: &str) -> Self {
         Self::Pattern { pattern: pattern.into() }
     }
 
-    /// Returns length of the longest of `count` names.
+    /// Returns the length of the longest of `count` names.
     pub fn longest_bytes(&self, count: u64) -> usize {
         match self {
             Self::Random { lengths, .. } => lengths.all().into_iter().max().unwrap_or(0),
@@ -70,7 +70,7 @@ impl Names {
         }
     }
 
-    /// Returns mean length of `count` names, rounded up.
+    /// Returns the mean length of `count` names, rounded up.
     pub fn mean_bytes(&self, count: u64) -> u64 {
         match self {
             Self::Random { lengths, .. } => {
@@ -161,7 +161,7 @@ impl From<Names> for NamesKeys {
     }
 }
 
-/// Digits in base 62 that tell `count` names apart.
+/// Returns how many digits in base 62 tell `count` names apart.
 pub fn digits_needed(count: u64) -> usize {
     let mut digits = 1;
     let mut reach = 62u64;

@@ -38,7 +38,7 @@ enum Form {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 const FACTOR: u64 = 0xbf58_476d_1ce4_e5b9;
 
-/// Returns one step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that scatters neighbouring numbers.
+/// Makes one step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that scatters neighbouring numbers.
 pub fn scatter(mut x: u64) -> u64 {
     x = x.wrapping_add(STEP);
     x = (x ^ (x >> 30)).wrapping_mul(FACTOR);
@@ -46,24 +46,25 @@ pub fn scatter(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Returns a byte in each of eight.
+/// Returns eight times the same byte.
 const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Returns 1 in each byte of `bytes` that is at least `least`; all are below 128.
+/// Returns a word with 1 in each byte of `bytes` that is at least `least`; all are below 128.
 fn at_least(bytes: u64, least: u8) -> u64 {
     ((bytes + each(128 - least)) >> 7) & each(1)
 }
 
-/// Returns 1 in each byte that is 0.
+/// Returns a word with 1 in each byte that is 0.
 fn zero(bytes: u64) -> u64 {
     // The highest bit of a byte's sum is set if one of the lower bits is.
     (!(((bytes & each(127)) + each(127)) | bytes) >> 7) & each(1)
 }
 
 impl Alphabet {
-    /// Eight bytes of a name, made of eight random ones all at once: a check does this for every name that it meets.
+    /// Returns eight bytes of a name, made of eight random ones all at once: a check does this for every name that it
+    /// meets.
     fn bytes(self, random: u64) -> [u8; 8] {
         let bytes = match self {
             // 0 to 31 become a to z and 0 to 5.
@@ -79,7 +80,7 @@ impl Alphabet {
 }
 
 impl NameMaker {
-    /// Returns names for `count` entries.
+    /// Makes the names of `count` entries.
     pub fn new(names: &Names, count: u64, seed: u64) -> Self {
         let form = match names {
             Names::Pattern { pattern } => {
@@ -90,7 +91,7 @@ impl NameMaker {
         Self { form, seed: scatter(seed), digits: digits_needed(count) }
     }
 
-    /// The name of entry `number`, counted from 0, appended to `out`.
+    /// Appends the name of entry `number`, counted from 0, to `out`.
     pub fn write(&self, number: u64, out: &mut Vec<u8>) {
         match &self.form {
             Form::Pattern(pieces) => {
@@ -104,7 +105,7 @@ impl NameMaker {
         }
     }
 
-    /// The number stands at the end, so that names are unique; what stands before it is random.
+    /// Appends a name with the number at its end, so that names are unique; what stands before it is random.
     fn write_random(&self, number: u64, lengths: &[usize], alphabet: Alphabet, out: &mut Vec<u8>) {
         let (length, random) = self.draw(number, lengths);
         let begin = out.len();
@@ -119,7 +120,7 @@ impl NameMaker {
         out[begin..].reverse();
     }
 
-    /// Returns how many random bytes a name has, and what they are made of.
+    /// Draws how many random bytes a name has, and what they are made of.
     fn draw(&self, number: u64, lengths: &[usize]) -> (usize, impl Iterator<Item = u64>) {
         let state = scatter(self.seed.wrapping_add(number.wrapping_mul(STEP)));
         // The upper half of a product with a random number is below the other factor.
@@ -174,7 +175,8 @@ fn behind<'a>(bytes: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
     equal(same, begin).then_some(rest)
 }
 
-/// The length of the name tells how many digits the number has, even where digits stand beside it.
+/// Returns the number in a name of this pattern: the name's length tells how many digits it has, even where digits
+/// stand beside it.
 fn number_in_pattern(pieces: &[Box<[u8]>], name: &[u8]) -> Option<u64> {
     let (first, others) = pieces.split_first()?;
     let fixed = pieces.iter().map(|piece| piece.len()).sum::<usize>();

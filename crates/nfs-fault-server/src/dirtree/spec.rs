@@ -95,7 +95,7 @@ pub enum Made {
 }
 
 impl Shape {
-    /// Returns directories below the one that is mounted.
+    /// Returns how many directories there are below the one that is mounted.
     pub fn directories(&self) -> u64 {
         match self {
             Self::Flat => 0,

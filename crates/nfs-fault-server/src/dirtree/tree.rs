@@ -53,7 +53,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Returns entries, `.` and `..` not counted.
+    /// Returns how many entries there are, `.` and `..` not counted.
     pub fn entries(&self) -> u64 {
         self.files.end - self.files.start + self.directories.len() as u64
     }
@@ -70,7 +70,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Returns what `directory` and `seed` describe.
+    /// Makes the tree that `directory` and `seed` describe.
     pub fn new(directory: &Directory, seed: u64) -> Self {
         let entries = directory.entries;
         let names = NameMaker::new(&directory.names, entries + directory.shape.directories(), seed);
@@ -98,12 +98,12 @@ impl Tree {
         self.kinds
     }
 
-    /// Returns entries of all directories that are no directories of the shape.
+    /// Returns how many entries of all directories are no directories of the shape.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// Returns entries of all directories, `.` and `..` not counted.
+    /// Returns how many entries all directories have, `.` and `..` not counted.
     pub fn all_entries(&self) -> u64 {
         self.entries + self.nodes.len() as u64 - 1
     }
@@ -142,7 +142,8 @@ impl Tree {
         self.nodes.partition_point(|node| node.files.end <= number)
     }
 
-    /// Number of the place-th entry among all, directories of the shape behind the others; for inode numbers.
+    /// Returns the number of the place-th entry among all, directories of the shape behind the others; for inode
+    /// numbers.
     pub fn number(&self, node: usize, place: u64) -> u64 {
         let Node { files, directories, .. } = &self.nodes[node];
         let number = files.start + place;
@@ -247,7 +248,7 @@ fn shares(shape: &Shape, entries: u64, seed: u64) -> Vec<u64> {
     }
 }
 
-/// Zipf's law; which directory has which rank comes of the seed.
+/// Deals entries to directories by Zipf's law; which directory has which rank comes of the seed.
 fn zipf(directories: u64, exponent: f64, entries: u64, seed: u64) -> Vec<u64> {
     let weight = |rank: u64| (rank as f64).powf(-exponent);
     let sum: f64 = (1..=directories).map(weight).sum();
@@ -275,7 +276,7 @@ mod tests {
         Tree::new(&Directory { shape, ..Directory::flat(entries, Names::random(8, 8)) }, 7)
     }
 
-    /// Returns every entry's path and kind.
+    /// Lists every entry's path and kind.
     fn walk(tree: &Tree) -> Vec<(Vec<u8>, Kind)> {
         let mut all = Vec::new();
         for node in 0..tree.nodes().len() {

@@ -60,12 +60,12 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// The first reply of so many bytes.
+    /// Asks for the first reply of so many bytes.
     pub fn first(plus: bool, bytes: u32) -> Self {
         Self { plus, cookie: 0, verifier: cookieverf3([0; 8]), bytes }
     }
 
-    /// The reply behind that one.
+    /// Asks for the reply behind that one.
     pub fn behind(self, page: &Page) -> Self {
         let cookie = page.entries.last().map_or(self.cookie, |entry| entry.cookie);
         Self { cookie, verifier: page.verifier, ..self }
@@ -92,7 +92,7 @@ impl Client {
         self.stream.write_all(&record)
     }
 
-    /// The results of the call that was sent last.
+    /// Receives the results of the call that was sent last.
     pub fn receive(&mut self) -> Result<Vec<u8>> {
         let mut header = [0; 4];
         self.stream.read_exact(&mut header)?;
@@ -160,7 +160,7 @@ impl Client {
         self.nfs::<READDIR3res>(16, &READDIR3args { dir, cookie, cookieverf, count: bytes }).map(plain_page)
     }
 
-    /// All replies of a listing.
+    /// Returns all replies of a listing.
     pub fn list(&mut self, dir: &nfs_fh3, plus: bool, bytes: u32) -> Vec<Page> {
         let mut ask = Ask::first(plus, bytes);
         let mut pages: Vec<Page> = Vec::new();
@@ -172,7 +172,7 @@ impl Client {
         pages
     }
 
-    /// All entries of a listing but `.` and `..`.
+    /// Returns all entries of a listing but `.` and `..`.
     pub fn entries(&mut self, dir: &nfs_fh3, plus: bool, bytes: u32) -> Vec<Entry> {
         let all = self.list(dir, plus, bytes).into_iter().flat_map(|page| page.entries);
         all.filter(|entry| entry.name != b"." && entry.name != b"..").collect()

@@ -7,7 +7,7 @@ use nfs3_types::nfs3::nfsstat3;
 #[allow(dead_code)]
 mod failing_server;
 
-/// The file in the example's own documentation.
+/// Returns the file in the example's own documentation.
 fn documented() -> String {
     let source = include_str!("../../examples/failing_server.rs");
     let lines = source.lines().skip_while(|line| *line != "//! ```toml").skip(1);

@@ -24,7 +24,7 @@ fn fault(text: &str) -> Fault {
     toml::from_str::<Table>(&format!("fault = {text}")).unwrap().fault
 }
 
-/// Ten files, a client, and the handle of their directory.
+/// Serves ten files; gives the server, a client, and the handle of their directory.
 fn ready(faults: &[&str]) -> (Server, Client, nfs_fh3) {
     let server = ten();
     let mut client = Client::connect(server.port());
@@ -259,7 +259,7 @@ fn garbage_cannot_be_decoded_and_is_the_same_each_time() {
     }
 }
 
-/// How many entries of a reply can be decoded before it goes wrong.
+/// Counts how many entries of a reply can be decoded before it goes wrong.
 fn whole_entries(client: &mut Client, root: &nfs_fh3, plus: bool) -> usize {
     use nfs3_types::nfs3::{READDIR3args, READDIRPLUS3args, entry3, entryplus3, fattr3, nfsstat3};
     use nfs3_types::xdr_codec::Unpack;

@@ -13,7 +13,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::sync::mpsc;
 
-/// Ten files at a port that nobody else is given while the server is stopped, because free ports are higher.
+/// Serves ten files at a port that nobody else is given while the server is stopped, because free ports are higher.
 fn ten_at_a_low_port() -> Server {
     let first = 10_000 + (std::process::id() % 10_000) as u16;
     let serve = |port| {

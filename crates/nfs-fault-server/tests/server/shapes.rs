@@ -15,7 +15,7 @@ fn directory(shape: Shape, names: Names) -> Directory {
     Directory { shape, kinds, ..Directory::flat(300, names) }
 }
 
-/// What a directory must show, by name.
+/// Returns what a directory must show, by name.
 fn expected(tree: &Tree, node: usize) -> HashMap<Vec<u8>, Kind> {
     let entry = |place| {
         let mut name = Vec::new();
@@ -84,7 +84,7 @@ fn seen(attributes: &fattr3) -> (ftype3, u64, u32, u64, u32) {
     (attributes.type_, attributes.fileid, attributes.nlink, attributes.size, attributes.mode)
 }
 
-/// How many names an entry's file has; links are those to the first file of the directory.
+/// Returns how many names an entry's file has; links are those to the first file of the directory.
 fn nlink(tree: &Tree, kind: Kind, links: u32, place: usize) -> u32 {
     match kind {
         Kind::HardLink(_) => 1 + links,

@@ -23,7 +23,7 @@ pub fn svg(lines: &[&Growth], look: &Look) -> Result<String> {
     super::svg("growth", look, |area| draw(lines, look, area))
 }
 
-/// Returns those that have logarithms.
+/// Returns the points that have logarithms.
 fn points(line: &Growth) -> Vec<(f64, f64)> {
     let positive = line.points.iter().map(|(n, y)| (*n as f64, *y)).filter(|(n, y)| *n > 0.0 && *y > 0.0);
     positive.map(|(n, y)| (n, y.clamp(LIMITS.0, LIMITS.1))).collect()
@@ -86,7 +86,7 @@ fn draw_line(chart: &mut Chart, line: &Growth, colour: RGBColor) -> Drawn {
     Ok(())
 }
 
-/// Returns `1000`, `10k`, `1M`.
+/// Returns a number of entries on an axis: `1000`, `10k`, `1M`.
 fn entries(number: f64) -> String {
     match number {
         n if n < 1e4 => format!("{n:.0}"),
@@ -95,7 +95,7 @@ fn entries(number: f64) -> String {
     }
 }
 
-/// Returns `10 us`, `1 ms`, `100 s`.
+/// Returns a time on an axis: `10 us`, `1 ms`, `100 s`.
 fn time(seconds: f64) -> String {
     match seconds {
         s if s < 0.999e-6 => format!("{:.0} ns", s * 1e9),

@@ -13,7 +13,7 @@ type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 /// What a picture is drawn on.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Returns a picture of `what` as SVG.
+/// Draws a picture of `what` as SVG.
 fn svg(what: &str, look: &Look, draw: impl FnOnce(&Area) -> Drawn) -> Result<String> {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, look.size).into_drawing_area();

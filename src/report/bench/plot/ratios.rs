@@ -27,7 +27,7 @@ pub fn rows(comparison: &Comparison) -> Vec<(&StateComparison, Estimate)> {
     states.filter_map(|state| Some((state, bounded(state.ratios.get(SECONDS)?)))).collect()
 }
 
-/// Returns the picture as SVG.
+/// Draws the picture as SVG.
 pub fn svg(comparison: &Comparison, look: &Look) -> Result<String> {
     super::svg("ratios", look, |area| draw(comparison, look, area))
 }

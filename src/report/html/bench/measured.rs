@@ -9,7 +9,7 @@ use crate::result::bench::{BenchFile, BenchRecord, Measured, StateRecord};
 use crate::result::bench_metrics::{RPCS, figures as figures_of};
 use maud::{Markup, html};
 
-/// Folded, unless it is all there is.
+/// Shows a record, folded unless it is all there is.
 pub fn section(record: &BenchRecord, file: &BenchFile, logs: &Logs) -> Markup {
     html! {
         details class="run" open[file.results.len() == 1] {
@@ -73,7 +73,7 @@ fn medians(record: &BenchRecord) -> Markup {
     }
 }
 
-/// Returns what is a part of the row above it is marked, as no column shows that it is set in.
+/// Marks what is a part of the row above it, as no column shows that it is set in.
 fn part(called: &str) -> String {
     match called.trim_start() {
         whole if whole == called => whole.to_owned(),

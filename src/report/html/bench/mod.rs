@@ -36,7 +36,7 @@ pub fn section(bench: &InputFile<BenchFile>, logs: &Logs, is_only: bool) -> Mark
     }
 }
 
-/// Returns one kernel against another: the picture, and the ratios in figures.
+/// Shows one kernel against another: the picture, and the ratios in figures.
 fn compared(comparison: &Comparison) -> Markup {
     let Comparison { base, other, margin, .. } = comparison;
     html! {

@@ -13,7 +13,7 @@ const MOST_LINES: usize = 6;
 const ROW: u32 = 40;
 const BELOW: u32 = 90;
 
-/// Returns a point and an interval for each state.
+/// Draws a point and an interval for each state.
 pub fn ratios(comparison: &Comparison) -> Markup {
     let Comparison { scenario, base, other, .. } = comparison;
     let rows = intervals::rows(comparison);
@@ -31,7 +31,7 @@ pub fn ratios(comparison: &Comparison) -> Markup {
     }
 }
 
-/// Returns a picture for each scenario.
+/// Draws a picture for each scenario.
 pub fn growth(growths: &[Growth]) -> Markup {
     let all = lines::lines(growths);
     let mut scenarios: Vec<&str> = all.iter().map(|line| line.scenario.as_str()).collect();
@@ -60,7 +60,7 @@ fn legend(line: &Growth) -> String {
     format!("{}: {}, {}", phrases::what_grows(line), line.called, phrases::power(line))
 }
 
-/// On a screen and on a phone. Text in it is escaped by plotters, which draws it.
+/// Shows a plot on a screen and on a phone. Text in it is escaped by plotters, which draws it.
 fn plot(svg: impl Fn(Size) -> Result<String>) -> Markup {
     let drawn = [(WIDE, "plot wide-only"), (NARROW, "plot narrow-only")];
     html! {

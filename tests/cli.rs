@@ -146,7 +146,7 @@ fn fits(text: &str, columns: usize) {
 }
 
 #[test]
-fn whatever_is_shown_fits_the_columns_that_are_asked_for() {
+fn text_fits_the_columns_that_are_asked_for() {
     let desk = Desk::new();
     desk.file("out.json", RESULT);
     for args in [&["report", "--timings", "out.json"][..], &["kernel", "list"], &["doctor"]] {
@@ -209,7 +209,7 @@ fn mistakes_in_a_scenario_are_told_with_line_and_column() {
 }
 
 #[test]
-fn overrides_that_cannot_be_name_their_option() {
+fn override_that_cannot_be_names_its_option() {
     let desk = Desk::new();
     let run = |more: &[&str], expected: &str| {
         let args: Vec<&str> = ["run", "--kernel", "6.1", "quick"].iter().chain(more).copied().collect();
@@ -389,7 +389,7 @@ fn reader_that_stops_early_is_no_error() {
 }
 
 #[test]
-fn what_is_no_result_is_told_in_a_sentence() {
+fn file_that_is_no_result_is_told_in_a_sentence() {
     let desk = Desk::new();
     desk.file("good.json", RESULT);
     let table = [

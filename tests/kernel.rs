@@ -95,7 +95,7 @@ fn build_that_was_killed_is_started_afresh() {
 }
 
 #[test]
-fn two_at_once_build_one_kernel() {
+fn builds_at_the_same_time_make_one_kernel() {
     let desk = FakeTree::new();
     let children: Vec<_> = (0..2).map(|_| desk.command(&["build", "6.1"]).spawn().unwrap()).collect();
     for child in children {
@@ -106,7 +106,7 @@ fn two_at_once_build_one_kernel() {
 }
 
 #[test]
-fn full_disk_is_the_machines_fault_and_the_next_build_starts_afresh() {
+fn full_disk_is_the_fault_of_the_machine_and_the_next_build_starts_afresh() {
     let desk = FakeTree::new();
     desk.build("6.1");
     fs::remove_dir_all(desk.cache("kernels")).unwrap();
@@ -132,7 +132,7 @@ fn damaged_package_is_named_and_puts_nothing_in_place() {
 }
 
 #[test]
-fn without_network_and_source_it_says_what_failed() {
+fn build_without_network_and_source_says_what_failed() {
     let desk = FakeTree::new();
     fs::remove_dir_all(desk.cache("sources")).unwrap();
     desk.refused("6.1", MACHINE, &["Temporary failure resolving"]);
@@ -148,7 +148,7 @@ fn missing_program_is_named_with_the_way_out() {
 }
 
 #[test]
-fn what_is_not_ready_has_no_path() {
+fn kernel_that_is_not_ready_has_no_path() {
     let desk = FakeTree::new();
     let output = desk.run(&["path", "6.1"]);
     assert_eq!(output.status.code(), Some(CANNOT_JUDGE));
@@ -156,7 +156,7 @@ fn what_is_not_ready_has_no_path() {
 }
 
 #[test]
-fn specs_that_cannot_be() {
+fn spec_that_cannot_be_is_refused_in_a_sentence() {
     let desk = FakeTree::new();
     desk.patch("notes.txt", "no kernel");
     desk.patch("notes.patch", "no patch");
@@ -184,7 +184,7 @@ fn specs_that_cannot_be() {
 }
 
 #[test]
-fn clean_removes_all_of_it() {
+fn clean_removes_the_whole_cache() {
     let desk = FakeTree::new();
     desk.build("6.1");
     for name in ["packages/some", "images/some"] {

@@ -122,7 +122,7 @@ fn run(seed: u64) -> (RunRecord, usize) {
 }
 
 #[test]
-fn thousand_rounds_hold_no_more_than_their_results() {
+fn rounds_by_the_thousand_hold_no_more_than_their_results() {
     // What is made once.
     run(0);
     let begin = HELD.load(Ordering::Relaxed);

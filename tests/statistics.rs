@@ -38,7 +38,7 @@ fn kernel_without_a_leak_is_accused_no_more_often_than_promised() {
 }
 
 #[test]
-fn all_bounds_hold_at_all_looks_as_often_as_promised() {
+fn bounds_hold_all_at_all_looks_as_often_as_promised() {
     for row in &TABLES.without_leak {
         assert!(row.missed.iter().sum::<u64>() <= nominal(row.verdicts.runs), "{row:?}");
     }
@@ -97,7 +97,7 @@ fn leak_in_lumps_is_clean_only_if_it_is_rarer_than_a_clean_verdict_excludes() {
 }
 
 #[test]
-fn naive_judges_are_caught() {
+fn judges_that_are_naive_are_caught() {
     for row in &TABLES.naive {
         let (failed, nominal) = (row.missed.iter().sum::<u64>(), nominal(row.verdicts.runs));
         assert!(failed > 3 * nominal, "{row:?}");

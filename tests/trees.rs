@@ -119,7 +119,7 @@ fn tree_without_git_is_built_and_takes_no_revision() {
 }
 
 #[test]
-fn what_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
+fn change_that_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
     let desk = git_desk();
     let one = desk.build("linux@HEAD");
     desk.patch("mistake.patch", MISTAKE);
@@ -146,7 +146,7 @@ fn killed_build_of_a_tree_does_not_spoil_the_next() {
 }
 
 #[test]
-fn users_fragment_and_compiler_are_used() {
+fn fragment_and_compiler_of_the_user_are_used() {
     let desk = desk();
     desk.patch("mine.config", "CONFIG_LOCALVERSION=\"-mine\"\n");
     desk.stub("mycc", "echo \"$@\" >>called; exec gcc \"$@\"");
@@ -182,7 +182,7 @@ fn remembered(desk: &FakeTree) -> Vec<String> {
 }
 
 #[test]
-fn what_the_machine_lacks_ends_a_bisection_and_is_not_remembered_of_the_commit() {
+fn lack_of_the_machine_ends_a_bisection_and_is_not_remembered_of_the_commit() {
     let (desk, arguments) = two_commits();
     for (says, part) in [
         ("ld: final link failed: No space left on device", "is full"),

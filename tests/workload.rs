@@ -40,7 +40,7 @@ fn every_listing_of_a_directory_at_rest_is_complete() {
 }
 
 #[test]
-fn change_behind_the_checks_back_is_found_out_by_name() {
+fn change_that_the_check_was_not_told_of_is_found_out_by_name() {
     let found = runner().run(&(case(), mutation()), |(case, mutation)| {
         let course = Course::set_up(&case);
         let Some(name) = course.mutate(mutation) else { return Err(TestCaseError::reject("nothing to change")) };

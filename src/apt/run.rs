@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_become_one_sentence_with_the_way_out() {
+    fn messages_of_apt_become_one_sentence_with_the_way_out() {
         let cut = "W: something\nE: Failed to fetch mirror:/x  Could not resolve 'mirror'\nE: Some index files failed.";
         assert_eq!(
             sentence(cut),

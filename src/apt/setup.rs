@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn machines_way_to_the_archive_is_kept_and_its_hooks_are_not() {
+    fn way_of_the_machine_to_the_archive_is_kept_and_its_hooks_are_not() {
         let machine = "APT::Update::Post-Invoke:: \"rm -f /var/cache/apt/*.bin\";\nDir::Cache::pkgcache \"\";\n\
                        Acquire::http::Proxy \"mirror:8080\";\nAcquire::Check-Date \"false\";\nAcquire::Languages:: \"de\";\n\
                        Dir::Etc::trusted \"trusted.gpg\";\nDir::Etc::preferences \"preferences\";\n";

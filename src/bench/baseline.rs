@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_taken_where_nothing_has_changed() {
+    fn stored_bench_is_taken_where_nothing_has_changed() {
         let scenario = load("quick").unwrap();
         let reference = read(&serde_json::to_string(&stored(&scenario)).unwrap()).unwrap();
         let elsewhere = Machine { processor: "Other CPU".into(), processors: 64, ..machine() };
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_named() {
+    fn change_since_the_baseline_is_named() {
         let scenario = load("quick").unwrap();
         let mut file = stored(&scenario);
         let refusal = |file: &BenchFile, machine: Machine, accelerator, scenario: &Scenario| {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_of_a_bench_is_told_in_a_sentence() {
+    fn file_that_is_no_result_of_a_bench_is_told_in_a_sentence() {
         for (text, expected) in [
             ("", "is no result of dirleak bench: "),
             ("{\"schema\": 1}", "no field \"bench\""),

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn slower_in_one_state_is_slower() {
+    fn kernel_that_is_slower_in_one_state_is_slower() {
         let verdict_of = |words: &[BenchVerdict]| together(words.iter().copied());
         assert_eq!(verdict_of(&[BenchVerdict::Same, BenchVerdict::Faster, BenchVerdict::Slower]), BenchVerdict::Slower);
         assert_eq!(

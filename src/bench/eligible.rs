@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_a_listing_is_refused_by_name() {
+    fn scenario_that_is_more_than_a_listing_is_refused_by_name() {
         for (name, expected) in [
             ("mount-cycle", "the scenario mount-cycle cannot be timed, because it has no `list`"),
             ("threads", "`threads`"),

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn power_is_found_again() {
+    fn power_of_an_exact_law_is_found_again() {
         for (power, name) in [
             (0.0, "constant"),
             (0.5, "less than linear"),
@@ -101,28 +101,28 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_quadratic_is_called_so() {
+    fn growth_that_becomes_quadratic_is_called_so() {
         let (ratio, last, called) = fitted(|n| 1e-6 * n + 1e-10 * n * n);
         assert!(ratio.estimate < 1.75 && last > 1.9, "{ratio:?} {last}");
         assert_eq!(called, "quadratic");
     }
 
     #[test]
-    fn what_is_always_there_does_not_hide_that_the_rest_is_linear() {
+    fn constant_part_does_not_hide_that_the_rest_is_linear() {
         let (ratio, _, called) = fitted(|n| 0.01 + 1e-6 * n);
         assert!(ratio.low < 1.0 && ratio.estimate < 0.75, "{ratio:?}");
         assert_eq!(called, "linear");
     }
 
     #[test]
-    fn scatter_makes_the_bounds_wide_and_they_contain_the_truth() {
+    fn bounds_are_wide_where_times_scatter_and_contain_the_truth() {
         let points = [(1_000, 1.1e-3), (10_000, 0.9e-2), (100_000, 1.1e-1), (1_000_000, 0.95)];
         let (ratio, _) = exponent(&points).unwrap();
         assert!(ratio.low < 1.0 && 1.0 < ratio.high && ratio.high - ratio.low > 0.05, "{ratio:?}");
     }
 
     #[test]
-    fn nothing_is_drawn_through_two_points_or_through_what_was_nothing() {
+    fn line_through_two_points_or_through_nothing_is_not_drawn() {
         assert_eq!(exponent(&[(1000, 1.0), (10_000, 2.0)]), None);
         assert_eq!(exponent(&[(1000, 0.0), (10_000, 0.0), (100_000, 0.0), (1_000_000, 1.0)]), None);
     }

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_guesses_are_built_until_it_is_known_which_is_right() {
+    fn guesses_are_built_until_it_is_known_which_is_right() {
         let guesses = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let built = Mutex::new(Vec::new());
         let ahead = Ahead::default();
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_more_is_built_when_none_is_wanted() {
+    fn guess_is_not_built_when_none_is_wanted() {
         let ahead = Ahead::default();
         ahead.decide(None);
         ahead.build(&["a".to_owned()], |_, _| panic!("nobody wants it"));

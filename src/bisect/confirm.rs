@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn all_three_must_say_the_same_as_before() {
+    fn confirmation_needs_all_three_to_say_the_same_as_before() {
         let fine = confirmation(State::Leaks, State::Clean, Revert::Judged(Box::new(judged(State::Clean))));
         assert_eq!(fine.doubt(Terms::Break), None);
         assert!(fine.doubt(Terms::Fix).is_some());

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_judged_says_why() {
+    fn kernel_that_cannot_be_judged_says_why() {
         let mut record = example::clean();
         assert_eq!(state(&record, Some("nfs_opendir")), State::Clean);
         record.verdict = Verdict::Crash;

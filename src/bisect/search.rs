@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn where_only_skipped_ones_are_left_all_of_them_are_named() {
+    fn skipped_commits_are_all_named_where_no_others_are_left() {
         let made = TestHistory::straight(9);
         let broken = [made.id(4), made.id(5)];
         let (found, _) = made.search(Terms::Break, &made.id(5), &broken);

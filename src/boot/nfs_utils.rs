@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_it_is_not_taken_for_the_whole() {
+    fn package_that_is_half_there_is_not_taken_for_the_whole() {
         let dir = tempfile::tempdir().unwrap();
         assert!(NfsUtils::open(dir.path()).is_none());
         fs::write(dir.path().join("about.json"), r#"{"version": "1", "packages": []}"#).unwrap();

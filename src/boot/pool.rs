@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn error_ends_it_and_what_was_done_is_kept() {
+    fn error_ends_the_work_and_what_was_done_is_kept() {
         let begun = AtomicUsize::new(0);
         let ended = run_parallel(&[0; 50], 1, |_| match begun.fetch_add(1, Ordering::Relaxed) {
             number @ ..2 => Ok(number),

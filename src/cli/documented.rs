@@ -50,7 +50,7 @@ fn documents() -> Vec<PathBuf> {
 }
 
 #[test]
-fn whatever_the_documentation_has_people_type_is_taken() {
+fn command_lines_of_the_documentation_are_taken() {
     let all: Vec<Typed> = documents().iter().flat_map(|file| commands(file, "")).collect();
     assert!(all.len() > 40, "{} commands are found", all.len());
     all.iter().for_each(|typed| drop(typed.parsed()));

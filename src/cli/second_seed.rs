@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn one_guest_that_is_not_clean_is_what_counts() {
+    fn guest_that_is_not_clean_is_the_one_that_counts() {
         let record = both(example::clean(), RunRecord { seed: 7, ..example::leak() });
         assert_eq!((record.verdict, record.seed), (Verdict::Leak, 7));
         assert_eq!(record.notes, ["with the seed 42 it was clean"]);

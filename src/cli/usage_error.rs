@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_nothing_is_told_the_commands() {
+    fn line_without_a_command_is_told_the_commands() {
         let text = refused(&[]);
         assert!(text.starts_with("say what is to be done: verify, run, bisect, "), "{text}");
         assert!(text.ends_with("; see dirleak --help"), "{text}");

@@ -88,7 +88,7 @@ impl Step {
         }
     }
 
-    /// Returns it in words.
+    /// Returns the step in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",

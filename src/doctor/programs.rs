@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn without_any_program_everything_that_a_build_needs_is_missing() {
+    fn machine_without_any_program_misses_everything_that_a_build_needs() {
         let (_dir, path) = fake(&[]);
         let all = ["patch", "make", "gcc", "ld", "flex", "bison", "bc", "awk", "gelf.h", "stdio.h"];
         assert_eq!(in_state(&building(&path, &CostEstimate::example(true, true)).unwrap(), State::Missing), all);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_program_that_is_missing_is_named_with_the_command_that_brings_it() {
+    fn missing_program_is_named_with_the_command_that_brings_it() {
         let (_dir, path) = fake(&["patch", "make", "gcc", "ld", "bison", "bc", "awk"]);
         let checks = building(&path, &CostEstimate::example(true, true)).unwrap();
         assert_eq!(in_state(&checks, State::Missing), ["flex"]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_commands_need_is_never_missing() {
+    fn program_that_only_other_commands_need_is_never_missing() {
         let (_dir, path) = fake(&["git"]);
         let checks = others(&Places { path: path.clone(), mkfs: path });
         assert_eq!(in_state(&checks, State::Ok), ["git"]);

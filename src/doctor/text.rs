@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_fits_80_columns_and_has_no_control_characters() {
+    fn text_fits_80_columns_and_has_no_control_characters() {
         let long = "/a/very/long/path".repeat(3);
         let program = |name: &str, state| Check {
             name: name.into(),

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_decided_is_no_number() {
+    fn listing_that_was_not_decided_is_no_number() {
         let scenario = load("cluster").unwrap();
         let mut records = records(&scenario, 1.0);
         records.last_mut().unwrap().verdict = Verdict::Crash;

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn hour_lists_each_site_as_often_as_is_said() {
+    fn hour_lists_each_site_as_often_as_the_scenario_says() {
         let numbers = |step: &Step| match step {
             Step::List(Pass { of: DirSelector::Directories(numbers), .. }) => numbers.clone(),
             _ => Vec::new(),

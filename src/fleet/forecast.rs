@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_loses_is_what_its_sites_lose() {
+    fn loss_of_a_server_is_that_of_its_sites() {
         // 150 entries lose 6400 bytes, 25.0 objects (24.8 to 25.2).
         let site = Site { site: "a".into(), entries: 1500, listings_per_day: 10.0 };
         let forecast = forecast_for(1, vec![site]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_on_the_way_from_sites_to_servers() {
+    fn losses_of_sites_add_up_to_those_of_their_servers() {
         let sites = sites::zipf(500, 1.2, 100_000, 24.0);
         let all = |sites: &[PlacedSite]| sites.iter().map(|site| site.bytes_per_day.estimate).sum::<f64>();
         let forecast = forecast_for(20, sites);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn same_seed_gives_the_same_answer_and_another_one_another() {
+    fn seed_gives_the_same_answer_again_and_another_one_another() {
         let json_for_seed = |seed| {
             let sites = sites::zipf(300, 1.0, 10_000, 24.0);
             serde_json::to_string(&forecast(&ForecastInput { seed, ..question(10) }, leak(), sites)).unwrap()

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn many_points_balance_and_one_does_not() {
+    fn servers_with_many_points_are_balanced_and_those_with_one_are_not() {
         for seed in 0..5 {
             // The share of a server scatters by 1 / sqrt(160), so by 8 %; of 20 servers the largest is within 4 of that.
             let many = spread(20, 160, seed);

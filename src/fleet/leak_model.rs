@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn several_sizes_are_joined_by_lines() {
+    fn sizes_that_were_measured_are_joined_by_lines() {
         let records =
             [leaks("large", 10_000, 5000.0, 32.0), leaks("small", 100, 50.0, 32.0), leaks("mid", 1000, 50.0, 32.0)];
         let leak = Leak::from_records(&records, None, &[], None).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn one_size_grows_with_the_entries_unless_few_objects_leak() {
+    fn leak_of_one_size_grows_with_the_entries_unless_few_objects_leak() {
         let names = Leak::from_records(&[leaks("quick", 150, 25.0, 256.0)], None, &[], None).unwrap();
         assert_eq!((names.grows, at(&names, 300)), (GrowthModel::PerEntry, 12_800.0));
         let opens = Leak::from_records(&[leaks("quick", 150, 1.0, 64.0)], None, &[], None).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_forecast_is_told() {
+    fn leak_that_cannot_be_forecast_is_told() {
         let refused = |records: &[RunRecord], kernel: Option<&str>| {
             Leak::from_records(records, kernel, &[], None).unwrap_err().to_string()
         };

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn mistake_in_the_file_is_told_with_its_place() {
         let head = "site,entries,listings_per_day\n";
         for (text, expected) in [
             (String::new(), "has no site"),

@@ -43,7 +43,7 @@ pub fn loopback(up: bool) -> Result<()> {
     Ok(())
 }
 
-/// Returns file system type, source and data of an NFS mount of `path` from the server at `address`. The ports are
+/// Returns the file system type, source and data of an NFS mount of `path` from the server at `address`. The ports are
 /// those of the NFS and the MOUNT program, so that rpcbind need not be asked.
 pub fn arguments(
     version: &str,

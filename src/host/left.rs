@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bears_a_mark_but_is_none_of_ours_stays() {
+    fn directory_that_bears_a_mark_but_is_none_of_ours_stays() {
         let home = tempfile::tempdir().unwrap();
         let full = left(home.path(), &[]);
         fs::create_dir(full.join("below")).unwrap();

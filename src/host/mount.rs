@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_directory_on_nfs_is_told_each_in_its_own_sentence() {
+    fn path_that_is_no_directory_on_nfs_is_told_in_a_sentence_of_its_own() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();

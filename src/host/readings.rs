@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn days_of_readings_take_no_more_room_and_keep_both_ends() {
+    fn readings_of_days_take_no_more_room_and_keep_both_ends() {
         let mut readings = Vec::new();
         for second in 0..100_000 {
             let seconds = f64::from(second);

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn longest_existing_prefix_is_the_path() {
+    fn path_is_the_longest_prefix_that_exists() {
         assert_eq!(ok("dir/linux_6.1+deb12u1.deb").base, path("dir/linux_6.1+deb12u1.deb"));
         assert_eq!(ok("linux@old").base, path("linux@old"));
         assert_eq!(ok("linux@old").rev, None);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_in_a_sentence() {
+    fn spec_that_cannot_be_is_refused_in_a_sentence() {
         for (word, part) in [
             ("6.7", "unknown kernel '6.7': neither a series (6.1) nor"),
             ("6.7+spare-pages", "unknown kernel '6.7'"),

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_leaves_nothing_behind_when_making_fails() {
+    fn install_that_fails_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("thing");
         let result: Result<()> = install_atomically(&target, |new| {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn place_replaces_a_directory() {
+    fn install_replaces_a_directory() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("thing");
         for text in ["one", "two"] {

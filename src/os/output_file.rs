@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn checking_changes_nothing_and_writing_leaves_one_whole_file() {
+    fn check_changes_nothing_and_a_write_leaves_one_whole_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.json");
         let target = OutputFile::check(&path).unwrap();

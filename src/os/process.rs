@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_a_child_kills_its_grandchildren() {
+    fn child_that_is_dropped_takes_its_own_children_along() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let script = format!("sleep 1000 & echo $! > {}.new; mv {0}.new {0}; wait", file.display());

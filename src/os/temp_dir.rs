@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_run_left_is_removed_and_what_lives_is_not() {
+    fn directory_of_a_killed_run_is_removed_and_that_of_a_living_one_is_not() {
         let home = tempfile::tempdir().unwrap();
         let living = Scratch::within(home.path()).unwrap();
         let left = home.path().join(".new-left");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_do_not_take_each_other_for_dead() {
+    fn makers_at_the_same_time_do_not_take_each_other_for_dead() {
         let home = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_fit_is_told_and_counted() {
+    fn calls_that_did_not_fit_are_told_and_counted() {
         let text = cut();
         let shown = 2 * text.lines().count() as i64;
         let before = sites(&text, shown + 40).unwrap();

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn no_data_is_no_site() {
+    fn file_without_data_has_no_site() {
         assert_eq!(parse("No data\n"), []);
     }
 

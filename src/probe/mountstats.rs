@@ -134,7 +134,7 @@ mod tests {
         \t     READDIR: 99 3 0 44 24 0 0 0 0\n";
 
     #[test]
-    fn only_the_mount_asked_for_counts() {
+    fn counts_are_those_of_the_mount_asked_for() {
         let rpcs = calls(parse(TEXT, "/mnt"));
         assert_eq!(rpcs, [("NULL", 1), ("READDIR", 3), ("READDIRPLUS", 126)].map(|(n, c)| (n.into(), c)).into());
         assert_eq!(parse(TEXT, "/other")["READDIR"].calls, 99);

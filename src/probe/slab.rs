@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_copy_is_counted_as_itself() {
+    fn name_that_only_looks_like_a_copy_is_counted_as_itself() {
         assert_eq!(counted_as("kmalloc-rnd-07-64"), "kmalloc-64");
         assert_eq!(counted_as("kmalloc-rnd-07-rnd-07-64"), "kmalloc-rnd-07-rnd-07-64");
         assert_eq!(parse_objects(b"9223372036854775807 N0=1"), None);

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_honest_guests_say_is_believed() {
+    fn honest_guests_are_believed() {
         for line in [
             r#"{"answer":"hello","release":"6.12.118+deb13-cloud-amd64"}"#,
             r#"{"answer":"sample","sample":{"objects":{"kmalloc-64":12,"pages":-3}},"settled_seconds":0.61}"#,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_was_done_is_not_believed() {
+    fn claim_of_more_than_was_done_is_not_believed() {
         let worked = |listings: u64, cold: u64| {
             let worked = RoundStats { listings, cold_listings: cold, ..RoundStats::default() };
             serde_json::to_string(&Response::Worked(worked)).unwrap()
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_names_are_not_believed() {
+    fn names_and_frames_that_are_too_many_are_not_believed() {
         let objects: Vec<_> = (0..5000).map(|n| format!("\"cache-{n}\":1")).collect();
         let line = format!(r#"{{"answer":"slabinfo","objects":{{{}}}}}"#, objects.join(","));
         assert_eq!(refused(&line), "5000 names at once");

@@ -128,7 +128,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn several_that_cannot_be_told_apart_are_all_named() {
+    fn commits_that_cannot_be_told_apart_are_all_named() {
         let mut record = example(Terms::Break);
         record.among = vec![record.steps[0].commit.clone(), record.commit.take().unwrap()];
         let text = text(&record);

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn sentence_says_where_it_went_and_whether_that_was_foreseen() {
+    fn sentence_says_where_the_leak_went_and_whether_that_was_foreseen() {
         assert_eq!(
             lost([Some(95.0), Some(5.0)]).sentence(),
             "cluster of 20 sites on 6.1+spare-pages: server-2 has the largest site, of 1800 entries, and loses 95 % of all that \

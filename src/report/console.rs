@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_logs_where_logs_are_are_shown() {
+    fn logs_that_lie_elsewhere_are_not_shown() {
         let dir = tempfile::tempdir().unwrap();
         let [logs, other] = ["logs", "other"].map(|name| dir.path().join(name));
         for place in [&logs, &other] {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_the_end_is_shown() {
+    fn flood_is_shown_by_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("flood.log");
         fs::write(&path, "x".repeat(SHOWN_BYTES as usize) + "the end\n").unwrap();

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_told() {
+    fn size_that_was_not_measured_is_told() {
         let text = render(&made(5, zipf(10, 1.0, 1500, 10.0)));
         // All are larger than 150 entries but the last, which is as large.
         let sentence = "  9 sites are larger than 150 entries and make 97 % of all that is lost;";
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn many_sites_of_one_size_have_another_reason() {
+    fn loss_by_many_sites_of_one_size_has_another_reason() {
         let sites = (0..400).map(|i| Site { site: format!("{i}"), entries: 500, listings_per_day: 10.0 }).collect();
         let why = made(10, sites).why;
         assert!(why.contains("of 400 sites, none of which makes more than"), "{why}");

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn several_runs_are_counted_and_the_worst_is_told() {
+    fn runs_are_counted_and_the_worst_is_told() {
         use Verdict::*;
         let headline_of = |verdicts: &[Verdict]| for_report(&merged(vec![runs(verdicts)]));
         assert_eq!(

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_belong_together_stays_apart() {
+    fn files_that_do_not_belong_together_stay_apart() {
         let mut other = example::verify();
         other.proof.as_mut().unwrap().patched = "6.1+fix.patch".into();
         let mut bisect = run("c.json", &[example::leak()]);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_twice_counts_once_and_is_told() {
+    fn file_that_is_there_twice_counts_once_and_is_told() {
         let a = run("a.json", &[example::leak()]);
         let merged = merge(vec![a.clone(), a.clone(), a, run("copy.json", &[example::leak()])]);
         assert_eq!(merged.chapters[0].file.results.len(), 1);

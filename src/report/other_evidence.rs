@@ -72,7 +72,7 @@ mod tests {
     use crate::result::example;
 
     #[test]
-    fn what_kmemleak_reports_is_told_by_function() {
+    fn report_of_kmemleak_is_told_by_function() {
         let mut record = example::leak();
         assert_eq!(render(&record), "", "it was not asked");
         let objects_by_function = [("a", 1), ("b", 30), ("c", 2), ("d", 3)].map(|(f, n)| (f.to_owned(), n)).into();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaked_stands_beside_the_account_that_did_not_grow() {
+    fn leak_stands_beside_the_account_that_did_not_grow() {
         let mut record = example::leak();
         record.cgroup = Some(CgroupRecord {
             peak_bytes: Some(3 << 20),

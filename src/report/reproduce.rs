@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_left_out_and_the_seed_is_said() {
+    fn command_leaves_out_what_was_written_and_says_the_seed() {
         let shown = |words: &[&str]| command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), Some(7));
         assert_eq!(
             shown(&["/x/dirleak", "run", "--json", "a b.json", "--trace=t", "-o", "a b", "quick"]),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_bench_the_plot_is_left_out() {
+    fn command_of_a_bench_leaves_out_the_plot() {
         let mut file = crate::report::bench::example::file();
         file.command_line.extend(["--grow", "--plot", "growth.svg"].map(String::from));
         assert_eq!(of_bench(&file), "dirleak bench huge-flat --grow --seed 42");

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_or_doubled_is_named() {
+    fn shard_that_is_missing_or_doubled_is_named() {
         let shards = |numbers: &[u32]| -> Vec<_> {
             numbers.iter().map(|number| ShardRecord { number: *number, of: 4, runs: 9 }).collect()
         };

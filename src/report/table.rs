@@ -182,7 +182,7 @@ kernel 6.1 (6.1.192)
     }
 
     #[test]
-    fn two_kernels_stand_side_by_side() {
+    fn kernels_of_a_comparison_stand_side_by_side() {
         let expected = "                       6.1+spare-pages                6.1
 quick                  leak                           clean
   objects per listing  25.0 (24.8 to 25.2)            at most 0.13
@@ -202,7 +202,7 @@ quick                  leak                           clean
     }
 
     #[test]
-    fn whatever_is_long_still_fits_the_terminal() {
+    fn table_with_long_names_still_fits_the_terminal() {
         let mut record = example::leak();
         record.scenario = "a-scenario-with-quite-a-long-name-äöü".into();
         record.unit = "mount, listing and unmount".into();

@@ -192,7 +192,7 @@ Proven: quick leaks on 6.1+spare-pages and is clean on 6.1.
     }
 
     #[test]
-    fn what_stays_of_a_control_is_told_and_a_file_without_sources_is_read() {
+    fn control_that_left_something_is_told_and_a_file_without_sources_is_read() {
         let mut record = example::clean();
         record.controls.sources.truncate(1);
         record.controls.sources[0].left = 36;

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn proven_is_every_leak_there_and_every_one_gone() {
+    fn proof_is_every_leak_there_and_every_one_gone() {
         assert_eq!(outcome(&[(Leak, Clean), (Leak, Clean)], false), Outcome::Proven);
         assert_eq!(outcome(&[(Leak, Clean), (Clean, Clean)], false), Outcome::NotProven);
         assert_eq!(outcome(&[(Leak, Clean), (Clean, Clean)], true), Outcome::Proven);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_proves_nothing_either_way() {
+    fn verdict_that_is_open_proves_nothing_either_way() {
         for verdict in [Undecided, Unsupported] {
             assert_eq!(outcome(&[(Leak, verdict)], false), Outcome::Undecided);
             assert_eq!(outcome(&[(verdict, Clean)], false), Outcome::Undecided);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_proven_while_parts_are_missing() {
+    fn proof_is_open_while_parts_are_missing() {
         let outcome = |pairs: &[(Verdict, Verdict)], set| {
             let records = records(pairs);
             crate::result::proof::from_records(&records, set, "a", "b").weakened_by_gaps(&records).outcome

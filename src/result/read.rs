@@ -106,7 +106,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_is_no_result_is_told_in_a_sentence() {
+    fn file_that_is_no_result_is_told_in_a_sentence() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.json");
         let table = [
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_mailed_gives_the_terminal_no_orders() {
+    fn file_that_was_mailed_gives_the_terminal_no_orders() {
         let mut file = crate::report::test_results::suites::tests::hostile();
         file.results[0].rpcs = [("\u{1b}[2J".to_owned(), 1)].into();
         let read = of_value("x", value(&serde_json::to_vec(&file).unwrap()).unwrap()).unwrap();

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_the_same() {
+    fn record_is_read_back_as_it_was_written() {
         let mut file: ResultFile = serde_json::from_value(documented()).unwrap();
         let rate = Estimate { estimate: 1.0 / 3.0, low: -0.0, high: 1e300 };
         file.results[0].findings[0].objects_per_rpc = Some(rate);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_not_valid() {
+    fn file_with_a_mistake_is_not_valid() {
         let good = serde_json::to_value(example::verify()).unwrap();
         let table: [(&str, Value); 5] = [
             ("/results/0/verdict", "maybe".into()),

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn other_verdicts_give_their_reason() {
+    fn verdicts_of_other_kinds_give_their_reason() {
         let mut record = example::clean();
         for (verdict, expected) in [
             (Verdict::Undecided, "quick on 6.1 is undecided: the guest was silent."),

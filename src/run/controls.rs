@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_held_and_went_was_seen() {
+    fn control_that_was_held_and_went_was_seen() {
         let controls = controls(&sample(684, 1420, 5516, 84, 428), &[], held());
         assert_eq!(controls.missed(), None);
         let names: Vec<_> = controls.sources.iter().map(|c| (c.name.as_str(), c.held, c.seen, c.left)).collect();

@@ -29,7 +29,7 @@ mod tests {
     use crate::result::finding::CallSite;
 
     #[test]
-    fn what_vmalloc_keeps_of_its_areas_belongs_to_them() {
+    fn objects_that_vmalloc_keeps_of_its_areas_belong_to_them() {
         let leak = example::leak().findings.remove(0);
         let site = |function: &str| vec![CallSite { function: function.into(), share: 1.0, stack: vec![] }];
         let mut slab = leak.clone();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_listing_allocates_is_in_size_classes_and_in_caches_of_nfs() {
+    fn objects_of_a_listing_are_in_size_classes_and_in_caches_of_nfs() {
         assert!(is_of_listings("kmalloc-32") && is_of_listings("nfs_inode_cache"));
         assert!(!is_of_listings("dentry") && !is_of_listings("pages"));
     }

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_directory_code_counts() {
+    fn objects_of_other_code_than_that_of_directories_do_not_count() {
         let site = |function: &str, objects| Site { function: function.into(), stack: vec![], objects };
         let sites = [("kmalloc-32".to_owned(), vec![site("nfs_readdir_add_to_array", 110), site("seq_open", 3)])];
         assert_eq!(count(&sites.into()), 110);

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_and_what_is_none_is_told() {
+    fn words_for_shards_are_read_and_other_words_told() {
         assert_eq!("2/5".parse(), Ok(Shard { number: 2, of: 5 }));
         assert_eq!("1/1".parse::<Shard>().unwrap().to_string(), "1/1");
         assert!("0/5".parse::<Shard>().unwrap_err().contains("counted from 1"));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn more_shards_than_runs_are_refused() {
+    fn shards_that_are_more_than_the_runs_are_refused() {
         let scenarios = [load("quick").unwrap()];
         let error = runs_of(Shard { number: 1, of: 3 }, &scenarios, 2).unwrap_err().to_string();
         assert_eq!(error, "--shard 1/3: all runs are 2, and no shard may be empty; ask for 2 at most");
@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_shards_together_are_every_run_once(
+        fn shards_together_are_every_run_once(
             seconds in prop::collection::vec(0.1..500.0_f64, 1..60), kernels in 1..4_usize, shards in 1..12_usize
         ) {
             let all = seconds.len() * kernels;

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_cluster_is_told() {
+    fn scenario_that_cannot_be_a_cluster_is_told() {
         assert_eq!(with("servers = 4", "servers = 64"), "");
         for (old, new, expected) in [
             ("servers = 4", "servers = 0", "`cluster.servers` is 0; it must be between 1 and 64"),

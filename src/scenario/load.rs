@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn two_scenarios_of_one_name_are_refused() {
+    fn scenarios_of_one_name_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("quick.toml");
         std::fs::write(&path, include_str!("../../scenarios/quick.toml").replace("150", "151")).unwrap();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn more_entries_than_the_guest_can_hold_are_told_with_the_way_out() {
+    fn entries_beyond_what_the_guest_can_hold_are_told_with_the_way_out() {
         let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
         assert_eq!(scenario.memory_shortfall(), None);
         scenario.directory.entries = 10_000_000;
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn real_files_cost_more_than_a_formula() {
+    fn files_that_are_real_cost_more_than_a_formula() {
         let mut scenario = parse("huge-flat.toml", include_str!("../../scenarios/huge-flat.toml")).unwrap();
         let real = scenario.memory_needed_mib();
         scenario.server = ServerKind::Synthetic;

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_changes_nothing() {
+    fn scenario_without_overrides_stays_as_it_is() {
         let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
         let before = scenario.clone();
         Overrides::default().apply(&mut scenario).unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_wins() {
+    fn override_that_is_given_wins() {
         let scenario = quick_with(Some(2000), Some("nordirplus,actimeo=60,rsize=8192,vers=3")).unwrap();
         assert_eq!(scenario.directory.entries, 2000);
         assert_eq!(scenario.mount.options, "actimeo=0,nordirplus,actimeo=60");
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_names_the_option() {
+    fn override_that_cannot_be_names_its_option() {
         let table = [
             (Some(200_000_000), None, "quick with -n: `directory.entries` is 200000000"),
             (None, Some("vers=4.2"), "quick with -o: `mount.version` is \"4.2\", but the synthetic server"),

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_step_is_named() {
+    fn word_that_is_no_step_is_named() {
         assert!(unit(r#"["toch"]"#).unwrap_err().contains("unknown step `toch`, expected one of `touch`"));
         assert!(unit(r#"[{ lst = {} }]"#).unwrap_err().contains("unknown field `lst`"));
         assert!(unit(r#"[{ list = { form = "middle" } }]"#).unwrap_err().contains("unknown field `form`"));

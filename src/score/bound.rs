@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn no_event_gives_the_rule_of_three() {
+    fn bound_without_an_event_is_the_rule_of_three() {
         near(upper_bound(0, 10, 0.95), 0.258866);
         near(upper_bound(0, 200, 0.95), 0.014867);
         near(upper_bound(0, 1_000_000, 0.95), 2.99573e-6);
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_excluded_without_a_trial_or_by_events_alone() {
+    fn bound_without_a_trial_or_by_events_alone_excludes_nothing() {
         assert_eq!(upper_bound(0, 0, 0.95), 1.0);
         assert_eq!(upper_bound(7, 7, 0.95), 1.0);
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn line_that_is_missing_or_wrong_is_named() {
         let text = include_str!("../../vm/patches/6.1/spare-pages.patch");
         let Kind::Leak(leak) = parse("spare-pages", text).unwrap().kind else { panic!("it leaks") };
         assert_eq!((leak.rate, leak.function.as_str()), (25.0, "nfs_readdir_page_array_append"));

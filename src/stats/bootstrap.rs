@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_divided_by_nothing() {
+    fn ratio_to_nothing_is_none() {
         assert_eq!(ratio(&[0.0; 3], &[1.0; 3], 1), None);
         assert_eq!(ratio(&[], &[1.0], 1), None);
         assert_eq!(ratio(&[1.0], &[0.0], 1).unwrap().estimate, 0.0);
@@ -60,7 +60,7 @@ mod tests {
     /// ratio. Percentiles of a bootstrap of few figures are known to be too narrow, the more so of a median, whose
     /// draws take few values.
     #[test]
-    fn most_intervals_contain_the_true_ratio() {
+    fn intervals_contain_the_true_ratio_most_of_the_time() {
         let mut lots = ChaCha8Rng::seed_from_u64(7);
         let mut noisy = |center: f64| -> Vec<f64> {
             // The sum of twelve even draws has variance 1 (Irwin-Hall).

@@ -31,7 +31,7 @@ pub fn follow(points: &[(f64, f64)], counters: usize) -> Option<Estimate> {
     Some(Estimate { estimate: median(slopes)?, low, high })
 }
 
-/// Returns growth per second of what was at these levels at these seconds; `None` of fewer than two.
+/// Returns the growth per second of what was at these levels at these seconds; `None` of fewer than two.
 pub fn per_second(levels: &[(f64, f64)]) -> Option<f64> {
     median(slopes(levels))
 }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn little_is_no_line() {
+    fn line_through_too_little_is_none() {
         assert_eq!(follow(&watched(10.0, LEAST_INTERVALS - 1, 1), 1), None);
         assert_eq!(follow(&vec![(5.0, 50.0); 100], 1), None, "the dose never differed");
         assert_eq!(follow(&watched(10.0, LEAST_INTERVALS, 1), 1_000_000), None, "too few for so many counters");

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lump_of_a_burst_is_not_passed_over() {
+    fn lump_of_a_burst_is_not_passed_over() {
         let mut rounds: Vec<Round> = (0..12).flat_map(|_| [round(8, 1.0, 0), round(0, 1.0, 0)]).collect();
         rounds[6] = round(8, 1.0, 64);
         let seen = net_growth(&rounds).remove(0);

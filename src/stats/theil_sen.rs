@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn one_stray_object_is_not_significant() {
+    fn stray_object_is_not_significant() {
         let fit = fitted(&[(1.0, 0.0, 0.0), (5.0, 1.0, 0.0), (1.0, 0.0, 0.0), (5.0, 1.0, 0.0)]);
         assert!(fit.low < 0.0, "{fit:?}");
     }
@@ -245,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn two_blocks_with_a_step_in_the_larger_dose_are_not_trusted() {
+    fn blocks_with_a_step_in_the_larger_dose_are_not_trusted_if_they_are_two() {
         let fit = fitted(&[(32.0, 0.0, 0.0), (128.0, 177.0, 0.0)]);
         assert!(fit.low < 0.0, "{fit:?}");
     }
 
     #[test]
-    fn two_blocks_whose_controls_differ_are_trusted_less_than_two_whose_controls_do_not() {
+    fn blocks_whose_controls_differ_are_trusted_less_than_those_whose_controls_do_not() {
         let width = |control| {
             let fit = fitted(&[(4.0, 0.0, 0.0), (12.0, 0.0, control)]);
             fit.high - fit.low
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn one_outlier_among_six_does_not_move_the_rate() {
+    fn outlier_among_six_blocks_does_not_move_the_rate() {
         let mut of: Vec<_> = [32.0, 128.0, 128.0, 32.0, 32.0, 128.0].iter().map(|&d| (d, 25.0 * d, 0.0)).collect();
         of[2].1 *= 2.0;
         let fit = fitted(&of);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dose_alone_is_no_line() {
+    fn dose_that_is_alone_gives_no_line() {
         assert_eq!(fit(&points(&[(3.0, 1.0, 0.0), (3.0, 1.0, 0.0)]), BoundWidth::new(2, 0.99, 900.0)), None);
     }
 }

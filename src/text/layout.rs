@@ -56,7 +56,7 @@ pub fn list<'a>(
     text + &line + "\n"
 }
 
-/// Returns rows of a table, indented by two: the first column to the left, the others to the right.
+/// Returns the rows of a table, indented by two: the first column to the left, the others to the right.
 pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: Vec<usize> = (0..N).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
     let line = |row: &[String; N]| {
@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_word_is_lost_and_no_line_too_long(text in "( {1,3}[a-zä]{1,9}){0,40}", width in 16..40_usize) {
+        fn words_are_all_kept_and_lines_are_not_too_long(text in "( {1,3}[a-zä]{1,9}){0,40}", width in 16..40_usize) {
             let broken = wrapped(&text, width);
             prop_assert!(broken.lines().all(|line| line.chars().count() <= width));
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();

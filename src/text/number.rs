@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_the_whole_is_not_the_whole() {
+    fn share_of_less_than_the_whole_is_not_the_whole() {
         for (number, expected) in [(1.0, "100 %"), (0.9999, "99.9 %"), (0.996, "99.6 %"), (0.83, "83 %")] {
             assert_eq!(share(number), expected);
         }

@@ -63,7 +63,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Returns leak if any counter leaks, clean if all are, else undecided.
+    /// Returns a leak if any counter leaks, clean if all are, else undecided.
     pub fn verdict(&self) -> CounterVerdict {
         let has = |says| self.counters.iter().any(|c| c.says == says);
         match () {
@@ -210,19 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn one_object_per_listing_is_a_leak() {
+    fn leak_of_one_object_per_listing_is_found() {
         assert_eq!(said(&DOSES[..4], |_, dose| (dose as i64, 0)), CounterVerdict::Leak);
     }
 
     #[test]
-    fn nothing_at_all_is_clean_but_not_by_short_rounds() {
+    fn counters_at_rest_are_clean_but_not_by_short_rounds() {
         assert_eq!(said(&DOSES[..2], |_, _| (0, 0)), CounterVerdict::Clean);
         let (blocks, net) = blocks(&DOSES[..2], |_, _| (0, 0));
         assert_eq!(judge(Phase::Scout, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Undecided);
     }
 
     #[test]
-    fn rounds_too_short_for_the_bounds_are_not_clean() {
+    fn rounds_that_are_too_short_for_the_bounds_are_not_clean() {
         assert_eq!(said(&[1, 3], |_, _| (0, 0)), CounterVerdict::Undecided);
     }
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn one_time_growth_is_no_leak() {
+    fn growth_that_comes_once_is_no_leak() {
         for first in 0..3 {
             for blocks in 2..=10 {
                 let says = said(&DOSES[..blocks], |number, _| (if number == first { 500 } else { 0 }, 0));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn two_blocks_of_a_restless_machine_decide_nothing() {
+    fn restless_machine_decides_nothing_by_two_blocks() {
         let (mut blocks, net) = blocks(&DOSES[..2], |_, dose| (25 * dose as i64, 0));
         assert_eq!(judge(Phase::Full, &blocks, &net, 160, MIN_RATE).verdict(), CounterVerdict::Leak);
         for counter in 0..=MOST_RESTLESS {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_counts_is_clean_where_the_bounds_allow_it() {
+    fn growth_that_is_too_little_to_count_is_clean_where_the_bounds_allow_it() {
         let third = |_, dose: u64| (dose as i64 / 4, 0);
         assert_eq!(said(&DOSES[..6], third), CounterVerdict::Clean);
     }

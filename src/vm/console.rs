@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guest_says_is_counted_and_is_no_complaint() {
+    fn words_of_the_guest_are_counted_and_are_no_complaint() {
         let (console, _file) = console("dirleak is heard\n[    1.0] dirleak is heard\nno dirleak is heard here\n");
         assert_eq!(console.times_heard(), 2);
         assert_eq!(console.complaints(), &Complaints::default());
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guest_prints_gives_the_terminal_no_orders() {
+    fn lines_of_the_guest_give_the_terminal_no_orders() {
         let (console, _file) = console("Kernel panic - not syncing: \u{1b}[2J\u{9b}x\n\u{1b}]0;title\u{7}\n");
         assert_eq!(console.trouble().unwrap().lines[0], "Kernel panic - not syncing: \u{fffd}[2J\u{fffd}x");
         assert_eq!(console.trouble().unwrap().lines[1], "\u{fffd}]0;title\u{fffd}");

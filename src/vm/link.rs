@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_refused_and_no_end() {
+    fn line_that_is_no_answer_is_refused_and_no_end() {
         for bytes in [&b"\xff\xfe\n"[..], b"\n", b"[[[[\n", b"{\"answer\":\"bye\"\n", b"null\n"] {
             let why = refusal(Cursor::new(bytes)).unwrap();
             assert!(why.starts_with("no answer: "), "{why}");

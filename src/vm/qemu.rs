@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_emulated_that_is_not_used() {
+    fn device_that_is_not_used_is_not_emulated() {
         let line = machine(Accelerator::Tcg);
         for word in
             ["-nodefaults", "-no-user-config", "-no-reboot", "-accel tcg,thread=multi -cpu max", "-m 256M", "-smp 2"]

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_console_can_be_written() {
+    fn files_other_than_the_console_cannot_be_written() {
         // A kernel without Landlock forbids nothing, and says so.
         let Some((finished, console)) = told("echo mine >console; cat console; echo no >other") else { return };
         assert_eq!((console.as_str(), &finished.output[..]), ("mine\n", &b"mine\n"[..]));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_removed_or_read_of_other_processes() {
+    fn entries_are_neither_made_nor_removed_and_other_processes_not_read() {
         for script in ["mkdir other", "mv console other", "ln console other", "rm console", "cat /proc/$PPID/environ"] {
             let Some((finished, _)) = told(script) else { return };
             assert!(!finished.status.success(), "{script}");

@@ -88,7 +88,7 @@ fn pairs(rounds: &[Round]) -> Vec<[Growth; 4]> {
 }
 
 #[test]
-fn a_run_becomes_pairs_of_blocks_by_phase() {
+fn run_becomes_pairs_of_blocks_by_phase() {
     let mut run = RunRecord::begin("quick", dirleak::result::record::KernelRecord::default(), 1);
     run.verdict = dirleak::result::record::Verdict::Clean;
     let mut objects = 100;

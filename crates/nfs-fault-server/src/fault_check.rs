@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_is_named() {
+    fn text_that_is_no_fault_is_told() {
         for (text, expected) in [
             ("{ what = \"emty\" }", "unknown variant `emty`, expected one of `error`"),
             ("{ waht = \"empty\" }", "unknown field `waht`"),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_happen_is_told() {
+    fn fault_that_cannot_happen_is_told() {
         for (text, expected) in [
             ("{ when = { reply = 0 }, what = \"empty\" }", "counts from 1"),
             ("{ times = 0, what = \"empty\" }", "never happens"),

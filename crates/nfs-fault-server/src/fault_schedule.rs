@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_exclude_each_other_the_second_waits() {
+    fn second_of_two_faults_that_exclude_each_other_waits() {
         let mut schedule = Schedule::default();
         let whats = [FaultAction::Garbage(Garbage::Cut), IO, FaultAction::NoReply, FaultAction::DelayMs(1)];
         whats.into_iter().for_each(|what| schedule.arm(Fault { on: FaultScope::Getattr, ..Fault::next(what) }));

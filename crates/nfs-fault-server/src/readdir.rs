@@ -115,7 +115,7 @@ impl<'a> Listed<'a> {
         Some(next + FIRST_COOKIE)
     }
 
-    /// Returns file id and kind of the entry with this cookie; its name is appended to `name`.
+    /// Returns the file id and kind of the entry with this cookie; its name is appended to `name`.
     fn entry(&self, cookie: u64, name: &mut Vec<u8>) -> (u64, Object) {
         match (cookie.checked_sub(FIRST_COOKIE), self.node) {
             (Some(place), Some((node, overlay))) => self.files.entry(node, place, overlay, name),

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_call_is_none() {
+    fn record_that_is_no_call_is_none() {
         let call: Vec<u8> = [7, 0, 2, 100_003, 3, 1, 6, 0, 0, 0, 9].into_iter().flat_map(u32::to_be_bytes).collect();
         let read = Call::read(&call).unwrap();
         assert_eq!((read.xid, read.program, read.version, read.procedure), (7, 100_003, 3, 1));

@@ -39,7 +39,7 @@ fn scripts(node: &Yaml, found: &mut Vec<String>) {
 }
 
 #[test]
-fn nothing_of_the_template_is_left_and_each_script_is_one() {
+fn workflow_has_nothing_of_the_template_left_and_each_script_is_one() {
     for system in [System::Github, System::Gitlab] {
         for program in programs() {
             let text = system.workflow(&plan(program));

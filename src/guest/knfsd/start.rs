@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_wanted_version_is_served() {
+    fn versions_that_are_not_wanted_are_not_served() {
         let three = configuration("3");
         assert!(three.contains("vers3=y\n") && three.contains("vers4=n\n") && !three.contains("vers4."), "{three}");
         let four = configuration("4.2");

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_evicts_is_done_in_every_state_and_what_changes_is_not() {
+    fn step_that_evicts_is_done_in_every_state_and_one_that_changes_is_not() {
         let every = |step: Step| Pass {
             every: Some(crate::scenario::step::Every { entries: Some(10), milliseconds: None, steps: vec![step] }),
             ..Pass::default()

@@ -81,13 +81,13 @@ mod tests {
     const DOT_CONFIG: &str = "CONFIG_SMP=y\nCONFIG_NR_CPUS=8\n# CONFIG_SLUB_DEBUG is not set\nCONFIG_SMP_X=y\n";
 
     #[test]
-    fn what_was_dropped_is_named() {
+    fn line_that_was_dropped_is_named() {
         let fragment = "# why\nCONFIG_SMP=y\nCONFIG_SLUB_DEBUG=y\nCONFIG_NR_CPUS=4\nCONFIG_NO_SUCH=y\n";
         assert_eq!(not_taken(fragment, DOT_CONFIG), ["CONFIG_SLUB_DEBUG=y", "CONFIG_NR_CPUS=4", "CONFIG_NO_SUCH=y"]);
     }
 
     #[test]
-    fn what_was_to_be_off_must_be_off() {
+    fn symbol_that_was_to_be_off_must_be_off() {
         let fragment = "# CONFIG_SMP is not set\n# CONFIG_SLUB_DEBUG is not set\n# CONFIG_NEVER_HEARD is not set\n";
         assert_eq!(not_taken(fragment, DOT_CONFIG), ["# CONFIG_SMP is not set"]);
     }
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn users_fragment_wins() {
+    fn fragment_of_the_user_wins() {
         let ours = "# why\nCONFIG_A=y\nCONFIG_AB=y\n".to_owned();
         let theirs = "# CONFIG_A is not set\nCONFIG_C=\"x # y\"\n".to_owned();
         assert_eq!(joined(&[ours, theirs]), "# why\nCONFIG_AB=y\n# CONFIG_A is not set\nCONFIG_C=\"x # y\"\n");
     }
 
     #[test]
-    fn everything_taken() {
+    fn configuration_that_took_everything_has_no_complaint() {
         assert!(not_taken("CONFIG_SMP=y\n\n# CONFIG_FOO sounds like a comment\n", DOT_CONFIG).is_empty());
     }
 }

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_makes_another_kernel_makes_another_key() {
+    fn key_differs_with_everything_that_makes_another_kernel() {
         let base = ingredients();
         let mut others = vec![ingredients(); 5];
         others[0].source = source("6.1.193-1");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_found_and_what_is_damaged_is_not() {
+    fn kernel_that_was_kept_is_found_and_a_damaged_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let built = dir.path().join("vmlinux");

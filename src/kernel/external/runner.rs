@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn compilers_first_error_is_picked_before_makes() {
+    fn first_error_of_the_compiler_is_picked_before_that_of_make() {
         let ended =
             sh("echo 'make: *** [x] Error 1' >&2; echo 'dir.c:5:1: error: expected x'; echo 'b: error: c'; exit 2");
         assert_eq!(ended.complaint.as_deref(), Some("dir.c:5:1: error: expected x"));

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named_with_what_needs_it() {
+    fn program_that_is_missing_is_named_with_what_needs_it() {
         assert!(require("sh", "nothing").is_ok());
         let error = require("dirleak-no-such-program", "unpacking x").unwrap_err().to_string();
         assert_eq!(error, "unpacking x needs dirleak-no-such-program; vm/setup installs what is missing");

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn all_formats_come_back_as_they_were() {
+    fn data_of_every_format_comes_back_as_it_was() {
         let data = b"kernel".repeat(10_000);
         for command in ["gzip -c", "xz -c --check=crc32", "zstd -c", "lz4 -lc"] {
             let packed = compressed(command, &data);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_the_kernels_fault() {
+    fn damaged_data_are_the_fault_of_the_kernel() {
         let mut packed = compressed("gzip -c", b"kernel");
         packed.truncate(8);
         let error = decompress(&packed, GZIP, "nfs.ko.gz", MOST).unwrap_err();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_without_end_is_cut_off() {
+    fn data_that_unpack_without_end_are_cut_off() {
         let packed = compressed("head -c 64M /dev/zero | gzip -1 -c", b"");
         let error = decompress(&packed, GZIP, "nfs.ko.gz", MOST).unwrap_err();
         assert_eq!(error.exit(), Exit::CannotJudge);

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_extracted_is_booted_as_it_is_and_not_tried_again() {
+    fn image_that_cannot_be_extracted_is_booted_as_it_is_and_not_tried_again() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let image = dir.path().join("bzImage");

@@ -123,7 +123,7 @@ pub fn sha256(path: &Path) -> Result<String> {
     Ok(hex(&hasher.finalize()))
 }
 
-/// Returns bytes in hexadecimal.
+/// Returns the bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -215,7 +215,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_named() {
+    fn file_that_is_no_kernel_is_named() {
         assert!(refused(b"").contains("is no kernel"));
         assert!(refused(b"#!/bin/sh\n").contains("is no kernel"));
         assert!(refused(&vmlinux(b"no banner", b"Xen\0", 0x12)).contains("is an ELF file, but no kernel"));
@@ -244,7 +244,7 @@ pub mod tests {
     }
 
     #[test]
-    fn known_digest() {
+    fn digest_of_abc_is_that_of_the_standard() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "abc").unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_loaded_before_is_read_and_the_rest_is_not() {
+    fn modules_to_load_before_are_read_and_the_rest_is_not() {
         let data = b"license=GPL\0depends=sunrpc,nfs-acl\0\0softdep=post: a pre: crc32c b-c post: d\0softdep=pre: e\0\
             vermagic=6.1.0-18-amd64 SMP preempt mod_unload modversions \0";
         let wanted = Modinfo {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_an_error() {
+    fn file_that_is_no_module_is_an_error() {
         assert!(Modinfo::parse(b"text").is_err());
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(Modinfo::parse(&program).unwrap_err(), "it has no section .modinfo");

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn each_comes_once_and_after_what_it_needs() {
+    fn modules_come_once_and_after_what_they_need() {
         let modules = [
             ("nfsv3.ko", "nfs,nfs_acl,sunrpc", ""),
             ("nfs.ko", "sunrpc,lockd", ""),
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_welcome_is_left_out_whole_if_a_part_is_missing() {
+    fn welcome_module_is_left_out_whole_if_a_part_is_missing() {
         let dir =
             directory(&[("a.ko", "b", ""), ("b.ko", "c", ""), ("d.ko", "", ""), ("e.ko", "d", "pre: a")], Some(""));
         assert_eq!(order(&dir, &["d"], &["a", "e"]).unwrap(), named(&[("d", true), ("e", false)]));
     }
 
     #[test]
-    fn what_is_neither_module_nor_built_in_is_named() {
+    fn name_that_is_neither_a_module_nor_built_in_is_told() {
         let dir = directory(&[("nfsd.ko", "gone", "")], Some("kernel/x.ko\n"));
         let error = order(&dir, &["nfsd"], &[]).unwrap_err();
         assert_eq!(error.exit(), Exit::CannotJudge);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_of_another_kernel_are_a_mistake_of_the_users() {
+    fn modules_of_another_kernel_are_a_mistake_of_the_user() {
         let dir = directory(&[("nfs.ko", "", "")], None);
         let error = Modules::open(dir.path()).unwrap().needed(&["nfs"], &[], "6.2").unwrap_err();
         assert_eq!(error.exit(), Exit::Usage);

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_is_named() {
+    fn obstacle_to_a_change_is_named() {
         let tree = Tree::with_commits(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
         let fix = Change::of_commit(&tree.place, &tree.ids[1]).unwrap();
         let applied = fix.apply_to(&tree.place, &tree.ids[2]).unwrap();

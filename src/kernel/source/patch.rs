@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_patch_is_a_usage_error() {
+    fn file_that_is_no_patch_is_a_usage_error() {
         for (text, part) in [
             ("hello", "is no patch"),
             ("--- a/../../etc/passwd\n+++ b/../../etc/passwd\n@@ -1 +1 @@\n-x\n+y\n", "not in a kernel's tree"),

@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_committed_is_included_and_said() {
+    fn change_that_is_not_committed_is_included_and_told() {
         let setting = Setting::new();
         setting.commit();
         fs::write(setting.src().join("fs/nfs/dir.c"), "two\n").unwrap();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_configures_makes_another_configuration() {
+    fn files_that_do_not_configure_leave_the_configuration_as_it_is() {
         let setting = Setting::new();
         let before = setting.as_it_is();
         fs::write(setting.src().join("fs/nfs/dir.c"), "two\n").unwrap();

@@ -94,7 +94,7 @@ mod tests {
     const MEMINFO: &str = "MemTotal: 12000 kB\nVmallocTotal: 99999 kB\nVmallocUsed: 400 kB\nPercpu:  80 kB\n";
 
     #[test]
-    fn what_has_an_owner_is_subtracted() {
+    fn pages_that_have_an_owner_are_subtracted() {
         let known = 10 + 20 + 300 + 20 + 5 + 1000 + 40 + 500 + 2 + 100 + 20;
         assert_eq!(unexplained(ZONEINFO, MEMINFO), Some(3000 - known));
     }

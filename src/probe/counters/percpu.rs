@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_files_are_read() {
+    fn values_are_found_in_both_files() {
         let stats = "Global Stats:\n  nr_alloc            :      1345\n  nr_dealloc          :       100\n\
                      \x20 nr_cur_alloc        :      1245\n  nr_max_alloc        :      1250\n";
         assert_eq!(value(stats, "nr_cur_alloc"), Some(1245));

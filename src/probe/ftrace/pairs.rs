@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_freed_is_not_alive_whichever_processor_is_read_first() {
+    fn object_that_is_freed_is_not_alive_whichever_processor_is_read_first() {
         let mut events = Events::default();
         events.freed(20, Key::Object(0xa), 0, None);
         events.freed(1, Key::Object(0xb), 0, None);

@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_chosen_is_told_from_what_could_be() {
+    fn value_that_is_chosen_is_told_from_those_that_could_be() {
         assert_eq!(chosen("local [global] counter uptime\n"), "global");
         assert_eq!(chosen("7 (expanded: 1408)\n"), "1408");
         assert_eq!(chosen("1408\n"), "1408");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn trace_that_was_stopped_is_somebodys() {
+    fn trace_that_was_stopped_is_that_of_somebody() {
         let stats = "entries: 12\noverrun: 0\ncommit overrun: 0\nread events: 3\n";
         assert!(has_entries(stats));
         assert!(!has_entries(&stats.replace("12", "0")) && !has_entries(""));

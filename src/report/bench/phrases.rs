@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_compared_is_told_by_its_growth_or_its_times() {
+    fn bench_that_was_not_compared_is_told_by_its_growth_or_its_times() {
         let mut file = BenchFile { comparisons: Vec::new(), ..example::file() };
         let grown = "How the time of a listing of huge-flat on 6.1 (changing) grows with the entries: more than quadratic, \
                      n^-1.05 (-1.23 to -0.87), last step n^-1.01.";

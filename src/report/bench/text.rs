@@ -72,7 +72,7 @@ mod tests {
     use crate::report::bench::example;
 
     #[test]
-    fn everything_fits_a_terminal() {
+    fn text_fits_a_terminal() {
         let text = render(&example::file());
         for line in text.lines() {
             assert!(line.chars().count() <= crate::report::table::WIDTH, "{} columns: {line}", line.chars().count());
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_was_has_no_row_and_calls_of_readdir_always_do() {
+    fn operation_that_never_was_has_no_row_and_calls_of_readdir_always_do() {
         let mut file = example::file();
         file.comparisons.clear();
         file.results[0].states.iter_mut().for_each(|state| state.medians.clear());

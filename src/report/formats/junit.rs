@@ -72,7 +72,7 @@ mod tests {
     use crate::result::record::Verdict;
 
     #[test]
-    fn it_says_what_failed_and_why() {
+    fn file_says_what_failed_and_why() {
         let file = runs(&[Verdict::Leak, Verdict::Crash, Verdict::Unsupported]);
         let text = render(&suites(&merged(vec![file, example::verify()]))).unwrap();
         let report = Report::deserialize_from_str(&text).unwrap();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guest_says_stays_text() {
+    fn words_of_a_guest_stay_text() {
         let text = render(&suites(&merged(vec![hostile()]))).unwrap();
         let report = Report::deserialize_from_str(&text).unwrap();
         assert_eq!((report.tests, report.failures), (1, 1));

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guest_says_is_no_result() {
+    fn words_of_a_guest_are_no_result() {
         let text = render(&suites(&merged(vec![hostile()])));
         assert!(!text.contains("SKIP\n") && !text.contains('\u{1b}') && !text.contains('\r'), "{text}");
         let results = text.lines().filter(|line| line.trim_start().starts_with("ok ")).count();

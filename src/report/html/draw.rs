@@ -160,7 +160,7 @@ mod tests {
     use crate::report::html::plot::tests::with_rounds;
 
     #[test]
-    fn all_points_are_drawn() {
+    fn points_are_all_drawn() {
         let plot = &plots(&with_rounds())[0];
         for size in [WIDE, NARROW] {
             let svg = svg(plot, size);

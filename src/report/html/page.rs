@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_and_no_script_is_there() {
+    fn page_fetches_nothing_and_has_no_script() {
         for text in [shown(example::verify()), shown(bisection()), shown(runs(&[Verdict::Crash])), shown(hostile())] {
             let lower = text.to_lowercase();
             for mark in ["<script", "<link", "<img", "<iframe", "@import", "url(", "onload=", "<object"] {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn console_that_is_hostile_stays_text() {
+    fn hostile_console_stays_text() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("console.log");
         std::fs::write(&log, format!("</pre></details><script>x</script>{HOSTILE}")).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn several_files_have_a_chapter_each() {
+    fn files_have_a_chapter_each() {
         let text = page(&merged(vec![example::verify(), bisection()]), &Logs::default());
         assert_eq!(text.matches("<section>").count(), 2);
         assert!(text.contains("2 results: 2 good."), "{text}");

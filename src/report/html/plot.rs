@@ -198,7 +198,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_has_no_rounds_has_no_plot() {
+    fn scenario_without_rounds_has_no_plot() {
         assert_eq!(plots(&[example::leak()]), []);
         let mut records = with_rounds();
         records[0].rounds.remove(0);

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sites_share_is_shown_once() {
+    fn frames_that_sites_share_are_shown_once() {
         let sites = [site("a", 0.75, &["kmalloc", "a", "readdir", "sys"]), site("b", 0.25, &["b", "readdir", "sys"])];
         let text = tree(&sites).into_string();
         assert_eq!(text.matches("readdir").count(), 1, "{text}");

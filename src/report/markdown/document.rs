@@ -171,7 +171,7 @@ dirleak verify --seed 42
     }
 
     #[test]
-    fn what_a_guest_says_is_no_markup() {
+    fn words_of_a_guest_are_no_markup() {
         let text = render(&merged(vec![hostile()]));
         let mut fence = None;
         for line in text.lines() {

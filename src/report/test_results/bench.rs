@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slower_fails_and_what_may_be_does_not() {
+    fn kernel_that_is_slower_fails_and_one_that_may_be_does_not() {
         let mut file = example::compared(&[BenchVerdict::Slower]);
         assert_eq!(ends(&file), [&[TestStatus::Passed][..], &[TestStatus::Failed; 4]].concat(), "the margin is 5 %");
         file.fail_if_slower = Some(20.0);

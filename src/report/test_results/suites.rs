@@ -204,7 +204,7 @@ pub mod tests {
     }
 
     #[test]
-    fn no_number_is_too_large_to_be_reported() {
+    fn numbers_of_any_size_are_reported() {
         let merged = merged(vec![extreme()]);
         assert!(junit::render(&suites(&merged)).is_ok());
         assert!(ktap::render(&suites(&merged)).contains("not ok 1 quick"));

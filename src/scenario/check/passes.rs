@@ -130,7 +130,7 @@ mod tests {
     const MANY: &str = "shape = { many = { directories = 3 } }";
 
     #[test]
-    fn what_does_not_go_together_is_told() {
+    fn keys_that_do_not_go_together_are_told() {
         for (pass, shape, expected) in [
             ("threads = 2, seeks = 1", "", "a `list` with `threads` cannot have `seeks`"),
             ("processes = 2, middle = [\"evict\"]", "", "a `list` with `processes` cannot have `middle`"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_together_is_taken() {
+    fn keys_that_go_together_are_taken() {
         for (pass, shape) in [
             ("seeks = 3, rewinds = 1, to = 100, stat = true", ""),
             ("getdents_buffer_bytes = 224", ""),

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_through_a_mount_needs_a_version_with_sessions() {
+    fn write_through_a_mount_needs_a_version_with_sessions() {
         let text = include_str!("../../../scenarios/changing-by-mount.toml");
         parse("x.toml", text).unwrap();
         let error = parse("x.toml", &text.replace("\"4.2\"", "\"3\"")).unwrap_err().to_string();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_synthetic_server_does_wrong_on_purpose() {
+    fn faults_are_refused_of_any_but_the_synthetic_server() {
         let text = include_str!("../../../scenarios/recipe-2019.toml");
         for step in [
             "{ fail = \"IO\" }",

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn synthetic_speaks_version_3_only() {
+    fn synthetic_server_speaks_version_3_only() {
         let text = include_str!("../../../scenarios/quick.toml").replace("version = \"3\"", "version = \"4.2\"");
         let error = parse("quick.toml", &text).unwrap_err().to_string();
         assert!(error.contains("the synthetic server speaks version 3 only"), "{error}");

@@ -71,13 +71,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_executable_is_understood() {
+    fn executable_of_this_test_is_understood() {
         let object = Object::parse(&std::fs::read(std::env::current_exe().unwrap()).unwrap()).unwrap();
         assert_eq!(object.interpreter.is_some(), object.needed.iter().any(|n| n.starts_with("libc.so")));
     }
 
     #[test]
-    fn what_is_no_elf_or_only_half_of_one_is_an_error() {
+    fn file_that_is_no_elf_or_only_half_of_one_is_an_error() {
         assert!(Object::parse(b"#!/bin/sh\n").is_err());
         let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert!(Object::parse(&whole[..100]).is_err());

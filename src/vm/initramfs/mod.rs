@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_is_read_back_parents_first() {
+    fn files_that_are_added_are_read_back_parents_first() {
         let mut archive = Archive::new();
         archive.file("/etc/exports", 0o644, "text").symlink("/etc/mtab", "/proc/mounts").dir("/tmp", 0o1777).devices();
         let seen = read_back(&archive);

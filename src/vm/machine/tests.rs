@@ -53,7 +53,7 @@ fn line_without_end_ends_the_guest() {
 }
 
 #[test]
-fn wrong_utf_8_is_no_answer_and_no_end() {
+fn line_of_wrong_utf_8_is_no_answer_and_no_end() {
     let said = gave_up(r"printf '\377\376\n'; sleep 60");
     assert!(said.contains("what no guest says: no answer: \"\u{fffd}\u{fffd}\"; its console is in "), "{said}");
 }
@@ -64,7 +64,7 @@ fn flood_of_signs_of_life_ends() {
 }
 
 #[test]
-fn no_flood_outlasts_the_time_of_the_run() {
+fn flood_does_not_outlast_the_time_of_the_run() {
     let steps = r#"while echo '{"answer":"step","name":"x","seconds":1}'; do sleep 0.01; done"#;
     let limits = Limits { whole: Duration::from_millis(300), ..Limits::default() };
     match ended(steps, limits) {

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn two_rows_are_joined_and_what_is_in_both_is_told() {
+    fn rows_are_joined_and_bits_in_both_are_told() {
         let [mut a, mut b] = [Bits::default(), Bits::default()];
         [1, 70].iter().for_each(|bit| _ = a.set(*bit));
         [70, 200].iter().for_each(|bit| _ = b.set(*bit));

@@ -41,12 +41,12 @@ fn verdict(names: &[&str]) -> Result<(), String> {
 }
 
 #[test]
-fn any_order_with_dots_is_complete() {
+fn listing_in_any_order_with_dots_is_complete() {
     assert_eq!(verdict(&[".", "..", "f3", "f1", "f2"]), Ok(()));
 }
 
 #[test]
-fn missing_a_repeated_and_a_strange_name_are_named_with_their_place() {
+fn names_that_are_missing_repeated_or_strange_are_told_with_their_place() {
     for (names, sentence) in [
         (&["f1", "f3"][..], "listing 1 ended without \"f2\": it showed 2 entries, the last one \"f3\""),
         (&[], "listing 1 ended without \"f1\" and 2 more: it showed 0 entries"),
@@ -76,7 +76,7 @@ fn type_and_inode_number_must_be_right() {
 }
 
 #[test]
-fn what_stat_says_must_be_right_too() {
+fn answer_of_stat_must_be_right_too() {
     for (stat, complaint) in [
         (Ok(Attributes { inode: 102, d_type: libc::DT_REG }), ""),
         (Ok(Attributes { inode: 102, d_type: libc::DT_LNK }), "as a symbolic link instead of a file according to stat"),
@@ -145,7 +145,7 @@ fn readers_of_one_open_file_see_each_name_once_together() {
 }
 
 #[test]
-fn what_comes_and_goes_may_be_shown_or_not() {
+fn entry_that_comes_and_goes_may_be_shown_or_not() {
     let changed = |names: &[&str]| {
         let mut check = check();
         // f1 is renamed to g while the listing runs, f2 was removed before and f3 is made again and again.
@@ -171,7 +171,7 @@ fn what_comes_and_goes_may_be_shown_or_not() {
 }
 
 #[test]
-fn what_was_added_before_must_be_shown() {
+fn entry_that_was_added_before_must_be_shown() {
     let mut check = check();
     check.changes().other(0, b"g", Other { presence: Presence::Always, kind: Kind::Symlink, inode: None });
     see(&mut check, &["f1", "f2", "f3"]);

@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_in_an_empty_directory() {
+    fn empty_directory_has_no_entry() {
         assert_eq!(walk(&tree(Shape::Flat, 0)), []);
     }
 }

@@ -103,7 +103,7 @@ fn entry_that_is_set_aside_comes_back_as_it_was() {
 }
 
 #[test]
-fn removing_a_file_makes_its_handle_stale_and_a_directory_less() {
+fn handle_of_a_removed_file_is_stale_and_a_removed_directory_is_one_less() {
     let kinds = Kinds { files: 1, directories: 1, ..Kinds::default() };
     let server = serve(&Directory { kinds, ..Directory::flat(30, Names::pattern("f{n}")) });
     let mut client = Client::connect(server.port());
@@ -196,7 +196,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn any_changes_are_listed_as_they_were_made(changes in changes(), plus: bool, entries_a_reply in 1..20u32) {
+    fn changes_of_any_kind_are_listed_as_they_were_made(changes in changes(), plus: bool, entries_a_reply in 1..20u32) {
         let server = serve(&Directory::flat(6, Names::pattern("f{n}")));
         let mut client = Client::connect(server.port());
         let root = client.root();
@@ -216,7 +216,7 @@ proptest! {
 }
 
 #[test]
-fn what_cannot_be_changed_is_told() {
+fn change_that_cannot_be_made_is_told() {
     let server =
         serve(&Directory { shape: Shape::Many { directories: 2 }, ..Directory::flat(4, Names::pattern("f{n}")) });
     let export = server.export();

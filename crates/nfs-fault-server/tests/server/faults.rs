@@ -96,7 +96,7 @@ fn reply_that_would_hold_an_entry_is_hit() {
 }
 
 #[test]
-fn only_the_calls_that_are_named_are_looked_at() {
+fn calls_that_are_not_named_are_not_looked_at() {
     let io = Some(nfsstat3::NFS3ERR_IO);
     for (on, seen) in
         [("readdir", [io, None, None]), ("plain-readdir", [None, io, None]), ("readdirplus", [io, None, None])]
@@ -166,7 +166,7 @@ fn fault_waits_for_a_reply_that_it_can_hit() {
 }
 
 #[test]
-fn end_comes_early_or_late() {
+fn end_of_a_directory_comes_early_or_late() {
     let (server, mut client, root) = ready(&[r#"{ when = { reply = 2 }, what = "early-eof" }"#]);
     let pages = client.list(&root, false, THREE);
     assert_eq!((pages.len(), pages[1].names()), (2, ["2", "3", "4"].map(String::from).to_vec()));
@@ -179,7 +179,7 @@ fn end_comes_early_or_late() {
 }
 
 #[test]
-fn cookie_is_there_twice_or_cookies_run_backward() {
+fn cookies_come_twice_or_run_backward() {
     for (plus, bytes) in [(false, THREE), (true, THREE_PLUS)] {
         let (server, mut client, root) = ready(&[r#"{ when = { reply = 2 }, what = "duplicate-cookie" }"#]);
         let pages = client.list(&root, plus, bytes);
@@ -228,7 +228,7 @@ fn reply_is_the_first_to_show_a_newer_change_time() {
 }
 
 #[test]
-fn handles_are_hidden_once_and_not_by_a_reply_that_fails() {
+fn handles_are_hidden_once_but_not_by_a_reply_that_fails() {
     let (server, mut client, root) = ready(&[r#"{ what = "no-handles" }"#, r#"{ what = { error = "IO" } }"#]);
     assert_eq!(statuses(&mut client, &root, &[true]), [Some(nfsstat3::NFS3ERR_IO)]);
     assert_eq!(fired(&server), [0, 1]);

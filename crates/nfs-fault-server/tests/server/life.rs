@@ -78,7 +78,7 @@ fn port_that_is_taken_and_an_address_that_is_not_ours_are_told() {
 }
 
 #[test]
-fn dropping_a_server_closes_every_connection_whatever_it_waits_for() {
+fn dropped_server_closes_every_connection_whatever_it_waits_for() {
     let server = ten();
     let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(server.port())).collect();
     let root = clients[0].root();
@@ -130,7 +130,7 @@ fn client_that_reads_nothing_does_not_keep_the_server() {
 }
 
 #[test]
-fn what_is_no_call_closes_the_connection_and_harms_nobody() {
+fn record_that_is_no_call_closes_the_connection_and_harms_nobody() {
     let server = ten();
     let mut whole = Client::connect(server.port());
     let root = whole.root();

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_file_says_is_drawn() {
+    fn growth_of_whatever_a_file_says_is_drawn() {
         for scale in [0.0, -1.0, 1e-300, 1e300] {
             let growths = [growth(CacheState::Cold, scale), growth(CacheState::Warm, 1e-7)];
             let text = svg(&lines(&growths), &Look::FILE).unwrap();

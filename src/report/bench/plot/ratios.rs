@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_file_says_is_drawn() {
+    fn ratios_of_whatever_a_file_says_are_drawn() {
         let mut comparison = example::compared(&[BenchVerdict::Slower]).comparisons.remove(0);
         for (low, high) in [(0.0, 0.0), (-5.0, 1e300), (1.0, 1.0)] {
             let ratio = Estimate { estimate: high, low, high };

@@ -5,6 +5,8 @@
 //! Without hardware virtualisation a trial takes 5 to 20 s, those of `huge-flat` 1 to 2 minutes:
 //! `cargo test --test scenarios -- --skip huge-flat` leaves them out.
 
+#[path = "scenarios/amounts.rs"]
+mod amounts;
 #[path = "scenarios/bad_luck.rs"]
 mod bad_luck;
 #[path = "scenarios/bench.rs"]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         bench::cases(),
         bad_luck::cases(),
         blind::cases(),
+        amounts::cases(),
         signals::cases(),
         score::cases(),
         library::cases(),

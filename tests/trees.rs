@@ -118,6 +118,92 @@ fn tree_without_git_is_built_and_takes_no_revision() {
     desk.refused("linux@v6.1", USAGE, &["has no revision 'v6.1'"]);
 }
 
+/// Makes a file of the desk's tree.
+fn put(desk: &FakeTree, path: &str, text: &str) {
+    let path = desk.path("linux").join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn sources_that_the_trees_own_gitignore_names_are_built_from_where_there_is_no_git() {
+    let desk = desk();
+    // As kernels of 2019 have it, whose own scripts/Makefile.lib git ignores and has all the same.
+    put(&desk, ".gitignore", "*.o\n*.lib\n*.map\n*.hex\n*.d\n");
+    put(&desk, "scripts/Makefile.lib", "fs/nfs/dir.o: CFLAGS := -Ddirectory=1\n");
+    put(
+        &desk,
+        "Makefile",
+        &[TOP, &MAKEFILE.replacen("vmlinux:", "include scripts/Makefile.lib\nvmlinux:", 1)].concat(),
+    );
+    put(&desk, "drivers/.gitignore", "*\n");
+    put(&desk, "drivers/firmware.hex", "00\n");
+    let before = everything(&desk.path("linux"));
+    desk.build("linux");
+    for source in ["scripts/Makefile.lib", "drivers/firmware.hex", "drivers/.gitignore"] {
+        assert!(build_dir(&desk).join("tree").join(source).exists(), "{source}");
+    }
+    untouched(&desk, &before);
+}
+
+#[test]
+fn tree_that_was_built_in_place_gives_the_kernel_of_its_sources_and_keeps_its_objects() {
+    let desk = desk();
+    let clean = desk.build("linux");
+    let lies = || everything(&desk.path("linux"));
+    must(Command::new("make").args(["-C", "linux", "vmlinux"]).current_dir(desk.dir.path()));
+    put(&desk, ".config", "CONFIG_OF_THE_USER=y\n");
+    put(&desk, "include/config/auto.conf", "");
+    // What was built from other sources than those that lie there is not what is booted.
+    put(&desk, "fs/nfs/dir.o", "an object of the user's");
+    let before = lies();
+    let output = desk.run(&["build", "linux"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("building"), "the sources are the same: {}", text(&output.stderr));
+    assert_eq!(desk.build("linux"), clean);
+    untouched(&desk, &before);
+    put(&desk, "fs/nfs/dir.c", &DIR_C.replace("names = 1", "names = 2"));
+    assert_ne!(desk.build("linux"), clean);
+    let tree = build_dir(&desk).join("tree");
+    assert!(!tree.join("include/config").exists() && fs::read(tree.join("fs/nfs/dir.o")).unwrap()[..4] == *b"\x7fELF");
+}
+
+#[test]
+fn tree_that_was_built_in_place_and_cannot_be_cleaned_up_is_told() {
+    let desk = desk();
+    put(&desk, "Makefile", &[TOP, MAKEFILE.split_once("mrproper:").unwrap().0].concat());
+    put(&desk, "fs/nfs/dir.o", "an object of the user's");
+    desk.refused("linux", CANNOT_JUDGE, &["linux has been built in", "make mrproper failed in a copy of it"]);
+}
+
+#[test]
+fn tree_without_git_with_links_and_odd_names_and_no_leave_to_write_is_built() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let desk = desk();
+    let clean = desk.build("linux");
+    for name in ["drivers/with space.c", "drivers/quo\"te", "drivers/line\nfeed", "drivers/back\\slash", "drivers/con"]
+    {
+        put(&desk, name, "odd\n");
+    }
+    symlink("nowhere", desk.path("linux/drivers/broken")).unwrap();
+    symlink(desk.path("cache"), desk.path("linux/drivers/away")).unwrap();
+    symlink("../fs/nfs", desk.path("linux/drivers/nfs")).unwrap();
+    let modes = |directories: u32, files: u32| {
+        let mut command = Command::new("find");
+        command.arg(desk.path("linux")).args(["-type", "d", "-exec", "chmod", &format!("{directories:o}"), "{}", "+"]);
+        must(command.args(["-o", "-type", "f", "-exec", "chmod", &format!("{files:o}"), "{}", "+"]));
+    };
+    modes(0o555, 0o444);
+    assert_eq!(desk.build("linux"), clean);
+    let mode = fs::metadata(desk.path("linux/Makefile")).unwrap().permissions().mode();
+    modes(0o755, 0o644);
+    assert_eq!(mode & 0o777, 0o444);
+    let drivers = build_dir(&desk).join("tree/drivers");
+    assert_eq!(fs::read_to_string(drivers.join("line\nfeed")).unwrap(), "odd\n");
+    assert_eq!(fs::read_link(drivers.join("broken")).unwrap(), Path::new("nowhere"));
+    assert_eq!(fs::read_dir(drivers).unwrap().count(), 8);
+}
+
 #[test]
 fn change_that_does_not_compile_or_apply_cannot_be_judged_and_spoils_nothing() {
     let desk = git_desk();

@@ -19,7 +19,7 @@ pub const TERMINATED: i32 = 143;
 
 pub const PACKAGE: &str = "linux-source-6.1";
 
-/// Takes the configuration as it is, and compiles what claims to be Linux.
+/// Takes the configuration as it is, compiles what claims to be Linux, and cleans up.
 pub const MAKEFILE: &str = "\
 vmlinux: fs/nfs/dir.o
 \t@echo '  LD      vmlinux'
@@ -29,6 +29,9 @@ fs/nfs/dir.o: fs/nfs/dir.c
 \t@gcc -fno-pic -c -o fs/nfs/dir.o fs/nfs/dir.c
 allnoconfig:
 \t@cp $(KCONFIG_ALLCONFIG) .config
+mrproper:
+\t@rm -rf .config vmlinux include/config include/generated
+\t@find . \\( -name '*.o' -o -name '.*.cmd' \\) -type f -print | xargs rm -f
 ";
 
 pub const DIR_C: &str = r#"const char banner[] = "Linux version 6.1.0-fake (nobody) ";

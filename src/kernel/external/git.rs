@@ -4,7 +4,7 @@ use crate::error::{Context, Error, Result};
 use crate::os::cache::install_atomically;
 use crate::os::process::Child;
 use std::fs;
-use std::io::{Read, Seek, Write};
+use std::io::{BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -141,6 +141,9 @@ pub fn is_repository(dir: &Path) -> bool {
     dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir())
 }
 
+/// Attributes by which git writes files as they are; those that stand beside a repository win over those in a tree.
+const UNTOUCHED: &str = "* -text -eol -ident -filter -working-tree-encoding\n";
+
 /// A repository of our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repo {
@@ -169,7 +172,12 @@ impl Repo {
         for of_template in ["info/exclude", "info/attributes"] {
             let _ = fs::remove_file(repo.git_dir.join(of_template));
         }
-        let Some(theirs) = theirs else { return Ok(repo) };
+        let Some(theirs) = theirs else {
+            // What is no git tree has no attributes: its files are checked out as they were read.
+            fs::create_dir_all(repo.git_dir.join("info")).machine(failed)?;
+            fs::write(repo.git_dir.join("info/attributes"), UNTOUCHED).machine(failed)?;
+            return Ok(repo);
+        };
         // Where history was cut off, it must end for us, too.
         let cut = repo.git_dir.join("shallow");
         match fs::read(&theirs.shallow) {
@@ -236,6 +244,14 @@ impl Repo {
         written.expect("git write-tree").map(|()| tree)
     }
 
+    /// Removes packs that a git which was killed has begun. No other may be writing.
+    pub fn remove_half_written_packs(&self) {
+        let entries = fs::read_dir(self.written().join("pack")).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("tmp_")) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+
     fn written(&self) -> PathBuf {
         self.git_dir.join("written")
     }
@@ -293,8 +309,11 @@ impl GitOutput {
 
 /// What git is told in place of the user's settings. A repository of somebody else may have settings, too, so what these could start or
 /// fetch is told here as well.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "core.fsmonitor=false",
+    // A name that other systems cannot have is one here.
+    "core.protectNTFS=false",
+    "core.protectHFS=false",
     "core.autocrlf=false",
     "core.untrackedCache=false",
     "core.looseCompression=0",
@@ -352,6 +371,9 @@ fn trusted_by_user() -> Result<Vec<String>> {
     Ok(trusted)
 }
 
+/// What is written at once to a git that is fed.
+const FED_BYTES: usize = 256 * 1024;
+
 /// Runs git to its end.
 pub fn run(command: &mut Command) -> Result<GitOutput> {
     run_reading(command, Stdio::null())
@@ -362,9 +384,51 @@ pub fn run_reading(command: &mut Command, input: Stdio) -> Result<GitOutput> {
     run_between(command, input, Stdio::piped())
 }
 
+/// Why git was not given all that it was to read.
+#[derive(Debug)]
+pub enum FeedError {
+    /// What it was to be given could not be had.
+    Input(Error),
+    /// It does not read any more; what it says itself tells why.
+    Pipe,
+}
+
+impl From<std::io::Error> for FeedError {
+    fn from(_: std::io::Error) -> Self {
+        Self::Pipe
+    }
+}
+
+/// Runs git to its end, while `feed` writes what it reads.
+pub fn run_fed(
+    command: &mut Command,
+    feed: impl FnOnce(&mut dyn Write) -> std::result::Result<(), FeedError> + Send,
+) -> Result<GitOutput> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Child::spawn(command)?;
+    let input = child.inner().stdin.take().expect("it is a pipe");
+    std::thread::scope(|scope| {
+        let fed = scope.spawn(move || {
+            let mut input = BufWriter::with_capacity(FED_BYTES, input);
+            feed(&mut input)?;
+            Ok(input.flush()?)
+        });
+        // Ended by a signal, too, it reads no more, which ends the feeding.
+        let ended = finish(child);
+        match fed.join().expect("feeding does not panic") {
+            Err(FeedError::Input(error)) => Err(error),
+            Ok(()) | Err(FeedError::Pipe) => ended,
+        }
+    })
+}
+
 fn run_between(command: &mut Command, input: Stdio, output: Stdio) -> Result<GitOutput> {
     command.stdin(input).stdout(output).stderr(Stdio::piped());
-    let mut child = Child::spawn(command)?;
+    finish(Child::spawn(command)?)
+}
+
+/// Waits for the end of git and gives what it has printed.
+fn finish(mut child: Child) -> Result<GitOutput> {
     fn reader(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();

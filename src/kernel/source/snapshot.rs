@@ -1,5 +1,6 @@
 //! The state of a source tree of the user's, at a revision or as it lies there, as a git tree in a repository of our own.
 
+use super::plain_tree;
 use super::version::Version;
 use crate::error::{Context, Error, Result};
 use crate::kernel::external::git::{self, Repo, UserRepo};
@@ -38,24 +39,6 @@ pub struct Snapshot {
     /// Files that are not as the commit has them.
     pub uncommitted: usize,
 }
-
-/// What a build leaves at the top of a source tree and everywhere, by git's rules, the last one that fits counting.
-const NOT_SOURCES: [&str; 14] = [
-    "!/*",
-    ".*",
-    "!.gitignore",
-    "/vmlinux*",
-    "/System.map",
-    "/modules.*",
-    "*.symvers",
-    "modules.order",
-    "*.o",
-    "*.a",
-    "*.ko",
-    "*.mod",
-    "*.mod.c",
-    "/include/generated",
-];
 
 impl SourceTree {
     /// Opens the place of the tree at `path`.
@@ -103,7 +86,8 @@ impl SourceTree {
         self.snapshot(tree.to_owned(), described, 0)
     }
 
-    /// Takes the tree as it lies there, with all that is not committed; what git ignores is left out.
+    /// Takes the tree as it lies there, with all that is not committed. Of a git tree what git ignores is left out, of another one what
+    /// a build left in it.
     pub fn as_it_is(&self, cache: &Cache, ui: &Ui) -> Result<Snapshot> {
         if !self.path.join("Kconfig").is_file() {
             let path = self.path.display();
@@ -130,16 +114,17 @@ impl SourceTree {
 
     /// Writes the files as a git tree. The index is ours; the user's, copied, spares reading what is unchanged.
     fn write_tree(&self, ui: &Ui) -> Result<String> {
-        let index = self.repo.dir().join("snapshot-index");
-        let seeded = self.theirs.as_ref().is_some_and(|theirs| copy_with_time(theirs.index(), &index).is_ok());
-        if !seeded || !self.add(&index)?.success {
+        let Some(theirs) = &self.theirs else {
             let task = ui.task(format!("reading {}", self.path.display()));
-            if self.theirs.is_some() {
-                self.index_of_head(&index)?;
-                self.add(&index)?.expect(&format!("reading {}", self.path.display()))?;
-            } else {
-                self.list(&index)?;
-            }
+            let tree = plain_tree::write_tree(&self.path, &self.repo)?;
+            task.done("done");
+            return Ok(tree);
+        };
+        let index = self.repo.dir().join("snapshot-index");
+        if copy_with_time(theirs.index(), &index).is_err() || !self.add(&index)?.success {
+            let task = ui.task(format!("reading {}", self.path.display()));
+            self.index_of_head(&index)?;
+            self.add(&index)?.expect(&format!("reading {}", self.path.display()))?;
             task.done("done");
         }
         self.repo.write_tree(&index)
@@ -163,21 +148,6 @@ impl SourceTree {
         // Directories that are repositories of their own are no sources of this kernel.
         arguments.extend(["-c", "advice.addEmbeddedRepo=false", "add", "--all", "."]);
         self.with(index, &arguments, Stdio::null())
-    }
-
-    /// Adds what is not made by a build, where there is no git tree to say what belongs to it. The top's own rules do not
-    /// count: Debian's source packages ignore everything there.
-    fn list(&self, index: &Path) -> Result<()> {
-        let mut arguments = vec!["ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore"];
-        arguments.extend(NOT_SOURCES.iter().flat_map(|pattern| ["--exclude", pattern]));
-        let listed = self.with(index, &arguments, Stdio::null())?;
-        let file = self.repo.dir().join("snapshot-list");
-        let failed = || format!("cannot write {}", file.display());
-        fs::write(&file, &listed.stdout).machine(failed)?;
-        listed.expect("git ls-files")?;
-        let input = fs::File::open(&file).machine(failed)?;
-        self.with(index, &["update-index", "--add", "--remove", "-z", "--stdin"], input.into())?
-            .expect("git update-index")
     }
 
     fn with(&self, index: &Path, arguments: &[&str], input: Stdio) -> Result<git::GitOutput> {
@@ -254,14 +224,20 @@ mod tests {
     use super::*;
     use std::process::Command;
 
+    const MAKEFILE: &str = "\
+VERSION = 6
+PATCHLEVEL = 1
+SUBLEVEL = 0
+mrproper:
+\t@rm -f .config vmlinux
+\t@find . \\( -name '*.o' -o -name '.*.cmd' \\) -type f -exec rm -f {} +
+";
+
     /// Makes a tree that looks like a kernel's.
     fn tree(dir: &Path) {
-        for (path, text) in [
-            ("Makefile", "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n"),
-            ("Kconfig", "config A\n"),
-            (".gitignore", "*.o\n"),
-            ("fs/nfs/dir.c", "one\n"),
-        ] {
+        for (path, text) in
+            [("Makefile", MAKEFILE), ("Kconfig", "config A\n"), (".gitignore", "*.o\n"), ("fs/nfs/dir.c", "one\n")]
+        {
             fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
             fs::write(dir.join(path), text).unwrap();
         }
@@ -335,18 +311,25 @@ mod tests {
     #[test]
     fn sources_that_ignore_everything_are_read_and_objects_are_not() {
         let setting = Setting::new();
-        fs::write(setting.src().join(".gitignore"), "*.o\n/*\n!/debian/\n").unwrap();
+        fs::write(setting.src().join(".gitignore"), "*.o\n*.lib\n/*\n!/debian/\n").unwrap();
+        fs::write(setting.src().join("fs/Makefile.lib"), "").unwrap();
         for made in ["vmlinux", "fs/nfs/dir.o", ".config", "fs/nfs/.dir.o.cmd"] {
             fs::write(setting.src().join(made), "made").unwrap();
         }
         let snapshot = setting.as_it_is();
         let listed = snapshot.repo.text(&["ls-tree", "-r", "--name-only", &snapshot.tree]).unwrap();
-        assert_eq!(listed.lines().collect::<Vec<_>>(), [".gitignore", "Kconfig", "Makefile", "fs/nfs/dir.c"]);
+        assert_eq!(
+            listed.lines().collect::<Vec<_>>(),
+            [".gitignore", "Kconfig", "Makefile", "fs/Makefile.lib", "fs/nfs/dir.c"]
+        );
         fs::write(setting.src().join("Kconfig.new"), "").unwrap();
         fs::remove_file(setting.src().join("fs/nfs/dir.c")).unwrap();
         let snapshot = setting.as_it_is();
         let listed = snapshot.repo.text(&["ls-tree", "-r", "--name-only", &snapshot.tree]).unwrap();
-        assert_eq!(listed.lines().collect::<Vec<_>>(), [".gitignore", "Kconfig", "Kconfig.new", "Makefile"]);
+        assert_eq!(
+            listed.lines().collect::<Vec<_>>(),
+            [".gitignore", "Kconfig", "Kconfig.new", "Makefile", "fs/Makefile.lib"]
+        );
     }
 
     #[test]

@@ -152,7 +152,11 @@ fn scatter(moves: &[Growth]) -> i64 {
         moved.get(1).copied().unwrap_or(0)
     };
     let usual = names.into_iter().map(|name| (name, usual(name)));
-    usual.filter(|(name, moved)| *moved <= FOLLOWED_NOISE || is_of_listings(name)).map(|(_, moved)| moved).max().unwrap_or(0)
+    usual
+        .filter(|(name, moved)| *moved <= FOLLOWED_NOISE || is_of_listings(name))
+        .map(|(_, moved)| moved)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Returns the larger of two doses of which the smaller is a third.

@@ -244,6 +244,24 @@ fn command_that_fails_leaves_the_old_result_file() {
 }
 
 #[test]
+fn result_that_cannot_be_written_whole_leaves_the_old_file() {
+    let desk = Desk::new();
+    desk.file("out.json", "old");
+    // No file may get any bytes; the signal for that is ignored, so that writing fails instead.
+    let program = env!("CARGO_BIN_EXE_dirleak");
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {program} doctor --json out.json");
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &script]).current_dir(desk.dir.path()).env("XDG_CACHE_HOME", desk.path("cache"));
+    let output = shell.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(MACHINE), "{stderr}");
+    assert!(stderr.contains("out.json") && stderr.contains("File too large"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(desk.path("out.json")).unwrap(), "old");
+    let names: Vec<_> = std::fs::read_dir(desk.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|n| n.to_string_lossy().starts_with(".dirleak")), "{names:?}");
+}
+
+#[test]
 fn pages_and_completions_come_from_the_arguments() {
     let desk = Desk::new();
     let answer = desk.dirleak(&["man", "pages"]);

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn variant_is_an_increment_and_the_same_ingredients_make_the_same_image() {
@@ -196,4 +197,44 @@ fn clean_removes_the_whole_cache() {
         assert!(!desk.cache(name).exists(), "{name}");
     }
     assert_eq!(desk.run(&["path", "6.1"]).status.code(), Some(CANNOT_JUDGE));
+}
+
+/// Linux itself, in a cache that has nothing but its source package: 10 to 15 minutes of two processors.
+#[test]
+#[ignore = "builds Linux 6.1 from scratch"]
+fn image_of_linux_is_the_same_from_scratch_and_as_an_increment() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // What was downloaded already is taken from the user's cache; else it is downloaded.
+    let caches = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), Into::into);
+    let sources = caches.join("dirleak/sources/6.1");
+    if sources.is_dir() {
+        let ours = dir.path().join("dirleak/sources");
+        fs::create_dir_all(&ours).unwrap();
+        must(Command::new("cp").arg("-r").arg(sources).arg(ours));
+        must(Command::new("chmod").args(["-R", "go-w"]).arg(dir.path()));
+    }
+    let kernel = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
+        let output = command.arg("kernel").args(arguments).current_dir(root).env("XDG_CACHE_HOME", dir.path()).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let image = |spec: &str| {
+        kernel(&["build", spec]);
+        let path = kernel(&["path", spec]);
+        (fs::read(path.trim()).unwrap(), Path::new(path.trim()).parent().unwrap().to_owned())
+    };
+    let (patched, place) = image("6.1+spare-pages");
+    // The tree has the patch, which is taken out for this, and put in again for the next.
+    let (stock, _) = image("6.1");
+    fs::remove_dir_all(place).unwrap();
+    let (again, _) = image("6.1+spare-pages");
+    assert!(patched.len() > 1 << 20 && patched != stock, "these are no two kernels");
+    assert!(patched == again, "the image differs by the order in which kernels were built");
+}
+
+fn home() -> std::path::PathBuf {
+    std::env::var_os("HOME").expect("everybody has a home").into()
 }

@@ -23,9 +23,9 @@ use std::time::Duration;
 const COUNTERS: usize = 126;
 const MOVING: usize = 28;
 /// What a result may hold of a round.
-const MOST_BYTES_PER_ROUND: usize = 8192;
+const MOST_BYTES_PER_ROUND: usize = 3072;
 /// How much more a late run may need than the early ones: they take different numbers of rounds.
-const MOST_GROWTH: f64 = 1.5;
+const MOST_GROWTH: f64 = 1.2;
 
 /// Counts what is allocated.
 struct Counting;

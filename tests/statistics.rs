@@ -32,22 +32,23 @@ fn nominal(runs: u64) -> u64 {
 
 #[test]
 fn kernel_without_a_leak_is_accused_no_more_often_than_promised() {
-    for row in &TABLES.without_leak {
+    for row in TABLES.setups.iter().chain(&TABLES.without_leak) {
         assert!(row.verdicts.false_leaks <= nominal(row.verdicts.runs), "{row:?}");
     }
 }
 
 #[test]
-fn bounds_hold_all_at_all_looks_as_often_as_promised() {
-    for row in &TABLES.without_leak {
+fn all_bounds_hold_at_all_looks_as_often_as_promised() {
+    for row in TABLES.setups.iter().chain(&TABLES.without_leak) {
         assert!(row.missed.iter().sum::<u64>() <= nominal(row.verdicts.runs), "{row:?}");
     }
 }
 
 #[test]
 fn recorded_noise_hardly_ever_leaves_a_kernel_undecided() {
-    let recorded = &TABLES.without_leak[0].verdicts;
-    assert!(recorded.clean >= recorded.runs * 99 / 100, "{recorded:?}");
+    for Row { name, verdicts, .. } in &TABLES.setups {
+        assert!(verdicts.clean >= verdicts.runs * 99 / 100, "{name}: {verdicts:?}");
+    }
 }
 
 #[test]
@@ -74,9 +75,16 @@ fn steady_leak_on_a_counter_at_rest_is_found() {
 }
 
 #[test]
-fn leak_by_lot_is_called_clean_no_more_often_than_promised_unless_it_is_as_small_as_what_counts() {
-    for Row { verdicts, .. } in TABLES.random.iter().filter(|row| !row.name.starts_with("0.5 ")) {
-        assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{verdicts:?}");
+fn leak_by_lot_is_called_clean_or_another_counter_accused_no_more_often_than_promised() {
+    for Row { verdicts, name, .. } in &TABLES.random {
+        assert!(verdicts.clean.max(verdicts.false_leaks) <= nominal(verdicts.runs), "{name}: {verdicts:?}");
+    }
+}
+
+#[test]
+fn interval_of_a_leak_by_lot_contains_its_rate_in_nineteen_of_twenty_runs() {
+    for Row { verdicts, name, .. } in &TABLES.random {
+        assert!(verdicts.covered >= verdicts.runs * 95 / 100, "{name}: {verdicts:?}");
     }
 }
 

@@ -6,6 +6,13 @@ use crate::result::bench_metrics::{SECONDS, figures, series, verdict};
 use crate::stats::bootstrap::ratio;
 use crate::stats::estimate::Estimate;
 
+/// Looks of a bench at most, if its budget allows all of them.
+pub const MOST_LOOKS: usize = 4;
+/// Probability with which some interval of the time of some state, at some look, does not contain the true ratio.
+const ERROR: f64 = 0.05;
+/// How often it is looked at whether all is decided, at most; and once more where the budget ends it.
+const LOOKS: usize = MOST_LOOKS + 1;
+
 /// Compares `other` with `base`, state by state.
 pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparison {
     let states = by_state(&base.listings, &other.listings, margin, base.seed);
@@ -22,10 +29,16 @@ pub fn compare(base: &BenchRecord, other: &BenchRecord, margin: f64) -> Comparis
 
 /// Returns whether the word of each state is said; this alone is asked after every round.
 pub fn is_decided(base: &[Measured], other: &[Measured], margin: f64) -> bool {
+    let error = error_of_one(base, other);
     in_both(base, other).all(|state| {
-        let seconds = ratio(&series(base, state, SECONDS), &series(other, state, SECONDS), 0);
+        let seconds = ratio(&series(base, state, SECONDS), &series(other, state, SECONDS), error, 0);
         seconds.is_some_and(|ratio| verdict(&ratio, margin) != BenchVerdict::Undecided)
     })
+}
+
+/// Returns the error of one interval, so that those of all states at all looks hold together.
+fn error_of_one(base: &[Measured], other: &[Measured]) -> f64 {
+    ERROR / (in_both(base, other).count().max(1) * LOOKS) as f64
 }
 
 /// Returns the states in which both were measured.
@@ -36,12 +49,13 @@ fn in_both(base: &[Measured], other: &[Measured]) -> impl Iterator<Item = CacheS
 
 /// Returns each state in which both were measured.
 fn by_state(base: &[Measured], other: &[Measured], margin: f64, seed: u64) -> Vec<StateComparison> {
+    let error = error_of_one(base, other);
     in_both(base, other)
         .map(|state| {
             let names = base.first().map(figures).unwrap_or_default().into_keys();
             let ratios: std::collections::BTreeMap<String, Estimate> = names
                 .filter_map(|name| {
-                    let ratio = ratio(&series(base, state, &name), &series(other, state, &name), seed)?;
+                    let ratio = ratio(&series(base, state, &name), &series(other, state, &name), error, seed)?;
                     Some((name, ratio))
                 })
                 .collect();

@@ -21,10 +21,9 @@ const WARM_UP_PART: u32 = 8;
 pub struct Effort {
     /// In this order.
     pub states: Vec<CacheState>,
-    /// Listings of each kernel in each state, at least.
-    pub least: u32,
-    /// And at most.
-    pub most: u32,
+    /// Listings of each kernel in each state after which it is looked at whether that is enough; no more than the last are made. They are
+    /// fixed, because each look costs confidence.
+    pub looks: &'static [u32],
     /// Nothing new is begun that would end later than this.
     pub budget: Duration,
     /// How far apart two times may be and still be called the same.
@@ -34,10 +33,14 @@ pub struct Effort {
 impl Effort {
     /// Returns what is usually enough: where instructions are counted, listings hardly differ.
     pub fn usual(accelerator: Accelerator, states: Vec<CacheState>, margin: f64, budget: Duration) -> Self {
-        let (least, most) = if accelerator == Accelerator::Counted { (2, 8) } else { (10, 60) };
-        Self { states, least, most, budget, margin }
+        let looks = if accelerator == Accelerator::Counted { &COUNTED_LOOKS[..] } else { &REAL_LOOKS };
+        Self { states, looks, budget, margin }
     }
 }
+
+/// Where instructions are counted, two listings hardly differ.
+const COUNTED_LOOKS: [u32; 3] = [2, 4, 8];
+const REAL_LOOKS: [u32; compare::MOST_LOOKS] = [10, 20, 40, 60];
 
 /// Returns what guests are timed by: where there is no KVM, instructions are counted unless that is not wanted.
 pub fn clocked(chosen: Accelerator, real_time: bool) -> Accelerator {
@@ -80,7 +83,7 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
     let order: &[usize] = if sides.len() == 2 { &[0, 1, 1, 0] } else { &[0] };
     let of_each = if sides.len() == 2 { 2 } else { 1 };
     let mut done = 0;
-    while done < effort.most {
+    while effort.looks.last().is_some_and(|most| done < *most) {
         let round = Instant::now();
         for place in order {
             // What is first in one round is last in the next, so that neither kernel is favoured by its place.
@@ -92,7 +95,7 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
             side.listings.extend(listings);
         }
         done += of_each;
-        let is_enough = done >= effort.least && is_decided(sides, effort);
+        let is_enough = effort.looks.contains(&done) && is_decided(sides, effort);
         if is_enough || begin.elapsed() + round.elapsed() > effort.budget {
             break;
         }

@@ -7,6 +7,7 @@ use crate::scenario::Scenario;
 use crate::vm::machine::Limits;
 use crate::vm::qemu::Accelerator;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The seed where several machines, or a search that is begun again, must take the same without asking each other.
 pub const AGREED_SEED: u64 = 42;
@@ -35,6 +36,14 @@ impl Default for BootOptions {
             limits: Limits::default(),
             program: crate::os::assets::OURSELVES.into(),
         }
+    }
+}
+
+impl BootOptions {
+    /// Returns the same, for a guest that may take `whole` unless the user says otherwise.
+    pub fn within(&self, whole: Duration) -> Self {
+        let limits = Limits { whole: self.limits.whole.or(Some(whole)), ..self.limits };
+        Self { limits, ..self.clone() }
     }
 }
 

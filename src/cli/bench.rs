@@ -157,7 +157,7 @@ impl<'a> Bench<'a> {
         }
         let accelerator = clocked(accelerator::choose(&kernels[0].image, &cache, &ui)?, arguments.real_time);
         let limits = Limits {
-            whole: Duration::from_secs_f64(arguments.timeout),
+            whole: Some(Duration::from_secs_f64(arguments.timeout)),
             silence: Duration::from_secs_f64(arguments.silence),
             ..Limits::default()
         };

@@ -124,7 +124,8 @@ impl Args {
         let patches = self.patches.iter().map(|patch| ("--patch", patch.clone()));
         let entries = overrides.entries.map(|entries| ("-n", entries.to_string()));
         let mount = overrides.mount_options.as_ref().map(|options| ("-o", options.clone()));
-        let all = patches.chain(files).chain(entries).chain(mount);
+        let processors = self.measure.processors.map(|number| ("--processors", number.to_string()));
+        let all = patches.chain(files).chain(entries).chain(mount).chain(processors);
         all.flat_map(|(option, value)| [option.to_owned(), value]).collect()
     }
 

@@ -20,20 +20,27 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the lines of code blocks that begin with the program's name, after a prompt if `prompt`. Continued lines are
-/// joined, what is a remark or goes to another program is left out, and so are lines in which something is left to the
-/// reader.
+/// What stands before the program's arguments: its name, or how it is run from a checkout.
+const PROGRAMS: [&str; 3] = ["dirleak ", "cargo run --release -- ", "target/release/dirleak "];
+
+/// Returns what is typed to the program in the lines of code blocks, after a prompt if `prompt`: all that a line has it do, as root too.
+/// Continued lines are joined, what is a remark or goes to another program is left out, and so are lines of which a part is left out there.
 fn commands(file: &Path, prompt: &str) -> Vec<Typed> {
     let text = std::fs::read_to_string(file).unwrap().replace("\\\n", " ");
-    let is_ours =
-        |line: &str| line.strip_prefix("    ")?.strip_prefix(prompt)?.strip_prefix("dirleak ").map(str::to_owned);
-    let lines = text.lines().enumerate().filter_map(|(i, line)| Some((i + 1, is_ours(line)?)));
-    let open = |line: &str| ["…", "...", "RESULT", "SPEC"].iter().any(|mark| line.contains(mark));
-    lines
-        .map(|(i, line)| (i, line.split(['#', ';', '|', '>', '&']).next().unwrap_or_default().trim().to_owned()))
-        .filter(|(_, line)| !open(line))
-        .map(|(i, line)| Typed { at: format!("{}:{i}", file.strip_prefix(root()).unwrap().display()), line })
-        .collect()
+    let blocks = text.lines().enumerate().filter_map(|(i, line)| Some((i + 1, line.strip_prefix("    ")?)));
+    let mut typed = Vec::new();
+    for (i, line) in blocks.filter_map(|(i, line)| Some((i, line.strip_prefix(prompt)?))) {
+        let line = line.split(['#', '>']).next().unwrap_or_default();
+        for part in line.split("&&").flat_map(|part| part.split([';', '|', '&'])).map(str::trim) {
+            let part = part.strip_prefix("sudo ").unwrap_or(part);
+            let Some(line) = PROGRAMS.iter().find_map(|program| part.strip_prefix(program)) else { continue };
+            if !["…", "..."].iter().any(|mark| line.contains(mark)) {
+                let at = format!("{}:{i}", file.strip_prefix(root()).unwrap().display());
+                typed.push(Typed { at, line: line.to_owned() });
+            }
+        }
+    }
+    typed
 }
 
 impl Typed {
@@ -53,6 +60,11 @@ fn documents() -> Vec<PathBuf> {
 fn command_lines_of_the_documentation_are_taken() {
     let all: Vec<Typed> = documents().iter().flat_map(|file| commands(file, "")).collect();
     assert!(all.len() > 40, "{} commands are found", all.len());
+    let has = |begin: &str, at: &str| all.iter().any(|typed| typed.line.starts_with(begin) && typed.at.starts_with(at));
+    assert!(
+        has("host /srv/www", "README.md") && has("verify --json", "README.md"),
+        "those of root, and behind another"
+    );
     all.iter().for_each(|typed| drop(typed.parsed()));
 }
 

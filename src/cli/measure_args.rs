@@ -38,6 +38,9 @@ pub struct Measure {
     pub set: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Boot guests with so many processors instead of the scenario's number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::scenario::check::MAX_CPUS)))]
+    pub processors: Option<u32>,
     /// The smallest rate that counts, in objects per unit.
     #[arg(long, value_name = "RATE", default_value_t = MIN_RATE, value_parser = positive)]
     pub min_rate: f64,
@@ -67,9 +70,9 @@ pub struct Measure {
     /// Boot a kernel package with slub_debug and page_owner, too; else it is booted as distributions do.
     #[arg(long, conflicts_with = "stock")]
     pub track: bool,
-    /// End a guest that takes longer than this.
-    #[arg(long, value_name = "SECONDS", default_value_t = 900.0, value_parser = positive)]
-    pub timeout: f64,
+    /// End a guest that takes longer than this. Without it, what the scenario may take where it is slowest, and 900 s at least.
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    pub timeout: Option<f64>,
     /// End a guest that gives no sign of life for this long.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub silence: f64,
@@ -94,7 +97,10 @@ pub(super) fn not_negative(text: &str) -> std::result::Result<f64, String> {
 impl Measure {
     /// Returns the scenarios asked for, or else the default ones.
     pub fn scenarios(&self, words: &[String], default: &[&str]) -> Result<Vec<Scenario>> {
-        let scenarios = select(words, self.set.as_deref(), default, &self.overrides)?;
+        let mut scenarios = select(words, self.set.as_deref(), default, &self.overrides)?;
+        for (scenario, cpus) in scenarios.iter_mut().zip(self.processors.into_iter().cycle()) {
+            scenario.guest.cpus = cpus;
+        }
         scenarios.iter().try_for_each(|scenario| self.check_rate(scenario))?;
         Ok(scenarios)
     }
@@ -144,7 +150,7 @@ impl Measure {
             trace: self.trace.is_some(),
             kmemleak: self.kmemleak,
             limits: Limits {
-                whole: Duration::from_secs_f64(self.timeout),
+                whole: self.timeout.map(Duration::from_secs_f64),
                 silence: Duration::from_secs_f64(self.silence),
                 ..Limits::default()
             },

@@ -118,3 +118,38 @@ pub fn exit(records: &[RunRecord]) -> Exit {
         Exit::Clean
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::record::KernelRecord;
+
+    /// Returns the row of the documentation that begins with this status.
+    fn row(status: i32) -> &'static str {
+        let rows = include_str!("../../docs/exit-status.md").lines();
+        let begin = format!("| {status} | ");
+        rows.clone().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("{status} is not documented"))
+    }
+
+    #[test]
+    fn status_of_each_verdict_is_that_of_the_row_that_names_it() {
+        let record = |verdict| RunRecord { verdict, ..RunRecord::begin("x", KernelRecord::default(), 1) };
+        for (verdict, status, word) in [
+            (Verdict::Clean, 0, "every verdict is clean"),
+            (Verdict::Leak, 1, "at least one leak"),
+            (Verdict::Broken, 1, "a listing was wrong (`broken`)"),
+            (Verdict::Undecided, 125, "undecided"),
+            (Verdict::Unsupported, 125, "unsupported"),
+            (Verdict::Crash, 125, "crashed"),
+        ] {
+            assert_eq!(exit(&[record(verdict)]).status(), status, "{verdict:?}");
+            assert!(row(status).contains(word), "the row of {status} has no {word:?}: {}", row(status));
+            for other in [0, 1, 125].into_iter().filter(|other| *other != status) {
+                assert!(!row(other).contains(word), "{word:?} is in the row of {other}, too");
+            }
+            // A clean run beside it changes nothing, and a leak outweighs all.
+            assert_eq!(exit(&[record(Verdict::Clean), record(verdict)]).status(), status);
+            assert_eq!(exit(&[record(verdict), record(Verdict::Leak)]).status(), 1);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::run::options::Options;
 use crate::scenario::{Scenario, load};
 use crate::score::catches::Catch;
 use crate::score::clean::{self, CleanRun};
-use crate::score::header::Header;
+use crate::score::header::{Header, Kind};
 use crate::score::other_tools::compare;
 use crate::score::report::Score;
 use crate::score::{Row, patches, table};
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Units of the comparison with the plain recipe and kmemleak.
 const COMPARED_UNITS: u64 = 20;
+/// Processors of the guests in which every leak is judged once more.
+const SEVERAL_PROCESSORS: u32 = 4;
 
 /// Judge kernels with known leaks and honest growth, and show how often that is right.
 #[derive(clap::Args, Debug)]
@@ -36,7 +38,7 @@ pub struct Args {
     /// Judge every patch so often, each time with another seed.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
-    /// Judge the kernel as it is so often, too, over three sizes of directory and two versions of NFS.
+    /// Judge the kernel as it is so often, too, over three sizes of directory, two versions of NFS, and one to four processors.
     #[arg(long, value_name = "N", default_value_t = 0)]
     clean: u16,
     /// Guests side by side; one per processor unless this is said.
@@ -45,7 +47,7 @@ pub struct Args {
     /// Seed of the names and of the order of the rounds; further runs take the numbers after it.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Judge every leak in the other scenarios that catch it, too, and show which do.
+    /// Judge every leak in the other scenarios that catch it, too, and in its own with several processors, and show which do.
     #[arg(long)]
     also: bool,
     /// Leave the plain recipe and kmemleak out, which take a guest more for each patch.
@@ -135,8 +137,14 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
         let spec = format!("{}+{}", arguments.series, header.name);
         let kernel = kernel::resolve(&spec, &kernel::build::ingredients::Options::default(), cache, ui)?;
         let scenario = load(&header.scenario)?;
-        for also in header.also.iter().filter(|_| arguments.also) {
-            let (header, kernel, scenario) = (header.clone(), kernel.clone(), load(also)?);
+        let mut others: Vec<Scenario> = header.also.iter().map(|name| load(name)).collect::<Result<_>>()?;
+        if matches!(header.kind, Kind::Leak(_)) && !header.may_be_undecided {
+            let mut several = scenario.clone();
+            several.guest.cpus = SEVERAL_PROCESSORS;
+            others.push(several);
+        }
+        for scenario in others.into_iter().filter(|_| arguments.also) {
+            let (header, kernel) = (header.clone(), kernel.clone());
             trials.push(Trial::Also { header, kernel, scenario, seed: arguments.seed });
         }
         trials.extend((0..u64::from(arguments.repeat)).map(|n| Trial::Patch {
@@ -202,7 +210,11 @@ impl Trial {
                 let options = options(*seed, settle);
                 let record =
                     run::run(&Job { scenario, kernel, accelerator, options: &options.boot, cache, ui }, &options)?;
-                Ok(Tried::Also(Catch::new(header, &scenario.name, &record)))
+                let name = match scenario.guest.cpus {
+                    SEVERAL_PROCESSORS => format!("{} with {SEVERAL_PROCESSORS} processors", scenario.name),
+                    _ => scenario.name.clone(),
+                };
+                Ok(Tried::Also(Catch::new(header, &name, &record)))
             }
             Self::Clean { kernel, scenario, seed } => {
                 let options = options(*seed, Duration::ZERO);

@@ -86,11 +86,21 @@ impl Counters {
         missing.chain(call_sites).map(str::to_owned).collect()
     }
 
-    /// Reads all of them, the first source before the slab caches.
+    /// Reads all of them as they are.
     pub fn read(&self) -> Result<Sample> {
+        self.read_with(Slabs::read)
+    }
+
+    /// Reads all of them, each slab cache right after what lies free in it was handed back.
+    pub fn read_shrunk(&self) -> Result<Sample> {
+        self.read_with(Slabs::read_shrunk)
+    }
+
+    /// Reads all of them, the first source before the slab caches.
+    fn read_with(&self, read_slabs: impl FnOnce(&Slabs) -> Result<Sample>) -> Result<Sample> {
         let mut counts = self.sources.iter().filter_map(|(kind, source)| count(*kind, source.as_deref()?).transpose());
         let first = counts.next();
-        let mut sample = self.slabs.read()?;
+        let mut sample = read_slabs(&self.slabs)?;
         for count in first.into_iter().chain(counts) {
             sample.objects.extend([count?]);
         }

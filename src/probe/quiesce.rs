@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::fs::File;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
@@ -33,6 +34,12 @@ const MOST_PASSES: u32 = 8;
 const DROPS: u32 = 3;
 /// Idle time in which a grace period ends on a single processor, whatever its tick.
 const IDLE: Duration = Duration::from_millis(30);
+/// Time in which a grace period ends where several processors are idle or have just been visited and the kernel does not tell: it is begun
+/// and looked after by a thread of the kernel that looks some ticks apart (jiffies_till_first_fqs and jiffies_till_next_fqs in
+/// kernel/rcu/tree.c: 3 ticks each at HZ=1000, 1 at HZ=100), and what was called for in it is done a tick later.
+const IDLE_APART: Duration = Duration::from_millis(100);
+/// A packet to the own processor is there when sending it returns, unless a thread of the kernel takes it in.
+const PACKET_LIMIT: Duration = Duration::from_millis(10);
 /// Kept open: closing a file leaves an object behind until the next grace period.
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
@@ -52,7 +59,8 @@ pub enum QuiesceMode {
 pub struct Quiescer {
     manner: QuiesceMode,
     counters: Counters,
-    lru: LruDrain,
+    processors: ProcessorDrain,
+    grace: GracePeriod,
     drop_caches: File,
     patience: Cell<Duration>,
 }
@@ -70,7 +78,9 @@ impl Quiescer {
     pub fn new(counters: Counters, manner: QuiesceMode) -> Result<Self> {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
-        Ok(Self { manner, counters, lru: LruDrain::new()?, drop_caches, patience: Cell::new(LONGEST) })
+        let processors = ProcessorDrain::new()?;
+        let grace = GracePeriod::of_this_kernel(processors.processors.len());
+        Ok(Self { manner, counters, processors, grace, drop_caches, patience: Cell::new(LONGEST) })
     }
 
     /// Returns the counters.
@@ -81,8 +91,8 @@ impl Quiescer {
     /// Makes one reading after dropping caches, without waiting for a second one to agree.
     pub fn read_once(&self) -> Result<Sample> {
         self.quiesce()?;
-        self.lru.drain()?;
-        self.counters.read()
+        self.processors.drain()?;
+        self.processors.stay_on_one(|| self.counters.read_shrunk())
     }
 
     /// Waits for what is freed after a grace period and for what a worker frees then, as socket filters are, and reads once in
@@ -122,13 +132,12 @@ impl Quiescer {
         unreachable!("the loop ends by returning")
     }
 
-    /// Drops caches and waits for a grace period, until that frees nothing more; then hands back per-CPU lists and
-    /// empty slabs.
+    /// Caches dropped and a grace period waited for, until that frees nothing more.
     fn quiesce(&self) -> Result<()> {
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
         for _ in 0..most {
-            self.lru.drain()?;
+            self.processors.drain()?;
             for _ in 0..DROPS {
                 self.drop_caches()?;
             }
@@ -139,7 +148,6 @@ impl Quiescer {
             }
             left = Some(objects);
         }
-        self.counters.slabs().shrink();
         Ok(())
     }
 
@@ -150,58 +158,167 @@ impl Quiescer {
         self.drop_caches.write_all_at(b"3", 0).machine(|| format!("cannot write {DROP_CACHES}"))
     }
 
-    /// Waits for a grace period: membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu(), but does nothing where there
-    /// is only one processor (kernel/sched/membarrier.c); there, a grace period ends while the processor is idle for
-    /// some ticks.
     fn wait_for_grace_period(&self) -> Result<()> {
-        if self.lru.processors.len() == 1 {
-            std::thread::sleep(IDLE);
-            return Ok(());
+        match self.grace {
+            GracePeriod::Told => {
+                let what = |e| Error::machine(format!("cannot wait for an RCU grace period: {e}"));
+                membarrier(libc::MEMBARRIER_CMD_GLOBAL).map(drop).map_err(what)
+            }
+            GracePeriod::Idle => {
+                std::thread::sleep(IDLE);
+                Ok(())
+            }
+            GracePeriod::Visited => {
+                self.processors.drain()?;
+                std::thread::sleep(IDLE_APART);
+                Ok(())
+            }
         }
-        // SAFETY: membarrier touches no memory of ours.
-        let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
-        Errno::result(result).map_err(|e| Error::machine(format!("cannot wait for an RCU grace period: {e}")))?;
-        Ok(())
     }
 }
 
-/// Hands pages in every processor's batch over to the LRU lists.
+/// How the end of an RCU grace period is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GracePeriod {
+    /// The kernel tells it: membarrier(MEMBARRIER_CMD_GLOBAL) is synchronize_rcu().
+    Told,
+    /// On a single processor membarrier does nothing; there, a grace period ends while it is idle for some ticks.
+    Idle,
+    /// With `nohz_full=` the kernel refuses (kernel/sched/membarrier.c). We run on each processor, which is what it waits for of
+    /// one that is not idle, and then give it some ticks. Processors that run programs without a tick are thought idle by RCU.
+    Visited,
+}
+
+impl GracePeriod {
+    /// Of this kernel, on which we may use so many processors.
+    fn of_this_kernel(processors: usize) -> Self {
+        // With nohz_full= the kernel leaves the command out of those that it says it has.
+        Self::of(processors, membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap_or(0))
+    }
+
+    fn of(processors: usize, commands: libc::c_long) -> Self {
+        match () {
+            () if processors == 1 => Self::Idle,
+            () if commands & libc::c_long::from(libc::MEMBARRIER_CMD_GLOBAL) != 0 => Self::Told,
+            () => Self::Visited,
+        }
+    }
+}
+
+fn membarrier(command: libc::c_int) -> nix::Result<libc::c_long> {
+    // SAFETY: membarrier touches no memory of ours.
+    Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+}
+
+/// Has every processor give back what it keeps for itself and what no shrinker asks of it.
 ///
-/// A page in such a batch has one reference more than drop_caches expects, so it stays, and with it the names of the
-/// last directory that was listed. Linux 6.1 and before do not drain the batches themselves. madvise with MADV_DONTNEED
+/// A page in a processor's batch for the LRU lists has one reference more than drop_caches expects, so it stays, and with it the
+/// names of the last directory that was listed. Linux 6.1 and before do not drain the batches themselves. madvise with MADV_DONTNEED
 /// drains those of the processor it runs on (zap_page_range in mm/memory.c), whatever the memory.
-struct LruDrain {
+///
+/// Since Linux 5.19 a packet that is freed on another processor than the one that made it waits on a list of that one, up to 64 of them
+/// with the pages that they hold, until it takes in a packet (skb_attempt_defer_free in net/core/skbuff.c, net_rx_action in
+/// net/core/dev.c). So each processor sends itself one.
+struct ProcessorDrain {
     page: NonNull<c_void>,
     processors: Vec<usize>,
+    /// Connected to itself; `None` where there is nothing to drain, or no loopback.
+    packets: Option<UdpSocket>,
 }
 
 /// The smallest page there is.
 const PAGE_BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 
-impl LruDrain {
+impl ProcessorDrain {
     fn new() -> Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: new memory, which nobody else knows of.
         let page = unsafe { mmap_anonymous(None, PAGE_BYTES, protection, MapFlags::MAP_PRIVATE) }
             .machine(|| "cannot map a page".into())?;
         let allowed = sched_getaffinity(Pid::from_raw(0)).machine(|| "cannot tell the processors".into())?;
-        let processors = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or(false)).collect();
-        Ok(Self { page, processors })
+        let processors: Vec<usize> = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or(false)).collect();
+        let packets = if processors.len() > 1 { talking_to_itself().ok() } else { None };
+        Ok(Self { page, processors, packets })
     }
 
     fn drain(&self) -> Result<()> {
         for processor in &self.processors {
-            self.run_on(&[*processor])?;
+            if !self.run_on(&[*processor])? {
+                continue;
+            }
             // SAFETY: the page is ours and nothing is kept in it.
             unsafe { madvise(self.page, PAGE_BYTES.get(), MmapAdvise::MADV_DONTNEED) }
                 .machine(|| "cannot drain LRU batches".into())?;
+            if let Some(packets) = &self.packets {
+                // Taken back on the same processor. Where it does not arrive, the list stays as it is.
+                let _ = packets.send(&[0]).and_then(|_| packets.recv(&mut [0]));
+            }
         }
-        self.run_on(&self.processors)
+        self.run_on(&self.processors).map(drop)
     }
 
-    fn run_on(&self, processors: &[usize]) -> Result<()> {
+    /// Does `work` on one processor alone, always the same. Whatever takes an object, as reading a count does (show_slab_objects in
+    /// mm/slub.c takes one of kmalloc-8), leaves its processor with a slab of its own whose free objects count as in use. Of a
+    /// reader that moves meanwhile there are two, and a size class seems to grow by some hundred.
+    fn stay_on_one<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.run_on(&self.processors[..1])?;
+        let done = work();
+        self.run_on(&self.processors)?;
+        done
+    }
+
+    /// Returns whether it is done: not if the processor has been taken away meanwhile.
+    fn run_on(&self, processors: &[usize]) -> Result<bool> {
         let mut set = CpuSet::new();
         processors.iter().try_for_each(|n| set.set(*n)).machine(|| "too many processors".into())?;
-        sched_setaffinity(Pid::from_raw(0), &set).machine(|| "cannot choose a processor".into())
+        match sched_setaffinity(Pid::from_raw(0), &set) {
+            Err(Errno::EINVAL) => Ok(false),
+            chosen => chosen.map(|()| true).machine(|| "cannot choose a processor".into()),
+        }
+    }
+}
+
+/// Returns a socket whose packets come back to it.
+fn talking_to_itself() -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(socket.local_addr()?)?;
+    socket.set_read_timeout(Some(PACKET_LIMIT))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grace_period_is_told_unless_the_kernel_says_that_it_does_not() {
+        let private = libc::c_long::from(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+        let all = private | libc::c_long::from(libc::MEMBARRIER_CMD_GLOBAL);
+        assert_eq!(GracePeriod::of(2, all), GracePeriod::Told);
+        assert_eq!(GracePeriod::of(2, private), GracePeriod::Visited, "as with nohz_full=");
+        assert_eq!(GracePeriod::of(1, all), GracePeriod::Idle);
+    }
+
+    #[test]
+    fn every_processor_is_visited_and_one_that_is_not_there_is_passed_over() {
+        let mut drain = ProcessorDrain::new().unwrap();
+        let all = drain.processors.clone();
+        assert!(!drain.run_on(&[CpuSet::count() - 1]).unwrap(), "no machine has so many");
+        assert!(all.iter().all(|n| drain.run_on(&[*n]).unwrap()));
+        drain.processors.push(CpuSet::count() - 1);
+        drain.drain().unwrap();
+        let here = drain.stay_on_one(|| Ok(sched_getaffinity(Pid::from_raw(0)).unwrap())).unwrap();
+        assert!((0..CpuSet::count()).all(|n| here.is_set(n).unwrap() == (n == all[0])), "it may move");
+        let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        assert!(all.iter().all(|n| allowed.is_set(*n).unwrap()), "a processor is not used any more");
+    }
+
+    #[test]
+    fn packet_to_itself_is_taken_in() {
+        let socket = talking_to_itself().unwrap();
+        socket.send(&[7]).unwrap();
+        let mut taken = [0];
+        assert_eq!(socket.recv(&mut taken).unwrap(), 1);
+        assert_eq!(taken, [7]);
     }
 }

@@ -1,10 +1,14 @@
 //! How many objects every slab cache holds, exactly: from `/sys/kernel/slab/*/objects`.
 //!
-//! `objects` counts what lies free in per-CPU lists as in use, so `shrink` is written before each reading
+//! `objects` counts what lies free in per-CPU lists as in use, so `shrink` is written right before each cache is read
 //! (Documentation/ABI/testing/sysfs-kernel-slab). `/proc/slabinfo` is not used where sysfs exists: since Linux 6.10
-//! it only estimates caches with more than 10,000 partial slabs (count_partial_free_approx in mm/slub.c).
+//! it only estimates caches with more than 10,000 partial slabs (count_partial_free_approx in mm/slub.c). Except for the smallest
+//! size classes: reading `objects` takes an object of one of them, and writing `shrink`, too (show_slab_objects in mm/slub.c,
+//! kernfs_fop_write_iter in fs/kernfs/file.c). Without slub_debug the processor is left with one to three slabs of its own for that, by
+//! how full the fullest happens to be, and their free objects would count as in use: up to 512. Reading `/proc/slabinfo` takes none.
 
-use super::procfs::number;
+use super::procfs::{number, read_all};
+use super::slabinfo;
 use crate::error::{Context, Error, Result};
 use crate::sample::Sample;
 use std::cell::RefCell;
@@ -16,18 +20,26 @@ use std::path::{Path, PathBuf};
 
 /// Where SLUB shows its caches.
 const SYSFS: &str = "/sys/kernel/slab";
+/// Where the kernel tells all caches at once, without taking an object for it.
+const TABLE: &str = "/proc/slabinfo";
+/// The size classes that reading itself takes objects of: a number for each node, up to four of them, and the text that is written.
+const TAKEN_BY_READING: [&str; 3] = ["kmalloc-8", "kmalloc-16", "kmalloc-32"];
 /// How the names of the caches begin in which kmemleak has a note of every other object: what grows there grows elsewhere.
 const NOTES_OF_KMEMLEAK: &str = "kmemleak_";
 
 /// The files of all caches, kept open so that reading allocates next to nothing.
 pub struct Slabs {
     caches: Vec<Cache>,
+    /// `TABLE`, if the kernel has it.
+    table: Option<File>,
 }
 
 struct Cache {
     /// What it is counted under.
     name: String,
     dir: PathBuf,
+    /// What the table calls it, if reading takes objects of it.
+    listed: Option<String>,
     /// A cache can go and come again under its name, as those of knfsd do when it is restarted. `None` while it is gone.
     files: RefCell<Option<Files>>,
     layout: Layout,
@@ -77,7 +89,7 @@ pub fn is_reclaimable(name: &str) -> bool {
 impl Slabs {
     /// Opens every cache there is now.
     pub fn open() -> Result<Self> {
-        Self::open_at(Path::new(SYSFS))
+        Ok(Self { table: File::open(TABLE).ok(), ..Self::open_at(Path::new(SYSFS))? })
     }
 
     fn open_at(root: &Path) -> Result<Self> {
@@ -88,8 +100,13 @@ impl Slabs {
             ))
         })?;
         let mut caches = Vec::new();
+        let mut aliases: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
         for entry in entries {
             let entry = entry.machine(|| format!("cannot list {}", root.display()))?;
+            if let Ok(target) = fs::read_link(entry.path()) {
+                let alias = entry.file_name().to_string_lossy().into_owned();
+                aliases.entry(target).or_default().push(alias);
+            }
             // A merged cache's names are links to the one directory that counts.
             let counts = !entry.file_name().to_string_lossy().starts_with(NOTES_OF_KMEMLEAK);
             if counts && entry.file_type().is_ok_and(|t| t.is_dir()) {
@@ -97,16 +114,18 @@ impl Slabs {
             }
         }
         caches.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { caches })
+        for cache in &mut caches {
+            let dir = cache.dir.file_name().map(PathBuf::from).unwrap_or_default();
+            let names = aliases.remove(&dir).unwrap_or_default();
+            let mut names = names.into_iter().chain([dir.to_string_lossy().into_owned()]);
+            cache.listed = names.find(|name| TAKEN_BY_READING.contains(&counted_as(name).as_str()));
+        }
+        Ok(Self { caches, table: None })
     }
 
     /// Hands back what lies free in per-CPU lists and empty slabs, so that the count is exact.
     pub fn shrink(&self) {
-        for cache in &self.caches {
-            // A cache that cannot shrink is counted as it is.
-            let shrunk = cache.with_files(|files| (&files.shrink).write_all(b"1"));
-            drop(shrunk);
-        }
+        self.caches.iter().for_each(Cache::shrink);
     }
 
     /// Reads how many objects are in use in every cache.
@@ -118,7 +137,26 @@ impl Slabs {
         Ok(sample)
     }
 
-    /// Returns the bytes of one object of each cache, without debugging data.
+    /// Returns objects in use in every cache, each counted right after its lists were handed back: whatever other processors take
+    /// an object of meanwhile leaves them with a slab of their own again. What reading takes objects of comes last.
+    pub fn read_shrunk(&self) -> Result<Sample> {
+        let mut sample = Sample::default();
+        let (listed, others): (Vec<_>, Vec<_>) = self.caches.iter().partition(|cache| cache.listed.is_some());
+        for cache in others {
+            cache.shrink();
+            *sample.objects.entry(cache.name.clone()).or_default() += cache.count()?;
+        }
+        listed.iter().for_each(|cache| cache.shrink());
+        let table = self.table.as_ref().and_then(|file| read_all(file).ok());
+        let table = table.map(|text| slabinfo::parse(&text)).unwrap_or_default();
+        for cache in listed {
+            let told = cache.listed.as_ref().and_then(|name| table.get(name)).copied();
+            *sample.objects.entry(cache.name.clone()).or_default() += told.map_or_else(|| cache.count(), Ok)?;
+        }
+        Ok(sample)
+    }
+
+    /// Returns bytes of one object of each cache, without debugging data.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()
     }
@@ -136,7 +174,13 @@ impl Cache {
         let layout =
             Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
         let files = RefCell::new(Some(Files::open(dir)?));
-        Ok(Self { name, dir: dir.to_owned(), files, layout })
+        Ok(Self { name, dir: dir.to_owned(), listed: None, files, layout })
+    }
+
+    fn shrink(&self) {
+        // A cache that cannot shrink is counted as it is.
+        let shrunk = self.with_files(|files| (&files.shrink).write_all(b"1"));
+        drop(shrunk);
     }
 
     /// Returns how many objects are in use; 0 if the cache is gone.
@@ -216,6 +260,26 @@ mod tests {
         let slabs = Slabs::open_at(root.path()).unwrap();
         assert_eq!(slabs.read().unwrap().objects, [("kmalloc-32".to_owned(), 12)].into());
         assert_eq!(slabs.object_bytes()["kmalloc-32"], 32);
+    }
+
+    #[test]
+    fn class_that_reading_takes_objects_of_is_counted_by_the_table() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, objects) in [("kmalloc-16", 300), ("kmalloc-96", 40), ("kmalloc-rnd-03-8", 50), (":0000008", 500)] {
+            cache(root.path(), name, objects);
+        }
+        std::os::unix::fs::symlink(":0000008", root.path().join("kmalloc-8")).unwrap();
+        let mut slabs = Slabs::open_at(root.path()).unwrap();
+        let counted = |slabs: &Slabs| {
+            let objects = slabs.read_shrunk().unwrap().objects;
+            [":0000008", "kmalloc-16", "kmalloc-8", "kmalloc-96"].map(|name| objects[name])
+        };
+        assert_eq!(counted(&slabs), [500, 300, 50, 40], "there may be no table");
+        let table = root.path().join("slabinfo");
+        fs::write(&table, "slabinfo\n# name\nkmalloc-8 477 512\nkmalloc-rnd-03-8 45 512\nkmalloc-96 1 1\n").unwrap();
+        slabs.table = File::open(&table).ok();
+        // What the table does not name is counted where the others are.
+        assert_eq!(counted(&slabs), [477, 300, 45, 40]);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use crate::protocol::message::Ready;
 use crate::result::record::{RunRecord, Verdict};
 use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
+use crate::verdict::block::Block;
 use crate::verdict::judge::bound_width;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Readings of which the noise is taken; what moves before the first of them is what the first reading does.
@@ -69,7 +71,7 @@ fn run_live_session(mut course: Session, ready: Ready, options: &Options, deadli
     let baseline = course.controls(&names)?;
     course.outcome.time("controls", begin);
     let begin = Instant::now();
-    let rounds = course.rounds(options.min_rate, deadline);
+    let rounds = course.rounds(options.min_rate);
     let last = course.blocks(&baseline, &rounds, Until::Decided, options)?;
     course.outcome.time("rounds", begin);
     course.wait_for_late_frees(&baseline, last, options)?;
@@ -82,33 +84,35 @@ impl Session<'_> {
     fn measure_noise(&mut self) -> SessionResult<()> {
         self.task.note("how much moves by itself");
         let mut noise = Growth::new();
+        let mut moves = Vec::new();
         let mut last = None;
         for reading in 0..NOISE_READINGS {
             self.work(0, NOISE_UNITS, Some(0.0))?;
             let sample = self.read_once()?;
             if let Some(last) = last.replace(sample.clone()).filter(|_| reading > 1) {
-                for (name, moved) in growth(&last.objects, &sample.objects) {
-                    let most = noise.entry(name).or_default();
+                let moved = growth(&last.objects, &sample.objects);
+                for (name, moved) in &moved {
+                    let most = noise.entry(name.clone()).or_default();
                     *most = moved.abs().max(*most);
                 }
+                moves.push(moved);
             }
         }
         self.noise = Some(noise);
+        self.moves = moves;
         Ok(())
     }
 
-    /// Plans doses far enough apart for the noise of the caches in which a listing's objects are, and of all that have
-    /// little, as far as the time allows.
-    fn rounds(&mut self, min_rate: f64, deadline: Instant) -> Rounds {
-        let noise = self.noise.clone().unwrap_or_default();
-        let followed = noise.iter().filter(|(name, moved)| **moved <= FOLLOWED_NOISE || is_of_listings(name));
-        let scatter = followed.map(|(_, moved)| *moved).max().unwrap_or(0);
-        let apart = bound_width(BLOCKS, noise.len()).doses_apart(BLOCKS, scatter as f64, min_rate);
-        let wanted = larger(apart).max(LEAST_DOSE);
-        let left = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
-        let affordable = (left / ROUNDS / self.unit_seconds.max(1e-6)) as u64;
-        let [least, most] = DOSES;
-        let larger = wanted.min(affordable).clamp(least, most);
+    /// Doses of the long rounds, by what moves now: beside the few readings before everything, what the control rounds of the short
+    /// blocks moved by is known. A machine that has got busier since, or was busy for a second, is judged by what it does for most of the time.
+    /// In a guest, where nothing moves by itself, those that were planned. The blocks that are judged are not among what they are chosen by.
+    pub(super) fn doses_by_now(&mut self, planned: [u64; 2], short: &[Block], min_rate: f64) -> [u64; 2] {
+        if self.noise.is_none() {
+            return planned;
+        }
+        self.moves.extend(short.iter().map(|block| block.control.clone()));
+        let scatter = scatter(&self.moves);
+        let (wanted, larger) = self.larger_dose(scatter, min_rate);
         if larger < wanted {
             self.outcome.record.notes.push(format!(
                 "counters move by up to {scatter} objects by themselves, for which rounds of {wanted} {}s would be right; the budget allows \
@@ -116,8 +120,43 @@ impl Session<'_> {
                 self.outcome.record.unit
             ));
         }
+        [larger / 3, larger]
+    }
+
+    /// Doses far enough apart for the noise of the caches in which a listing's objects are, and of all that have little, as far as the
+    /// time allows.
+    fn rounds(&mut self, min_rate: f64) -> Rounds {
+        let (_, larger) = self.larger_dose(scatter(&self.moves), min_rate);
         Rounds { doses: [larger / 3, larger], scout_doses: [larger / 6, larger / 2] }
     }
+
+    /// Returns the larger dose that such noise asks for, and the one that the time allows.
+    fn larger_dose(&self, scatter: i64, min_rate: f64) -> (u64, u64) {
+        let counters = self.noise.as_ref().map_or(0, Growth::len);
+        let apart = bound_width(BLOCKS, counters).doses_apart(BLOCKS, scatter as f64, min_rate);
+        let wanted = larger(apart).max(LEAST_DOSE);
+        let left = self.deadline.map_or(0.0, |end| end.saturating_duration_since(Instant::now()).as_secs_f64());
+        let affordable = (left / ROUNDS / self.unit_seconds.max(1e-6)) as u64;
+        let [least, most] = DOSES;
+        (wanted, wanted.min(affordable).clamp(least, most))
+    }
+}
+
+/// Returns by how much the counters that doses follow move: the second largest of what the most restless of them moved by, as once is
+/// what a machine does now and then.
+fn scatter(moves: &[Growth]) -> i64 {
+    let names: BTreeSet<&String> = moves.iter().flat_map(Growth::keys).collect();
+    let usual = |name: &String| {
+        let mut moved: Vec<i64> = moves.iter().map(|moved| moved.get(name).copied().unwrap_or(0).abs()).collect();
+        moved.sort_unstable_by_key(|moved| -moved);
+        moved.get(1).copied().unwrap_or(0)
+    };
+    let usual = names.into_iter().map(|name| (name, usual(name)));
+    usual
+        .filter(|(name, moved)| *moved <= FOLLOWED_NOISE || is_of_listings(name))
+        .map(|(_, moved)| moved)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Returns the larger of two doses of which the smaller is a third.
@@ -142,7 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn objects_of_a_listing_are_in_size_classes_and_in_caches_of_nfs() {
+    fn doses_follow_what_a_machine_does_for_most_of_the_time() {
+        let moves = |name: &str, of: &[i64]| -> Vec<Growth> {
+            of.iter().map(|moved| Growth::from([(name.to_owned(), *moved), ("dentry".to_owned(), 5000)])).collect()
+        };
+        // Busy in the first second, and busier in the short rounds than before.
+        assert_eq!(scatter(&moves("kmalloc-256", &[900, 3, -2, 4, 5, -4])), 5);
+        assert_eq!(scatter(&moves("kmalloc-256", &[1, 0, -1, 0, 300, -280])), 280);
+        // What moves by more than listings could be told from is not followed unless they have their objects there.
+        assert_eq!(scatter(&moves("anon_vma", &[300, 280, 270])), 0);
+        assert_eq!(scatter(&moves("anon_vma", &[100, 90])), 90);
+        assert_eq!(scatter(&[]), 0);
+    }
+
+    #[test]
+    fn what_a_listing_allocates_is_in_size_classes_and_in_caches_of_nfs() {
         assert!(is_of_listings("kmalloc-32") && is_of_listings("nfs_inode_cache"));
         assert!(!is_of_listings("dentry") && !is_of_listings("pages"));
     }

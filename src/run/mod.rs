@@ -48,6 +48,8 @@ pub fn run(job: &Job, options: &Options) -> Result<RunRecord> {
 /// all.
 fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, bool)> {
     let Job { scenario, kernel, accelerator, ui, .. } = *job;
+    let boot = job.options.within(duration::limit(scenario));
+    let job = &Job { options: &boot, ..*job };
     let begin = Instant::now();
     let mut outcome = Observations::new(observations::begin(scenario, kernel, accelerator, options), options);
     if let Some(shortfall) = scenario.memory_shortfall() {

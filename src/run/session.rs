@@ -92,6 +92,8 @@ pub(super) struct Session<'a> {
     pub(super) site_source: SiteSource,
     /// On a machine that does other things meanwhile: how much each counter moves because of them.
     pub(super) noise: Option<Growth>,
+    /// The same reading by reading.
+    pub(super) moves: Vec<Growth>,
     /// When the time is used up, on a machine where somebody waits.
     pub(super) deadline: Option<Instant>,
 }
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             unit_seconds: 0.0,
             site_source: SiteSource::None,
             noise: None,
+            moves: Vec::new(),
             deadline: None,
         }
     }
@@ -133,7 +136,12 @@ impl<'a> Session<'a> {
     ) -> SessionResult<Sample> {
         let mut last = baseline.clone();
         let mut watched: BTreeMap<String, Vec<Site>> = BTreeMap::new();
-        for (phase, spread) in [(Phase::Scout, rounds.scout_doses), (Phase::Full, rounds.doses)] {
+        let mut short = Vec::new();
+        for phase in [Phase::Scout, Phase::Full] {
+            let spread = match phase {
+                Phase::Scout => rounds.scout_doses,
+                Phase::Full => self.doses_by_now(rounds.doses, &short, options.min_rate),
+            };
             let mut doses = Doses::of_phase(phase, spread, options.boot.seed);
             let mut blocks: Vec<Block> = Vec::new();
             let mut seconds = None;
@@ -159,6 +167,7 @@ impl<'a> Session<'a> {
                     return self.rule_out_what_is_rare(last, options);
                 }
             }
+            short = blocks;
         }
         // Another counter is open, but what leaks is to be known as well as where that ended the rounds.
         if self.outcome.grows() { self.confirm(&watched, baseline, last, options) } else { Ok(last) }

@@ -142,6 +142,14 @@ mod tests {
     use nfs_fault_server::dirtree::spec::Made;
 
     #[test]
+    fn third_of_the_nightly_scenarios_has_several_processors() {
+        let nightly = select(&[], Some("nightly"), &[], &Overrides::default()).unwrap();
+        let with = |least: u32| nightly.iter().filter(|scenario| scenario.guest.cpus >= least).count();
+        assert!(3 * with(2) >= nightly.len(), "{} of {}", with(2), nightly.len());
+        assert!(with(4) >= 5, "{} have four", with(4));
+    }
+
+    #[test]
     fn every_scenario_that_ships_is_valid_and_fits_its_guest() {
         let names = names();
         for expected in ["huge-flat", "quick", "recipe-2019"] {

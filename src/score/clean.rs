@@ -8,9 +8,19 @@ use crate::stats::estimate::median;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// Scenarios and numbers of entries that are tried in turn: both servers, versions 3 and 4.2, three sizes of directory.
-const TRIED: [(&str, u64); 6] =
-    [("quick", 20), ("quick-v4", 20), ("quick", 150), ("quick-v4", 150), ("many-pages", 1000), ("quick-v4", 1000)];
+/// Scenarios, numbers of entries and of processors that are tried in turn: both servers, versions 3 and 4.2, three sizes of directory,
+/// and two and four processors.
+const TRIED: [(&str, u64, u32); 9] = [
+    ("quick", 20, 1),
+    ("quick-v4", 20, 1),
+    ("quick", 150, 1),
+    ("quick-v4", 150, 1),
+    ("many-pages", 1000, 1),
+    ("quick-v4", 1000, 1),
+    ("quick", 150, 4),
+    ("quick-v4", 150, 4),
+    ("many-pages", 1000, 2),
+];
 /// Of the bounds on the rate of false alarms.
 const CONFIDENCE: f64 = 0.95;
 
@@ -20,6 +30,7 @@ pub struct CleanRun {
     pub scenario: String,
     pub nfs_version: String,
     pub entries: u64,
+    pub processors: u32,
     pub seed: u64,
     pub verdict: Verdict,
     /// Why, in one sentence.
@@ -29,9 +40,10 @@ pub struct CleanRun {
 
 /// Returns the scenarios of `runs` runs, each with its seed.
 pub fn scenarios(runs: u64, first_seed: u64) -> Result<Vec<(Scenario, u64)>> {
-    let tried = TRIED.iter().map(|(name, entries)| {
+    let tried = TRIED.iter().map(|(name, entries, processors)| {
         let mut scenario = load(name)?;
         Overrides { entries: Some(*entries), mount_options: None }.apply(&mut scenario)?;
+        scenario.guest.cpus = *processors;
         Ok(scenario)
     });
     let tried: Vec<Scenario> = tried.collect::<Result<_>>()?;
@@ -45,6 +57,7 @@ impl CleanRun {
             scenario: scenario.name.clone(),
             nfs_version: scenario.mount.version.clone(),
             entries: scenario.directory.entries,
+            processors: scenario.guest.cpus,
             seed: record.seed,
             verdict: record.verdict,
             reason: record.reason.clone(),
@@ -55,27 +68,27 @@ impl CleanRun {
 
 /// Returns the runs as Markdown: a table, and what follows from it for the rate of false alarms.
 pub fn markdown(runs: &[CleanRun]) -> String {
-    let mut text = String::from("| scenario | NFS | entries | runs | clean | accused | other | s, median |\n");
-    text += "|---|---|---|---|---|---|---|---|\n";
-    let mut cells: Vec<(&str, &str, u64)> = Vec::new();
+    let mut text =
+        String::from("| scenario | NFS | entries | processors | runs | clean | accused | other | s, median |\n");
+    text += "|---|---|---|---|---|---|---|---|---|\n";
+    let cell_of = |run: &'_ CleanRun| (run.scenario.clone(), run.nfs_version.clone(), run.entries, run.processors);
+    let mut cells = Vec::new();
     for run in runs {
-        let cell = (run.scenario.as_str(), run.nfs_version.as_str(), run.entries);
+        let cell = cell_of(run);
         if !cells.contains(&cell) {
             cells.push(cell);
         }
     }
-    for (scenario, version, entries) in cells {
-        let matching: Vec<&CleanRun> = runs
-            .iter()
-            .filter(|r| (r.scenario.as_str(), r.nfs_version.as_str(), r.entries) == (scenario, version, entries))
-            .collect();
+    for cell in cells {
+        let matching: Vec<&CleanRun> = runs.iter().filter(|run| cell_of(run) == cell).collect();
+        let (scenario, version, entries, processors) = cell;
         let (clean, accused) =
             (count(matching.iter().copied(), Verdict::Clean), count(matching.iter().copied(), Verdict::Leak));
         let (all, other) = (matching.len(), matching.len() - clean - accused);
         let seconds = median(matching.iter().map(|run| run.seconds)).unwrap_or_default();
         let _ = writeln!(
             text,
-            "| {scenario} | {version} | {entries} | {all} | {clean} | {accused} | {other} | {seconds:.1} |"
+            "| {scenario} | {version} | {entries} | {processors} | {all} | {clean} | {accused} | {other} | {seconds:.1} |"
         );
     }
     let accused = count(runs.iter(), Verdict::Leak);
@@ -100,9 +113,11 @@ mod tests {
 
     #[test]
     fn every_cell_is_tried_as_often_with_seeds_of_its_own() {
-        let tried = scenarios(12, 7).unwrap();
-        assert_eq!(tried.iter().map(|(_, seed)| *seed).collect::<Vec<_>>(), (7..19).collect::<Vec<_>>());
-        assert_eq!(tried[0].0, tried[6].0);
+        let tried = scenarios(18, 7).unwrap();
+        assert_eq!(tried.iter().map(|(_, seed)| *seed).collect::<Vec<_>>(), (7..25).collect::<Vec<_>>());
+        assert!((0..9).all(|cell| tried[cell].0 == tried[cell + 9].0));
+        let of_several = tried[..9].iter().filter(|(scenario, _)| scenario.guest.cpus > 1);
+        assert_eq!(of_several.map(|(scenario, _)| scenario.guest.cpus).collect::<Vec<_>>(), [4, 4, 2]);
         assert_eq!((tried[5].0.mount.version.as_str(), tried[5].0.directory.entries), ("4.2", 1000));
     }
 
@@ -114,6 +129,9 @@ mod tests {
         assert!(markdown(&runs).contains("0 of 300 runs accused"));
         assert!(markdown(&runs).contains("at most 0.99 %"), "{}", markdown(&runs));
         runs[17].verdict = Verdict::Leak;
-        assert!(markdown(&runs).contains("| quick | 3 | 150 | 300 | 299 | 1 | 0 |"), "{}", markdown(&runs));
+        runs[18].processors = 4;
+        let text = markdown(&runs);
+        assert!(text.contains("| quick | 3 | 150 | 1 | 299 | 298 | 1 | 0 |"), "{text}");
+        assert!(text.contains("| quick | 3 | 150 | 4 | 1 | 1 | 0 | 0 |"), "{text}");
     }
 }

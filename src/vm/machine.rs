@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 pub const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// How long QEMU may take to end by itself after a panic or the last word.
 const END_LIMIT: Duration = Duration::from_secs(5);
+/// How long a guest may take if nobody says so.
+pub const USUAL_WHOLE: Duration = Duration::from_secs(900);
 /// The last lines of a console are in its last bytes.
 const LAST_BYTES: u64 = 64 * 1024;
 
@@ -37,8 +39,8 @@ pub struct Vm {
 /// How long a guest may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From its start to its end.
-    pub whole: Duration,
+    /// From its start to its end; `None` for `USUAL_WHOLE`, or for what whoever knows its work thinks right.
+    pub whole: Option<Duration>,
     /// Between two signs of life, which it gives every few seconds while it works.
     pub silence: Duration,
     /// What it may print on its console.
@@ -47,7 +49,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { whole: Duration::from_secs(900), silence: Duration::from_secs(60), log_bytes: MOST_LOG_BYTES }
+        Self { whole: None, silence: Duration::from_secs(60), log_bytes: MOST_LOG_BYTES }
     }
 }
 
@@ -77,7 +79,7 @@ impl Vm {
         let mut qemu = Child::spawn(command)?;
         let orders = qemu.inner().stdin.take().expect("stdin is piped");
         let answers = qemu.inner().stdout.take().expect("stdout is piped");
-        let deadline = Instant::now() + limits.whole;
+        let deadline = Instant::now() + limits.whole.unwrap_or(USUAL_WHOLE);
         Ok(Self {
             qemu,
             link: Link::new(orders, answers),
@@ -124,7 +126,9 @@ impl Vm {
             return Err(self.flooded());
         }
         if Instant::now() > self.deadline {
-            return Err(self.timed_out("the run has used up its time"));
+            let whole = self.limits.whole.unwrap_or(USUAL_WHOLE).as_secs_f64();
+            let said = format!("the run has used up its {whole:.0} s, of which --timeout gives it more");
+            return Err(self.timed_out(&said));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Synthetic runs: noise drawn from what was recorded, a leak if one is wanted, and the course of a run from look to look.
 
-use super::noise::{Noise, Pairs};
+use super::noise::{Seen, Setup};
 use dirleak::internals::sample::Growth;
 use dirleak::internals::scenario::Rounds;
 use dirleak::internals::stats::net_growth::Round;
@@ -70,12 +70,12 @@ impl Leak {
 /// A kernel to make runs of.
 #[derive(Clone, Debug)]
 pub struct World<'a> {
-    pub noise: &'a Noise,
+    pub noise: &'a Setup,
     pub rounds: &'a Rounds,
     /// The counters one of which leaks or is under stress.
     pub counters: Vec<&'a String>,
     /// How wide bounds are, by the number of blocks.
-    pub widths: &'a BTreeMap<usize, BoundWidth>,
+    pub widths: BTreeMap<usize, BoundWidth>,
     pub stress: Stress,
     pub leak: Leak,
 }
@@ -110,7 +110,7 @@ pub fn run<'a>(world: &'a World<'a>, seed: u64, mut enough: impl FnMut(&Look) ->
         let mut blocks = Vec::new();
         for look in phase.looks() {
             while blocks.len() < *look {
-                blocks.extend(guest.pair(phase, [doses.draw(), doses.draw()]));
+                blocks.extend(guest.pair([doses.draw(), doses.draw()]));
             }
             let (net, total_dose, counter) = (&guest.net, guest.total_dose, guest.counter.as_str());
             if enough(&Look { phase, blocks: &blocks, net, total_dose, counter }) {
@@ -122,8 +122,8 @@ pub fn run<'a>(world: &'a World<'a>, seed: u64, mut enough: impl FnMut(&Look) ->
 }
 
 /// The counters that moved in the noise.
-pub fn moving(noise: &Noise) -> Vec<&String> {
-    let moved = [&noise.scout, &noise.full].into_iter().flat_map(|pairs| &pairs.moved);
+pub fn moving(noise: &Setup) -> Vec<&String> {
+    let moved = noise.pairs.iter().flat_map(|pairs| &pairs.moved);
     let names: BTreeSet<&String> = moved.flatten().flat_map(Growth::keys).collect();
     names.into_iter().collect()
 }
@@ -136,6 +136,8 @@ pub struct Guest<'a> {
     drift: i64,
     net: Growth,
     pub total_dose: u64,
+    /// Pairs of blocks so far.
+    pairs: usize,
     /// Every round so far.
     pub rounds: Vec<Round>,
     /// Units to the next lump.
@@ -147,7 +149,7 @@ pub struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// One more round of so many units.
     pub fn further(&mut self, units: u64) {
-        let [mut round, ..] = self.draw(&self.world.noise.full);
+        let [mut round] = self.draw(&self.world.noise.further);
         self.stress(&mut round);
         self.leak(&mut round, units);
         for (name, grown) in &round {
@@ -167,6 +169,7 @@ impl<'a> Guest<'a> {
             drift,
             net: Growth::new(),
             total_dose: 0,
+            pairs: 0,
             rounds: Vec::new(),
             to_lump: 0,
             off: Vec::new(),
@@ -178,12 +181,9 @@ impl<'a> Guest<'a> {
     }
 
     /// Two blocks.
-    fn pair(&mut self, phase: Phase, doses: [u64; 2]) -> [Block; 2] {
-        let pairs = match phase {
-            Phase::Scout => &self.world.noise.scout,
-            Phase::Full => &self.world.noise.full,
-        };
-        let mut rounds = self.draw(pairs);
+    fn pair(&mut self, doses: [u64; 2]) -> [Block; 2] {
+        let mut rounds = self.draw(&self.world.noise.pairs[self.pairs]);
+        self.pairs += 1;
         rounds.iter_mut().for_each(|round| self.stress(round));
         let [mut first, first_control, mut second, second_control] = rounds;
         self.leak(&mut first, doses[0]);
@@ -191,9 +191,9 @@ impl<'a> Guest<'a> {
         [self.block(doses[0], first, first_control), self.block(doses[1], second, second_control)]
     }
 
-    fn draw(&mut self, pairs: &Pairs) -> [Growth; 4] {
-        let drawn = self.lot.random_range(0..pairs.at_rest + pairs.moved.len());
-        pairs.moved.get(drawn).cloned().unwrap_or_default()
+    fn draw<const N: usize>(&mut self, seen: &Seen<[Growth; N]>) -> [Growth; N] {
+        let drawn = self.lot.random_range(0..seen.count());
+        seen.moved.get(drawn).cloned().unwrap_or_else(|| std::array::from_fn(|_| Growth::new()))
     }
 
     fn stress(&mut self, round: &mut Growth) {

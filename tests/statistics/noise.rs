@@ -11,70 +11,108 @@ use std::collections::BTreeMap;
 pub struct Noise {
     /// Version of the kernel's source package.
     pub source_version: String,
+    /// By what the guests were.
+    pub setups: Vec<Setup>,
+}
+
+/// The runs of guests of one kind.
+#[derive(Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Setup {
+    pub cpus: u64,
+    /// Whether the kernel kept nothing of who allocated what.
+    pub stock: bool,
     /// Runs, by scenario.
     pub runs: BTreeMap<String, u64>,
     /// Runs that were not judged clean, by verdict. They are among the recorded.
     pub not_clean: BTreeMap<String, u64>,
     /// Counters of a run, at most.
     pub counters: u64,
-    /// The short rounds.
-    pub scout: Pairs,
-    /// Those of full length.
-    pub full: Pairs,
+    /// Pairs of blocks by their place in a run, as what happens once happens at a certain place: the short rounds first, then those of
+    /// full length. Doses come in pairs, too, so noise that is drawn by the pair keeps what the rounds of a pair have to do with each other.
+    pub pairs: Vec<Seen<[Growth; 4]>>,
+    /// Further rounds, which follow the blocks.
+    pub further: Seen<[Growth; 1]>,
 }
 
-/// Pairs of blocks of one phase. Doses come in pairs, too, so noise that is drawn by the pair keeps what the rounds of a
-/// pair have to do with each other.
-#[derive(Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Pairs {
-    /// Pairs in which no counter moved.
+/// What counters did in some rounds that belong together.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub struct Seen<T> {
+    /// How often no counter moved.
     pub at_rest: usize,
-    /// The others: the growth of each counter that moved, in the dose round and the control round of the first block, and in
-    /// those of the second.
-    pub moved: Vec<[Growth; 4]>,
+    /// The other times: the growth of each counter that moved; of a pair of blocks in the dose round and the control round of the first
+    /// block, and in those of the second.
+    pub moved: Vec<T>,
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self { at_rest: 0, moved: Vec::new() }
+    }
+}
+
+impl<const N: usize> Seen<[Growth; N]> {
+    fn add(&mut self, rounds: [Growth; N]) {
+        match rounds.iter().all(Growth::is_empty) {
+            true => self.at_rest += 1,
+            false => self.moved.push(rounds),
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.at_rest + self.moved.len()
+    }
 }
 
 impl Noise {
     /// Adds the rounds of one run.
     pub fn add(&mut self, run: &RunRecord) {
         self.source_version = run.kernel.source_version.clone().unwrap_or_default();
+        let (cpus, stock) = run.setup.as_ref().map_or((1, false), |setup| (setup.cpus, setup.stock));
+        let found = self.setups.iter().position(|setup| (setup.cpus, setup.stock) == (cpus, stock));
+        let place = found.unwrap_or_else(|| {
+            self.setups.push(Setup { cpus, stock, ..Setup::default() });
+            self.setups.len() - 1
+        });
+        self.setups[place].add(run);
+    }
+
+    /// Pairs of blocks.
+    pub fn pairs(&self) -> usize {
+        self.setups.iter().map(Setup::count).sum()
+    }
+}
+
+impl Setup {
+    fn add(&mut self, run: &RunRecord) {
         *self.runs.entry(run.scenario.clone()).or_default() += 1;
         let verdict = run.verdict.as_str();
         if verdict != "clean" {
             *self.not_clean.entry(verdict.to_owned()).or_default() += 1;
         }
         self.counters = self.counters.max(run.bounds.as_ref().map_or(0, |bounds| bounds.counters));
-        for (number, pair) in pairs(&run.rounds).into_iter().enumerate() {
-            // The scout phase has one look, after two blocks.
-            let pairs = if number == 0 { &mut self.scout } else { &mut self.full };
-            pairs.add(pair);
+        for (place, pair) in pairs(&run.rounds).into_iter().enumerate() {
+            if self.pairs.len() <= place {
+                self.pairs.push(Seen::default());
+            }
+            self.pairs[place].add(pair);
         }
+        run.rounds.windows(2).filter(|pair| pair[1].kind == RoundKind::Proof).for_each(|pair| {
+            self.further.add([moved(&pair[0], &pair[1])]);
+        });
     }
 
     /// Pairs of blocks.
-    pub fn pairs(&self) -> usize {
-        self.scout.count() + self.full.count()
+    pub fn count(&self) -> usize {
+        self.pairs.iter().map(Seen::count).sum()
     }
 }
 
-impl Pairs {
-    fn add(&mut self, pair: [Growth; 4]) {
-        match pair.iter().all(Growth::is_empty) {
-            true => self.at_rest += 1,
-            false => self.moved.push(pair),
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.at_rest + self.moved.len()
-    }
+fn moved(before: &Round, after: &Round) -> Growth {
+    growth(&before.samples, &after.samples).into_iter().filter(|(_, grown)| *grown != 0).collect()
 }
 
 /// The whole pairs of blocks of a run from its first reading on.
 fn pairs(rounds: &[Round]) -> Vec<[Growth; 4]> {
-    let moved = |before: &Round, after: &Round| {
-        growth(&before.samples, &after.samples).into_iter().filter(|(_, grown)| *grown != 0).collect()
-    };
     let kinds = [RoundKind::Dose, RoundKind::Control, RoundKind::Dose, RoundKind::Control];
     let mut pairs = Vec::new();
     // Each pair begins with the last reading of the one before.
@@ -87,8 +125,15 @@ fn pairs(rounds: &[Round]) -> Vec<[Growth; 4]> {
     pairs
 }
 
+#[cfg(test)]
+fn four_processors() -> dirleak::result::parts::Setup {
+    let text = r#"{"server": "synthetic", "nfs_version": "3", "mount_options": "", "rsize_bytes": 4096, "getdents_buffer_bytes": 4096,
+                   "memory_mib": 256, "cpus": 4, "stock": true}"#;
+    serde_json::from_str(text).unwrap()
+}
+
 #[test]
-fn run_becomes_pairs_of_blocks_by_phase() {
+fn run_becomes_pairs_of_blocks_by_setup_and_place() {
     let mut run = RunRecord::begin("quick", dirleak::result::record::KernelRecord::default(), 1);
     run.verdict = dirleak::result::record::Verdict::Clean;
     let mut objects = 100;
@@ -98,17 +143,27 @@ fn run_becomes_pairs_of_blocks_by_phase() {
         run.rounds.push(Round { dose, samples, kind, seconds: 1.0 });
     };
     round(RoundKind::Warmup, 2, 0);
-    let grown = [(6, [4, 0]), (2, [0, -1]), (4, [0, 0]), (12, [0, 0]), (12, [0, 1])];
+    let grown = [(6, [4, 0]), (2, [0, -1]), (4, [0, 0]), (12, [0, 0])];
     for (dose, [in_dose, in_control]) in grown {
         round(RoundKind::Dose, dose, in_dose);
         round(RoundKind::Control, 0, in_control);
     }
+    round(RoundKind::Proof, 70, 2);
     round(RoundKind::Unmount, 0, -50);
     let mut noise = Noise::default();
     noise.add(&run);
-    let moved = |n| Growth::from([("pages".to_owned(), n)]);
-    let scout = Pairs { at_rest: 0, moved: vec![[moved(4), Growth::new(), Growth::new(), moved(-1)]] };
-    // The last block has no other to make a pair.
-    assert_eq!((noise.scout, noise.full), (scout, Pairs { at_rest: 1, moved: vec![] }));
-    assert_eq!(noise.runs["quick"], 1);
+    let grown = |n| Growth::from([("pages".to_owned(), n)]);
+    let setup = &noise.setups[0];
+    let scout = Seen { at_rest: 0, moved: vec![[grown(4), Growth::new(), Growth::new(), grown(-1)]] };
+    assert_eq!(setup.pairs, [scout, Seen { at_rest: 1, moved: vec![] }]);
+    assert_eq!(setup.further, Seen { at_rest: 0, moved: vec![[grown(2)]] });
+    assert_eq!((setup.cpus, setup.stock, setup.runs["quick"]), (1, false, 1));
+    // A block that has no other makes no pair.
+    run.rounds.truncate(7);
+    noise.add(&run);
+    assert_eq!(noise.setups[0].pairs.iter().map(Seen::count).collect::<Vec<_>>(), [2, 1]);
+    // Guests of another kind are kept apart.
+    run.setup = Some(four_processors());
+    noise.add(&run);
+    assert_eq!((noise.setups.len(), noise.setups[1].cpus, noise.setups[1].runs["quick"]), (2, 4, 1));
 }

@@ -2,10 +2,12 @@
 
 use super::course::{Leak, Look, Stress, World, moving};
 use super::naive;
-use super::noise::Noise;
+use super::noise::{Noise, Setup};
 use super::tally::{LOOKS, Verdicts, missed, verdict};
 use dirleak::internals::scenario::{self, Rounds};
+use dirleak::internals::stats::theil_sen::BoundWidth;
 use dirleak::internals::verdict::judge::{Judgement, Phase, bound_width};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Synthetic runs of each row.
@@ -41,6 +43,8 @@ pub struct Row {
 pub struct Tables {
     /// What was recorded.
     recorded: String,
+    /// Noise as it was recorded, a row for each setup.
+    pub setups: Vec<Row>,
     pub without_leak: Vec<Row>,
     pub steady: Vec<Row>,
     pub random: Vec<Row>,
@@ -52,18 +56,32 @@ impl Tables {
     pub fn simulate() -> Self {
         let noise: Noise = serde_json::from_str(include_str!("../data/noise-6.1.json")).expect("the noise is JSON");
         let [usual, huge] = ["quick", "huge-flat"].map(|name| scenario::load(name).expect("it ships").rounds);
-        let looks = Phase::Full.looks();
-        let widths = looks.iter().map(|blocks| (*blocks, bound_width(*blocks, noise.counters as usize))).collect();
-        let widths = &widths;
-        let world =
-            |rounds, stress, leak| World { noise: &noise, counters: moving(&noise), widths, rounds, stress, leak };
+        // The first is what nearly all scenarios are run as; the last is the most restless.
+        let [first, .., last] = &noise.setups[..] else { panic!("noise of several setups was recorded") };
+        let world_of = |noise, rounds, stress, leak| World {
+            noise,
+            counters: moving(noise),
+            widths: widths(noise),
+            rounds,
+            stress,
+            leak,
+        };
+        let world = |rounds, stress, leak| world_of(first, rounds, stress, leak);
+        let of_setup = |noise| without_leak(&world_of(noise, &usual, Stress::Nothing, Leak::Nothing), verdict);
+        let recorded: Vec<Row> = noise.setups.iter().map(of_setup).collect();
         let without_leak = |rounds, stress| without_leak(&world(rounds, stress, Leak::Nothing), verdict);
         let with_leak_in = |world: &World| with_leak(world);
         let with_leak = |leak| {
-            let worlds = [(&usual, Stress::Nothing), (&huge, Stress::Nothing), (&usual, Stress::Normal(2.0))];
+            let nothing = Stress::Nothing;
+            let worlds = [
+                (first, &usual, nothing),
+                (first, &huge, nothing),
+                (last, &usual, nothing),
+                (first, &usual, Stress::Normal(2.0)),
+            ];
             // A leak by lot scatters by itself.
-            let worlds = &worlds[..if matches!(leak, Leak::Random(_)) { 2 } else { 3 }];
-            let rows = worlds.iter().map(|&(rounds, stress)| with_leak(&world(rounds, stress, leak)));
+            let worlds = &worlds[..if matches!(leak, Leak::Random(_)) { 3 } else { 4 }];
+            let rows = worlds.iter().map(|&(noise, rounds, stress)| with_leak(&world_of(noise, rounds, stress, leak)));
             rows.collect::<Vec<_>>()
         };
         let naive = |stress| {
@@ -75,9 +93,9 @@ impl Tables {
             ]
         };
         Self {
-            recorded: recorded(&noise),
+            recorded: noise.setups.iter().map(summary).collect(),
+            setups: recorded,
             without_leak: vec![
-                without_leak(&usual, Stress::Nothing),
                 without_leak(&huge, Stress::Nothing),
                 without_leak(&usual, Stress::Times(10)),
                 without_leak(&usual, Stress::Strays),
@@ -100,9 +118,9 @@ impl Tables {
 
     pub fn markdown(&self) -> String {
         let mut text =
-            format!("{}\n\n| noise | false leak | bounds that fail | clean | undecided | blocks |\n", self.recorded);
+            format!("{}\n| noise | false leak | bounds that fail | clean | undecided | blocks |\n", self.recorded);
         text += "|---|---|---|---|---|---|\n";
-        for Row { name, verdicts: v, missed } in &self.without_leak {
+        for Row { name, verdicts: v, missed } in self.setups.iter().chain(&self.without_leak) {
             let [leak, failed, clean, undecided] =
                 [v.false_leaks, missed.iter().sum(), v.clean, v.undecided].map(percent);
             let blocks = v.mean_blocks();
@@ -125,23 +143,38 @@ impl Tables {
     }
 }
 
-fn recorded(noise: &Noise) -> String {
+/// How wide bounds are by the number of blocks, with as many counters as there were.
+fn widths(noise: &Setup) -> BTreeMap<usize, BoundWidth> {
+    Phase::Full.looks().iter().map(|blocks| (*blocks, bound_width(*blocks, noise.counters as usize))).collect()
+}
+
+/// Says what was recorded of a setup, in a line.
+fn summary(noise: &Setup) -> String {
     let runs: Vec<String> = noise.runs.iter().map(|(scenario, runs)| format!("{runs} of `{scenario}`")).collect();
     let not_clean = match noise.not_clean.values().sum() {
         0 => "all of them clean".to_owned(),
         n => format!("{n} of them not clean"),
     };
-    let moved = noise.scout.moved.len() + noise.full.moved.len();
+    let moved: usize = noise.pairs.iter().map(|pairs| pairs.moved.len()).sum();
     format!(
-        "Recorded were {} runs ({}), {not_clean}; in {moved} of {} pairs of blocks some counter moved.",
+        "* {}: {} runs ({}), {not_clean}; in {moved} of {} pairs of blocks some counter moved.\n",
+        setup(noise),
         noise.runs.values().sum::<u64>(),
         runs.join(", "),
-        noise.pairs()
+        noise.count()
     )
 }
 
+fn setup(noise: &Setup) -> String {
+    let processors = if noise.cpus == 1 { "1 processor".into() } else { format!("{} processors", noise.cpus) };
+    format!("{processors}{}", if noise.stock { ", `--stock`" } else { "" })
+}
+
 fn without_leak(world: &World, judge: Judge) -> Row {
-    let name = format!("{}{}", described(world.stress), doses(world.rounds));
+    let name = match world.stress {
+        Stress::Nothing => format!("as recorded on {}{}", setup(world.noise), doses(world.rounds)),
+        stress => format!("{}{}", described(stress), doses(world.rounds)),
+    };
     let (verdicts, missed) = (Verdicts::count(world, RUNS, judge), missed(world, RUNS, judge));
     Row { name, verdicts, missed }
 }
@@ -158,7 +191,9 @@ fn with_leak(world: &World) -> Row {
         Stress::Nothing => String::new(),
         stress => format!(", {}", described(stress)),
     };
-    let name = format!("{leak}{stress}{}", doses(world.rounds));
+    let usual = world.noise.cpus == 1 && !world.noise.stock;
+    let on = if usual { String::new() } else { format!(", {}", setup(world.noise)) };
+    let name = format!("{leak}{stress}{}{on}", doses(world.rounds));
     Row { name, verdicts: Verdicts::count(world, RUNS, verdict), missed: [0; LOOKS] }
 }
 

@@ -7,4 +7,4 @@ pub(crate) mod passes;
 pub(crate) mod steps;
 pub(crate) mod values;
 
-pub(crate) use values::check;
+pub(crate) use values::{MAX_CPUS, check};

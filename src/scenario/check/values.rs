@@ -15,7 +15,7 @@ const PAGE: u32 = 4096;
 const MAX_RSIZE_BYTES: u32 = 1 << 20;
 const MIN_MEMORY_MIB: u32 = 64;
 const MAX_MEMORY_MIB: u32 = 1 << 20;
-const MAX_CPUS: u32 = 64;
+pub(crate) const MAX_CPUS: u32 = 64;
 /// A kernel's command line has 2048 bytes on x86, and some of it is ours.
 const MAX_ARGUMENTS_BYTES: usize = 1024;
 const LABELS: &str = "guest.security_labels";

@@ -2,7 +2,7 @@
 
 use super::counters::Counters;
 use crate::error::{Context, Error, Result};
-use crate::sample::Sample;
+use crate::sample::{PAGE_BYTES, Sample};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
@@ -173,14 +173,13 @@ struct LruDrain {
     processors: Vec<usize>,
 }
 
-/// The smallest page there is.
-const PAGE_BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
+const PAGE: NonZeroUsize = NonZeroUsize::new(PAGE_BYTES).expect("it is not zero");
 
 impl LruDrain {
     fn new() -> Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: new memory, which nobody else knows of.
-        let page = unsafe { mmap_anonymous(None, PAGE_BYTES, protection, MapFlags::MAP_PRIVATE) }
+        let page = unsafe { mmap_anonymous(None, PAGE, protection, MapFlags::MAP_PRIVATE) }
             .machine(|| "cannot map a page".into())?;
         let allowed = sched_getaffinity(Pid::from_raw(0)).machine(|| "cannot tell the processors".into())?;
         let processors = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or(false)).collect();
@@ -191,7 +190,7 @@ impl LruDrain {
         for processor in &self.processors {
             self.run_on(&[*processor])?;
             // SAFETY: the page is ours and nothing is kept in it.
-            unsafe { madvise(self.page, PAGE_BYTES.get(), MmapAdvise::MADV_DONTNEED) }
+            unsafe { madvise(self.page, PAGE_BYTES, MmapAdvise::MADV_DONTNEED) }
                 .machine(|| "cannot drain LRU batches".into())?;
         }
         self.run_on(&self.processors)

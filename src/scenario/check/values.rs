@@ -2,6 +2,7 @@
 
 use super::complaint::{Check, complain, in_range};
 use super::{directory, steps};
+use crate::sample::PAGE_BYTES;
 use crate::scenario::types::{FileSystem, Guest, Mount, Scenario, ServerKind};
 
 const VERSIONS: [&str; 4] = ["3", "4.0", "4.1", "4.2"];
@@ -11,7 +12,7 @@ const MAX_MOUNTS: u32 = 8;
 const SMALLEST_RECORD: usize = 24;
 const MAX_BUFFER_BYTES: usize = 16 << 20;
 /// The client rounds what is not a multiple of a page down, and takes no more than 1 MiB, without a word.
-const PAGE: u32 = 4096;
+const PAGE: u32 = PAGE_BYTES as u32;
 const MAX_RSIZE_BYTES: u32 = 1 << 20;
 const MIN_MEMORY_MIB: u32 = 64;
 const MAX_MEMORY_MIB: u32 = 1 << 20;

@@ -220,7 +220,7 @@ impl Observations {
 fn setup(scenario: &Scenario, stock: bool) -> Setup {
     Setup {
         server: scenario.server.as_str().into(),
-        nfs_version: scenario.mount.version.clone(),
+        nfs_version: scenario.mount.version.to_string(),
         mount_options: scenario.mount.options.clone(),
         rsize_bytes: u64::from(scenario.mount.rsize_bytes),
         getdents_buffer_bytes: scenario.listing.getdents_buffer_bytes as u64,

@@ -43,7 +43,7 @@ impl CleanRun {
     pub fn new(scenario: &Scenario, record: &RunRecord) -> Self {
         Self {
             scenario: scenario.name.clone(),
-            nfs_version: scenario.mount.version.clone(),
+            nfs_version: scenario.mount.version.to_string(),
             entries: scenario.directory.entries,
             seed: record.seed,
             verdict: record.verdict,

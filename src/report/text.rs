@@ -6,6 +6,7 @@ use crate::result::finding::CallSite;
 use crate::result::parts::SourceControl;
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
+use crate::text::layout::{self, Align};
 use crate::text::number;
 
 /// Frames of a stack that are shown; the result file has them all.
@@ -140,9 +141,10 @@ pub fn timings(records: &[RunRecord]) -> String {
             lines.push(("everything else", rest));
         }
         lines.push(("start to verdict", record.seconds));
-        let width = lines.iter().map(|(phase, _)| phase.chars().count()).max().unwrap_or(0);
-        for (phase, seconds) in lines {
-            text += &format!("  {phase:width$}  {seconds:>7.2} s\n");
+        let lines: Vec<_> =
+            lines.iter().map(|(phase, seconds)| [(*phase).into(), format!("{seconds:>7.2} s")]).collect();
+        for line in layout::table(&lines, [Align::Left; 2]) {
+            text += &format!("  {}\n", line.trim_end());
         }
     }
     text

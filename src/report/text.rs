@@ -1,6 +1,6 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::{bisection, branches, other_evidence, table};
+use super::{allocation_sites, bisection, branches, other_evidence, table};
 use crate::result::file::ResultFile;
 use crate::result::finding::CallSite;
 use crate::result::parts::SourceControl;
@@ -58,6 +58,9 @@ pub fn details(record: &RunRecord) -> String {
         if finding.call_sites.len() > SITES {
             text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
         }
+    }
+    for line in allocation_sites::lines(record) {
+        text += &format!("  {line}\n");
     }
     text += &other_evidence::render(record);
     for line in record.console_lines.iter().take(CONSOLE_LINES) {

@@ -53,6 +53,21 @@ pub fn since(before: &[Site], after: &[Site]) -> Vec<Site> {
     sites
 }
 
+/// A line of the kernel's source, and by how much what it allocated and nobody has freed grew.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct SourceLine {
+    /// As the compiler was told it, from the top of the kernel's tree.
+    pub file: String,
+    pub line: u32,
+    /// The function that the line is in.
+    pub function: String,
+    /// The module that it is in, if it is in one.
+    pub module: Option<String>,
+    pub bytes: i64,
+    /// Allocations.
+    pub calls: i64,
+}
+
 /// Bytes of a page of the kernel, on x86-64.
 pub const PAGE_BYTES: usize = 4096;
 

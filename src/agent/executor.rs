@@ -4,6 +4,7 @@ use super::target::StepCallback;
 use crate::agent::target::Target;
 use crate::agent::target::UnitStats;
 use crate::error::Result;
+use crate::probe::allocinfo::AllocInfo;
 use crate::probe::control_allocs::HeldFiles;
 use crate::probe::counters::Counters;
 use crate::probe::ftrace::{TraceBudget, TraceTargets, Tracing};
@@ -18,12 +19,13 @@ pub struct Executor<P> {
     pub place: P,
     pub rest: Quiescer,
     hold: Option<HeldFiles>,
+    allocinfo: Option<AllocInfo>,
     pub(super) tracing: Option<Tracing>,
 }
 
 impl<P: Target> Executor<P> {
     pub fn new(place: P, rest: Quiescer) -> Self {
-        Self { place, rest, hold: None, tracing: None }
+        Self { place, rest, hold: None, allocinfo: None, tracing: None }
     }
 
     /// Carries out one order; `None` if it is one that takes more than this.
@@ -65,6 +67,15 @@ impl<P: Target> Executor<P> {
             Request::TraceEnd => {
                 let sites = self.tracing.take().map(Tracing::end).transpose()?.flatten();
                 Response::Traced { sites }
+            }
+            Request::AllocinfoBegin => {
+                self.allocinfo = AllocInfo::read();
+                Response::Allocinfo { lines: self.allocinfo.is_some().then(Vec::new) }
+            }
+            Request::AllocinfoEnd => {
+                let before = self.allocinfo.take();
+                let lines = before.and_then(|before| Some(AllocInfo::read()?.since(&before)));
+                Response::Allocinfo { lines }
             }
             _ => return Ok(None),
         }))

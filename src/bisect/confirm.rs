@@ -4,13 +4,11 @@ use super::found::{Found, State, TestResult};
 use super::history::{Mark, Terms};
 use super::judge::KernelTester;
 use super::search::{TestCommit, mark};
+use crate::boot::job::second_seed;
 use crate::boot::pool::{guests, run_parallel};
 use crate::error::Result;
 use crate::kernel::source::change::{Applied, Change};
 use crate::result::bisection::Commit;
-
-/// Added to the seed, so that nothing is drawn as it was the first time.
-const OTHER_SEED: u64 = 7919;
 
 /// What became of the found commit the second time.
 #[derive(Clone, Debug)]
@@ -81,7 +79,7 @@ impl Confirmation {
 /// Asks again, in fresh guests, about `commit` as the first one of the side of `new`, the end.
 pub fn confirm(kernels: &KernelTester, commit: &Commit, new: &str) -> Result<Confirmation> {
     let place = &kernels.builder.place;
-    let seed = kernels.options.boot.seed + OTHER_SEED;
+    let seed = second_seed(kernels.options.boot.seed);
     // Of a merge, what it was merged into.
     let parent = place.repo.text(&["rev-parse", "--verify", &format!("{}^1", commit.id)])?;
     let parent = kernels.commit(parent.trim())?;

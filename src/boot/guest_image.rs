@@ -1,7 +1,7 @@
 //! What a guest needs before it can boot: an initramfs with this very program and a plan, a place for its log.
 
 use super::job::Job;
-use super::kernel_quirks::{goes_with_alloc_traces, starts_with_page_owner};
+use super::kernel_quirks::{counts_by_line, goes_with_alloc_traces, starts_with_page_owner};
 use super::{modules, nfs_utils};
 use crate::error::{Context, Error, Result};
 use crate::kernel::bootable::Kernel;
@@ -14,8 +14,8 @@ use crate::scenario::{FileSystem, Scenario, ServerKind};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
 use crate::vm::qemu::{
-    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_OBJECTS,
-    TRACK_PAGES, clock,
+    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_LINES,
+    TRACK_OBJECTS, TRACK_PAGES, clock,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,8 @@ pub struct GuestImage {
     debugging: KernelDebug,
     /// Whether page_owner may watch.
     page_owner: bool,
+    /// Whether allocations may be counted by line of source.
+    counts_lines: bool,
     kmemleak: bool,
     limits: Limits,
     pub scenario: Scenario,
@@ -96,6 +98,7 @@ impl GuestImage {
             debugging,
             page_owner: goes_with_alloc_traces(&kernel.release)
                 && (scenario.server != ServerKind::Knfsd || starts_with_page_owner(&kernel.release)),
+            counts_lines: counts_by_line(&kernel.release),
             kmemleak: options.kmemleak,
             limits: options.limits,
             scenario: scenario.clone(),
@@ -126,6 +129,9 @@ impl GuestImage {
         let mut command_line = format!("{KERNEL_COMMAND_LINE} {debugging}{}", clock(self.accelerator));
         if self.debugging == KernelDebug::Sites && self.page_owner {
             command_line += &format!(" {TRACK_PAGES}");
+        }
+        if self.debugging == KernelDebug::Sites && self.counts_lines {
+            command_line += &format!(" {TRACK_LINES}");
         }
         if guest.security_labels {
             command_line += &format!(" {SECURITY_LABELS}");

@@ -11,6 +11,14 @@ use std::time::Duration;
 
 /// The seed where several machines, or a search that is begun again, must take the same without asking each other.
 pub const AGREED_SEED: u64 = 42;
+/// Added for guests that are asked a second time; of a seed that was drawn (`cli/seed.rs`) the sum is short enough to be
+/// typed.
+const SECOND: u64 = 500_009;
+
+/// Returns the seed of guests that are asked a second time, so that no dose and no name is drawn as it was with `seed`.
+pub fn second_seed(seed: u64) -> u64 {
+    seed.wrapping_add(SECOND)
+}
 
 /// What the user can say about a guest.
 #[derive(Clone, Debug)]

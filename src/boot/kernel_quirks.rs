@@ -23,6 +23,13 @@ pub fn goes_with_alloc_traces(release: &str) -> bool {
     release.parse::<Version>().is_ok_and(|version| version < FIRST)
 }
 
+/// Whether the kernel with this `uname -r` can count allocations by line of source, if it is configured so. Others complain of a
+/// parameter that they do not know.
+pub fn counts_by_line(release: &str) -> bool {
+    const FIRST: Version = Version { major: 6, minor: 10 };
+    release.parse::<Version>().is_ok_and(|version| version >= FIRST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +45,11 @@ mod tests {
     fn kernels_that_would_lock_up_do_not_keep_both() {
         assert_eq!(["5.10.262", "6.1.192", "6.7"].map(goes_with_alloc_traces), [true; 3]);
         assert_eq!(["6.8", "6.12.118+deb13-cloud-amd64", "7.2.12", "next"].map(goes_with_alloc_traces), [false; 4]);
+    }
+
+    #[test]
+    fn kernel_before_6_10_is_not_asked_to_count_by_line() {
+        assert_eq!(["5.10.262", "6.1.192", "6.9.12", "next"].map(counts_by_line), [false; 4]);
+        assert_eq!(["6.10", "6.12.118+deb13-cloud-amd64", "7.2.12"].map(counts_by_line), [true; 3]);
     }
 }

@@ -25,7 +25,7 @@ pub fn add(kernel: &Kernel, scenario: &Scenario, archive: &mut Archive) -> Resul
 }
 
 fn wanted(scenario: &Scenario) -> Vec<&'static str> {
-    let is_4 = scenario.mount.version.starts_with('4');
+    let is_4 = scenario.mount.version.is_4();
     let mut wanted = vec!["nfs", if is_4 { "nfsv4" } else { "nfsv3" }];
     if scenario.server == ServerKind::Knfsd {
         wanted.push("nfsd");

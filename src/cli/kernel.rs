@@ -9,7 +9,7 @@ use crate::kernel::source::catalog::Catalog;
 use crate::kernel::source::debian;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use crate::text::layout;
+use crate::text::layout::{self, Align};
 use crate::text::truncate::head_of;
 use std::path::Path;
 
@@ -67,24 +67,19 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
     if ready.is_empty() {
         return text;
     }
-    let mut rows = vec![["READY", "RELEASE", "SOURCE", "DIRECTORY"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["READY", "RELEASE", "SOURCE", "DIRECTORY"].map(str::to_owned)];
     for kernel in ready {
         let name = [vec![kernel.meta.series], kernel.meta.patches].concat().join("+");
         let dir = kernel.image.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         let cells = [(name, 28), (kernel.meta.release, 10), (kernel.meta.version, 12), (dir, 24)];
-        rows.push(cells.map(|(cell, width)| head_of(&cell, width)).to_vec());
+        rows.push(cells.map(|(cell, width)| head_of(&cell, width)));
     }
     text + "\n" + &aligned(&rows) + &format!("in {}\n", cache.root().join("kernels").display())
 }
 
-/// Returns the rows with columns as wide as their widest cell.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().enumerate().map(|(at, cell)| format!("{cell:<width$}", width = width(at)));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+/// Returns the rows as lines, without spaces at their ends.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    layout::table(rows, [Align::Left; N]).iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 fn build(wanted: &Wanted, cache: &Cache) -> Result<Exit> {
@@ -118,7 +113,7 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_have_no_tail() {
-        let rows = [vec!["A".into(), "LONG".into(), "C".into()], vec!["longer".into(), "b".into(), String::new()]];
+        let rows = [["A", "LONG", "C"], ["longer", "b", ""]].map(|row| row.map(str::to_owned));
         assert_eq!(aligned(&rows), "A       LONG  C\nlonger  b\n");
     }
 

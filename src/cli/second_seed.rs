@@ -1,8 +1,7 @@
 //! A clean verdict that others rely on is asked again with another seed: other names, another order of the doses.
 
 use super::measure_args::Measure;
-use super::seed;
-use crate::boot::job::BootOptions;
+use crate::boot::job::{BootOptions, second_seed};
 use crate::error::Result;
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
@@ -22,7 +21,7 @@ pub fn confirm(
     let is_patched = |place: &usize| place % 2 == 1 && records[*place].verdict == Verdict::Clean;
     let again: Vec<usize> = (0..records.len()).filter(is_patched).collect();
     let options = measure.options();
-    let boot = BootOptions { seed: options.boot.seed + seed::OTHER, ..options.boot };
+    let boot = BootOptions { seed: second_seed(options.boot.seed), ..options.boot };
     let options = Options { boot, ..options };
     let asked: Vec<_> = again.iter().map(|place| pairs[*place]).collect();
     let seconds = measure.run_with(&options, &asked, cache, ui)?;

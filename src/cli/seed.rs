@@ -5,8 +5,6 @@ use std::sync::OnceLock;
 
 /// Seeds that are drawn are below, so that one can type them again.
 const BELOW: u64 = 1_000_000;
-/// Added for guests that are asked a second time, so that no dose and no name is drawn as before.
-pub const OTHER: u64 = 500_009;
 
 /// Draws the seed of this run of the program, the same whenever it is asked.
 pub fn drawn() -> u64 {

@@ -60,7 +60,7 @@ impl GuestAgent {
         let before_mount = rest.read_once()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;
-        if scenario.mount.version.starts_with('4') {
+        if scenario.mount.version.is_4() {
             nfs_mount::wait_for_first_second()?;
         }
         served.mount(&scenario)?;

@@ -1,6 +1,7 @@
 //! The client's side: loopback up, and mount(2) of NFS without any helper program.
 
 use crate::error::{Context, Error, Result};
+use crate::scenario::NfsVersion;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -46,14 +47,14 @@ pub fn loopback(up: bool) -> Result<()> {
 /// Returns the file system type, source and data of an NFS mount of `path` from the server at `address`. The ports are
 /// those of the NFS and the MOUNT program, so that rpcbind need not be asked.
 pub fn arguments(
-    version: &str,
+    version: NfsVersion,
     (address, path): (&str, &str),
     [port, mount_port]: [u16; 2],
     rsize_bytes: u32,
     options: &str,
 ) -> (&'static str, String, String) {
     let mut data = format!("addr={address},vers={version},proto=tcp,port={port},rsize={rsize_bytes}");
-    let kind = if version.starts_with('4') {
+    let kind = if version.is_4() {
         data += &format!(",clientaddr={ADDRESS}");
         "nfs4"
     } else {
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn version_3_names_the_ports_of_both_programs() {
-        let (kind, source, data) = arguments("3", (ADDRESS, "/export"), [2049, 20048], 1024, "actimeo=0");
+        let (kind, source, data) = arguments(NfsVersion::V3, (ADDRESS, "/export"), [2049, 20048], 1024, "actimeo=0");
         assert_eq!((kind, source.as_str()), ("nfs", "127.0.0.1:/export"));
         assert_eq!(
             data,
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn version_4_needs_no_mount_program() {
-        let (kind, source, data) = arguments("4.2", (ADDRESS, "/"), [2049, 0], 1024, "");
+        let (kind, source, data) = arguments(NfsVersion::V4_2, (ADDRESS, "/"), [2049, 0], 1024, "");
         assert_eq!((kind, source.as_str()), ("nfs4", "127.0.0.1:/"));
         assert_eq!(data, "addr=127.0.0.1,vers=4.2,proto=tcp,port=2049,rsize=1024,clientaddr=127.0.0.1");
     }

@@ -2,7 +2,7 @@
 
 use super::{export_fs, file_churn, init, knfsd, nfs_mount, selinux};
 use crate::error::{Context, Error, Result};
-use crate::scenario::{Scenario, ServerKind};
+use crate::scenario::{NfsVersion, Scenario, ServerKind};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
 use crate::workload::listing::Lister;
 use crate::workload::listing::entry::ReadMethod;
@@ -36,13 +36,13 @@ pub enum RunningServer {
     /// In a thread of ours.
     Synthetic(Arc<Server>),
     /// In the kernel, with real files.
-    Knfsd { version: String, directories: Vec<PathBuf> },
+    Knfsd { version: NfsVersion, directories: Vec<PathBuf> },
 }
 
 /// A server that was stopped.
 pub enum StoppedServer {
     Synthetic(Arc<Server>),
-    Knfsd { version: String },
+    Knfsd { version: NfsVersion },
 }
 
 impl StoppedServer {
@@ -50,7 +50,7 @@ impl StoppedServer {
     pub fn start_again(self) -> Result<()> {
         match self {
             Self::Synthetic(server) => Ok(server.start_again()?),
-            Self::Knfsd { version } => knfsd::start_again(&version),
+            Self::Knfsd { version } => knfsd::start_again(version),
         }
     }
 }
@@ -73,10 +73,10 @@ impl RunningServer {
                 Ok((Self::Synthetic(Arc::new(server)), local))
             }
             ServerKind::Knfsd => {
-                let (root, version) = (Path::new(EXPORT), scenario.mount.version.clone());
+                let (root, version) = (Path::new(EXPORT), scenario.mount.version);
                 export_fs::make(scenario)?;
                 // The server starts while the files are made.
-                let starting = knfsd::start(root, &version, scenario.guest.security_labels);
+                let starting = knfsd::start(root, version, scenario.guest.security_labels);
                 if scenario.directory.made == Made::Export {
                     populate::tree(root, tree)?;
                     step("populate")?;
@@ -122,7 +122,7 @@ impl RunningServer {
     }
 
     fn exported(&self, scenario: &Scenario) -> &'static str {
-        let v3_of_knfsd = matches!(self, Self::Knfsd { .. }) && scenario.mount.version == "3";
+        let v3_of_knfsd = matches!(self, Self::Knfsd { .. }) && !scenario.mount.version.is_4();
         if v3_of_knfsd { EXPORT } else { "/" }
     }
 
@@ -134,7 +134,7 @@ impl RunningServer {
         let m = &scenario.mount;
         let options = [m.options.as_str(), options];
         let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
-        nfs_mount::mount_nfs(point, &nfs_mount::arguments(&m.version, from, ports, m.rsize_bytes, &options.join(",")))
+        nfs_mount::mount_nfs(point, &nfs_mount::arguments(m.version, from, ports, m.rsize_bytes, &options.join(",")))
     }
 
     /// Fails unless labels of the server's files come over the mount.
@@ -231,7 +231,7 @@ impl RunningServer {
             }
             Self::Knfsd { version, .. } => {
                 knfsd::stop()?;
-                Ok(StoppedServer::Knfsd { version: version.clone() })
+                Ok(StoppedServer::Knfsd { version: *version })
             }
         }
     }

@@ -27,6 +27,13 @@ pub struct Reading {
     pub available_kib: u64,
 }
 
+impl Reading {
+    /// Returns how many objects the counter of this name had; none if it was not there.
+    fn objects(&self, name: &str) -> i64 {
+        self.sample.objects.get(name).copied().unwrap_or(0)
+    }
+}
+
 /// A machine that is watched.
 pub struct ReadingLog {
     counters: Counters,
@@ -120,11 +127,10 @@ impl ReadingLog {
     }
 
     fn trend(&self, name: &str, counters: usize, object_bytes: u64) -> Trend {
-        let objects = |reading: &Reading| reading.sample.objects.get(name).copied().unwrap_or(0);
-        let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, objects(r) as f64)).collect();
+        let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, r.objects(name) as f64)).collect();
         Trend {
             name: name.to_owned(),
-            grown: objects(self.last()) - objects(&self.readings[0]),
+            grown: self.last().objects(name) - self.readings[0].objects(name),
             object_bytes,
             per_second: per_second(&levels).unwrap_or(0.0),
             per_readdir: follow(&intervals(&self.readings, name), counters),
@@ -153,11 +159,10 @@ impl ReadingLog {
 /// Returns READDIR calls and growth of a counter in each interval, both by the second: an interval that was made of several has more of
 /// both, whatever the one has to do with the other.
 fn intervals(readings: &[Reading], name: &str) -> Vec<(f64, f64)> {
-    let objects = |reading: &Reading| reading.sample.objects.get(name).copied().unwrap_or(0);
     let between = |pair: &[Reading]| {
         let seconds = pair[1].seconds - pair[0].seconds;
         let calls = pair[1].readdirs.saturating_sub(pair[0].readdirs) as f64;
-        (seconds > 0.0).then(|| (calls / seconds, (objects(&pair[1]) - objects(&pair[0])) as f64 / seconds))
+        (seconds > 0.0).then(|| (calls / seconds, (pair[1].objects(name) - pair[0].objects(name)) as f64 / seconds))
     };
     readings.windows(2).filter_map(between).collect()
 }

@@ -5,12 +5,11 @@
 
 use super::procfs::number;
 use super::site_text::parse;
-use crate::sample::Site;
+use crate::sample::{PAGE_BYTES, Site};
 use std::fs;
 use std::path::Path;
 
 const SYSFS: &str = "/sys/kernel/slab";
-const PAGE_BYTES: usize = 4096;
 /// The kernel stops when less than this is left: the longest symbol, and what follows it.
 const LAST_LINE_BYTES: usize = 512;
 /// Stands for the functions that did not fit.

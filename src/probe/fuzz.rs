@@ -2,10 +2,10 @@
 
 use super::counters::{pages, percpu, vmalloc};
 use super::mountstats::{self, operations_since, readdirs};
-use super::{alloc_calls, kmemleak, memory, page_owner, procfs, slab, slabinfo};
+use super::{alloc_calls, allocinfo, kmemleak, memory, page_owner, procfs, slab, slabinfo};
 use crate::sample::{objects_of, since};
 
-/// Reads call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`.
+/// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`, `/proc/allocinfo`.
 pub fn sites(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let sites = super::site_text::parse(&text);
@@ -20,6 +20,10 @@ pub fn sites(data: &[u8]) {
     assert!(reported.functions.values().sum::<u64>() <= reported.objects);
     let areas = vmalloc::areas(&text);
     assert!(areas.count() <= text.lines().count());
+    let lines = allocinfo::parse(&text).unwrap_or_default();
+    assert_eq!(lines.since(&lines), [], "a line grew between a reading and itself");
+    let grown = lines.since(&allocinfo::AllocInfo::default());
+    assert!(grown.is_sorted_by_key(|line| -line.bytes) && grown.iter().all(|line| line.bytes > 0 && line.calls > 0));
 }
 
 /// Reads records of `page_owner`, parted by empty lines.

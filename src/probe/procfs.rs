@@ -1,6 +1,7 @@
 //! Which kernel runs, what processors have done and how much page cache there is: from `/proc` and getrusage(2).
 
 use crate::error::{Context, Error, Result};
+use crate::sample::PAGE_BYTES;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use schemars::JsonSchema;
@@ -11,8 +12,6 @@ use std::os::unix::fs::FileExt;
 
 /// A second of `/proc/stat` (USER_HZ of every architecture but alpha and ia64).
 const TICKS_A_SECOND: f64 = 100.0;
-/// Of the machines that dirleak runs on.
-const PAGE_BYTES: i64 = 4096;
 
 /// Processor time of a whole machine.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize, PartialEq)]
@@ -72,7 +71,7 @@ pub fn page_cache_bytes() -> Result<i64> {
 /// Reads `nr_file_pages` of `/proc/vmstat`, in bytes.
 pub(super) fn parse_page_cache(text: &str) -> Option<i64> {
     let pages = text.lines().find_map(|line| line.strip_prefix("nr_file_pages ").and_then(number))?;
-    Some(pages * PAGE_BYTES)
+    Some(pages * PAGE_BYTES as i64)
 }
 
 /// No number of things in a kernel's memory is larger: so many objects of 8 bytes are more than any machine has.

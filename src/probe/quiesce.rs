@@ -2,7 +2,7 @@
 
 use super::counters::Counters;
 use crate::error::{Context, Error, Result};
-use crate::sample::Sample;
+use crate::sample::{PAGE_BYTES, Sample};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
@@ -226,14 +226,13 @@ struct ProcessorDrain {
     packets: Option<UdpSocket>,
 }
 
-/// The smallest page there is.
-const PAGE_BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
+const PAGE: NonZeroUsize = NonZeroUsize::new(PAGE_BYTES).expect("it is not zero");
 
 impl ProcessorDrain {
     fn new() -> Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: new memory, which nobody else knows of.
-        let page = unsafe { mmap_anonymous(None, PAGE_BYTES, protection, MapFlags::MAP_PRIVATE) }
+        let page = unsafe { mmap_anonymous(None, PAGE, protection, MapFlags::MAP_PRIVATE) }
             .machine(|| "cannot map a page".into())?;
         let allowed = sched_getaffinity(Pid::from_raw(0)).machine(|| "cannot tell the processors".into())?;
         let processors: Vec<usize> = (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or(false)).collect();
@@ -247,7 +246,7 @@ impl ProcessorDrain {
                 continue;
             }
             // SAFETY: the page is ours and nothing is kept in it.
-            unsafe { madvise(self.page, PAGE_BYTES.get(), MmapAdvise::MADV_DONTNEED) }
+            unsafe { madvise(self.page, PAGE_BYTES, MmapAdvise::MADV_DONTNEED) }
                 .machine(|| "cannot drain LRU batches".into())?;
             if let Some(packets) = &self.packets {
                 // Taken back on the same processor. Where it does not arrive, the list stays as it is.

@@ -5,7 +5,7 @@ use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
 use crate::probe::kmemleak::KmemleakReport;
 use crate::probe::mountstats::Rpcs;
-use crate::sample::{Sample, Site};
+use crate::sample::{Sample, Site, SourceLine};
 use crate::scenario::Scenario;
 use nfs_fault_server::FaultCount;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,10 @@ pub enum Request {
     Traced,
     /// The same, and end tracing.
     TraceEnd,
+    /// Keep in mind what each line of source has allocated, of which none has grown yet.
+    AllocinfoBegin,
+    /// Tell which lines have since allocated more than was freed.
+    AllocinfoEnd,
     /// Read active objects by the plain recipe.
     Slabinfo,
     /// Have kmemleak scan and tell what it reports.
@@ -120,6 +124,8 @@ pub enum Response {
     Sites { sites: BTreeMap<String, Vec<Site>> },
     /// Call sites by counter of what was allocated since tracing began; `None` if that cannot be told.
     Traced { sites: Option<BTreeMap<String, Vec<Site>>> },
+    /// Lines of source that have allocated more than was freed, most bytes first; `None` if the kernel does not tell it.
+    Allocinfo { lines: Option<Vec<SourceLine>> },
     /// Active objects by cache.
     Slabinfo { objects: BTreeMap<String, i64> },
     /// What kmemleak reports; `None` if the kernel has none.

@@ -6,7 +6,7 @@ use super::message::{CgroupUsage, CommandLine, CommandOutput, Ready, Request, Re
 use super::timing::{CacheState, Footprint as CacheFootprint, TimedListing};
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::kmemleak::KmemleakReport;
-use crate::sample::{Sample, Site};
+use crate::sample::{Sample, Site, SourceLine};
 use std::collections::BTreeMap;
 
 /// Call sites by counter.
@@ -84,6 +84,8 @@ requests! {
     TraceBegin { counters: Vec<String>, stacks: bool } -> (), Response::Done => ();
     Traced {} -> Option<SitesByCounter>, Response::Traced { sites } => sites;
     TraceEnd {} -> Option<SitesByCounter>, Response::Traced { sites } => sites;
+    AllocinfoBegin {} -> bool, Response::Allocinfo { lines } => lines.is_some();
+    AllocinfoEnd {} -> Option<Vec<SourceLine>>, Response::Allocinfo { lines } => lines;
     Slabinfo {} -> BTreeMap<String, i64>, Response::Slabinfo { objects } => objects;
     Kmemleak {} -> Option<KmemleakReport>, Response::Kmemleak { reported } => reported;
     Execute { commands: Vec<CommandLine>, meanwhile: bool } -> Vec<CommandOutput>, Response::Executed { ended } => ended;

@@ -3,7 +3,7 @@
 
 use super::message::{Ready, Response, RoundStats};
 use crate::probe::procfs::MOST;
-use crate::sample::{Sample, Site};
+use crate::sample::{Sample, Site, SourceLine};
 use crate::text::sanitize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -96,6 +96,7 @@ fn check_response(answer: &Response) -> Result<(), String> {
             check_sample(sample)
         }
         Response::Step { seconds, .. } => check_time(*seconds),
+        Response::Allocinfo { lines: Some(lines) } => check_lines(lines),
         Response::Sites { sites } | Response::Traced { sites: Some(sites) } => check_sites(sites),
         _ => Ok(()),
     }
@@ -130,6 +131,15 @@ fn check_sample(sample: &Sample) -> Result<(), String> {
 fn check_sites(sites: &BTreeMap<String, Vec<Site>>) -> Result<(), String> {
     let wrong = sites.values().flatten().find(|site| site.objects < 1 || site.stack.len() > MOST_FRAMES);
     wrong.map_or(Ok(()), |site| Err(format!("{} objects of {} frames", site.objects, site.stack.len())))
+}
+
+fn check_lines(lines: &[SourceLine]) -> Result<(), String> {
+    let wrong = lines.iter().find(|line| line.bytes < 1 || line.calls < 1);
+    match wrong {
+        Some(line) => Err(format!("{} bytes in {} allocations", line.bytes, line.calls)),
+        None if lines.len() > MOST_NAMES => Err(format!("{} lines of source", lines.len())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +184,10 @@ mod tests {
         };
         assert_eq!(site("0"), "0 objects of 0 frames");
         assert_eq!(site("-5"), "-5 objects of 0 frames");
+        let line = r#"{"file":"mm/util.c","line":93,"function":"f","module":null,"bytes":64,"calls":0}"#;
+        let lines = format!(r#"{{"answer":"allocinfo","lines":[{line}]}}"#);
+        assert_eq!(refused(&lines), "64 bytes in 0 allocations");
+        assert!(parse_response(lines.replace(r#""calls":0"#, r#""calls":1"#).as_bytes()).is_ok());
         let held =
             r#"{"answer":"held","files":9,"eventfds":5,"eventfd_caches":[],"pages":5,"pages_owned":null,"filters":0}"#;
         assert_eq!(refused(held), "0 things held");

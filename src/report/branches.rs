@@ -4,6 +4,7 @@ use crate::result::branch::{Applies, BranchRecord};
 use crate::result::proof::Outcome;
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
+use crate::text::layout::{self, Align};
 use crate::text::number;
 
 /// What the columns of the table are called.
@@ -14,13 +15,8 @@ pub fn text(branches: &[BranchRecord], records: &[RunRecord]) -> String {
     let head = HEAD.map(String::from);
     let lines: Vec<[String; 6]> =
         std::iter::once(head).chain(branches.iter().map(|branch| cells(branch, records))).collect();
-    let widths: Vec<usize> =
-        (0..6).map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text += &format!("{}\n", cells.join("  ").trim_end());
-    }
+    let lines = layout::table(&lines, [Align::Left; 6]);
+    let mut text: String = lines.iter().map(|line| format!("{}\n", line.trim_end())).collect();
     for branch in branches {
         text += &format!("\n{} is {}.\n", branch.branch, branch.commit);
         for record in

@@ -3,8 +3,9 @@
 use crate::result::finding::Finding;
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
+use crate::text::layout::{self, Align};
 use crate::text::number;
-use crate::text::truncate::{head_of, length, tail};
+use crate::text::truncate::{head_of, tail};
 
 /// Columns of a terminal that nobody has widened.
 pub const WIDTH: usize = 80;
@@ -79,20 +80,20 @@ fn group_rows(group: &[RunRecord]) -> String {
     let unit = if units.iter().all(|u| *u == units[0]) { units[0] } else { "unit" };
     let objects = head_of(&format!("objects per {unit}"), 25);
     let head = ["scenario", "verdict", &objects, "bytes", "time"].map(String::from);
-    let mut lines = vec![(head, String::new())];
+    let (mut lines, mut sites) = (vec![head], vec![String::new()]);
     for record in group {
         let cells = Cells::from_record(record);
         let line = [head_of(&record.scenario, 16), cells.verdict.into(), cells.objects, cells.bytes, cells.seconds];
-        lines.push((line, cells.site));
+        lines.push(line);
+        sites.push(cells.site);
     }
-    let widths: Vec<usize> = (0..5).map(|i| lines.iter().map(|(l, _)| length(&l[i])).max().unwrap_or(0)).collect();
+    let first = layout::width(&lines, 0);
+    let aligned = layout::table(&lines, [Align::Left, Align::Left, Align::Left, Align::Right, Align::Right]);
     let mut text = String::new();
-    for (line, site) in lines {
-        let [scenario, verdict, objects, bytes, time] = &line;
-        let [a, b, c, d, e] = [widths[0], widths[1], widths[2], widths[3], widths[4]];
-        text += &format!("  {scenario:a$}  {verdict:b$}  {objects:c$}  {bytes:>d$}  {time:>e$}\n");
+    for (line, site) in aligned.iter().zip(sites) {
+        text += &format!("  {line}\n");
         if !site.is_empty() {
-            text += &format!("  {:a$}  {}\n", "", head_of(&site, WIDTH - 4 - a));
+            text += &format!("  {:first$}  {}\n", "", head_of(&site, WIDTH - 4 - first));
         }
     }
     text
@@ -142,25 +143,22 @@ fn block(scenario: &str, pair: [Option<&RunRecord>; 2]) -> Vec<[String; 3]> {
 
 /// Lays out three columns; the middle one is as wide as it must be, and what does not fit a terminal is cut.
 fn columns(lines: &[[String; 3]]) -> String {
-    let widest = |i: usize| lines.iter().map(|l| length(&l[i])).max().unwrap_or(0);
+    let widest = |column| layout::width(lines, column);
     let first = widest(0).min(26);
     let room = WIDTH - first - 4;
     // Each side gets half of the room, and what the other side leaves.
     let last = widest(2).min((room / 2).max(room.saturating_sub(widest(1))));
     let middle = widest(1).min(room - last);
-    let mut text = String::new();
-    for [a, b, c] in lines {
-        let (a, b, c) = (head_of(a, first), head_of(b, middle), head_of(c, last));
-        text += format!("{a:first$}  {b:middle$}  {c}").trim_end();
-        text.push('\n');
-    }
-    text
+    let cut = |[a, b, c]: &[String; 3]| [head_of(a, first), head_of(b, middle), head_of(c, last)];
+    let cut: Vec<_> = lines.iter().map(cut).collect();
+    layout::table(&cut, [Align::Left; 3]).iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::result::example;
+    use crate::text::truncate::length;
 
     #[test]
     fn scenarios_stand_below_their_kernel() {

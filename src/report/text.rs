@@ -1,11 +1,12 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::{bisection, branches, other_evidence, table};
+use super::{allocation_sites, bisection, branches, other_evidence, table};
 use crate::result::file::ResultFile;
 use crate::result::finding::CallSite;
 use crate::result::parts::SourceControl;
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
+use crate::text::layout::{self, Align};
 use crate::text::number;
 
 /// Frames of a stack that are shown; the result file has them all.
@@ -57,6 +58,9 @@ pub fn details(record: &RunRecord) -> String {
         if finding.call_sites.len() > SITES {
             text += &format!("    and {} more call sites\n", finding.call_sites.len() - SITES);
         }
+    }
+    for line in allocation_sites::lines(record) {
+        text += &format!("  {line}\n");
     }
     text += &other_evidence::render(record);
     for line in record.console_lines.iter().take(CONSOLE_LINES) {
@@ -140,9 +144,10 @@ pub fn timings(records: &[RunRecord]) -> String {
             lines.push(("everything else", rest));
         }
         lines.push(("start to verdict", record.seconds));
-        let width = lines.iter().map(|(phase, _)| phase.chars().count()).max().unwrap_or(0);
-        for (phase, seconds) in lines {
-            text += &format!("  {phase:width$}  {seconds:>7.2} s\n");
+        let lines: Vec<_> =
+            lines.iter().map(|(phase, seconds)| [(*phase).into(), format!("{seconds:>7.2} s")]).collect();
+        for line in layout::table(&lines, [Align::Left; 2]) {
+            text += &format!("  {}\n", line.trim_end());
         }
     }
     text

@@ -48,6 +48,26 @@ pub struct CallSite {
     pub stack: Vec<String>,
 }
 
+/// A line of the kernel's source and what it allocated that nobody freed, by the kernel's own account (`/proc/allocinfo`).
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct AllocationSite {
+    /// From the top of the kernel's tree.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u32,
+    /// The function that the line is in.
+    pub function: String,
+    /// The module that it is in, if it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Bytes per unit, with what slub_debug keeps beside each object where that is on.
+    #[serde(serialize_with = "finite")]
+    pub bytes_per_listing: f64,
+    /// Allocations per unit that stay.
+    #[serde(serialize_with = "finite")]
+    pub calls_per_listing: f64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

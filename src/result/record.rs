@@ -3,7 +3,7 @@
 //! Fields may be added; none is ever renamed or removed without a new schema number. Fields that were added after
 //! the first ones have defaults, so that older files stay readable. All floating point numbers are finite.
 
-use super::finding::Finding;
+use super::finding::{AllocationSite, Finding};
 use super::parts::*;
 use crate::stats::estimate::finite;
 use schemars::JsonSchema;
@@ -56,6 +56,9 @@ pub struct RunRecord {
     pub notes: Vec<String>,
     /// Counters whose growth follows the dose, largest first.
     pub findings: Vec<Finding>,
+    /// Lines of source that allocated what grew, most bytes first, where the kernel counts by line (`/proc/allocinfo`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allocation_sites: Vec<AllocationSite>,
     /// What was read, in the order in which it was read.
     pub rounds: Vec<Round>,
     /// Lengths of all names of the directory together.
@@ -127,6 +130,7 @@ impl RunRecord {
             not_looked_for: Vec::new(),
             notes: Vec::new(),
             findings: Vec::new(),
+            allocation_sites: Vec::new(),
             rounds: Vec::new(),
             name_bytes: 0,
             complete_listings: 0,

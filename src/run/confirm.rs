@@ -29,11 +29,15 @@ impl Session<'_> {
         options: &Options,
     ) -> SessionResult<Sample> {
         let leaks = size_classes::without_summed_leaks(self.leaks());
+        let lines = self.begin_allocinfo(&leaks)?;
         let names = size_classes::instead_of_sum(leaks.into_iter().map(|(name, ..)| name), &self.outcome.net);
         let mut before = self.sites(&names)?;
         let (kept, traced): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| before.contains_key(name));
         let unwatched = kept.iter().any(|name| !watched.contains_key(name));
-        let last = self.go_past_caches(baseline, last, unwatched, options)?;
+        let last = self.go_past_caches(baseline, last, unwatched || lines.is_some(), options)?;
+        if let Some(begun) = lines {
+            self.end_allocinfo(&begun)?;
+        }
         // What was watched for longer says more.
         before.extend(watched.clone());
         self.attribute(&before)?;

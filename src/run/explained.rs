@@ -12,14 +12,22 @@ const OF_VMALLOC: [&str; 5] = [
     "__vmalloc_node_range_noprof",
 ];
 
+/// What SLUB keeps for each slab of objects that are charged to a cgroup or counted by the line that allocates: a vector with an
+/// entry for each of its objects.
+const OF_SLABS: [&str; 3] = ["alloc_slab_obj_exts", "memcg_alloc_slab_cgroups", "memcg_alloc_page_obj_cgroups"];
+
 /// Returns the findings without those that belong to another one.
 pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
     let areas = findings.iter().any(|f| f.source == CounterKind::Vmalloc);
-    let of_vmalloc = |f: &Finding| {
-        f.source == CounterKind::Slab
-            && f.call_sites.first().is_some_and(|site| OF_VMALLOC.contains(&site.function.as_str()))
-    };
-    findings.into_iter().filter(|f| !(areas && of_vmalloc(f))).collect()
+    let objects = findings.iter().any(|f| f.source == CounterKind::Slab && !is_made_by(f, &OF_SLABS));
+    let belongs = |f: &Finding| areas && is_made_by(f, &OF_VMALLOC) || objects && is_made_by(f, &OF_SLABS);
+    findings.into_iter().filter(|f| !belongs(f)).collect()
+}
+
+/// Returns whether the objects of a finding are mostly allocated by one of these functions.
+fn is_made_by(finding: &Finding, functions: &[&str]) -> bool {
+    let first = finding.call_sites.first();
+    finding.source == CounterKind::Slab && first.is_some_and(|site| functions.contains(&site.function.as_str()))
 }
 
 #[cfg(test)]
@@ -40,5 +48,14 @@ mod tests {
         let kept = without(vec![slab.clone(), leak.clone(), areas.clone()]);
         assert_eq!(kept, [leak.clone(), areas]);
         assert_eq!(without(vec![slab.clone()]), [slab], "alone it stands for itself");
+    }
+
+    #[test]
+    fn vectors_of_slabs_belong_to_the_objects_in_them() {
+        let leak = example::leak().findings.remove(0);
+        let mut vectors = leak.clone();
+        vectors.call_sites[0].function = "alloc_slab_obj_exts".into();
+        assert_eq!(without(vec![leak.clone(), vectors.clone()]), [leak]);
+        assert_eq!(without(vec![vectors.clone()]), [vectors], "alone they stand for themselves");
     }
 }

@@ -28,7 +28,7 @@ impl Observations {
         let trusted = findings.iter().any(|f| self.record.controls.trust(f.source));
         if kind == "out of memory" && self.grows() && trusted && self.record.controls_seen().is_ok() {
             self.fill();
-            self.record.findings = findings;
+            self.keep(findings);
             self.record.verdict = Verdict::Leak;
             let leak = sentence::render(&self.record);
             self.record.reason = format!("{} Then {sentence}", leak);
@@ -40,7 +40,8 @@ impl Observations {
     /// Returns the record of a run that came to its end.
     pub fn into_judged_record(mut self) -> RunRecord {
         self.fill();
-        self.record.findings = self.findings();
+        let findings = self.findings();
+        self.keep(findings);
         let (verdict, reason) = self.verdict();
         self.record.verdict = verdict;
         self.record.reason = match reason {
@@ -48,6 +49,14 @@ impl Observations {
             None => sentence::render(&self.record),
         };
         self.record
+    }
+
+    /// Keeps what was found, and who allocated it by line of source.
+    fn keep(&mut self, findings: Vec<Finding>) {
+        if !findings.is_empty() {
+            self.record.allocation_sites = std::mem::take(&mut self.allocation_sites);
+        }
+        self.record.findings = findings;
     }
 
     /// Returns the verdict; a leak and a clean kernel are told by their numbers, everything else by a reason.

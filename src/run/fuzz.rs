@@ -15,7 +15,7 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 /// What is answered to what nothing else was prepared for, in the words of the link.
-const HONEST: [&str; 7] = [
+const HONEST: [&str; 8] = [
     r#"{"answer":"ready","object_bytes":{"kmalloc-64":64},"name_allocations":[[25,9]],"missing_sources":[],
         "before_mount":{"objects":{"dentry":9}},"sites_before_mount":{},"site_source":"kept"}"#,
     r#"{"answer":"worked","listings":2,"cold_listings":2,"complete_listings":2,"refused_mounts":0,"signals":0,"getdents_calls":4,
@@ -25,6 +25,7 @@ const HONEST: [&str; 7] = [
     r#"{"answer":"sites","sites":{"kmalloc-64":[{"function":"nfs_readdir","stack":["f"],"objects":9}]}}"#,
     r#"{"answer":"traced","sites":null}"#,
     r#"{"answer":"done"}"#,
+    r#"{"answer":"allocinfo","lines":[{"file":"mm/util.c","line":93,"function":"__kmemdup_nul","module":null,"bytes":640,"calls":10}]}"#,
 ];
 
 /// Answers in the order in which they were prepared, each again and again.
@@ -48,6 +49,7 @@ impl Agent for Liar {
             Request::Glance | Request::Settle => 3,
             Request::Sites { .. } => 4,
             Request::Traced | Request::TraceEnd => 5,
+            Request::AllocinfoBegin | Request::AllocinfoEnd => 7,
             _ => 6,
         };
         Ok(self.answer(&honest(kind)))

@@ -4,6 +4,7 @@ use super::options::Options;
 use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
 use crate::protocol::message::RoundStats;
+use crate::result::finding::AllocationSite;
 use crate::result::parts::{
     Bounds, Controls, CounterBound, FaultRecord, NetBound, Round, RoundKind, Setup, SourceControl, Timing,
 };
@@ -63,6 +64,8 @@ pub struct Observations {
     pub object_bytes: BTreeMap<String, u64>,
     /// Growth by call site over all blocks but the first, by cache.
     pub sites: BTreeMap<String, Vec<Site>>,
+    /// What the kernel says of its lines of source.
+    pub allocation_sites: Vec<AllocationSite>,
     /// Growth from the first reading that counts to the last before unmount.
     pub net: Growth,
     /// The same, to the reading after unmount.
@@ -93,6 +96,7 @@ impl Observations {
             broken: None,
             object_bytes: BTreeMap::new(),
             sites: BTreeMap::new(),
+            allocation_sites: Vec::new(),
             net: Growth::new(),
             net_unmounted: Growth::new(),
             complaints: Complaints::default(),
@@ -220,7 +224,7 @@ impl Observations {
 fn setup(scenario: &Scenario, stock: bool) -> Setup {
     Setup {
         server: scenario.server.as_str().into(),
-        nfs_version: scenario.mount.version.clone(),
+        nfs_version: scenario.mount.version.to_string(),
         mount_options: scenario.mount.options.clone(),
         rsize_bytes: u64::from(scenario.mount.rsize_bytes),
         getdents_buffer_bytes: scenario.listing.getdents_buffer_bytes as u64,

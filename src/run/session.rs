@@ -298,6 +298,7 @@ mod tests {
     use crate::os::progress::Ui;
     use crate::protocol::message::Request;
     use crate::result::record::{KernelRecord, RunRecord, Verdict};
+    use crate::sample::SourceLine;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
@@ -307,6 +308,8 @@ mod tests {
     /// A machine where each listing puts an object into a cache until it holds so many, and where something else moves a counter.
     struct Machine {
         most: i64,
+        /// What a line of source had allocated when it was first asked.
+        begun: i64,
         lot: ChaCha8Rng,
         sample: Sample,
     }
@@ -314,7 +317,7 @@ mod tests {
     impl Machine {
         fn new(most: i64) -> Self {
             let objects = [(CACHE, 0), (NOISY, 0)].map(|(name, objects)| (name.to_owned(), objects)).into();
-            Self { most, lot: ChaCha8Rng::seed_from_u64(3), sample: Sample { objects } }
+            Self { most, begun: 0, lot: ChaCha8Rng::seed_from_u64(3), sample: Sample { objects } }
         }
 
         fn objects(&mut self, name: &str) -> &mut i64 {
@@ -342,6 +345,18 @@ mod tests {
             let site = Site { function: "nfs_opendir".into(), stack: Vec::new(), objects: *self.objects(CACHE) };
             Response::Sites { sites: [(CACHE.to_owned(), vec![site])].into() }
         }
+
+        fn begin_allocinfo(&mut self) -> Response {
+            self.begun = *self.objects(CACHE);
+            Response::Allocinfo { lines: Some(Vec::new()) }
+        }
+
+        fn end_allocinfo(&mut self) -> Response {
+            let calls = *self.objects(CACHE) - self.begun;
+            let (file, function) = ("fs/nfs/dir.c".to_owned(), "nfs_opendir".to_owned());
+            let line = SourceLine { file, line: 83, function, module: None, bytes: 96 * calls, calls };
+            Response::Allocinfo { lines: Some(if calls > 0 { vec![line] } else { Vec::new() }) }
+        }
     }
 
     impl Agent for Machine {
@@ -350,6 +365,8 @@ mod tests {
                 Request::Work { listings, .. } => Response::Worked(self.list(listings)),
                 Request::Glance | Request::Settle => self.read(),
                 Request::Sites { .. } => self.sites(),
+                Request::AllocinfoBegin => self.begin_allocinfo(),
+                Request::AllocinfoEnd => self.end_allocinfo(),
                 _ => Response::Done,
             })
         }
@@ -375,6 +392,7 @@ mod tests {
         let record = judged(240);
         assert!(record.findings.iter().all(|finding| finding.name != CACHE), "{:?}", record.findings);
         assert_ne!(record.verdict, Verdict::Leak);
+        assert_eq!(record.allocation_sites, [], "nobody allocated what does not leak");
     }
 
     #[test]
@@ -383,5 +401,7 @@ mod tests {
         let found = record.findings.iter().find(|finding| finding.name == CACHE).expect("it leaks");
         assert!(found.excluded_cache_objects >= Some(Options::default().largest_cache), "{found:?}");
         assert_eq!(found.call_sites[0].function, "nfs_opendir");
+        let line = &record.allocation_sites[0];
+        assert_eq!((line.file.as_str(), line.calls_per_listing, line.bytes_per_listing), ("fs/nfs/dir.c", 1.0, 96.0));
     }
 }

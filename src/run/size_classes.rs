@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// Classes whose call sites are asked for instead of the sum's, at most.
 const MOST_CLASSES: usize = 16;
 
+/// What the names of those classes begin with that hold nothing but vectors of slabs.
+const OF_VECTORS: &str = "kmalloc-no-objext-";
+
 /// The counter of all of them.
 pub const COUNTER: &str = "kmalloc";
 
@@ -62,8 +65,11 @@ pub fn attribute_sum(sites: &mut BTreeMap<String, Vec<Site>>) {
     sites.insert(COUNTER.to_owned(), all);
 }
 
+/// Returns whether a cache of this name is one of them. What counts allocations by line keeps its vectors, one
+/// for each slab of any cache, in classes of their own (KMALLOC_NO_OBJ_EXT in mm/slab_common.c of 6.12.118): they grow with a leak and
+/// are none of it.
 fn is_class(name: &str) -> bool {
-    name.starts_with("kmalloc-")
+    name.starts_with("kmalloc-") && !name.starts_with(OF_VECTORS)
 }
 
 #[cfg(test)]
@@ -73,7 +79,13 @@ mod tests {
 
     #[test]
     fn sum_has_every_class_and_nothing_else() {
-        let objects = [("kmalloc-64", 5), ("kmalloc-cg-8", 2), ("filp", 100), ("kmalloc-rcl-192", 1)];
+        let objects = [
+            ("kmalloc-64", 5),
+            ("kmalloc-cg-8", 2),
+            ("filp", 100),
+            ("kmalloc-rcl-192", 1),
+            ("kmalloc-no-objext-128", 70),
+        ];
         let sample = Sample { objects: objects.map(|(name, n)| (name.to_owned(), n)).into() };
         assert_eq!(with_sum(sample).objects[COUNTER], 8);
     }

@@ -211,7 +211,7 @@ mod tests {
     fn recipe_of_2019_is_as_published() {
         let scenario = load("recipe-2019").unwrap();
         assert_eq!(scenario.server, ServerKind::Knfsd);
-        assert_eq!(scenario.mount.version, "4.2");
+        assert_eq!(scenario.mount.version.as_str(), "4.2");
         assert_eq!(scenario.directory.entries, 110);
         assert_eq!(scenario.directory.made, Made::Export);
         let maker = nfs_fault_server::dirtree::names::NameMaker::new(&scenario.directory.names, 110, 0);

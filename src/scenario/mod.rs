@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub mod fuzz;
 pub(crate) mod load;
 pub(crate) mod memory;
+pub(crate) mod nfs_version;
 pub(crate) mod overrides;
 pub(crate) mod pass;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub(crate) mod unit;
 
 pub use cluster::Cluster;
 pub use load::{load, names, select};
+pub use nfs_version::NfsVersion;
 pub use overrides::Overrides;
 pub use pass::{DirSelector, Errno, Position, ReadCall};
 pub use step::Step;

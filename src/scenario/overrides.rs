@@ -22,37 +22,41 @@ impl Overrides {
             scenario.directory.entries = entries;
         }
         for option in self.mount_options.iter().flat_map(|o| o.split(',')).filter(|o| !o.is_empty()) {
-            mount_option(option, scenario)?;
+            self.mount_option(option, scenario)?;
         }
-        check::check(scenario).map_err(|complaint| {
-            let options: Vec<&str> = [("-n", self.entries.is_some()), ("-o", self.mount_options.is_some())]
-                .into_iter()
-                .filter_map(|(option, given)| given.then_some(option))
-                .collect();
-            Error::usage(format!("{} with {}: {}", scenario.name, options.join(" and "), complaint.message))
-        })
+        check::check(scenario).map_err(|complaint| self.refused(scenario, &complaint.message))
     }
-}
 
-/// Appends an option: the kernel takes the last of contradicting options, so appending overrides; those with a key of
-/// their own change it.
-fn mount_option(option: &str, scenario: &mut Scenario) -> Result<()> {
-    let mount = &mut scenario.mount;
-    match option.split_once('=') {
-        Some(("vers" | "nfsvers", version)) => mount.version = version.into(),
-        Some(("rsize", bytes)) => {
-            mount.rsize_bytes = bytes
-                .parse()
-                .map_err(|_| Error::usage(format!("-o rsize={bytes}: {bytes:?} is no number of bytes")))?;
-        }
-        _ => {
-            if !mount.options.is_empty() {
-                mount.options.push(',');
+    /// The kernel takes the last of contradicting options, so appending overrides; those with a key of their own change it.
+    fn mount_option(&self, option: &str, scenario: &mut Scenario) -> Result<()> {
+        match option.split_once('=') {
+            Some(("vers" | "nfsvers", version)) => {
+                scenario.mount.version = version.parse().map_err(|message: String| self.refused(scenario, &message))?;
             }
-            mount.options += option;
+            Some(("rsize", bytes)) => {
+                scenario.mount.rsize_bytes = bytes
+                    .parse()
+                    .map_err(|_| Error::usage(format!("-o rsize={bytes}: {bytes:?} is no number of bytes")))?;
+            }
+            _ => {
+                let options = &mut scenario.mount.options;
+                if !options.is_empty() {
+                    options.push(',');
+                }
+                *options += option;
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Returns what is wrong with a scenario that became what these options say.
+    fn refused(&self, scenario: &Scenario, message: &str) -> Error {
+        let options: Vec<&str> = [("-n", self.entries.is_some()), ("-o", self.mount_options.is_some())]
+            .into_iter()
+            .filter_map(|(option, given)| given.then_some(option))
+            .collect();
+        Error::usage(format!("{} with {}: {message}", scenario.name, options.join(" and ")))
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +85,7 @@ mod tests {
         assert_eq!(scenario.directory.entries, 2000);
         assert_eq!(scenario.mount.options, "actimeo=0,nordirplus,actimeo=60");
         assert_eq!(scenario.mount.rsize_bytes, 8192);
-        assert_eq!(scenario.mount.version, "3");
+        assert_eq!(scenario.mount.version.as_str(), "3");
     }
 
     #[test]
@@ -89,6 +93,7 @@ mod tests {
         let table = [
             (Some(200_000_000), None, "quick with -n: `directory.entries` is 200000000"),
             (None, Some("vers=4.2"), "quick with -o: `mount.version` is \"4.2\", but the synthetic server"),
+            (None, Some("vers=4"), "quick with -o: `mount.version` is \"4\"; it must be one of 3, 4.0, 4.1, 4.2"),
             (None, Some("rsize=many"), "-o rsize=many: \"many\" is no number of bytes"),
             (None, Some("addr=10.0.0.1"), "contains \"addr=10.0.0.1\", which is set by the guest"),
             (None, Some("ro, sync"), "contains ' '"),

@@ -1,6 +1,7 @@
 //! What stands in a scenario file.
 
 use super::cluster::Cluster;
+use super::nfs_version::NfsVersion;
 use super::unit::Unit;
 use nfs_fault_server::dirtree::spec::Directory;
 use schemars::JsonSchema;
@@ -103,7 +104,8 @@ impl FileSystem {
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// "3", "4.0", "4.1" or "4.2".
-    pub version: String,
+    #[schemars(with = "String")]
+    pub version: NfsVersion,
     /// How often the export is mounted.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 8))]

@@ -55,7 +55,7 @@ impl CleanRun {
     pub fn new(scenario: &Scenario, record: &RunRecord) -> Self {
         Self {
             scenario: scenario.name.clone(),
-            nfs_version: scenario.mount.version.clone(),
+            nfs_version: scenario.mount.version.to_string(),
             entries: scenario.directory.entries,
             processors: scenario.guest.cpus,
             seed: record.seed,

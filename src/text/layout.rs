@@ -58,17 +58,33 @@ pub fn list<'a>(
 
 /// Returns the rows of a table, indented by two: the first column to the left, the others to the right.
 pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: Vec<usize> = (0..N).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(i, (cell, width))| if i == 0 { format!("{cell:width$}") } else { format!("{cell:>width$}") })
-            .collect();
-        format!("  {}\n", cells.join("  "))
+    let alignment = std::array::from_fn(|i| if i == 0 { Align::Left } else { Align::Right });
+    table(rows, alignment).iter().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Where in its column a cell stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// Returns the lines of a table: each column as wide as its widest cell, two spaces apart, and filled to its width.
+pub fn table<const N: usize>(rows: &[[String; N]], alignment: [Align; N]) -> Vec<String> {
+    let widths: [usize; N] = std::array::from_fn(|column| width(rows, column));
+    let cell = |row: &[String; N], column: usize| {
+        let (text, width) = (&row[column], widths[column]);
+        match alignment[column] {
+            Align::Left => format!("{text:width$}"),
+            Align::Right => format!("{text:>width$}"),
+        }
     };
-    rows.iter().map(line).collect()
+    rows.iter().map(|row| (0..N).map(|column| cell(row, column)).collect::<Vec<_>>().join("  ")).collect()
+}
+
+/// Returns how wide a column is, in characters.
+pub fn width<const N: usize>(rows: &[[String; N]], column: usize) -> usize {
+    rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -87,6 +103,14 @@ mod tests {
     fn list_is_broken_behind_its_commas() {
         let text = list("ok  ", "    ", ["make", "gcc", "flex"].into_iter(), ", ", 14);
         assert_eq!(text, "ok  make, gcc,\n    flex\n");
+    }
+
+    #[test]
+    fn table_fills_each_column_to_its_widest_cell() {
+        let rows = [["a", "1", "x"], ["bcd", "23", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows, [Align::Left, Align::Right, Align::Left]), ["a     1  x", "bcd  23   "]);
+        assert_eq!(aligned(&rows), "  a     1  x\n  bcd  23   \n");
+        assert_eq!(table::<2>(&[], [Align::Left; 2]), [""; 0]);
     }
 
     proptest! {

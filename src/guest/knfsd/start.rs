@@ -2,6 +2,7 @@
 
 use super::client_tracking;
 use crate::error::{Error, Result};
+use crate::scenario::NfsVersion;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
@@ -31,9 +32,9 @@ pub struct Starting {
 
 /// Starts to serve the directory `export` by NFS `version` (`3`, `4.1`, `4.2` ...), with the files' security labels if
 /// these are wanted. The loopback interface is up and `/proc` is mounted.
-pub fn start(export: &Path, version: &str, labels: bool) -> Starting {
-    let (export, version) = (export.to_owned(), version.to_owned());
-    Starting { thread: thread::spawn(move || serve(&export, &version, labels)) }
+pub fn start(export: &Path, version: NfsVersion, labels: bool) -> Starting {
+    let export = export.to_owned();
+    Starting { thread: thread::spawn(move || serve(&export, version, labels)) }
 }
 
 impl Starting {
@@ -43,10 +44,10 @@ impl Starting {
     }
 }
 
-fn serve(export: &Path, version: &str, labels: bool) -> Result<()> {
+fn serve(export: &Path, version: NfsVersion, labels: bool) -> Result<()> {
     mount_for_server("nfsd", "/proc/fs/nfsd", "CONFIG_NFSD")?;
     make_files(export, version, labels)?;
-    let v4 = version.starts_with('4');
+    let v4 = version.is_4();
     client_tracking::answer();
     thread::scope(|scope| {
         let exports = scope.spawn(|| run("exportfs", &["-ra"]));
@@ -72,12 +73,12 @@ pub fn stop() -> Result<()> {
 
 /// Serves NFS `version` again, as [`start`] did, whose versions the kernel keeps. This is what rpc.nfsd does; without its two
 /// processes a restart leaves nothing of processes in the counters.
-pub fn start_again(version: &str) -> Result<()> {
+pub fn start_again(version: NfsVersion) -> Result<()> {
     let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, NFS_PORT))
         .map_err(|e| Error::machine(format!("knfsd cannot have its port {NFS_PORT} again: {e}")))?;
     write_proc_file("portlist", &port.as_raw_fd().to_string())?;
     write_proc_file("threads", THREADS)?;
-    if version.starts_with('4') {
+    if version.is_4() {
         end_grace();
     }
     Ok(())
@@ -96,7 +97,8 @@ fn end_grace() {
 }
 
 /// Returns the configuration of rpc.nfsd and rpc.mountd: no version but the wanted one, whatever the defaults are.
-fn configuration(version: &str) -> String {
+fn configuration(version: NfsVersion) -> String {
+    let version = version.as_str();
     let (major, minor) = version.split_once('.').unwrap_or((version, ""));
     let mut text = String::from("[nfsd]\nudp=n\ntcp=y\n");
     for known in ["2", "3", "4"] {
@@ -110,7 +112,7 @@ fn configuration(version: &str) -> String {
     text
 }
 
-fn make_files(export: &Path, version: &str, labels: bool) -> Result<()> {
+fn make_files(export: &Path, version: NfsVersion, labels: bool) -> Result<()> {
     let failed = |e: std::io::Error| Error::machine(format!("cannot prepare knfsd's files in the guest: {e}"));
     for dir in ["/run/rpcbind", "/var/lib/nfs/v4recovery"] {
         fs::create_dir_all(dir).map_err(failed)?;
@@ -190,10 +192,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_that_are_not_wanted_are_not_served() {
-        let three = configuration("3");
+    fn only_the_wanted_version_is_served() {
+        let three = configuration(NfsVersion::V3);
         assert!(three.contains("vers3=y\n") && three.contains("vers4=n\n") && !three.contains("vers4."), "{three}");
-        let four = configuration("4.2");
+        let four = configuration(NfsVersion::V4_2);
         assert!(four.contains("vers3=n\nvers4=y\nvers4.1=n\nvers4.2=y\n"), "{four}");
         assert!(four.ends_with("[mountd]\nport=20048\n"));
     }

@@ -3,7 +3,7 @@
 //! The same events as text would take the kernel seconds to write, and with pointers that are hashed to 32 bits.
 
 /// Bytes of a page.
-pub const PAGE_BYTES: usize = 4096;
+pub use crate::sample::PAGE_BYTES;
 
 /// A time stamp and how many bytes of the page are used.
 const HEADER_BYTES: usize = 16;

@@ -3,7 +3,7 @@
 use super::stack;
 use crate::report::console::{Console, Logs};
 use crate::report::headline::{Status, verdict_status};
-use crate::report::{other_evidence, text};
+use crate::report::{allocation_sites, other_evidence, text};
 use crate::result::finding::Finding;
 use crate::result::parts::{Round, RoundKind};
 use crate::result::record::RunRecord;
@@ -86,6 +86,26 @@ fn findings(record: &RunRecord) -> Markup {
             h4 { "Who allocated it: " (sentence::amount(finding, &record.unit)) }
             p class="note" { (also(record, finding)) }
             (stack::tree(&finding.call_sites))
+        }
+        @if !record.allocation_sites.is_empty() {
+            h4 { "By line of source" }
+            p class="note" {
+                "What the kernel itself counts by the line that allocates, per unit (" (allocation_sites::source(record)) ")."
+            }
+            div class="wide" {
+                table class="numbers" {
+                    thead { tr { th { "bytes" } th { "allocations" } th { "line" } } }
+                    tbody {
+                        @for site in &record.allocation_sites {
+                            tr {
+                                td { (number::bytes(site.bytes_per_listing)) }
+                                td { (number::rate(site.calls_per_listing)) }
+                                td { code { (allocation_sites::place(site)) } }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::report::console::Logs;
 use crate::report::formats::format::Format;
 use crate::report::headline::{self, Headline};
 use crate::report::merge::{Report, ReportSection};
-use crate::report::{bisection, branches, cluster, reproduce, table};
+use crate::report::{allocation_sites, bisection, branches, cluster, reproduce, table};
 use crate::result::branch::BranchRecord;
 use crate::result::finding::{CallSite, Finding};
 use crate::result::record::{RunRecord, Verdict};
@@ -101,6 +101,10 @@ fn of_record(record: &RunRecord) -> String {
     let mut text = format!("{}\n", plain(&sentence::render(record)));
     for finding in record.findings.iter().filter(|finding| !finding.call_sites.is_empty()) {
         text += &format!("\n{}", fenced(&sites(finding, &record.unit)));
+    }
+    let lines = allocation_sites::lines(record);
+    if !lines.is_empty() {
+        text += &format!("\n{}", fenced(&(lines.join("\n") + "\n")));
     }
     if !record.console_lines.is_empty() {
         let lines = record.console_lines.iter().take(CONSOLE_LINES).map(|line| format!("{line}\n"));

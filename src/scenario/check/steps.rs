@@ -52,7 +52,7 @@ fn fits(step: &Step, scenario: &Scenario) -> Check {
         Step::RestartServer(ms) | Step::CutLink(ms) => in_range(KEY, ms, 1, MAX_OUTAGE_MS)?,
         Step::AddBy(mount) | Step::RenameBy(mount) | Step::RemoveBy(mount) => {
             in_range(KEY, mount, 1, scenario.mount.count)?;
-            if scenario.server == ServerKind::Knfsd && ["3", "4.0"].contains(&scenario.mount.version.as_str()) {
+            if scenario.server == ServerKind::Knfsd && !scenario.mount.version.has_sessions() {
                 // nfsd_cache_lookup in fs/nfsd/nfscache.c; sessions of 4.1 and later have slots instead.
                 let message = "over versions 3 and 4.0 knfsd keeps each call that changes something for two minutes, which is growth and no \
                                leak; use version 4.1 or 4.2 with `add-by`, `rename-by` and `remove-by`";

@@ -2,7 +2,9 @@
 
 use crate::case::Case;
 use crate::kernels::left_out;
+use crate::program::{Program, SMALL_CACHES, Trialled};
 use crate::verdicts::{clean, leaking};
+use dirleak::result::record::Verdict;
 
 /// Each series, and where the names come from that its leak patch leaks.
 const SERIES: [(&str, &str); 3] = [
@@ -11,8 +13,27 @@ const SERIES: [(&str, &str); 3] = [
     ("7.2", "nfs_readdir_folio_array_append"),
 ];
 
+/// A kernel that leaks a page per listing, on which page_owner cannot watch.
+const PAGES: &str = concat!("6.12+", env!("CARGO_MANIFEST_DIR"), "/tests/data/page-per-listing-6.12.patch");
+
 pub fn cases() -> Vec<Case> {
-    SERIES.iter().flat_map(|(series, function)| of_series(series, function)).collect()
+    let pages = Case::new("a page of each listing on 6.12 is told by its line of source", &[PAGES], |_| pages());
+    let of_all = SERIES.iter().flat_map(|(series, function)| of_series(series, function));
+    of_all.chain([pages.ignored_because(left_out("6.12"))]).collect()
+}
+
+/// Traces see pages that others take beside it; the account of lines has one of 4096 bytes for each listing, and nothing else.
+fn pages() -> Trialled {
+    let seen = Program::new(&[&["run", "--kernel", PAGES, "quick"], &SMALL_CACHES[..]].concat()).run()?;
+    let record = seen.record()?;
+    seen.must(record.verdict == Verdict::Leak, || "it is no leak".into())?;
+    let lines = &record.allocation_sites;
+    let places: Vec<_> = lines.iter().map(|line| (line.file.as_str(), line.function.as_str())).collect();
+    seen.must(places == [("fs/nfs/dir.c", "nfs_readdir_folio_filler")], || format!("the lines are {places:?}"))?;
+    let (bytes, calls) = (lines[0].bytes_per_listing, lines[0].calls_per_listing);
+    seen.must((calls - 1.0).abs() <= 0.02 && bytes == 4096.0 * calls, || {
+        format!("{bytes} bytes in {calls} allocations")
+    })
 }
 
 fn of_series(series: &'static str, function: &'static str) -> Vec<Case> {

@@ -18,6 +18,7 @@ pub fn sites(data: &[u8]) {
     assert!(grown.is_sorted_by_key(|site| -site.objects));
     let reported = kmemleak::parse(&text);
     assert!(reported.functions.values().sum::<u64>() <= reported.objects);
+    vmalloc::pages(&text);
     let areas = vmalloc::areas(&text);
     assert!(areas.count() <= text.lines().count());
 }
@@ -53,7 +54,7 @@ pub fn counts(data: &[u8]) {
     procfs::parse_busy(&text);
     procfs::parse_page_cache(&text);
     let (zoneinfo, meminfo) = text.split_once("\n\n\n").unwrap_or((&text, &text));
-    pages::unexplained(zoneinfo, meminfo);
+    pages::unexplained(zoneinfo, meminfo, 0);
 }
 
 /// `/proc/self/mountstats`, before and after a line of its own.

@@ -18,6 +18,7 @@ pub fn sites(data: &[u8]) {
     assert!(grown.is_sorted_by_key(|site| -site.objects));
     let reported = kmemleak::parse(&text);
     assert!(reported.functions.values().sum::<u64>() <= reported.objects);
+    vmalloc::pages(&text);
     let areas = vmalloc::areas(&text);
     assert!(areas.count() <= text.lines().count());
     let lines = allocinfo::parse(&text).unwrap_or_default();
@@ -58,7 +59,7 @@ pub fn counts(data: &[u8]) {
     procfs::parse_busy(&text);
     procfs::parse_page_cache(&text);
     let (zoneinfo, meminfo) = text.split_once("\n\n\n").unwrap_or((&text, &text));
-    pages::unexplained(zoneinfo, meminfo);
+    pages::unexplained(zoneinfo, meminfo, 0);
 }
 
 /// Reads `/proc/self/mountstats`, before and after a line of its own.

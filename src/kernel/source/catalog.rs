@@ -133,6 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn hashes_of_nfsd_are_asked_of_the_kernels_that_do_not_select_them() {
+        let asked = |version: &str| {
+            let fragment = fragment_for(version.parse().unwrap()).unwrap();
+            let hashes = ["CONFIG_CRYPTO=y", "CONFIG_CRYPTO_MD5=y", "CONFIG_CRYPTO_SHA256=y"];
+            hashes.map(|hash| fragment.lines().any(|line| line == hash))
+        };
+        for (version, hashes) in [
+            ("5.2", [true, true, false]),
+            ("5.4", [true, true, true]),
+            ("5.5", [true, true, false]),
+            ("5.6", [false; 3]),
+            ("6.1", [false; 3]),
+        ] {
+            assert_eq!(asked(version), hashes, "{version}");
+        }
+    }
+
+    #[test]
     fn mistake_in_the_catalog_is_a_sentence_with_its_place() {
         let error = Catalog::parse("[series.\"6.1\"]\npackage = 5\n").unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Usage);

@@ -4,8 +4,13 @@
 //! Free pages alone wander by hundreds, because whatever is cached or parked for a processor is not free. Everything
 //! that is accounted for by another counter is therefore subtracted page by page (`/proc/zoneinfo`, `/proc/meminfo`),
 //! after `/proc/sys/vm/stat_refresh` has folded what each processor counts for itself (mm/vmstat.c).
+//!
+//! Seen so on Linux 5.2, 5.10, 6.1, 6.12 and 7.2. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
+//! (a5ad88ce8c7f) to 5.2, and a number again since 5.3 (97105f0ab7b8). Where it is 0 the pages of all areas are added up
+//! (`/proc/vmallocinfo`), which is the same number: both are what `__vmalloc_area_node()` in mm/vmalloc.c has allocated.
 
 use super::source::CounterSource;
+use super::vmalloc;
 use crate::error::{Context, Result};
 use crate::probe::page_owner;
 use crate::probe::procfs::{number, read_all};
@@ -31,14 +36,17 @@ pub struct Pages {
     refresh: File,
     zoneinfo: File,
     meminfo: File,
+    /// Asked where meminfo does not tell what vmalloc has taken; `None` if the kernel lacks it.
+    vmallocinfo: Option<File>,
 }
 
 impl Pages {
-    /// Opens the files; `None` if the kernel lacks one.
+    /// Opens the files; `None` if the kernel lacks one that it needs.
     pub fn open() -> Option<Self> {
         let refresh = File::options().write(true).open("/proc/sys/vm/stat_refresh").ok()?;
-        let pages =
-            Self { refresh, zoneinfo: File::open("/proc/zoneinfo").ok()?, meminfo: File::open("/proc/meminfo").ok()? };
+        let open = |name: &str| File::open(name).ok();
+        let (zoneinfo, meminfo) = (open("/proc/zoneinfo")?, open("/proc/meminfo")?);
+        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo: open(vmalloc::FILE) };
         // A kernel whose statistics look otherwise is one without this source.
         pages.count().ok().flatten().map(|_| pages)
     }
@@ -49,7 +57,10 @@ impl CounterSource for Pages {
     fn count(&self) -> Result<Option<i64>> {
         self.refresh.write_all_at(b"1", 0).machine(|| "cannot refresh the kernel's statistics".into())?;
         let text = |file, name: &str| read_all(file).machine(|| format!("cannot read /proc/{name}"));
-        Ok(unexplained(&text(&self.zoneinfo, "zoneinfo")?, &text(&self.meminfo, "meminfo")?))
+        let (zoneinfo, meminfo) = (text(&self.zoneinfo, "zoneinfo")?, text(&self.meminfo, "meminfo")?);
+        let of_areas = || vmalloc::pages(&read_all(self.vmallocinfo.as_ref()?).ok()?);
+        let vmalloc = vmalloc_pages(&meminfo, of_areas);
+        Ok(vmalloc.and_then(|vmalloc| unexplained(&zoneinfo, &meminfo, vmalloc)))
     }
 
     fn sites(&self) -> Result<Option<Vec<Site>>> {
@@ -57,8 +68,24 @@ impl CounterSource for Pages {
     }
 }
 
-pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64> {
-    let (mut managed, mut known) = (None, 0);
+/// Returns the pages of vmalloc, from `/proc/meminfo` or, where that has 0 because it does not tell them, by adding up areas.
+fn vmalloc_pages(meminfo: &str, of_areas: impl FnOnce() -> Option<i64>) -> Option<i64> {
+    match kib(meminfo, "VmallocUsed")? {
+        0 => of_areas(),
+        kib => Some(kib / KIB_PER_PAGE),
+    }
+}
+
+/// Returns the KiB of the line "`name`: `number` kB".
+fn kib(meminfo: &str, name: &str) -> Option<i64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    number(line.trim().trim_end_matches(" kB"))
+}
+
+/// Returns pages in use that nothing explains, `vmalloc` of them being vmalloc's; `None` if the texts are not as they are known
+/// to be.
+pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64) -> Option<i64> {
+    let (mut managed, mut known) = (None, vmalloc);
     for line in zoneinfo.lines() {
         let mut words = line.split_whitespace();
         let (Some(first), second) = (words.next(), words.next()) else { continue };
@@ -73,12 +100,7 @@ pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str) -> Option<i64
             _ => {}
         }
     }
-    for line in meminfo.lines() {
-        let Some((name, rest)) = line.split_once(':') else { continue };
-        if ["VmallocUsed", "Percpu"].contains(&name) {
-            known += number(rest.trim().trim_end_matches(" kB"))? / KIB_PER_PAGE;
-        }
-    }
+    known += kib(meminfo, "Percpu").unwrap_or(0) / KIB_PER_PAGE;
     managed.map(|managed| managed - known)
 }
 
@@ -96,12 +118,21 @@ mod tests {
     #[test]
     fn pages_that_have_an_owner_are_subtracted() {
         let known = 10 + 20 + 300 + 20 + 5 + 1000 + 40 + 500 + 2 + 100 + 20;
-        assert_eq!(unexplained(ZONEINFO, MEMINFO), Some(3000 - known));
+        assert_eq!(unexplained(ZONEINFO, MEMINFO, 100), Some(3000 - known));
     }
 
     #[test]
     fn statistics_of_another_shape_are_no_source() {
-        assert_eq!(unexplained("", MEMINFO), None);
-        assert_eq!(unexplained(&ZONEINFO.replace("managed  2000", "managed  many"), MEMINFO), None);
+        assert_eq!(unexplained("", MEMINFO, 0), None);
+        assert_eq!(unexplained(&ZONEINFO.replace("managed  2000", "managed  many"), MEMINFO, 0), None);
+    }
+
+    #[test]
+    fn pages_of_vmalloc_are_told_by_meminfo_or_else_by_its_areas() {
+        assert_eq!(vmalloc_pages(MEMINFO, || panic!("meminfo tells it")), Some(100));
+        let untold = MEMINFO.replace("VmallocUsed: 400", "VmallocUsed: 0");
+        assert_eq!(vmalloc_pages(&untold, || Some(66)), Some(66));
+        assert_eq!(vmalloc_pages(&untold, || None), None, "0 there says nothing");
+        assert_eq!(vmalloc_pages("MemTotal: 12000 kB\n", || Some(66)), None, "no kernel is known to lack the line");
     }
 }

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::probe::memory;
 use crate::scenario::Scenario;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 
 /// What QEMU takes beside the guest's memory.
 pub const QEMU_MIB: u64 = 200;
@@ -52,13 +52,48 @@ pub fn run_parallel<T: Sync, R: Send>(
 
 /// Returns how many guests fit side by side: one per processor, and no more than the free memory holds.
 pub fn guests<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = processors();
     let largest = scenarios.map(|scenario| u64::from(scenario.guest.memory_mib)).max().unwrap_or(1);
     let memory = available_memory_mib().map_or(usize::MAX, |free| (free / (largest + QEMU_MIB)) as usize);
     processors.min(memory).max(1)
 }
 
-/// Returns how much memory can be had without swapping, in MiB.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The processors of this machine, of which each guest takes as many as it has itself. Those that wait for each other, as a guest's do,
+/// take many times as long where each waits for a processor of ours first.
+pub struct ProcessorSlots {
+    all: usize,
+    free: Mutex<usize>,
+    given_back: Condvar,
+}
+
+impl Default for ProcessorSlots {
+    fn default() -> Self {
+        Self::of(processors())
+    }
+}
+
+impl ProcessorSlots {
+    fn of(all: usize) -> Self {
+        Self { all, free: Mutex::new(all), given_back: Condvar::new() }
+    }
+
+    /// Does `work` as soon as `wanted` processors are free, or all, where there are not as many.
+    pub fn with<T>(&self, wanted: u32, work: impl FnOnce() -> T) -> T {
+        let taken = usize::try_from(wanted).unwrap_or(usize::MAX).clamp(1, self.all);
+        let free = self.free.lock().expect("no panic while held");
+        *self.given_back.wait_while(free, |free| *free < taken).expect("no panic while held") -= taken;
+        let done = work();
+        *self.free.lock().expect("no panic while held") += taken;
+        self.given_back.notify_all();
+        done
+    }
+}
+
+/// Memory that can be had without swapping.
 pub fn available_memory_mib() -> Option<u64> {
     memory::kib("MemAvailable").map(|kib| kib / 1024)
 }
@@ -66,6 +101,24 @@ pub fn available_memory_mib() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guests_of_several_processors_have_as_many_to_themselves() {
+        let slots = ProcessorSlots::of(3);
+        let (busy, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let guest = |cpus: u32| {
+            slots.with(cpus, || {
+                let now = busy.fetch_add(cpus.min(3) as usize, Ordering::SeqCst) + cpus.min(3) as usize;
+                most.fetch_max(now, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                busy.fetch_sub(cpus.min(3) as usize, Ordering::SeqCst);
+            });
+        };
+        let guests = [1, 2, 64, 1, 1, 2, 4, 1];
+        std::thread::scope(|scope| guests.iter().for_each(|cpus| drop(scope.spawn(|| guest(*cpus)))));
+        assert_eq!(most.load(Ordering::SeqCst), 3, "so many processors were busy at once");
+        assert_eq!(*slots.free.lock().unwrap(), 3);
+    }
 
     #[test]
     fn results_come_in_the_order_of_the_items() {

@@ -2,7 +2,7 @@
 
 use super::seed;
 use crate::boot::job::{BootOptions, Job};
-use crate::boot::pool::{guests, run_parallel};
+use crate::boot::pool::{ProcessorSlots, guests, run_parallel};
 use crate::error::{Error, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
@@ -175,9 +175,10 @@ impl Measure {
         let Some((_, kernel)) = pairs.first() else { return Ok(Vec::new()) };
         let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
         let whole = Whole::begin(pairs, ui);
+        let slots = ProcessorSlots::default();
         let ended = run_parallel(pairs, guests(pairs.iter().map(|(scenario, _)| *scenario)), |(scenario, kernel)| {
             let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
-            let record = run::run(&job, options)?;
+            let record = slots.with(scenario.guest.cpus, || run::run(&job, options))?;
             whole.ended(scenario);
             Ok(record)
         });

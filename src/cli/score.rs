@@ -1,7 +1,7 @@
 //! `dirleak score`: how often the checker is right.
 
 use crate::boot::job::{BootOptions, Job};
-use crate::boot::pool::{guests, run_parallel};
+use crate::boot::pool::{ProcessorSlots, guests, run_parallel};
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
@@ -99,7 +99,12 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     };
     let trials = trials(arguments, headers, &stock, &cache, &ui)?;
     let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
-    for tried in run_parallel(&trials, jobs, |trial| trial.run(accelerator, &cache, &ui))? {
+    let slots = ProcessorSlots::default();
+    let try_it = |trial: &Trial| match arguments.jobs {
+        Some(_) => trial.run(accelerator, &cache, &ui),
+        None => slots.with(trial.scenario().guest.cpus, || trial.run(accelerator, &cache, &ui)),
+    };
+    for tried in run_parallel(&trials, jobs, try_it)? {
         match tried {
             Tried::Patch(row) => score.rows.push(*row),
             Tried::Also(catch) => score.catches.push(catch),

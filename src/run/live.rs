@@ -172,6 +172,9 @@ fn is_of_listings(counter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::progress::Ui;
+    use crate::protocol::message::{Request, Response};
+    use crate::result::record::KernelRecord;
 
     #[test]
     fn doses_follow_the_noise() {
@@ -192,6 +195,40 @@ mod tests {
         assert_eq!(scatter(&moves("anon_vma", &[300, 280, 270])), 0);
         assert_eq!(scatter(&moves("anon_vma", &[100, 90])), 90);
         assert_eq!(scatter(&[]), 0);
+    }
+
+    /// Takes every order and does nothing.
+    struct Idle;
+
+    impl Agent for Idle {
+        fn request(&mut self, _: &Request, _: &mut dyn FnMut(&str)) -> std::result::Result<Response, AgentError> {
+            Ok(Response::Done)
+        }
+    }
+
+    /// Returns the doses of a machine where kmalloc-256 moves by 100 objects, and what is noted of them; a listing takes so many seconds,
+    /// and 300 s are left.
+    fn chosen(unit_seconds: f64) -> ([u64; 2], Vec<String>) {
+        let mut outcome = Observations::new(RunRecord::begin("made", KernelRecord::default(), 1), &Options::default());
+        let (mut worker, task) = (Idle, Ui::silent().task("made"));
+        let mut session = Session::new(&mut worker, &task, &mut outcome);
+        let moved = || Growth::from([("kmalloc-256".to_owned(), 100)]);
+        session.noise = Some((0..125).map(|n| (format!("cache-{n}"), 0)).collect());
+        session.moves = vec![moved(), moved(), moved()];
+        session.unit_seconds = unit_seconds;
+        session.deadline = Some(Instant::now() + Duration::from_secs(300));
+        let doses = session.doses_by_now([16, 48], &[], 0.5);
+        (doses, outcome.record.notes)
+    }
+
+    #[test]
+    fn doses_are_as_noise_asks_for_or_as_the_budget_pays_which_is_told() {
+        let ([small, large], notes) = chosen(0.001);
+        assert!((2000..2600).contains(&large) && small == large / 3 && notes.is_empty(), "{large}, {notes:?}");
+        // A listing of 100,000 files over a network: 300 s are 15 rounds of 10.
+        let ([_, large], notes) = chosen(1.9);
+        assert!((9..=10).contains(&large), "{large}");
+        assert!(notes[0].ends_with(&format!("the budget allows {large}")), "{notes:?}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct Guest {
 
 impl Guest {
     pub fn start(spec: &str, stock: bool) -> Result<Self, Failed> {
-        let slot = Slots::take(1);
+        let slot = Slots::take(processors(stock) as usize);
         let (cache, ui) = (Cache::open()?, Ui::silent());
         let kernel = kernel::resolve(spec, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;

@@ -30,11 +30,12 @@ const SHOWN_LINES: usize = 30;
 
 static FREE: (Mutex<usize>, Condvar) = (Mutex::new(GUESTS), Condvar::new());
 
-/// The right to have some guests run.
+/// The right to have some guests run, or one with as many processors.
 pub struct Slots(usize);
 
 impl Slots {
     pub fn take(count: usize) -> Self {
+        let count = count.min(GUESTS);
         let mut free = FREE.0.lock().expect("nobody panics with it");
         while *free < count {
             free = FREE.1.wait(free).expect("nobody panics with it");
@@ -78,6 +79,11 @@ impl Program {
     pub fn with_file(self, name: &str, text: &str) -> Self {
         fs::write(self.dir.path().join(name), text).expect("there is room for temporary files");
         self
+    }
+
+    /// Its guests have so many processors.
+    pub fn with_processors(self, cpus: u32) -> Self {
+        Self { guests: (cpus as usize).clamp(self.guests, GUESTS), ..self }
     }
 
     /// Changes its environment.

@@ -211,7 +211,33 @@ mod tests {
     use crate::error::Exit;
     use crate::kernel::image::identify::tests::bzimage;
 
-    /// Makes a Debian package that holds these files.
+    /// Returns a Debian package that holds these files.
+    fn lay_out(root: &Path, files: &[(&str, &[u8])]) {
+        for (name, content) in files {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), content).unwrap();
+        }
+    }
+
+    /// Returns an RPM package with nothing but files: a lead, two headers without an entry, and an archive (rpm.org, "V4 Package format").
+    fn rpm(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
+        let root = dir.join("rpm-root");
+        lay_out(&root, files);
+        let archive = dir.join("payload");
+        let pack = ["--format=newc", "-czf"];
+        process::output(Command::new("bsdtar").args(pack).arg(&archive).arg("-C").arg(&root).arg(".")).unwrap();
+        let mut bytes = vec![0; 96];
+        bytes[..6].copy_from_slice(b"\xed\xab\xee\xdb\x03\x00");
+        for _ in 0..2 {
+            bytes.extend(b"\x8e\xad\xe8\x01");
+            bytes.extend([0; 12]);
+        }
+        bytes.extend(fs::read(archive).unwrap());
+        let rpm = dir.join("x.rpm");
+        fs::write(&rpm, bytes).unwrap();
+        rpm
+    }
+
     fn package(dir: &Path, files: &[(&str, &[u8])]) -> PathBuf {
         let root = dir.join("root");
         fs::create_dir_all(root.join("DEBIAN")).unwrap();
@@ -220,10 +246,7 @@ mod tests {
             "Package: linux-image-x\nVersion: 1\nArchitecture: amd64\nMaintainer: a <a@b>\nDescription: x\n",
         )
         .unwrap();
-        for (name, content) in files {
-            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
-            fs::write(root.join(name), content).unwrap();
-        }
+        lay_out(&root, files);
         let deb = dir.join("x.deb");
         process::output(Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).arg(&root).arg(&deb)).unwrap();
         deb
@@ -271,6 +294,28 @@ mod tests {
             std::os::unix::fs::symlink(to, link).unwrap();
         }
         package(dir, &[("boot/vmlinuz-6.1-x", &bzimage("6.1-x"))])
+    }
+
+    #[test]
+    fn rpm_package_is_unpacked_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache")).unwrap();
+        // Fedora has the image beside its modules.
+        let files: [(&str, &[u8]); 3] = [
+            ("lib/modules/6.1-x/vmlinuz", &bzimage("6.1-x")),
+            ("lib/modules/6.1-x/kernel/fs/nfs.ko", b"module"),
+            ("lib/modules/6.1-x/kernel/drivers/gpu/huge.ko", b"module"),
+        ];
+        let unpacked = unpack(&rpm(dir.path(), &files), &"e".repeat(64), &cache, &Ui::new()).unwrap();
+        assert_eq!(unpacked.release, "6.1-x");
+        let modules = unpacked.modules.unwrap();
+        assert_eq!(fs::read(modules.join("kernel/fs/nfs.ko")).unwrap(), b"module");
+        assert!(!modules.join("kernel/drivers/gpu/huge.ko").exists());
+        let damaged = rpm(dir.path(), &files);
+        let whole = fs::read(&damaged).unwrap();
+        fs::write(&damaged, &whole[..whole.len() / 2]).unwrap();
+        let error = unpack(&damaged, &"f".repeat(64), &cache, &Ui::new()).unwrap_err();
+        assert!(error.exit() == Exit::Usage && error.to_string().contains("cannot be unpacked"), "{error}");
     }
 
     #[test]

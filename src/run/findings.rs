@@ -130,7 +130,7 @@ impl Observations {
         let (least, unit) = (self.min_rate, &self.record.unit);
         let nets = self.nets();
         let worst = nets.first().filter(|net| net.high >= least)?;
-        let (made, wanted) = (self.dose(), units_wanted(worst, least));
+        let (made, wanted) = (self.dose(), units_wanted(worst, 0.0, least));
         let ended = if self.stopped.contains(&worst.name) { " and then stopped" } else { "" };
         if worst.grown < 1.0 {
             return Some(format!(

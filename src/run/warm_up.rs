@@ -10,6 +10,8 @@ use crate::sample::{KINDS, Sample};
 
 /// Listings before anything counts, so that what is allocated once at first use is there.
 const WARM_UP: u64 = 2;
+/// Listings of the local directory with them, for what its first use takes.
+const WARM_UP_FILLERS: u64 = 1;
 
 impl Session<'_> {
     /// Makes all positive controls, after the warm-up; gives the first reading that counts.
@@ -18,7 +20,7 @@ impl Session<'_> {
     /// any of their differences, however much it is.
     pub(super) fn controls(&mut self, names: &[String]) -> SessionResult<Sample> {
         self.task.note("controls");
-        self.work(WARM_UP, 0, Some(0.0))?;
+        self.work(WARM_UP, WARM_UP_FILLERS, Some(0.0))?;
         let (before, cached, kept) = match self.site_source {
             SiteSource::Traced => self.trace_names(names)?,
             SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,

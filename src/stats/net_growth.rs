@@ -49,9 +49,10 @@ pub fn rarest(units: u64) -> f64 {
     units as f64 / poisson_bound(0.0)
 }
 
-/// Returns in how many units `grown` objects in lumps of `lump` would be less than `min_rate` per unit.
-pub fn units_wanted(net: &NetGrowth, min_rate: f64) -> u64 {
-    (leaked_at_most(net.grown, net.lump) / min_rate).floor() as u64 + 1
+/// Returns in how many units what has grown, and `more_lumps` lumps of the same size with it, would be less than `min_rate` objects per
+/// unit.
+pub fn units_wanted(net: &NetGrowth, more_lumps: f64, min_rate: f64) -> u64 {
+    (leaked_at_most(net.grown + more_lumps * net.lump, net.lump) / min_rate).floor() as u64 + 1
 }
 
 fn counter_growth(name: &str, rounds: &[Round]) -> NetGrowth {
@@ -123,7 +124,7 @@ mod tests {
         let seen = net_growth(&rounds).remove(0);
         assert_eq!((seen.grown, seen.lump), (64.0, 64.0));
         assert!(seen.high > 0.5, "{seen:?}");
-        let wanted = units_wanted(&seen, 0.5);
+        let wanted = units_wanted(&seen, 0.0, 0.5);
         rounds.push(round(wanted - 96, 1.0, 0));
         assert!(high(&rounds) < 0.5);
     }

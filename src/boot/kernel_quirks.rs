@@ -23,7 +23,7 @@ pub fn goes_with_alloc_traces(release: &str) -> bool {
     release.parse::<Version>().is_ok_and(|version| version < FIRST)
 }
 
-/// Whether the kernel with this `uname -r` can count allocations by line of source, if it is configured so. Others complain of a
+/// Tells whether the kernel with this `uname -r` can count allocations by line of source, if it is configured so. Others complain of a
 /// parameter that they do not know.
 pub fn counts_by_line(release: &str) -> bool {
     const FIRST: Version = Version { major: 6, minor: 10 };

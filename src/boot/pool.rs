@@ -93,7 +93,7 @@ impl ProcessorSlots {
     }
 }
 
-/// Memory that can be had without swapping.
+/// Returns how much memory can be had without swapping, in MiB.
 pub fn available_memory_mib() -> Option<u64> {
     memory::kib("MemAvailable").map(|kib| kib / 1024)
 }

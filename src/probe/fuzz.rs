@@ -5,7 +5,7 @@ use super::mountstats::{self, operations_since, readdirs};
 use super::{alloc_calls, allocinfo, kmemleak, memory, page_owner, procfs, slab, slabinfo};
 use crate::sample::{objects_of, since};
 
-/// Call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`, `/proc/allocinfo`.
+/// Reads call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`, `/proc/allocinfo`.
 pub fn sites(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let sites = super::site_text::parse(&text);

@@ -190,7 +190,7 @@ enum GracePeriod {
 }
 
 impl GracePeriod {
-    /// Of this kernel, on which we may use so many processors.
+    /// Asks this kernel, on which we may use so many processors.
     fn of_this_kernel(processors: usize) -> Self {
         // With nohz_full= the kernel leaves the command out of those that it says it has.
         Self::of(processors, membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap_or(0))

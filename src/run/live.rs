@@ -103,7 +103,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Doses of the long rounds, by what moves now: beside the few readings before everything, what the control rounds of the short
+    /// Plans the doses of the long rounds by what moves now: beside the few readings before everything, what the control rounds of the short
     /// blocks moved by is known. A machine that has got busier since, or was busy for a second, is judged by what it does for most of the time.
     /// In a guest, where nothing moves by itself, those that were planned. The blocks that are judged are not among what they are chosen by.
     pub(super) fn doses_by_now(&mut self, planned: [u64; 2], short: &[Block], min_rate: f64) -> [u64; 2] {

@@ -27,7 +27,7 @@ impl Overrides {
         check::check(scenario).map_err(|complaint| self.refused(scenario, &complaint.message))
     }
 
-    /// The kernel takes the last of contradicting options, so appending overrides; those with a key of their own change it.
+    /// Appends an option: the kernel takes the last of contradicting options; those with a key of their own change it.
     fn mount_option(&self, option: &str, scenario: &mut Scenario) -> Result<()> {
         match option.split_once('=') {
             Some(("vers" | "nfsvers", version)) => {

@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(ratio(&[1.0], &[0.0], 0.05, 1).unwrap().estimate, 0.0);
     }
 
-    /// Noise with a standard deviation of 10 %, drawn anew each time.
+    /// Draws noise with a standard deviation of 10 %, anew each time.
     #[test]
     fn interval_contains_the_true_ratio_as_often_as_it_says() {
         let mut lots = ChaCha8Rng::seed_from_u64(7);

@@ -144,7 +144,7 @@ mod tests {
     use std::process::Command;
     use tempfile::TempDir;
 
-    /// A directory with these files, and a repository of ours.
+    /// Makes a directory with these files, and a repository of ours.
     fn setting(files: &[(&[u8], &str)]) -> (TempDir, PathBuf, Repo) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("linux");

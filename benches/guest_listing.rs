@@ -25,7 +25,7 @@ const KERNEL: &str = "DIRLEAK_BENCH_KERNEL";
 const SCENARIOS: [&str; 2] = ["huge-flat", "many-pages"];
 /// A guest serves a benchmark of many samples.
 const LIMITS: Limits =
-    Limits { whole: Duration::from_secs(3600), silence: Duration::from_secs(120), log_bytes: MOST_LOG_BYTES };
+    Limits { whole: Some(Duration::from_secs(3600)), silence: Duration::from_secs(120), log_bytes: MOST_LOG_BYTES };
 
 fn main() {
     if std::process::id() == 1 {

@@ -96,7 +96,8 @@ impl Session<'_> {
             last = self.further_round(dose)?;
         }
         for _ in 1..LOOKS {
-            let nets = net_growth(&self.outcome.net_rounds());
+            // The sum of the size classes asks for no units where a class says it all.
+            let nets = size_classes::without_summed(net_growth(&self.outcome.net_rounds()));
             let wanted = nets.iter().map(|net| units_wanted(net, options.min_rate)).max().unwrap_or(0);
             let dose = wanted.saturating_sub(self.dose);
             let so_far: f64 = self.outcome.record.rounds.iter().map(|round| round.seconds).sum();

@@ -8,8 +8,11 @@ use crate::protocol::request::{Hold, ListPlainly, Release, TraceBegin, TraceEnd,
 use crate::result::parts::RoundKind;
 use crate::sample::{KINDS, Sample};
 
-/// Listings before anything counts, so that what is allocated once at first use is there.
+/// Listings before anything counts, for each processor, so that what is allocated once at first use is there: each has kernel threads of its
+/// own, and each of those a piece of memory for the packets that it sends.
 const WARM_UP: u64 = 2;
+/// Processors beyond which no more are made.
+const MOST_WARMED: u64 = 4;
 
 impl Session<'_> {
     /// All positive controls, around the warm-up; gives the first reading that counts.
@@ -17,7 +20,9 @@ impl Session<'_> {
         self.task.note("controls");
         let before = self.read_once()?;
         let held = self.hold_controls()?;
-        self.work(WARM_UP, 0, Some(0.0))?;
+        let processors = self.outcome.record.setup.as_ref().map_or(1, |setup| setup.cpus);
+        let warm_up = WARM_UP * processors.clamp(1, MOST_WARMED);
+        self.work(warm_up, 0, Some(0.0))?;
         let sites = match self.site_source {
             // Where others have eventfds, too, the call site does not tell whose they are.
             SiteSource::Kept if self.noise.is_none() => Some(self.sites(&held.eventfd_caches)?),
@@ -28,7 +33,7 @@ impl Session<'_> {
             SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,
         };
         self.request(Release {})?;
-        let baseline = self.read_settled(RoundKind::Warmup, WARM_UP)?;
+        let baseline = self.read_settled(RoundKind::Warmup, warm_up)?;
         let missing = &self.outcome.record.not_looked_for;
         let samples = [&before, &meanwhile, &baseline];
         let noise = self.noise.as_ref();

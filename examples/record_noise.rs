@@ -24,13 +24,16 @@ fn main() -> ExitCode {
             }
         }
     }
-    if noise.pairs() == 0 {
+    noise.setups.sort_by_key(|setup| (setup.cpus, setup.stock));
+    let pairs: usize = noise.setups.iter().map(|setup| setup.count()).sum();
+    if pairs == 0 {
         eprintln!("there are no rounds in these {} files", paths.len());
         return ExitCode::FAILURE;
     }
     let text = serde_json::to_string(&noise).expect("maps of numbers are JSON");
     // One pair of blocks a line.
     println!("{}", text.replace(",[{", ",\n[{"));
-    eprintln!("{} pairs of blocks of {} runs", noise.pairs(), noise.runs.values().sum::<u64>());
+    let runs: u64 = noise.setups.iter().flat_map(|setup| setup.runs.values()).sum();
+    eprintln!("{pairs} pairs of blocks of {runs} runs in {} kinds of guests", noise.setups.len());
     ExitCode::SUCCESS
 }

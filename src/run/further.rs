@@ -97,7 +97,8 @@ impl Session<'_> {
             last = self.further_round(dose)?;
         }
         for _ in 1..LOOKS {
-            let nets = net_growth(&self.outcome.net_rounds());
+            // The sum of the size classes asks for no units where a class says it all.
+            let nets = size_classes::without_summed(net_growth(&self.outcome.net_rounds()));
             let missing = |more_lumps: f64| {
                 let wanted = nets.iter().map(|net| units_wanted(net, more_lumps, options.min_rate)).max();
                 wanted.unwrap_or(0).saturating_sub(self.dose)

@@ -8,8 +8,11 @@ use crate::protocol::request::{Hold, ListPlainly, Release, TraceBegin, TraceEnd,
 use crate::result::parts::RoundKind;
 use crate::sample::{KINDS, Sample};
 
-/// Listings before anything counts, so that what is allocated once at first use is there.
+/// Listings before anything counts, for each processor, so that what is allocated once at first use is there: each has kernel threads of its
+/// own, and each of those a piece of memory for the packets that it sends.
 const WARM_UP: u64 = 2;
+/// Processors beyond which no more are made.
+const MOST_WARMED: u64 = 4;
 /// Listings of the local directory with them, for what its first use takes.
 const WARM_UP_FILLERS: u64 = 1;
 
@@ -20,7 +23,9 @@ impl Session<'_> {
     /// any of their differences, however much it is.
     pub(super) fn controls(&mut self, names: &[String]) -> SessionResult<Sample> {
         self.task.note("controls");
-        self.work(WARM_UP, WARM_UP_FILLERS, Some(0.0))?;
+        let processors = self.outcome.record.setup.as_ref().map_or(1, |setup| setup.cpus);
+        let warm_up = WARM_UP * processors.clamp(1, MOST_WARMED);
+        self.work(warm_up, WARM_UP_FILLERS, Some(0.0))?;
         let (before, cached, kept) = match self.site_source {
             SiteSource::Traced => self.trace_names(names)?,
             SiteSource::Kept | SiteSource::None => self.ask_for_names(names)?,
@@ -33,7 +38,7 @@ impl Session<'_> {
         };
         let meanwhile = self.read_once()?;
         self.request(Release {})?;
-        let baseline = self.read_settled(RoundKind::Warmup, WARM_UP)?;
+        let baseline = self.read_settled(RoundKind::Warmup, warm_up)?;
         let missing = &self.outcome.record.not_looked_for;
         let samples = [&before, &meanwhile, &baseline];
         let noise = self.noise.as_ref();

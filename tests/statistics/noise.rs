@@ -75,11 +75,6 @@ impl Noise {
         });
         self.setups[place].add(run);
     }
-
-    /// Pairs of blocks.
-    pub fn pairs(&self) -> usize {
-        self.setups.iter().map(Setup::count).sum()
-    }
 }
 
 impl Setup {

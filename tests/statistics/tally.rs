@@ -74,10 +74,14 @@ fn rules_out_what_is_rare(guest: &mut Guest) -> bool {
     if missing > 0 {
         guest.further(missing);
     }
-    let wanted = net_growth(&guest.rounds).iter().map(|net| units_wanted(net, MIN_RATE)).max().unwrap_or(0);
-    let more = wanted.saturating_sub(guest.total_dose);
+    let nets = net_growth(&guest.rounds);
+    let missing = |more_lumps: f64| {
+        let wanted = nets.iter().map(|net| units_wanted(net, more_lumps, MIN_RATE)).max().unwrap_or(0);
+        wanted.saturating_sub(guest.total_dose)
+    };
+    let (more, with_another) = (missing(0.0), missing(1.0));
     if more > 0 && more <= THIN_UNITS {
-        guest.further(more);
+        guest.further(with_another.min(THIN_UNITS));
     }
     net_growth(&guest.rounds).first().is_none_or(|net| net.high < MIN_RATE)
 }

@@ -131,7 +131,7 @@ fn change_under_hostile_settings_is_put_on_and_taken_out() {
     let fixed = LINES.replace('c', "fix");
     let setting = Setting::new(&[LINES, &fixed, &fixed.replace('h', "later")]);
     let place = setting.place("linux").unwrap();
-    let change = Change::of_commit(&place, &setting.ids[1]).unwrap();
+    let change = Change::from_commit(&place, &setting.ids[1]).unwrap();
     let content = |applied: Applied| match applied {
         Applied::Sources(sources) => sources.repo.file(&sources.tree, "fs/nfs/dir.c").unwrap().unwrap(),
         Applied::Nothing => "nothing".to_owned(),
@@ -177,7 +177,7 @@ fn partial_clone_is_refused_where_files_are_missing_and_read_where_they_are_not(
     let place = setting.place("partial").unwrap();
     assert_eq!(place.at("HEAD").unwrap().version, "6.1".parse().unwrap());
     assert!(place.at("HEAD^").is_err());
-    assert!(Change::of_commit(&place, &setting.ids[1]).err().unwrap().to_string().contains("is a partial clone"));
+    assert!(Change::from_commit(&place, &setting.ids[1]).err().unwrap().to_string().contains("is a partial clone"));
     let command = refused.to_string();
     let words: Vec<&str> = command.split_once(way_out).unwrap().1.split(' ').collect();
     git(Path::new(words[0]), &words[1..]);

@@ -50,10 +50,10 @@ fn what_else(scenario: &Scenario) -> Option<&'static str> {
     if scenario.cgroup.is_some() {
         return Some("a `cgroup`");
     }
-    of_pass(pass)
+    pass_refusal(pass)
 }
 
-fn of_pass(pass: &Pass) -> Option<&'static str> {
+fn pass_refusal(pass: &Pass) -> Option<&'static str> {
     let asked = [
         (pass.threads > 1, "`threads`"),
         (pass.processes > 1 || pass.killed, "`processes`"),

@@ -85,13 +85,13 @@ pub fn confirm(kernels: &KernelTester, commit: &Commit, new: &str) -> Result<Con
     let parent = kernels.commit(parent.trim())?;
     // Both kernels are there already, so two guests are all there is to do.
     let judged = run_parallel(&[&commit.id, &parent.id], guests([kernels.scenario].into_iter()), |id| {
-        kernels.test_snapshot(&place.of_commit(id)?, seed, &[])
+        kernels.test_snapshot(&place.at_commit(id)?, seed, &[])
     })?;
     let [judged, parent_judged] = judged.try_into().expect("as many results as commits");
     let revert = if commit.id == new {
         Revert::IsParent
     } else {
-        match Change::of_commit(place, &commit.id)?.revert_from(place, new)? {
+        match Change::from_commit(place, &commit.id)?.revert_from(place, new)? {
             Applied::Sources(snapshot) => Revert::Judged(Box::new(kernels.test_snapshot(&snapshot, seed, &[])?)),
             Applied::Nothing => Revert::NotTried("nothing of the commit is left in it".into()),
             Applied::Stopped(why) => Revert::NotTried(format!("taking the commit out of it {why}")),

@@ -51,7 +51,7 @@ impl TestCommit for KernelTester<'_> {
     }
 
     fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult> {
-        let snapshot = self.builder.place.of_commit(&commit.id)?;
+        let snapshot = self.builder.place.at_commit(&commit.id)?;
         self.test_snapshot(&snapshot, self.options.boot.seed, guess)
     }
 
@@ -180,7 +180,7 @@ impl KernelTester<'_> {
     fn build_ahead(&self, id: &str, go_on: &(dyn Fn() -> Result<()> + Sync), verdicts: &Verdicts) {
         let how = BuildOptions { go_on, ..BuildOptions::default() };
         let _ =
-            self.builder.place.of_commit(id).and_then(|snapshot| self.kernel(&snapshot, verdicts, &how, &Ui::silent()));
+            self.builder.place.at_commit(id).and_then(|snapshot| self.kernel(&snapshot, verdicts, &how, &Ui::silent()));
     }
 }
 

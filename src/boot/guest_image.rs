@@ -72,7 +72,7 @@ impl GuestImage {
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);
         }
-        archive.program(&options.program, "/init", &Libraries::of_this_machine())?;
+        archive.program(&options.program, "/init", &Libraries::detect())?;
         archive.file(PLAN, 0o644, serde_json::to_vec(&plan).machine(|| "cannot write the plan".into())?);
         if scenario.server == ServerKind::Knfsd {
             nfs_utils::packages(cache, ui)?.add_to(&mut archive)?;
@@ -81,7 +81,7 @@ impl GuestImage {
             archive.program(
                 &mkfs(scenario.export.file_system)?,
                 crate::protocol::guest_paths::MKFS,
-                &Libraries::of_this_machine(),
+                &Libraries::detect(),
             )?;
         }
         let initramfs_bytes = archive.write(&scratch.path().join("initramfs"))?;

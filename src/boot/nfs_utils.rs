@@ -192,7 +192,7 @@ fn libraries(root: &Path) -> Libraries {
         let inner = dirs.map(|d| d.path()).filter(|d| d.to_string_lossy().ends_with("-linux-gnu"));
         inner.chain([root.join(lib)]).collect::<Vec<_>>()
     });
-    Libraries::of_this_machine().with_first(multiarch)
+    Libraries::detect().with_first(multiarch)
 }
 
 fn program(root: &Path, name: &str) -> Result<PathBuf> {

@@ -72,12 +72,12 @@ pub struct ProcessorSlots {
 
 impl Default for ProcessorSlots {
     fn default() -> Self {
-        Self::of(processors())
+        Self::new(processors())
     }
 }
 
 impl ProcessorSlots {
-    fn of(all: usize) -> Self {
+    fn new(all: usize) -> Self {
         Self { all, free: Mutex::new(all), given_back: Condvar::new() }
     }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn guests_of_several_processors_have_as_many_to_themselves() {
-        let slots = ProcessorSlots::of(3);
+        let slots = ProcessorSlots::new(3);
         let (busy, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let guest = |cpus: u32| {
             slots.with(cpus, || {

@@ -27,7 +27,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let cache = Cache::open()?;
     let scenarios = verify::SCENARIOS.iter().map(|name| load(name)).collect::<Result<_>>()?;
     let question = CheckRequest { kernels: [verify::UNPATCHED, verify::PATCHED], scenarios };
-    let checkup = examine(&question, &Places::of_user(), &cache, &Ui::new())?;
+    let checkup = examine(&question, &Places::from_user(), &cache, &Ui::new())?;
     if let Some(target) = target {
         target.write(&checkup)?;
     }

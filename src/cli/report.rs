@@ -43,9 +43,9 @@ fn read(paths: &[PathBuf]) -> Result<Report> {
     for path in paths {
         let (name, value) = (path.display().to_string(), read::read_value(path)?);
         if BenchFile::is(&value) {
-            benches.push(InputFile { file: BenchFile::of_value(&name, value)?, name });
+            benches.push(InputFile { file: BenchFile::from_value(&name, value)?, name });
         } else {
-            verdicts.push(InputFile { file: read::of_value(&name, value)?, name });
+            verdicts.push(InputFile { file: read::from_value(&name, value)?, name });
         }
     }
     Ok(merge(verdicts, benches))

@@ -68,7 +68,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     }
     let mut file = ResultFile::new();
     let all = guests.iter().map(Vec::len).sum::<usize>() * arguments.kernels.len();
-    file.shard = arguments.shard.map(|shard| shard.of_runs(all));
+    file.shard = arguments.shard.map(|shard| shard.to_record(all));
     file.results = measure.run(&pairs, &cache, &ui)?;
     let mut records = file.results.as_slice();
     for run in &runs {

@@ -72,7 +72,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let patched = resolve(&arguments.patched, &arguments.patched_modules)?;
     let pairs: Vec<_> = scenarios.into_iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
-    file.shard = arguments.shard.map(|shard| shard.of_runs(2 * all.len()));
+    file.shard = arguments.shard.map(|shard| shard.to_record(2 * all.len()));
     file.results = arguments.measure.run(&pairs, &cache, &ui)?;
     second_seed::confirm(&arguments.measure, &pairs, &mut file.results, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();

@@ -76,10 +76,10 @@ pub fn run(tree: &str, asked: &Branches, measure: &Measure, config: &Config, sce
 fn change(builder: &Builder, fix: &str) -> Result<Change> {
     let path = Path::new(fix);
     if path.is_file() {
-        return Change::of_file(&builder.place, path);
+        return Change::from_file(&builder.place, path);
     }
     let neither = |_| Error::usage(format!("the fix '{fix}' is neither a patch file nor a commit of {}", builder.word));
-    Change::of_commit(&builder.place, &builder.place.commit(fix).map_err(neither)?)
+    Change::from_commit(&builder.place, &builder.place.commit(fix).map_err(neither)?)
 }
 
 impl Work<'_> {
@@ -126,7 +126,7 @@ impl Work<'_> {
     /// Makes the branch without and with the fix; `None`, and the reason, if it does not apply.
     fn both(&self, commit: &str, record: &mut BranchRecord) -> Result<Option<(Snapshot, Snapshot)>> {
         let (place, fix) = (&self.builder.place, &self.fix);
-        let as_it_is = place.of_commit(commit)?;
+        let as_it_is = place.at_commit(commit)?;
         // Only a verdict disproves; what was not tried is open.
         let mut stopped = |why: String| {
             record.proof.reason = why;

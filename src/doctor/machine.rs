@@ -64,7 +64,7 @@ pub fn sandbox(has_qemu: bool) -> Vec<Check> {
     if !has_qemu {
         return Vec::new();
     }
-    let Sandbox { seccomp, landlock, no_sockets } = Sandbox::of_this_machine();
+    let Sandbox { seccomp, landlock, no_sockets } = Sandbox::detect();
     let check = |name, is_there, detail: [&str; 2], mend: &str| match is_there {
         true => Check::ok(name, Purpose::Guests, detail[0].into()),
         false => Check::lacking(name, Purpose::Guests, false, detail[1].into(), mend.into()),

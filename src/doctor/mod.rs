@@ -8,5 +8,5 @@ pub mod request;
 pub(crate) mod text;
 
 pub use examine::examine;
-pub use programs::of_setup as packages;
+pub use programs::installed_by_setup as packages;
 pub use text::render as text;

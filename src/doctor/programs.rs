@@ -95,7 +95,7 @@ pub fn others(places: &Places) -> Vec<Check> {
 }
 
 /// Returns Debian's packages of all that building kernels and running guests call.
-pub fn of_setup() -> Vec<&'static str> {
+pub fn installed_by_setup() -> Vec<&'static str> {
     let programs = [qemu::PROGRAM, ELF_HEADER, C_HEADER].into_iter().chain(PROGRAMS).chain(FOR_PACKAGES);
     let mut packages: Vec<&str> = programs.chain(DECOMPRESSORS).chain(["git"]).filter_map(package_of).collect();
     packages.sort_unstable();
@@ -200,6 +200,6 @@ mod tests {
         let known: BTreeSet<(&str, &str)> = checks.iter().map(|c| (c.name.as_str(), c.package.unwrap())).collect();
         assert_eq!(known, installed);
         let packages: BTreeSet<&str> = installed.iter().map(|(_, package)| *package).collect();
-        assert_eq!(of_setup(), packages.into_iter().collect::<Vec<_>>());
+        assert_eq!(installed_by_setup(), packages.into_iter().collect::<Vec<_>>());
     }
 }

@@ -21,7 +21,7 @@ pub struct Places {
 
 impl Places {
     /// Returns the places that the other commands look in.
-    pub fn of_user() -> Self {
+    pub fn from_user() -> Self {
         Self { path: SearchPath::from_env(), mkfs: SearchPath::new(&MKFS_PLACES.map(Path::new)) }
     }
 }

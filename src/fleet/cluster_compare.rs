@@ -16,7 +16,7 @@ pub fn compare(scenario: &Scenario, seed: u64, kernel: &str, records: &[RunRecor
         records.iter().filter(|record| record.scenario == name_of_size(scenario, record.entries)).collect();
     let forecast = Leak::through(&alone).map(|leak| forecast(&shared.forecast_input(), leak, shared.sites.clone()));
     let mut servers: Vec<ServerRecord> = (0..shared.forecast_input().servers)
-        .map(|server| of_server(&shared, server, records, forecast.as_ref()))
+        .map(|server| server_record(&shared, server, records, forecast.as_ref()))
         .collect();
     let lost = |server: &ServerRecord| server.measured_bytes_per_hour.map_or(-1.0, |rate| rate.estimate);
     servers.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
@@ -30,7 +30,7 @@ pub fn compare(scenario: &Scenario, seed: u64, kernel: &str, records: &[RunRecor
     })
 }
 
-fn of_server(shared: &Shared, server: usize, records: &[RunRecord], forecast: Option<&Forecast>) -> ServerRecord {
+fn server_record(shared: &Shared, server: usize, records: &[RunRecord], forecast: Option<&Forecast>) -> ServerRecord {
     let name = server_name(server);
     let ranks = shared.ranks_of(server);
     let scenario = name_of_server(shared.scenario, &name);

@@ -33,7 +33,7 @@ impl Journal {
             ui.line("set tracing as it was before a run that was killed");
         }
         let settings = keep();
-        let file = home.join(format!("{PREFIX}{}", Mark::of_this_process()));
+        let file = home.join(format!("{PREFIX}{}", Mark::from_this_process()));
         let written = serde_json::to_vec(settings.before()).ok().and_then(|text| write(&file, &text).ok());
         Self { file: written.map(|()| file), settings: Some(settings) }
     }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn journal_is_there_as_long_as_tracing_may_be_changed() {
         let home = tempfile::tempdir().unwrap();
-        let journal = Journal::begin_in(home.path(), Settings::of_nothing, &Ui::silent());
+        let journal = Journal::begin_in(home.path(), Settings::empty, &Ui::silent());
         let [file] = &files(home.path())[..] else { panic!("{:?}", files(home.path())) };
         assert!(read(file).is_some() && !is_of_dead(file), "its writer lives");
         assert_eq!(mend(home.path()), 0);
@@ -106,7 +106,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         // Nothing to be set, as this machine's tracing is none of a test.
         fs::write(
-            home.path().join(format!("{PREFIX}{}", Mark::of_dead())),
+            home.path().join(format!("{PREFIX}{}", Mark::dead())),
             "{\"values\":[],\"was_mounted\":true,\"had_events\":true}",
         )
         .unwrap();

@@ -41,7 +41,7 @@ impl OwnDirectory {
     /// Makes one in the directory that `parent` is open at, which is shown as `shown`, and removes those there whose makers were killed.
     /// Gives their names, too.
     pub fn make(parent: OwnedFd, shown: &Path, prefix: &str) -> std::io::Result<(Self, Vec<String>)> {
-        let beginning = format!("{prefix}{}", Mark::of_this_process());
+        let beginning = format!("{prefix}{}", Mark::from_this_process());
         let within = format!("/proc/self/fd/{}", parent.as_raw_fd());
         let made = tempfile::Builder::new()
             .prefix(&beginning)
@@ -171,7 +171,7 @@ mod tests {
 
     /// Makes a directory as a process that is no more left it.
     fn left(parent: &Path, files: &[&str]) -> PathBuf {
-        let dir = parent.join(format!("{PREFIX}{}Ab3xYz", Mark::of_dead()));
+        let dir = parent.join(format!("{PREFIX}{}Ab3xYz", Mark::dead()));
         fs::create_dir(&dir).unwrap();
         files.iter().for_each(|file| fs::write(dir.join(file), "").unwrap());
         dir

@@ -35,15 +35,15 @@ const DIGEST_BYTES: usize = 4;
 
 impl Mark {
     /// Makes that of this process.
-    pub fn of_this_process() -> Self {
+    pub fn from_this_process() -> Self {
         let process = process::id();
         Self { machine: machine(), boot: boot(), process, started: started(process).unwrap_or_default() }
     }
 
     /// Makes that of a process that was killed, whose number another one was given later.
     #[cfg(test)]
-    pub fn of_dead() -> Self {
-        Self { started: 1, ..Self::of_this_process() }
+    pub fn dead() -> Self {
+        Self { started: 1, ..Self::from_this_process() }
     }
 
     /// Reads one from a name that begins with `prefix`.
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn mark_of_a_process_tells_whether_it_lives() {
-        let ours = Mark::of_this_process();
+        let ours = Mark::from_this_process();
         let read = Mark::parse(&format!(".dirleak-{ours}Ab3"), ".dirleak-").unwrap();
         assert_eq!((&read, read.maker()), (&ours, Maker::MayLive));
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();

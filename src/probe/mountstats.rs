@@ -44,7 +44,7 @@ pub fn options(mount_point: &Path) -> Result<String> {
 /// Returns all that the kernel tells of the mount at `mount_point`; empty if there is none.
 pub fn section(mount_point: &Path) -> Result<String> {
     let text = text()?;
-    Ok(of_mount(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
+    Ok(mount_lines(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
 }
 
 fn text() -> Result<String> {
@@ -83,14 +83,14 @@ pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
 }
 
 /// Returns the lines of one mount.
-fn of_mount<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
+fn mount_lines<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
     let header = format!(" mounted on {mount_point} with fstype nfs");
     let mut lines = text.lines().skip_while(move |line| !line.contains(&header));
     lines.next().into_iter().chain(lines.take_while(|line| !line.starts_with("device ")))
 }
 
 pub(super) fn parse(text: &str, mount_point: &str) -> Operations {
-    let operations = of_mount(text, mount_point).skip_while(|line| line.trim() != "per-op statistics").skip(1);
+    let operations = mount_lines(text, mount_point).skip_while(|line| line.trim() != "per-op statistics").skip(1);
     operations
         .filter_map(|line| {
             let (name, counts) = line.trim().split_once(": ")?;
@@ -106,7 +106,7 @@ pub(super) fn parse(text: &str, mount_point: &str) -> Operations {
 }
 
 pub(super) fn parse_options<'a>(text: &'a str, mount_point: &str) -> &'a str {
-    of_mount(text, mount_point).find_map(|line| line.trim().strip_prefix("opts:")).unwrap_or_default().trim()
+    mount_lines(text, mount_point).find_map(|line| line.trim().strip_prefix("opts:")).unwrap_or_default().trim()
 }
 
 /// Adds calls to calls.
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(rpcs, [("NULL", 1), ("READDIR", 3), ("READDIRPLUS", 126)].map(|(n, c)| (n.into(), c)).into());
         assert_eq!(parse(TEXT, "/other")["READDIR"].calls, 99);
         assert!(parse(TEXT, "/nowhere").is_empty());
-        let lines: Vec<&str> = of_mount(TEXT, "/mnt").collect();
+        let lines: Vec<&str> = mount_lines(TEXT, "/mnt").collect();
         assert_eq!(lines.first(), Some(&"device 127.0.0.1:/ mounted on /mnt with fstype nfs statvers=1.1"));
         assert!(lines.iter().all(|line| !line.contains("/other")));
     }

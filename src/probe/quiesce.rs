@@ -79,7 +79,7 @@ impl Quiescer {
         let drop_caches =
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
         let processors = ProcessorDrain::new()?;
-        let grace = GracePeriod::of_this_kernel(processors.processors.len());
+        let grace = GracePeriod::detect(processors.processors.len());
         Ok(Self { manner, counters, processors, grace, drop_caches, patience: Cell::new(LONGEST) })
     }
 
@@ -191,12 +191,12 @@ enum GracePeriod {
 
 impl GracePeriod {
     /// Asks this kernel, on which we may use so many processors.
-    fn of_this_kernel(processors: usize) -> Self {
+    fn detect(processors: usize) -> Self {
         // With nohz_full= the kernel leaves the command out of those that it says it has.
-        Self::of(processors, membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap_or(0))
+        Self::from_commands(processors, membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap_or(0))
     }
 
-    fn of(processors: usize, commands: libc::c_long) -> Self {
+    fn from_commands(processors: usize, commands: libc::c_long) -> Self {
         match () {
             () if processors == 1 => Self::Idle,
             () if commands & libc::c_long::from(libc::MEMBARRIER_CMD_GLOBAL) != 0 => Self::Told,
@@ -293,9 +293,9 @@ mod tests {
     fn grace_period_is_told_unless_the_kernel_says_that_it_does_not() {
         let private = libc::c_long::from(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
         let all = private | libc::c_long::from(libc::MEMBARRIER_CMD_GLOBAL);
-        assert_eq!(GracePeriod::of(2, all), GracePeriod::Told);
-        assert_eq!(GracePeriod::of(2, private), GracePeriod::Visited, "as with nohz_full=");
-        assert_eq!(GracePeriod::of(1, all), GracePeriod::Idle);
+        assert_eq!(GracePeriod::from_commands(2, all), GracePeriod::Told);
+        assert_eq!(GracePeriod::from_commands(2, private), GracePeriod::Visited, "as with nohz_full=");
+        assert_eq!(GracePeriod::from_commands(1, all), GracePeriod::Idle);
     }
 
     #[test]

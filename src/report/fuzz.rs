@@ -15,7 +15,7 @@ use crate::result::read;
 
 /// Returns the file that a text is, as it is read.
 pub fn read(text: &[u8]) -> Result<ResultFile> {
-    read::of_value("result.json", read::value(text).map_err(|e| Error::usage(e.to_string()))?)
+    read::from_value("result.json", read::value(text).map_err(|e| Error::usage(e.to_string()))?)
 }
 
 /// Reads the text of a result file: what was read is written again as it was.

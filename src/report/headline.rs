@@ -68,7 +68,7 @@ pub fn bench_status(word: BenchVerdict) -> Status {
 
 /// Returns the headline of one chapter. What is not all there is not good news.
 pub fn for_section(chapter: &ReportSection) -> Headline {
-    let told = of_what_is_there(chapter);
+    let told = section_headline(chapter);
     match chapter.incomplete() {
         Some(why) => Headline {
             tone: told.tone.max(Status::Inconclusive),
@@ -78,7 +78,7 @@ pub fn for_section(chapter: &ReportSection) -> Headline {
     }
 }
 
-fn of_what_is_there(chapter: &ReportSection) -> Headline {
+fn section_headline(chapter: &ReportSection) -> Headline {
     let file = &chapter.file;
     if let Some(record) = &file.bisection {
         return Headline {
@@ -87,18 +87,18 @@ fn of_what_is_there(chapter: &ReportSection) -> Headline {
         };
     }
     if !file.branches.is_empty() {
-        return of_branches(&file.branches);
+        return branches_headline(&file.branches);
     }
     match (&file.proof, file.clusters.as_slice()) {
-        (Some(proof), _) => of_proof(proof, &file.results),
+        (Some(proof), _) => proof_headline(proof, &file.results),
         (None, [cluster]) if file.results.iter().all(|record| cluster.has(&record.scenario)) => {
-            Headline { sentence: cluster.sentence(), ..of_runs(&file.results) }
+            Headline { sentence: cluster.sentence(), ..runs_headline(&file.results) }
         }
-        (None, _) => of_runs(&file.results),
+        (None, _) => runs_headline(&file.results),
     }
 }
 
-fn of_proof(proof: &Proof, records: &[RunRecord]) -> Headline {
+fn proof_headline(proof: &Proof, records: &[RunRecord]) -> Headline {
     let tone = proof_status(proof.outcome);
     let word = proof.outcome.as_str();
     let leaking = records.iter().find(|r| r.kernel.spec == proof.unpatched && r.verdict == Verdict::Leak);
@@ -141,7 +141,7 @@ pub fn proof_status(outcome: Outcome) -> Status {
     }
 }
 
-fn of_branches(branches: &[BranchRecord]) -> Headline {
+fn branches_headline(branches: &[BranchRecord]) -> Headline {
     let tone = branches.iter().map(|branch| proof_status(branch.proof.outcome)).max().unwrap_or(Status::Inconclusive);
     let proven = branches.iter().filter(|branch| branch.proof.outcome == Outcome::Proven).count();
     Headline {
@@ -151,7 +151,7 @@ fn of_branches(branches: &[BranchRecord]) -> Headline {
 }
 
 /// Returns the sentence of a single run, or counts and the sentence of the worst.
-fn of_runs(records: &[RunRecord]) -> Headline {
+fn runs_headline(records: &[RunRecord]) -> Headline {
     // Of several that are as bad the first, a leak before all others.
     let badness = |verdict| (verdict_status(verdict), verdict == Verdict::Leak, verdict == Verdict::Broken);
     let worst = records.iter().rev().max_by_key(|record| badness(record.verdict));

@@ -25,7 +25,7 @@ pub fn commands(chapter: &ReportSection) -> Vec<String> {
 }
 
 /// Returns the command of a bench.
-pub fn of_bench(file: &BenchFile) -> String {
+pub fn bench_commands(file: &BenchFile) -> String {
     command(&file.command_line, file.results.first().map(|record| record.seed))
 }
 
@@ -65,6 +65,6 @@ mod tests {
     fn command_of_a_bench_leaves_out_the_plot() {
         let mut file = crate::report::bench::example::file();
         file.command_line.extend(["--grow", "--plot", "growth.svg"].map(String::from));
-        assert_eq!(of_bench(&file), "dirleak bench huge-flat --grow --seed 42");
+        assert_eq!(bench_commands(&file), "dirleak bench huge-flat --grow --seed 42");
     }
 }

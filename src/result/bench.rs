@@ -50,11 +50,11 @@ impl BenchFile {
     /// Reads a result; what is none is said in one sentence.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        Self::of_value(&shown, read::value(&read::text(path)?).map_err(|e| none(&shown, &e))?)
+        Self::from_value(&shown, read::value(&read::text(path)?).map_err(|e| none(&shown, &e))?)
     }
 
     /// Understands what the result file `shown` says.
-    pub fn of_value(shown: &str, value: Value) -> Result<Self> {
+    pub fn from_value(shown: &str, value: Value) -> Result<Self> {
         let wrong = |why: String| none(shown, &why);
         match value.get("bench").and_then(Value::as_u64) {
             Some(number) if number == u64::from(SCHEMA) => {}

@@ -13,7 +13,7 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// Reads a result file; what is none, or is newer than this program, is said in one sentence.
 pub fn read(path: &Path) -> Result<ResultFile> {
-    of_value(&path.display().to_string(), read_value(path)?)
+    from_value(&path.display().to_string(), read_value(path)?)
 }
 
 /// Reads what a file says, whatever of dirleak it is.
@@ -46,7 +46,7 @@ fn none(shown: &str, why: &serde_json::Error) -> Error {
 }
 
 /// Understands what the result file `shown` says.
-pub fn of_value(shown: &str, value: Value) -> Result<ResultFile> {
+pub fn from_value(shown: &str, value: Value) -> Result<ResultFile> {
     let schema = value.get("schema").and_then(Value::as_u64);
     match schema {
         Some(schema) if schema == u64::from(SCHEMA) && value.get("results").is_none() => {
@@ -133,7 +133,7 @@ mod tests {
     fn file_that_was_mailed_gives_the_terminal_no_orders() {
         let mut file = crate::report::test_results::suites::tests::hostile();
         file.results[0].rpcs = [("\u{1b}[2J".to_owned(), 1)].into();
-        let read = of_value("x", value(&serde_json::to_vec(&file).unwrap()).unwrap()).unwrap();
+        let read = from_value("x", value(&serde_json::to_vec(&file).unwrap()).unwrap()).unwrap();
         let shown = crate::report::text::render(&read);
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
         assert_eq!(read.results[0].rpcs, [("\u{fffd}[2J".to_owned(), 1)].into());

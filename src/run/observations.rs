@@ -47,7 +47,7 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
-    let sandbox = Sandbox::of_this_machine();
+    let sandbox = Sandbox::detect();
     record.setup = Some(Setup { sandbox: sandbox.names(), ..setup(scenario, stock) });
     if !sandbox.seccomp {
         record.notes.push(format!("{PROGRAM} has no seccomp sandbox here and ran without, see dirleak doctor"));

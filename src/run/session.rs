@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
                 Phase::Scout => rounds.scout_doses,
                 Phase::Full => self.doses_by_now(rounds.doses, &short, options.min_rate),
             };
-            let mut doses = Doses::of_phase(phase, spread, options.boot.seed);
+            let mut doses = Doses::for_phase(phase, spread, options.boot.seed);
             let mut blocks: Vec<Block> = Vec::new();
             let mut seconds = None;
             for look in phase.looks() {

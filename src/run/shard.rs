@@ -20,7 +20,7 @@ pub struct Shard {
 
 impl Shard {
     /// Returns what the result file says of it, where there are so many runs in all.
-    pub fn of_runs(self, runs: usize) -> ShardRecord {
+    pub fn to_record(self, runs: usize) -> ShardRecord {
         ShardRecord { number: self.number, of: self.of, runs: runs as u64 }
     }
 }

@@ -32,7 +32,7 @@ pub fn ratio(base: &[f64], other: &[f64], error: f64, seed: u64) -> Option<Estim
     let tail = tail(base.len().min(other.len()), error);
     let at = |share: f64| drawn[((drawn.len() - 1) as f64 * share).round() as usize];
     let (low, high) = if drawn.is_empty() { (estimate, estimate) } else { (at(tail), at(1.0 - tail)) };
-    let factor = of_few(base, other, error).unwrap_or(1.0).max(1.0 + BOOTS);
+    let factor = few_listings_factor(base, other, error).unwrap_or(1.0).max(1.0 + BOOTS);
     Some(Estimate { estimate, low: low.min(estimate / factor), high: high.max(estimate * factor) })
 }
 
@@ -47,7 +47,7 @@ fn tail(measurements: usize, error: f64) -> f64 {
 }
 
 /// Returns by what factor the ratio of few measurements may be off, by the scatter of their logarithms; `None` if they are not few.
-fn of_few(base: &[f64], other: &[f64], error: f64) -> Option<f64> {
+fn few_listings_factor(base: &[f64], other: &[f64], error: f64) -> Option<f64> {
     let measurements = base.len().min(other.len());
     if !(2..FEW).contains(&measurements) || base.iter().chain(other).any(|figure| *figure <= 0.0) {
         return None;

@@ -20,7 +20,7 @@ impl Doses {
 
     /// Makes the order of a phase: the order in one phase says nothing of that in the other, so that what happens once
     /// at a certain place of a run meets a dose by lot in each.
-    pub fn of_phase(phase: Phase, spread: [u64; 2], seed: u64) -> Self {
+    pub fn for_phase(phase: Phase, spread: [u64; 2], seed: u64) -> Self {
         let mut doses = Self::new(spread, seed);
         doses.lot.set_stream(match phase {
             Phase::Scout => 0,
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn order_in_one_phase_says_nothing_of_the_order_in_the_other() {
-        let first = |phase, seed| Doses::of_phase(phase, [4, 16], seed).draw();
+        let first = |phase, seed| Doses::for_phase(phase, [4, 16], seed).draw();
         let same = (0..400).filter(|&seed| first(Phase::Scout, seed) == first(Phase::Full, seed)).count();
         assert!((160..240).contains(&same), "{same} of 400");
     }

@@ -13,6 +13,6 @@ pub fn command(machine: &Machine) -> Result<Command> {
     File::create(log).machine(|| format!("cannot write {}", log.display()))?;
     let mut command = Command::new(PROGRAM);
     command.args(arguments(machine));
-    Sandbox::of_this_machine().confine(&mut command, Some(log))?;
+    Sandbox::detect().confine(&mut command, Some(log))?;
     Ok(command)
 }

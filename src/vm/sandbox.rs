@@ -42,7 +42,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// Returns what works here: a QEMU may be built without its filter, and a kernel may lack Landlock (before 5.13, or not
     /// turned on).
-    pub fn of_this_machine() -> Self {
+    pub fn detect() -> Self {
         static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
             let ours = [true, false];
             let others = [(true, true), (false, true), (true, false), (false, false)];

@@ -32,7 +32,7 @@ const INTERFACES: &str = "/proc/net/dev";
 const DISKS: &str = "/proc/partitions";
 
 pub fn cases() -> Vec<Case> {
-    let sandbox = Sandbox::of_this_machine();
+    let sandbox = Sandbox::detect();
     let all = sandbox.seccomp && sandbox.landlock && sandbox.no_sockets;
     let lacking = || (!all).then(|| "this machine lacks seccomp or Landlock, see dirleak doctor".to_owned());
     vec![

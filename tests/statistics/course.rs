@@ -106,7 +106,7 @@ pub fn run<'a>(world: &'a World<'a>, seed: u64, mut enough: impl FnMut(&Look) ->
     lot.set_stream(1);
     let mut guest = Guest::new(world, lot);
     for (phase, spread) in [(Phase::Scout, world.rounds.scout_doses), (Phase::Full, world.rounds.doses)] {
-        let mut doses = Doses::of_phase(phase, spread, seed);
+        let mut doses = Doses::for_phase(phase, spread, seed);
         let mut blocks = Vec::new();
         for look in phase.looks() {
             while blocks.len() < *look {

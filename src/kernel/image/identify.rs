@@ -42,11 +42,11 @@ pub fn kind(path: &Path) -> Result<Kind> {
     let mut file = File::open(path).map_err(|e| Error::usage(format!("cannot read {shown}: {e}")))?;
     let mut head = Vec::new();
     file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).machine(|| format!("cannot read {shown}"))?;
-    of_file(&head, file).map_err(|why| Error::usage(format!("{shown} {why}")))
+    file_kind(&head, file).map_err(|why| Error::usage(format!("{shown} {why}")))
 }
 
 /// Identifies a file that begins with `head`; the error says what is wrong with it.
-pub(crate) fn of_file(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
+pub(crate) fn file_kind(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
     if head.starts_with(b"!<arch>\ndebian-binary") || head.starts_with(b"\xed\xab\xee\xdb") {
         return Ok(Kind::Package);
     }

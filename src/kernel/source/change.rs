@@ -31,7 +31,7 @@ const DIFF: [&str; 9] =
 
 impl Change {
     /// Reads what `commit` changed of its first parent.
-    pub fn of_commit(place: &SourceTree, commit: &str) -> Result<Self> {
+    pub fn from_commit(place: &SourceTree, commit: &str) -> Result<Self> {
         let change = Self::empty(place, short(commit))?;
         let parent = format!("{commit}^1");
         for id in [commit, &parent] {
@@ -44,7 +44,7 @@ impl Change {
     }
 
     /// Reads a patch of the user's. Text before the first file, as in a mail, is ignored.
-    pub fn of_file(place: &SourceTree, file: &Path) -> Result<Self> {
+    pub fn from_file(place: &SourceTree, file: &Path) -> Result<Self> {
         let change = Self::empty(place, &file.display().to_string())?;
         fs::copy(file, change.file())
             .map_err(|e| Error::usage(format!("cannot read the patch {}: {e}", file.display())))?;
@@ -89,7 +89,7 @@ impl Change {
         if tree == base {
             return Ok(Applied::Nothing);
         }
-        place.of_tree(&tree, described.to_owned()).map(Applied::Sources)
+        place.at_tree(&tree, described.to_owned()).map(Applied::Sources)
     }
 
     /// Makes the tree that comes of it, or why none does.
@@ -218,7 +218,7 @@ mod tests {
     fn commit_is_put_onto_others_and_taken_out_again() {
         let fixed = LINES.replace('c', "fix");
         let tree = Tree::with_commits(&[LINES, &fixed, &fixed.replace('a', "later")]);
-        let fix = Change::of_commit(&tree.place, &tree.ids[1]).unwrap();
+        let fix = Change::from_commit(&tree.place, &tree.ids[1]).unwrap();
         let content = |applied: Result<Applied>| tree.content(applied.unwrap());
         assert_eq!(content(fix.apply_to(&tree.place, &tree.ids[0])), fixed);
         assert_eq!(content(fix.apply_to(&tree.place, &tree.ids[2])), "nothing");
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn obstacle_to_a_change_is_named() {
         let tree = Tree::with_commits(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
-        let fix = Change::of_commit(&tree.place, &tree.ids[1]).unwrap();
+        let fix = Change::from_commit(&tree.place, &tree.ids[1]).unwrap();
         let applied = fix.apply_to(&tree.place, &tree.ids[2]).unwrap();
         assert_eq!(tree.content(applied), "conflicts in fs/nfs/dir.c");
     }
@@ -237,13 +237,13 @@ mod tests {
     #[test]
     fn patch_file_applies_is_there_already_or_does_not_fit() {
         let tree = Tree::with_commits(&[LINES, &LINES.replace('c', "fix"), &LINES.replace('c', "other")]);
-        let fix = Change::of_file(&tree.place, &tree.patch("c", "fix")).unwrap();
+        let fix = Change::from_file(&tree.place, &tree.patch("c", "fix")).unwrap();
         let onto = |n: usize| tree.content(fix.apply_to(&tree.place, &tree.ids[n]).unwrap());
         assert_eq!(onto(0), LINES.replace('c', "fix"));
         assert_eq!(onto(1), "nothing");
         assert_eq!(onto(2), "does not fit at fs/nfs/dir.c:2");
         let none = tree.dir.path().join("none.patch");
         fs::write(&none, "no patch\n").unwrap();
-        assert!(Change::of_file(&tree.place, &none).is_err());
+        assert!(Change::from_file(&tree.place, &none).is_err());
     }
 }

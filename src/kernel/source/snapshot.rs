@@ -56,7 +56,7 @@ impl SourceTree {
 
     /// Returns the tree at revision `rev`.
     pub fn at(&self, rev: &str) -> Result<Snapshot> {
-        self.of_commit(&self.commit(rev)?)
+        self.at_commit(&self.commit(rev)?)
     }
 
     /// Returns the id of the commit that `rev` names.
@@ -71,7 +71,7 @@ impl SourceTree {
     }
 
     /// Returns the tree of a commit by its id.
-    pub fn of_commit(&self, commit: &str) -> Result<Snapshot> {
+    pub fn at_commit(&self, commit: &str) -> Result<Snapshot> {
         self.check_complete(commit, short(commit))?;
         self.snapshot(self.repo.tree_of(commit)?, short(commit).to_owned(), 0)
     }
@@ -82,7 +82,7 @@ impl SourceTree {
     }
 
     /// Makes a snapshot of a git tree that is already in our repository.
-    pub fn of_tree(&self, tree: &str, described: String) -> Result<Snapshot> {
+    pub fn at_tree(&self, tree: &str, described: String) -> Result<Snapshot> {
         self.snapshot(tree.to_owned(), described, 0)
     }
 

@@ -41,7 +41,7 @@ pub(super) fn walk(root: &Path) -> Result<Vec<Entry>> {
             }
             if metadata.is_dir() {
                 dirs.push(path);
-            } else if let Some(kind) = EntryKind::of(&metadata) {
+            } else if let Some(kind) = EntryKind::from_metadata(&metadata) {
                 entries.push(Entry { path, kind, stamp: stamp(kind, &metadata) });
             }
         }
@@ -51,7 +51,7 @@ pub(super) fn walk(root: &Path) -> Result<Vec<Entry>> {
 }
 
 impl EntryKind {
-    fn of(metadata: &Metadata) -> Option<Self> {
+    fn from_metadata(metadata: &Metadata) -> Option<Self> {
         match metadata.file_type() {
             kind if kind.is_symlink() => Some(Self::Link),
             kind if kind.is_file() && metadata.mode() & 0o100 != 0 => Some(Self::Executable),

@@ -117,7 +117,7 @@ impl Settings {
 
     /// Keeps nothing and sets nothing again: this machine's tracing is none of a test.
     #[cfg(test)]
-    pub fn of_nothing() -> Self {
+    pub fn empty() -> Self {
         Self(Before { values: Vec::new(), was_mounted: true, had_events: true })
     }
 

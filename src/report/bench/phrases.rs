@@ -127,10 +127,10 @@ pub fn memory(record: &BenchRecord) -> Vec<String> {
 /// Names what grows: `time, cold`.
 pub fn what_grows(growth: &Growth) -> String {
     let state = growth.state.map_or(String::new(), |state| format!(", {}", state.as_str()));
-    format!("{}{state}", of_what(growth).0)
+    format!("{}{state}", cost_phrase(growth).0)
 }
 
-fn of_what(growth: &Growth) -> (&'static str, Format) {
+fn cost_phrase(growth: &Growth) -> (&'static str, Format) {
     match growth.what.as_str() {
         SECONDS => ("time", time),
         RPCS => ("RPCs", count),
@@ -147,7 +147,7 @@ pub fn power(growth: &Growth) -> String {
 
 /// Lists the points: `1000: 2.10 ms, 10000: 19.92 ms`.
 pub fn points(growth: &Growth) -> String {
-    let (_, format) = of_what(growth);
+    let (_, format) = cost_phrase(growth);
     growth.points.iter().map(|(n, y)| format!("{n}: {}", format(*y))).collect::<Vec<_>>().join(", ")
 }
 

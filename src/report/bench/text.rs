@@ -12,19 +12,19 @@ const CELL: usize = 12;
 pub fn render(file: &BenchFile) -> String {
     let mut text = format::clock(&file.accelerator) + "\n";
     for record in &file.results {
-        text += &format!("\n{}", of_record(record));
+        text += &format!("\n{}", render_record(record));
     }
     for comparison in &file.comparisons {
-        text += &format!("\n{}", of_comparison(comparison));
+        text += &format!("\n{}", render_comparison(comparison));
     }
     if !file.growth.is_empty() {
-        text += &format!("\n{}", of_growth(&file.growth));
+        text += &format!("\n{}", render_growth(&file.growth));
     }
     text
 }
 
 /// Describes one scenario on one kernel.
-pub fn of_record(record: &BenchRecord) -> String {
+pub fn render_record(record: &BenchRecord) -> String {
     let mut text = format!("{} on {} ({})\n", record.scenario, record.kernel.spec, record.kernel.release);
     text += &format!("  {}\n  {}\n", phrases::listed(record), phrases::effort(record));
     let heads = record.states.iter().map(|state| format!("{:>CELL$}", state.state.as_str()));
@@ -37,7 +37,7 @@ pub fn of_record(record: &BenchRecord) -> String {
 }
 
 /// Compares one kernel against another, state by state.
-pub fn of_comparison(comparison: &Comparison) -> String {
+pub fn render_comparison(comparison: &Comparison) -> String {
     let Comparison { scenario, base, other, verdict, margin, .. } = comparison;
     let mut text = format!(
         "{scenario}: {other} against {base}: {}\n  times, {other} divided by {base}, with 95 % intervals; the margin is {:.0} %\n",
@@ -57,7 +57,7 @@ pub fn of_comparison(comparison: &Comparison) -> String {
     text
 }
 
-fn of_growth(growths: &[Growth]) -> String {
+fn render_growth(growths: &[Growth]) -> String {
     let mut text = String::from("Growth with the number of entries n\n");
     for growth in growths {
         text += &format!("  {}: {}\n", phrases::what_grows(growth), growth.called);

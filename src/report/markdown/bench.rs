@@ -15,7 +15,7 @@ pub fn render(file: &BenchFile) -> String {
         text += &grown(&file.growth);
     }
     text += &format!("\n{}\n\n{}", format::clock(&file.accelerator), times(&file.results));
-    text + &format!("\nTo see it again:\n\n{}", fenced(&reproduce::of_bench(file)))
+    text + &format!("\nTo see it again:\n\n{}", fenced(&reproduce::bench_commands(file)))
 }
 
 fn compared(comparison: &Comparison) -> String {

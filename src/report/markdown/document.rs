@@ -46,7 +46,7 @@ pub fn render(merged: &Report) -> String {
         }
         text += &body;
     };
-    merged.chapters.iter().for_each(|chapter| part(headline::for_section(chapter), of_chapter(chapter)));
+    merged.chapters.iter().for_each(|chapter| part(headline::for_section(chapter), render_section(chapter)));
     merged.benches.iter().for_each(|bench| part(headline::for_bench(&bench.file), bench::render(&bench.file)));
     for note in &merged.notes {
         text += &format!("\nNote: {}.\n", plain(note));
@@ -54,14 +54,14 @@ pub fn render(merged: &Report) -> String {
     text
 }
 
-fn of_chapter(chapter: &ReportSection) -> String {
+fn render_section(chapter: &ReportSection) -> String {
     let file = &chapter.file;
     let mut text = String::new();
     if let Some(record) = &file.bisection {
         text += &format!("\n{}", fenced(&bisection::text(record)));
     } else {
         if !file.branches.is_empty() {
-            text += &format!("\n{}", of_branches(&file.branches, &file.results));
+            text += &format!("\n{}", render_branches(&file.branches, &file.results));
         }
         for cluster in &file.clusters {
             let table = rows_of(&cluster::HEAD, &cluster.cells());
@@ -69,14 +69,14 @@ fn of_chapter(chapter: &ReportSection) -> String {
         }
         text += &format!("\n{}", records(&file.results));
         for record in file.results.iter().filter(|record| tells_more(record)) {
-            text += &format!("\n{}", of_record(record));
+            text += &format!("\n{}", render_record(record));
         }
     }
     let commands = reproduce::commands(chapter);
     text + &format!("\nTo see it again:\n\n{}", fenced(&commands.iter().map(|c| format!("{c}\n")).collect::<String>()))
 }
 
-fn of_branches(of: &[BranchRecord], records: &[RunRecord]) -> String {
+fn render_branches(of: &[BranchRecord], records: &[RunRecord]) -> String {
     let rows: Vec<_> = of.iter().map(|branch| branches::cells(branch, records)).collect();
     rows_of(&branches::HEAD, &rows)
 }
@@ -97,7 +97,7 @@ fn tells_more(record: &RunRecord) -> bool {
     record.verdict != Verdict::Clean || !record.findings.is_empty()
 }
 
-fn of_record(record: &RunRecord) -> String {
+fn render_record(record: &RunRecord) -> String {
     let mut text = format!("{}\n", plain(&sentence::render(record)));
     for finding in record.findings.iter().filter(|finding| !finding.call_sites.is_empty()) {
         text += &format!("\n{}", fenced(&sites(finding, &record.unit)));

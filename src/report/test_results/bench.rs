@@ -27,7 +27,7 @@ fn measured(record: &BenchRecord) -> Test {
         name: format!("{}, {} entries", record.scenario, record.entries),
         ended: TestStatus::Passed,
         sentence: format!("{}.", phrases::took(record)),
-        details: text::of_record(record),
+        details: text::render_record(record),
         seconds: record.wall_seconds,
     }
 }
@@ -49,7 +49,7 @@ fn not_slower(comparison: &Comparison, state: &StateComparison, percent: Option<
         name: format!("{scenario}, {cache}: not slower by more than {percent} %"),
         ended,
         sentence: format!("A {cache} listing of {scenario} takes {ratio} on {other} as on {base}."),
-        details: text::of_comparison(comparison),
+        details: text::render_comparison(comparison),
         seconds: 0.0,
     }
 }

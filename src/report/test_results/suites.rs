@@ -13,13 +13,13 @@ use crate::result::sentence;
 /// Returns the tests of all chapters and benches.
 pub fn suites(merged: &Report) -> Vec<Suite> {
     let benches = merged.benches.iter().flat_map(|bench| bench::suites(&bench.file));
-    let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(of_chapter).chain(benches).collect();
+    let mut suites: Vec<Suite> = merged.chapters.iter().flat_map(section_suites).chain(benches).collect();
     suites.iter_mut().for_each(Suite::tell_apart);
     suites
 }
 
-fn of_chapter(chapter: &ReportSection) -> Vec<Suite> {
-    let mut suites = of_what_is_there(chapter);
+fn section_suites(chapter: &ReportSection) -> Vec<Suite> {
+    let mut suites = present_suites(chapter);
     if let (Some(suite), Some(why)) = (suites.first_mut(), chapter.incomplete()) {
         suite.tests.push(Test {
             name: "all shards are there".into(),
@@ -32,27 +32,27 @@ fn of_chapter(chapter: &ReportSection) -> Vec<Suite> {
     suites
 }
 
-fn of_what_is_there(chapter: &ReportSection) -> Vec<Suite> {
+fn present_suites(chapter: &ReportSection) -> Vec<Suite> {
     let file = &chapter.file;
     if let Some(bisection) = &file.bisection {
-        return vec![of_bisection(bisection)];
+        return vec![bisection_suite(bisection)];
     }
     if !file.branches.is_empty() {
-        let tests = file.branches.iter().map(|branch| of_branch(branch, &file.results)).collect();
+        let tests = file.branches.iter().map(|branch| branch_test(branch, &file.results)).collect();
         return vec![Suite { name: "a fix on several branches".into(), tests }];
     }
     match &file.proof {
-        Some(proof) => vec![of_proof(proof, &file.results)],
-        None => of_runs(&file.results),
+        Some(proof) => vec![proof_suite(proof, &file.results)],
+        None => run_suites(&file.results),
     }
 }
 
 /// Returns a suite per kernel, with a test per scenario: the kernel is to be clean.
-fn of_runs(records: &[RunRecord]) -> Vec<Suite> {
+fn run_suites(records: &[RunRecord]) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
     for record in records {
         let name = &record.kernel.spec;
-        let test = of_record(record, record.scenario.clone(), is_clean(record.verdict));
+        let test = record_test(record, record.scenario.clone(), is_clean(record.verdict));
         match suites.iter_mut().find(|suite| suite.name == *name) {
             Some(suite) => suite.tests.push(test),
             None => suites.push(Suite { name: name.clone(), tests: vec![test] }),
@@ -62,10 +62,10 @@ fn of_runs(records: &[RunRecord]) -> Vec<Suite> {
 }
 
 /// Returns the tests of a proof: one kernel is to leak, the other to be clean, and both together to be a proof.
-fn of_proof(proof: &Proof, records: &[RunRecord]) -> Suite {
+fn proof_suite(proof: &Proof, records: &[RunRecord]) -> Suite {
     let Proof { unpatched, patched, .. } = proof;
     let mut tests: Vec<Test> =
-        records.iter().enumerate().map(|(i, record)| of_side(i % 2 == 0, record, proof)).collect();
+        records.iter().enumerate().map(|(i, record)| side_test(i % 2 == 0, record, proof)).collect();
     tests.push(Test {
         name: "the leak and its fix are proven".into(),
         ended: test_status(headline::proof_status(proof.outcome)),
@@ -76,10 +76,10 @@ fn of_proof(proof: &Proof, records: &[RunRecord]) -> Suite {
     Suite { name: format!("{unpatched} against {patched}"), tests }
 }
 
-fn of_side(is_unpatched: bool, record: &RunRecord, proof: &Proof) -> Test {
+fn side_test(is_unpatched: bool, record: &RunRecord, proof: &Proof) -> Test {
     let (scenario, spec) = (&record.scenario, &record.kernel.spec);
     if !is_unpatched {
-        return of_record(record, format!("{scenario}: {spec} is clean"), is_clean(record.verdict));
+        return record_test(record, format!("{scenario}: {spec} is clean"), is_clean(record.verdict));
     }
     let ended = match record.verdict {
         Verdict::Leak => TestStatus::Passed,
@@ -88,10 +88,10 @@ fn of_side(is_unpatched: bool, record: &RunRecord, proof: &Proof) -> Test {
         Verdict::Clean => TestStatus::Failed,
         verdict => is_clean(verdict),
     };
-    of_record(record, format!("{scenario}: {spec} leaks"), ended)
+    record_test(record, format!("{scenario}: {spec} leaks"), ended)
 }
 
-fn of_record(record: &RunRecord, name: String, ended: TestStatus) -> Test {
+fn record_test(record: &RunRecord, name: String, ended: TestStatus) -> Test {
     Test { name, ended, sentence: sentence::render(record), details: text::details(record), seconds: record.seconds }
 }
 
@@ -114,7 +114,7 @@ fn test_status(tone: Status) -> TestStatus {
     }
 }
 
-fn of_branch(branch: &BranchRecord, records: &[RunRecord]) -> Test {
+fn branch_test(branch: &BranchRecord, records: &[RunRecord]) -> Test {
     let proof = &branch.proof;
     let is_of_proof = |r: &&RunRecord| [&proof.unpatched, &proof.patched].contains(&&r.kernel.spec);
     Test {
@@ -126,7 +126,7 @@ fn of_branch(branch: &BranchRecord, records: &[RunRecord]) -> Test {
     }
 }
 
-fn of_bisection(record: &crate::result::bisection::BisectionRecord) -> Suite {
+fn bisection_suite(record: &crate::result::bisection::BisectionRecord) -> Suite {
     let verb = if record.find_fix { "fixed" } else { "brought" };
     let test = Test {
         name: format!("the commit that {verb} the leak in {} is found and confirmed", record.scenario),

@@ -27,7 +27,7 @@ pub struct Needs {
 
 impl Libraries {
     /// Returns the libraries that this machine's programs run with.
-    pub fn of_this_machine() -> Self {
+    pub fn detect() -> Self {
         let mut machine = configured(Path::new("/etc/ld.so.conf"), 0);
         machine.extend(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(PathBuf::from));
         Self { first: Vec::new(), machine }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn shell_is_resolved() {
-        let needs = Libraries::of_this_machine().needs(Path::new("/bin/sh")).unwrap();
+        let needs = Libraries::detect().needs(Path::new("/bin/sh")).unwrap();
         assert!(needs.missing.is_empty(), "{needs:?}");
         assert_eq!(needs.interpreter.is_some(), needs.libraries.keys().any(|n| n.starts_with("libc.so")));
     }
@@ -161,10 +161,10 @@ mod tests {
     fn missing_library_is_named_with_its_user() {
         let dir = tempfile::tempdir().unwrap();
         let program = asking_for_the_impossible(dir.path());
-        let needs = Libraries::of_this_machine().needs(&program).unwrap();
+        let needs = Libraries::detect().needs(&program).unwrap();
         assert_eq!(needs.missing.get("libX.so.6"), Some(&program));
         let error = super::super::Archive::new()
-            .program(&program, "/init", &Libraries::of_this_machine())
+            .program(&program, "/init", &Libraries::detect())
             .err()
             .expect("the library is missing");
         assert!(error.to_string().contains("program needs the shared library libX.so.6"), "{error}");
@@ -178,7 +178,7 @@ mod tests {
         fs::create_dir(&bad).unwrap();
         fs::create_dir(&good).unwrap();
         fs::write(bad.join("libX.so.6"), "text").unwrap();
-        let machine = Libraries::of_this_machine();
+        let machine = Libraries::detect();
         let libc = &machine.needs(Path::new("/bin/sh")).unwrap().libraries["libc.so.6"];
         fs::copy(libc, good.join("libX.so.6")).unwrap();
         let needs = machine.with_first([bad, good.clone()]).needs(&program).unwrap();
@@ -203,7 +203,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
-        let error = Libraries::of_this_machine().needs(&script).unwrap_err();
+        let error = Libraries::detect().needs(&script).unwrap_err();
         assert!(error.to_string().contains("is no program that can be run"), "{error}");
     }
 }

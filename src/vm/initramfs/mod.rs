@@ -206,7 +206,7 @@ mod tests {
     fn program_comes_with_its_libraries() {
         let me = std::env::current_exe().unwrap();
         let mut archive = Archive::new();
-        archive.program(&me, "/init", &Libraries::of_this_machine()).unwrap();
+        archive.program(&me, "/init", &Libraries::detect()).unwrap();
         let seen = read_back(&archive);
         assert!(seen.iter().any(|s| s.name == "init" && s.mode == 0o100755 && s.bytes.starts_with(b"\x7fELF")));
         let libc = seen.iter().filter(|s| s.name.contains("libc.so") && s.bytes.starts_with(b"\x7fELF")).count();

@@ -62,7 +62,7 @@ impl Changes {
     }
 
     /// Returns whether anything is said of any entry of the formula.
-    pub(super) fn of_entries(&self) -> bool {
+    pub(super) fn touch_entries(&self) -> bool {
         !self.entries.is_empty()
     }
 

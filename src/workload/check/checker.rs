@@ -138,7 +138,7 @@ impl Check {
         let inode = self.inodes.get(if let Kind::HardLink(first) = kind { first } else { number });
         let as_expected = mismatch::same_type(record.d_type, kind) && inode.is_none_or(|inode| inode == record.inode);
         // Nearly every entry is right at this first look.
-        let plain = as_expected && !again && record.stat.is_none() && !self.changes.of_entries();
+        let plain = as_expected && !again && record.stat.is_none() && !self.changes.touch_entries();
         let there = plain || self.look_again(record, kind, number, inode, again);
         self.last = Last::Place(place);
         if there { Tree::dir(node, place, kind) } else { None }

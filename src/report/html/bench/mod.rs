@@ -29,7 +29,7 @@ pub fn section(bench: &InputFile<BenchFile>, logs: &Logs, is_only: bool) -> Mark
             p class="note" { (format::clock(&file.accelerator)) " The time of a listing is the median." }
             (overview(&file.results))
             h3 { "To see it again" }
-            pre class="command" { (reproduce::of_bench(file)) }
+            pre class="command" { (reproduce::bench_commands(file)) }
             h3 { "Each measurement" }
             @for record in &file.results { (measured::section(record, file, logs)) }
         }

@@ -8,6 +8,10 @@ use dirleak::result::record::Verdict;
 
 /// Tried elsewhere, with more to be said of them.
 const ELSEWHERE: [&str; 3] = ["quick", "recipe-2019", "huge-flat"];
+/// Where a reader may end before what is to go wrong does.
+const ENDED_BEFORE: [&str; 1] = ["killed"];
+/// Unsupported by a kernel that was built without ext4.
+const NEEDS_MORE: [&str; 1] = ["ext4-export"];
 /// What has the scenarios tried that take longer.
 const NIGHTLY: &str = "DIRLEAK_NIGHTLY";
 /// Of no set that is always run here, and unlike any that is.
@@ -19,7 +23,9 @@ pub fn cases() -> Vec<Case> {
     let of_set = |set| select(&others, Some(set), &[], &Overrides::default()).expect("they ship");
     let tried = of_set("ci");
     let asked = std::env::var_os(NIGHTLY).is_some_and(|value| !value.is_empty());
-    let all = of_set("nightly").into_iter().filter(|scenario| !ELSEWHERE.contains(&scenario.name.as_str()));
+    let all = of_set("nightly")
+        .into_iter()
+        .filter(|scenario| ![&ELSEWHERE[..], &NEEDS_MORE].concat().contains(&scenario.name.as_str()));
     all.map(|scenario| {
         let name = format!("{} on 6.1 is clean", scenario.name);
         let reason = format!("it is of the set nightly alone, which {NIGHTLY}=1 has tried");
@@ -43,6 +49,8 @@ fn clean(scenario: &Scenario) -> Trialled {
         .as_ref()
         .is_none_or(|cgroup| cgroup.peak_bytes >= Some(cgroup.charged_bytes) && cgroup.slab_bytes > 0);
     seen.must(charged, || format!("nothing was charged to the cgroup: {:?}", record.cgroup))?;
-    let missed = record.faults.iter().find(|fault| fault.happened < fault.armed);
+    // Who is killed does not always come to where it was to happen; that it never did would be no clean verdict.
+    let must_each = !ENDED_BEFORE.contains(&scenario.name.as_str());
+    let missed = record.faults.iter().find(|fault| must_each && fault.happened < fault.armed);
     seen.must(missed.is_none(), || format!("a fault did not happen each time: {missed:?}"))
 }

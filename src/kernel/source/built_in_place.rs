@@ -22,7 +22,7 @@ pub(super) fn is_built(entries: &[Entry]) -> bool {
     entries.iter().any(|entry| {
         let path = entry.path.to_string_lossy();
         let at_top = |made: &&str| if made.ends_with('/') { path.starts_with(*made) } else { path == **made };
-        MADE.iter().any(|made| at_top(&made)) || MADE_EVERYWHERE.iter().any(|made| path.ends_with(made))
+        MADE.iter().any(at_top) || MADE_EVERYWHERE.iter().any(|made| path.ends_with(made))
     })
 }
 

@@ -8,14 +8,14 @@ use crate::kernel::bootable::Kernel;
 use crate::os::cache::LOGS;
 use crate::os::search_path::SearchPath;
 use crate::os::temp_dir::Scratch;
-use crate::protocol::guest_paths::PLAN;
+use crate::protocol::guest_paths::{LINES_ARE_COUNTED_LATER, PLAN};
 use crate::protocol::message::Plan;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
 use crate::vm::initramfs::{Archive, Libraries};
 use crate::vm::machine::{Limits, Vm};
 use crate::vm::qemu::{
-    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_LINES,
-    TRACK_OBJECTS, TRACK_PAGES, clock,
+    AS_DISTRIBUTIONS_DO, Accelerator, KERNEL_COMMAND_LINE, KMEMLEAK, Machine, SECURITY_LABELS, TRACK_OBJECTS,
+    TRACK_PAGES, clock,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ impl GuestImage {
             command_line += &format!(" {TRACK_PAGES}");
         }
         if self.debugging == KernelDebug::Sites && self.counts_lines {
-            command_line += &format!(" {TRACK_LINES}");
+            command_line += &format!(" {LINES_ARE_COUNTED_LATER}");
         }
         if guest.security_labels {
             command_line += &format!(" {SECURITY_LABELS}");

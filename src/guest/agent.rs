@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::probe::counters::Counters;
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
 use crate::probe::{kmemleak, slabinfo};
-use crate::protocol::guest_paths::BUSY_CACHES;
+use crate::protocol::guest_paths::{BUSY_CACHES, LINES_ARE_COUNTED_LATER};
 use crate::protocol::message::{Plan, Request, Response, RoundStats};
 use crate::sample::{Sample, Site};
 use crate::scenario::Step;
@@ -19,6 +19,7 @@ use crate::workload::populate;
 use nfs_fault_server::dirtree::spec::Made;
 use nfs_fault_server::dirtree::tree::Tree;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -87,6 +88,9 @@ impl GuestAgent {
 
     /// Carries out one order.
     pub fn handle(&mut self, order: Request, link: &mut SerialLink) -> Result<Response> {
+        if matches!(order, Request::AllocinfoBegin) {
+            count_lines();
+        }
         if let Some(answer) = self.measuring.handle(&order, &mut |name, seconds| link.step(name, seconds))? {
             return Ok(answer);
         }
@@ -150,5 +154,15 @@ impl<'a> Steps<'a> {
         self.link.step(name, self.begin.elapsed().as_secs_f64())?;
         self.begin = Instant::now();
         Ok(())
+    }
+}
+
+/// Has the kernel count from now on what each line of source allocates, if the command line says so and it can. What was allocated before is
+/// not subtracted when it is freed.
+fn count_lines() {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    if command_line.split_whitespace().any(|word| word == LINES_ARE_COUNTED_LATER) {
+        // A kernel without the file counts nothing.
+        let _ = fs::write("/proc/sys/vm/mem_profiling", "1");
     }
 }

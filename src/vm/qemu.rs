@@ -65,9 +65,6 @@ pub const TRACK_OBJECTS: &str = "slub_debug=U slab_nomerge";
 /// Stores who allocated a page, where the kernel can.
 pub const TRACK_PAGES: &str = "page_owner=on";
 
-/// Counts what each line of source allocates (/proc/allocinfo), where the kernel can.
-pub const TRACK_LINES: &str = "sysctl.vm.mem_profiling=1";
-
 /// The kernel's own leak detector, which must watch from boot on.
 pub const KMEMLEAK: &str = "kmemleak=on";
 

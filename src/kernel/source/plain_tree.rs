@@ -3,13 +3,15 @@
 
 use super::built_in_place;
 use super::tree_files::{Entry, EntryKind, walk};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::kernel::external::git::{self, FeedError, Repo};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::Command;
+use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The name by which the repository knows the last tree that was read.
@@ -18,6 +20,8 @@ const REF: &str = "refs/dirleak/files";
 const STAMPS: &str = "files-read";
 /// A file that was changed so shortly before it was read may change again and look the same: times are not that exact.
 const TOO_FRESH: Duration = Duration::from_secs(2);
+/// For fewer files another git is not started.
+const FEWEST_FILES: usize = 1000;
 /// Ids by path and stamp.
 type Known = HashMap<(Vec<u8>, String), String>;
 
@@ -32,44 +36,95 @@ fn write_tree_begun(root: &Path, repo: &Repo, begun: SystemTime) -> Result<Strin
     if built_in_place::is_built(&entries) {
         built_in_place::retain_sources(root, &mut entries, repo.dir())?;
     }
-    let known = known(repo);
     repo.remove_half_written_packs();
-    let mut imported = import(root, repo, &entries, &known)?;
-    if !imported.success && !known.is_empty() {
+    let known = known(repo);
+    let mut ids = ids(root, repo, &entries, &known)?;
+    let mut made = commit(repo, &entries, &ids)?;
+    if !made.success && !known.is_empty() {
         // Somebody has taken objects away that were there.
-        imported = import(root, repo, &entries, &Known::new())?;
+        ids = self::ids(root, repo, &entries, &Known::new())?;
+        made = commit(repo, &entries, &ids)?;
     }
-    imported.expect(&format!("reading {}", root.display()))?;
-    let tree = repo.tree_of(REF)?;
-    remember(repo, &tree, &entries, begun)?;
-    Ok(tree)
+    made.expect(&format!("reading {}", root.display()))?;
+    remember(repo, &entries, &ids, begun)?;
+    repo.tree_of(REF)
 }
 
-/// Has git make a commit of all entries; content that is `known` is named and not read.
-fn import(root: &Path, repo: &Repo, entries: &[Entry], known: &Known) -> Result<git::GitOutput> {
-    let mut command = repo.writer();
-    // Neither compressed nor compared with each other: this is read once.
-    command.args(["-c", "pack.compression=0", "fast-import", "--quiet", "--force", "--done", "--depth=0"]);
+/// Returns the id of the content of each entry: those that are known, and those that are read and written now, by as many gits as
+/// there are processors, as one would take longer for its sums than the files for being read.
+fn ids(root: &Path, repo: &Repo, entries: &[Entry], known: &Known) -> Result<Vec<String>> {
+    let known_id =
+        |entry: &Entry| known.get(&(entry.path.as_os_str().as_bytes().to_vec(), entry.stamp.clone())).cloned();
+    let mut ids: Vec<Option<String>> = entries.iter().map(known_id).collect();
+    let unread: Vec<usize> = (0..entries.len()).filter(|number| ids[*number].is_none()).collect();
+    let parts = available_parallelism().map_or(1, usize::from).min(unread.len() / FEWEST_FILES + 1);
+    let part = |part: usize| -> Vec<usize> { unread.iter().copied().skip(part).step_by(parts).collect() };
+    let written: Vec<Result<Vec<(usize, String)>>> = std::thread::scope(|scope| {
+        let write = |n: usize| {
+            let numbers = part(n);
+            scope.spawn(move || write_blobs(root, repo, entries, &numbers, &format!("marks-{n}")))
+        };
+        let threads: Vec<_> = (0..parts).map(write).collect();
+        threads.into_iter().map(|thread| thread.join().expect("writing does not panic")).collect()
+    });
+    for written in written {
+        written?.into_iter().for_each(|(number, id)| ids[number] = Some(id));
+    }
+    let all: Option<Vec<String>> = ids.into_iter().collect();
+    all.ok_or_else(|| Error::machine(format!("git did not say what it wrote of {}", root.display())))
+}
+
+/// Has git write the content of the entries of these numbers; gives the id of each. Their list is a file `marks` of the repository.
+fn write_blobs(
+    root: &Path,
+    repo: &Repo,
+    entries: &[Entry],
+    numbers: &[usize],
+    marks: &str,
+) -> Result<Vec<(usize, String)>> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marks = repo.dir().join(marks);
+    let mut command = fast_import(repo);
+    command.arg(format!("--export-marks={}", marks.display()));
     git::run_fed(&mut command, |out| {
-        write!(out, "commit {REF}\ncommitter dirleak <dirleak@localhost> 0 +0000\ndata 0\n")?;
         let mut content = Vec::new();
-        for entry in entries {
-            let key = (entry.path.as_os_str().as_bytes().to_vec(), entry.stamp.clone());
-            let (mode, path) = (entry.kind.mode(), quoted(&entry.path));
-            if let Some(id) = known.get(&key) {
-                write!(out, "M {mode} {id} ")?;
-                out.write_all(&path)?;
-                continue;
-            }
-            read(root, entry, &mut content).map_err(FeedError::Input)?;
-            write!(out, "M {mode} inline ")?;
-            out.write_all(&path)?;
-            writeln!(out, "data {}", content.len())?;
+        for number in numbers {
+            read(root, &entries[*number], &mut content).map_err(FeedError::Input)?;
+            // A mark is never 0.
+            write!(out, "blob\nmark :{}\ndata {}\n", number + 1, content.len())?;
             out.write_all(&content)?;
             out.write_all(b"\n")?;
         }
         Ok(out.write_all(b"done\n")?)
+    })?
+    .expect(&format!("reading {}", root.display()))?;
+    let text = fs::read_to_string(&marks).machine(|| format!("cannot read {}", marks.display()))?;
+    let mark = |line: &str| {
+        let (number, id) = line.strip_prefix(':')?.split_once(' ')?;
+        Some((number.parse::<usize>().ok()?.checked_sub(1)?, id.to_owned()))
+    };
+    Ok(text.lines().filter_map(mark).collect())
+}
+
+/// Has git make a commit of all entries with content of these ids.
+fn commit(repo: &Repo, entries: &[Entry], ids: &[String]) -> Result<git::GitOutput> {
+    git::run_fed(&mut fast_import(repo), |out| {
+        write!(out, "commit {REF}\ncommitter dirleak <dirleak@localhost> 0 +0000\ndata 0\n")?;
+        for (entry, id) in entries.iter().zip(ids) {
+            write!(out, "M {} {id} ", entry.kind.mode())?;
+            out.write_all(&quoted(&entry.path))?;
+        }
+        Ok(out.write_all(b"done\n")?)
     })
+}
+
+/// git that writes what it is fed as one pack, neither compressed nor compared with each other: it is read once.
+fn fast_import(repo: &Repo) -> Command {
+    let mut command = repo.writer();
+    command.args(["-c", "pack.compression=0", "fast-import", "--quiet", "--force", "--done", "--depth=0"]);
+    command
 }
 
 /// Reads a file, or where a link leads to, into `content`.
@@ -111,19 +166,13 @@ fn known(repo: &Repo) -> Known {
 }
 
 /// Notes the ids of what was read, but for what may have changed since without looking so.
-fn remember(repo: &Repo, tree: &str, entries: &[Entry], begun: SystemTime) -> Result<()> {
-    let listed = repo.text(&["ls-tree", "-r", "-z", "--full-tree", tree])?;
-    // A name that is no UTF-8 is not what git has printed, and read each time.
-    let exact = listed.split('\0').filter(|line| !line.contains('\u{fffd}'));
-    let ids: HashMap<&str, &str> = exact
-        .filter_map(|line| line.split_once('\t'))
-        .filter_map(|(of, path)| Some((path, of.split(' ').nth(2)?)))
-        .collect();
+fn remember(repo: &Repo, entries: &[Entry], ids: &[String], begun: SystemTime) -> Result<()> {
     let fresh = begun.checked_sub(TOO_FRESH).and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let mut text = Vec::new();
-    for entry in entries.iter().filter(|entry| is_older(&entry.stamp, fresh)) {
-        let Some((path, id)) = entry.path.to_str().and_then(|path| Some((path, ids.get(path)?))) else { continue };
-        text.extend(format!("{id}\t{}\t{path}\0", entry.stamp).into_bytes());
+    for (entry, id) in entries.iter().zip(ids).filter(|(entry, _)| is_older(&entry.stamp, fresh)) {
+        text.extend(format!("{id}\t{}\t", entry.stamp).into_bytes());
+        text.extend(entry.path.as_os_str().as_bytes());
+        text.push(0);
     }
     let file = repo.dir().join(STAMPS);
     fs::write(&file, text).machine(|| format!("cannot write {}", file.display()))
@@ -141,7 +190,6 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::PathBuf;
-    use std::process::Command;
     use tempfile::TempDir;
 
     /// Makes a directory with these files, and a repository of ours.
@@ -293,11 +341,20 @@ mod tests {
     }
 
     #[test]
+    fn files_that_several_gits_write_are_one_tree() {
+        let names: Vec<Vec<u8>> = (0..2 * FEWEST_FILES).map(|n| format!("dir-{}/{n}.c", n % 7).into_bytes()).collect();
+        let files: Vec<(&[u8], &str)> = names.iter().map(|name| (name.as_slice(), "same\n")).collect();
+        let (_dir, root, repo) = setting(&files);
+        fs::write(root.join("dir-3/3.c"), "other\n").unwrap();
+        assert_eq!(write_tree(&root, &repo).unwrap(), id_by_git(&root));
+    }
+
+    #[test]
     fn file_that_is_gone_is_named() {
         let (_dir, root, repo) = setting(&[(b"a.c", "one\n")]);
         let entries = walk(&root).unwrap();
         fs::remove_file(root.join("a.c")).unwrap();
-        let error = import(&root, &repo, &entries, &Known::new()).err().expect("it is gone").to_string();
+        let error = ids(&root, &repo, &entries, &Known::new()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot read {}/a.c", root.display())), "{error}");
     }
 }

@@ -120,7 +120,7 @@ fn commit(repo: &Repo, entries: &[Entry], ids: &[String]) -> Result<git::GitOutp
     })
 }
 
-/// git that writes what it is fed as one pack, neither compressed nor compared with each other: it is read once.
+/// Returns a git that writes what it is fed as one pack, neither compressed nor compared with each other: it is read once.
 fn fast_import(repo: &Repo) -> Command {
     let mut command = repo.writer();
     command.args(["-c", "pack.compression=0", "fast-import", "--quiet", "--force", "--done", "--depth=0"]);

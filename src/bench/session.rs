@@ -56,6 +56,8 @@ struct Side<'a> {
     guest: Guest,
     footprint: Footprint,
     listings: Vec<Measured>,
+    /// Listings in each state.
+    made: u32,
 }
 
 /// Measures `jobs`, which are one scenario on one or two kernels, and gives a record for each.
@@ -74,7 +76,7 @@ pub fn measure(jobs: &[Job], effort: &Effort, task: &Task) -> Result<Vec<BenchRe
         if checked.elapsed() * effort.states.len() as u32 <= effort.budget / WARM_UP_PART {
             while_resumed(&mut guest, |guest| guest.time(&effort.states))?;
         }
-        sides.push(Side { kernel, guest, footprint, listings: Vec::new() });
+        sides.push(Side { kernel, guest, footprint, listings: Vec::new(), made: 0 });
     }
     rounds(&mut sides, effort, begin, task)?;
     let wall_seconds = begin.elapsed().as_secs_f64();
@@ -96,6 +98,7 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
             let listings = while_resumed(&mut side.guest, |guest| guest.time(&effort.states))?;
             listings.iter().try_for_each(|measured| check_listing(measured, &side.kernel.spec))?;
             side.listings.extend(listings);
+            side.made += 1;
         }
         done += of_each;
         let is_enough = effort.looks.contains(&done) && is_decided(sides, effort, round.elapsed());
@@ -106,13 +109,15 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
     Ok(())
 }
 
-/// Returns whether more listings would not change a word. A kernel alone is measured until it could be told to be the same as itself, as
-/// it will be a reference, unless that takes long: `round` is what a listing in each state took.
+/// Returns whether more listings would not change a word. A kernel alone is measured until it could be told to be the same as itself with
+/// half of the margin, as it may be a reference for one that scatters more, unless that takes long: `round` is what a listing in each
+/// state took. Two that agree by chance say little of how much others will scatter, so that the first look ends nothing.
 fn is_decided(sides: &[Side], effort: &Effort, round: Duration) -> bool {
     match sides {
         [base, other] => compare::is_decided(&base.listings, &other.listings, effort.margin),
         [alone] if round <= effort.budget / REFERENCE_PART => {
-            compare::is_decided(&alone.listings, &alone.listings, effort.margin)
+            let is_first_look = effort.looks.first().is_some_and(|least| alone.made <= *least);
+            !is_first_look && compare::is_decided(&alone.listings, &alone.listings, effort.margin / 2.0)
         }
         _ => true,
     }

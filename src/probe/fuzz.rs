@@ -59,7 +59,7 @@ pub fn counts(data: &[u8]) {
     procfs::parse_busy(&text);
     procfs::parse_page_cache(&text);
     let (zoneinfo, meminfo) = text.split_once("\n\n\n").unwrap_or((&text, &text));
-    pages::unexplained(zoneinfo, meminfo, 0);
+    pages::unexplained(zoneinfo, meminfo, 0, pages::Stacks::Apart);
 }
 
 /// Reads `/proc/self/mountstats`, before and after a line of its own.

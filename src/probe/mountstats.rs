@@ -1,12 +1,13 @@
 //! How many RPCs of which kind a mount has sent, how large they were and how long their replies took: from `/proc/self/mountstats`.
 
-use super::procfs::number;
+use super::procfs::{number, read_all};
 use crate::error::{Context, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Calls by procedure, for instance READDIRPLUS.
 pub type Rpcs = BTreeMap<String, u64>;
@@ -47,8 +48,17 @@ pub fn section(mount_point: &Path) -> Result<String> {
     Ok(mount_lines(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
 }
 
+/// Reads the file from its beginning. It is opened once: each opening uses the dentries of `/proc/PID` and of the file again, and
+/// what was used often outlives the dropping of caches, so that two dentries and their inodes come and go with the units.
 fn text() -> Result<String> {
-    fs::read_to_string("/proc/self/mountstats").machine(|| "cannot read /proc/self/mountstats".into())
+    static OPENED: Mutex<Option<File>> = Mutex::new(None);
+    let cannot = || "cannot read /proc/self/mountstats".into();
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = match opened.take() {
+        Some(file) => file,
+        None => File::open("/proc/self/mountstats").machine(cannot)?,
+    };
+    read_all(opened.insert(file)).machine(cannot)
 }
 
 pub(super) fn calls(operations: Operations) -> Rpcs {

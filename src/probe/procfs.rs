@@ -84,7 +84,14 @@ pub fn number(word: &str) -> Option<i64> {
 
 /// Reads a file of /proc from its beginning.
 pub(crate) fn read_all(file: &File) -> std::io::Result<String> {
-    let mut bytes = vec![0; 16 * 1024];
+    let mut bytes = Vec::new();
+    read_into(file, &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads a file of /proc from its beginning into a buffer, which grows if it must and is as long as the text then.
+pub(crate) fn read_into(file: &File, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    bytes.resize(bytes.capacity().max(16 * 1024), 0);
     let mut length = 0;
     loop {
         match file.read_at(&mut bytes[length..], length as u64)? {
@@ -96,7 +103,7 @@ pub(crate) fn read_all(file: &File) -> std::io::Result<String> {
         }
     }
     bytes.truncate(length);
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@
 //! that is accounted for by another counter is therefore subtracted page by page (`/proc/zoneinfo`, `/proc/meminfo`),
 //! after `/proc/sys/vm/stat_refresh` has folded what each processor counts for itself (mm/vmstat.c).
 //!
+//! Pages of processes and of page cache are those that are mapped or cached (`nr_anon_pages`, `nr_file_pages`), not those on
+//! the lists of reclaim: up to 15 new ones a processor wait before they are on a list (lru_add in mm/swap.c), and one that
+//! was taken out of the page cache while somebody keeps a reference, which is a leak, stays on it.
+//!
 //! Seen so on Linux 5.2, 5.10, 6.1, 6.12 and 7.2. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
 //! (a5ad88ce8c7f) to 5.2, and a number again since 5.3 (97105f0ab7b8). Where it is 0 the pages of all areas are added up
 //! (`/proc/vmallocinfo`), which is the same number: both are what `__vmalloc_area_node()` in mm/vmalloc.c has allocated.
@@ -13,31 +17,39 @@ use super::source::CounterSource;
 use super::vmalloc;
 use crate::error::{Context, Result};
 use crate::probe::page_owner;
-use crate::probe::procfs::{number, read_all};
+use crate::probe::procfs::{number, read_all, read_into};
 use crate::sample::{PAGE_BYTES, Site};
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Node and zone statistics of pages that have an owner elsewhere. `nr_kernel_stack` is in KiB.
-const EXPLAINED: [&str; 8] = [
-    "nr_inactive_anon",
-    "nr_active_anon",
-    "nr_inactive_file",
-    "nr_active_file",
-    "nr_unevictable",
+/// Node and zone statistics of pages that have an owner elsewhere.
+const EXPLAINED: [&str; 6] = [
+    "nr_anon_pages",
+    "nr_file_pages",
     "nr_slab_reclaimable",
     "nr_slab_unreclaimable",
     "nr_page_table_pages",
+    "nr_sec_page_table_pages",
 ];
+/// Pages of the swap cache are among `nr_file_pages`, and those that stay there are mapped again, thus in `nr_anon_pages`, too.
+const COUNTED_TWICE: &str = "nr_swapcached";
+/// In KiB.
+const STACKS: &str = "nr_kernel_stack";
 const KIB_PER_PAGE: i64 = PAGE_BYTES as i64 / 1024;
 
-/// The files, kept open.
+/// The files, kept open, and room for what they say.
 pub struct Pages {
     refresh: File,
     zoneinfo: File,
     meminfo: File,
     /// Asked where meminfo does not tell what vmalloc has taken; `None` if the kernel lacks it.
     vmallocinfo: Option<File>,
+    /// Whether the stacks of threads are among the pages of vmalloc (CONFIG_VMAP_STACK).
+    stacks_in_vmalloc: bool,
+    /// Kept from one reading to the next: a page that a buffer takes between the refresh and the reading would be one
+    /// that a processor has counted for itself only.
+    texts: RefCell<[Vec<u8>; 2]>,
 }
 
 impl Pages {
@@ -46,8 +58,13 @@ impl Pages {
         let refresh = File::options().write(true).open("/proc/sys/vm/stat_refresh").ok()?;
         let open = |name: &str| File::open(name).ok();
         let (zoneinfo, meminfo) = (open("/proc/zoneinfo")?, open("/proc/meminfo")?);
-        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo: open(vmalloc::FILE) };
-        // A kernel whose statistics look otherwise is one without this source.
+        let vmallocinfo = open(vmalloc::FILE);
+        let stacks = statistics(&read_all(&zoneinfo).ok()?, &[STACKS])? / KIB_PER_PAGE;
+        let areas = vmallocinfo.as_ref().and_then(|file| read_all(file).ok()).unwrap_or_default();
+        let stacks_in_vmalloc = vmalloc::has_stacks(&areas, stacks);
+        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks_in_vmalloc, texts: RefCell::default() };
+        // A kernel whose statistics look otherwise is one without this source. What is read first makes the buffers as
+        // large as they must be.
         pages.count().ok().flatten().map(|_| pages)
     }
 }
@@ -55,12 +72,16 @@ impl Pages {
 impl CounterSource for Pages {
     /// Returns how many pages are in use that nothing explains.
     fn count(&self) -> Result<Option<i64>> {
+        let mut texts = self.texts.borrow_mut();
+        let [zoneinfo, meminfo] = &mut *texts;
         self.refresh.write_all_at(b"1", 0).machine(|| "cannot refresh the kernel's statistics".into())?;
-        let text = |file, name: &str| read_all(file).machine(|| format!("cannot read /proc/{name}"));
-        let (zoneinfo, meminfo) = (text(&self.zoneinfo, "zoneinfo")?, text(&self.meminfo, "meminfo")?);
+        read_into(&self.zoneinfo, zoneinfo).machine(|| "cannot read /proc/zoneinfo".into())?;
+        read_into(&self.meminfo, meminfo).machine(|| "cannot read /proc/meminfo".into())?;
+        let (zoneinfo, meminfo) = (String::from_utf8_lossy(zoneinfo), String::from_utf8_lossy(meminfo));
         let of_areas = || vmalloc::pages(&read_all(self.vmallocinfo.as_ref()?).ok()?);
         let vmalloc = vmalloc_pages(&meminfo, of_areas);
-        Ok(vmalloc.and_then(|vmalloc| unexplained(&zoneinfo, &meminfo, vmalloc)))
+        let stacks = if self.stacks_in_vmalloc { Stacks::InVmalloc } else { Stacks::Apart };
+        Ok(vmalloc.and_then(|vmalloc| unexplained(&zoneinfo, &meminfo, vmalloc, stacks)))
     }
 
     fn sites(&self) -> Result<Option<Vec<Site>>> {
@@ -82,9 +103,22 @@ fn kib(meminfo: &str, name: &str) -> Option<i64> {
     number(line.trim().trim_end_matches(" kB"))
 }
 
+/// Where the stacks of threads are.
+#[derive(Clone, Copy, PartialEq)]
+pub(in crate::probe) enum Stacks {
+    InVmalloc,
+    Apart,
+}
+
+/// Adds up the lines "`name` `number`" of those statistics, over nodes and zones; `None` if a number is none.
+fn statistics(zoneinfo: &str, names: &[&str]) -> Option<i64> {
+    let words = zoneinfo.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+    words.filter(|(name, _)| names.contains(name)).map(|(_, count)| number(count.trim())).sum()
+}
+
 /// Returns pages in use that nothing explains, `vmalloc` of them being vmalloc's; `None` if the texts are not as they are known
 /// to be.
-pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64) -> Option<i64> {
+pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64, stacks: Stacks) -> Option<i64> {
     let (mut managed, mut known) = (None, vmalloc);
     for line in zoneinfo.lines() {
         let mut words = line.split_whitespace();
@@ -95,10 +129,12 @@ pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64)
             "pages" if second == Some("free") => known += words.next().and_then(number)?,
             // What is parked for a processor.
             "count:" => known += count()?,
-            "nr_kernel_stack" => known += count()? / KIB_PER_PAGE,
-            name if EXPLAINED.contains(&name) => known += count()?,
             _ => {}
         }
+    }
+    known += statistics(zoneinfo, &EXPLAINED)? - statistics(zoneinfo, &[COUNTED_TWICE])?;
+    if stacks == Stacks::Apart {
+        known += statistics(zoneinfo, &[STACKS])? / KIB_PER_PAGE;
     }
     known += kib(meminfo, "Percpu").unwrap_or(0) / KIB_PER_PAGE;
     managed.map(|managed| managed - known)
@@ -108,23 +144,37 @@ pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64)
 mod tests {
     use super::*;
 
-    const ZONEINFO: &str = "Node 0, zone      DMA\n  per-node stats\n      nr_inactive_anon 10\n      nr_active_file 20\n\
+    const ZONEINFO: &str = "Node 0, zone      DMA\n  per-node stats\n      nr_inactive_anon 7\n      nr_anon_pages 12\n\
+        \x20     nr_file_pages 20\n      nr_swapcached 2\n\
         \x20     nr_slab_unreclaimable 300\n      nr_kernel_stack 80\n      nr_page_table_pages 5\n  pages free     1000\n\
-        \x20       min      7\n        managed  2000\n      nr_free_pages 1000\n      nr_zone_inactive_anon 10\n\
+        \x20       min      7\n        managed  2000\n      nr_free_pages 1000\n      nr_zone_inactive_anon 7\n\
         \x20 pagesets\n    cpu: 0\n              count: 40\n              high:  90\n\
         Node 0, zone    DMA32\n  pages free     500\n        managed  1000\n  pagesets\n    cpu: 0\n              count: 2\n";
     const MEMINFO: &str = "MemTotal: 12000 kB\nVmallocTotal: 99999 kB\nVmallocUsed: 400 kB\nPercpu:  80 kB\n";
 
     #[test]
     fn pages_that_have_an_owner_are_subtracted() {
-        let known = 10 + 20 + 300 + 20 + 5 + 1000 + 40 + 500 + 2 + 100 + 20;
-        assert_eq!(unexplained(ZONEINFO, MEMINFO, 100), Some(3000 - known));
+        let known = 12 - 2 + 20 + 300 + 20 + 5 + 1000 + 40 + 500 + 2 + 100 + 20;
+        assert_eq!(unexplained(ZONEINFO, MEMINFO, 100, Stacks::Apart), Some(3000 - known));
+        assert_eq!(unexplained(ZONEINFO, MEMINFO, 100, Stacks::InVmalloc), Some(3000 - known + 20), "once");
+    }
+
+    #[test]
+    fn pages_that_wait_for_a_list_of_reclaim_are_explained() {
+        let all = |text: &str| unexplained(text, MEMINFO, 100, Stacks::Apart);
+        let waiting = ZONEINFO.replace("nr_inactive_anon 7", "nr_inactive_anon 3");
+        assert_eq!(all(&waiting), all(ZONEINFO));
+        // And one that is on such a list, but no longer in the page cache, is not.
+        assert_eq!(
+            all(&ZONEINFO.replace("nr_file_pages 20", "nr_file_pages 19")),
+            all(ZONEINFO).map(|pages| pages + 1)
+        );
     }
 
     #[test]
     fn statistics_of_another_shape_are_no_source() {
-        assert_eq!(unexplained("", MEMINFO, 0), None);
-        assert_eq!(unexplained(&ZONEINFO.replace("managed  2000", "managed  many"), MEMINFO, 0), None);
+        assert_eq!(unexplained("", MEMINFO, 0, Stacks::Apart), None);
+        assert_eq!(unexplained(&ZONEINFO.replace("managed  2000", "managed  many"), MEMINFO, 0, Stacks::Apart), None);
     }
 
     #[test]

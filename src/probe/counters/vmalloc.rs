@@ -54,9 +54,39 @@ pub(in crate::probe) fn pages(text: &str) -> Option<i64> {
     text.lines().filter(of_vmalloc).filter_map(count).sum()
 }
 
+/// Returns whether the stacks of threads, so many pages, are areas of vmalloc (CONFIG_VMAP_STACK, 4.9 and later): areas of
+/// one caller, which a kernel's version and compiler name (kernel_clone on 6.18, _do_fork before 5.10), each as large as the others,
+/// have about that many pages. Those of threads that ended wait to be used again, so there may be more.
+pub(in crate::probe) fn has_stacks(text: &str, stack_pages: i64) -> bool {
+    let mut callers: BTreeMap<&str, (i64, bool, i64)> = BTreeMap::new();
+    for line in text.lines().filter(|line| line.split_whitespace().any(|word| word == "vmalloc")) {
+        let caller = line.split_whitespace().nth(2).and_then(|word| word.split_once('+'));
+        let pages = line.split_whitespace().find_map(|word| word.strip_prefix("pages=")).and_then(number);
+        let (Some((caller, _)), Some(pages)) = (caller, pages) else { continue };
+        let (each, alike, all) = callers.entry(caller).or_insert((pages, true, 0));
+        *alike &= *each == pages;
+        *all += pages;
+    }
+    stack_pages > 0 && callers.values().any(|&(_, alike, all)| alike && all >= stack_pages - stack_pages / 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stacks_are_areas_of_one_caller_that_are_all_alike() {
+        let stack = "0x1-0x2   20480 kernel_clone+0xb8/0x400 pages=4 vmalloc N0=4\n";
+        let others = "0x3-0x4   20480 irq_init_percpu_irqstack+0xed/0x120 vmap\n\
+                      0x5-0x6   8192 bpf_prog_alloc_no_stats+0x1/0x2 pages=1 vmalloc N0=1\n\
+                      0x5-0x6   86016 bpf_prog_alloc_no_stats+0x1/0x2 pages=20 vmalloc N0=20\n\
+                      0x7-0x8   8192 unpurged vm_area\n";
+        assert!(has_stacks(&(stack.repeat(7) + others), 28));
+        assert!(has_stacks(&(stack.repeat(9) + others), 28), "two of ended threads");
+        assert!(!has_stacks(&(stack.repeat(2) + others), 28), "some other areas of four pages");
+        assert!(!has_stacks(others, 21), "of several sizes");
+        assert!(!has_stacks("", 28));
+    }
 
     #[test]
     fn areas_that_have_been_freed_do_not_count() {

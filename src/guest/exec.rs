@@ -63,7 +63,7 @@ impl<'c> Running<'c> {
         }
         self.status = self.child.try_wait().machine(|| "cannot wait for a command line".into())?;
         match self.command.signal {
-            Some((after, number)) if !self.signalled && self.begin.elapsed().as_secs_f64() > after => {
+            Some((after, number)) if !self.signalled && self.is_time_for_signal(after) => {
                 self.signalled = true;
                 let signal = Signal::try_from(number).map_err(|_| Error::machine(format!("no signal is {number}")))?;
                 // It may just have ended.
@@ -72,6 +72,13 @@ impl<'c> Running<'c> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Returns whether it has run for so many seconds and what its signal waits for has come.
+    fn is_time_for_signal(&self, after_seconds: f64) -> bool {
+        let file = self.command.signal_file.as_ref();
+        let is_written = |file: &String| fs::read(file).is_ok_and(|text| !text.trim_ascii().is_empty());
+        self.begin.elapsed().as_secs_f64() > after_seconds && file.is_none_or(is_written)
     }
 
     fn ended(&self) -> Result<CommandOutput> {

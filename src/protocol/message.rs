@@ -164,6 +164,9 @@ pub struct CommandLine {
     pub user: u32,
     /// A signal that it gets after so many seconds.
     pub signal: Option<(f64, i32)>,
+    /// The signal waits, too, until something is in this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal_file: Option<String>,
     /// Files to be told afterwards.
     pub files: Vec<String>,
 }

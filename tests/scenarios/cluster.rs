@@ -5,7 +5,8 @@ use crate::program::{Program, Trialled};
 use dirleak::result::cluster::ClusterRecord;
 
 const LEAKY: &str = "6.1+spare-pages";
-/// Five sites of three sizes on three servers; the largest is listed once an hour, and a small one four times.
+/// Five sites of three sizes on three servers; the largest is listed twice an hour, and a small one four times: with any seed it is
+/// what is lost most by.
 const CLUSTER: &str = "sizes = [200, 1500, 200, 600, 600]";
 
 pub fn cases() -> Vec<Case> {
@@ -17,7 +18,7 @@ fn concentrates() -> Trialled {
         .replace("entries = 6000", "entries = 3100")
         .replace("web-site = { directories = 40, exponent = 1.2 }", CLUSTER)
         .replace("servers = 4", "servers = 3")
-        .replace("listings_per_hour = 2", "listings_per_hour = [1, 2, 2, 1, 4]");
+        .replace("listings_per_hour = 2", "listings_per_hour = [2, 2, 2, 1, 4]");
     let seen = Program::new(&["run", "--kernel", LEAKY, "five.toml"]).with_file("five.toml", &text).run()?;
     seen.must_end_with(1)?;
     let clusters = seen.result.as_ref().map_or(&[][..], |file| &file.clusters);

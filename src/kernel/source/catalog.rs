@@ -170,6 +170,14 @@ mod tests {
     }
 
     #[test]
+    fn log_of_kmemleak_is_larger_than_its_default_where_there_is_one() {
+        let asks = |version: &str| {
+            fragment_for(version.parse().unwrap()).unwrap().contains("\nCONFIG_DEBUG_KMEMLEAK_EARLY_LOG_SIZE=4000\n")
+        };
+        assert_eq!(["5.2", "5.3", "5.4", "7.3"].map(asks), [true, true, false, false]);
+    }
+
+    #[test]
     fn mistake_in_the_catalog_is_a_sentence_with_its_place() {
         let error = Catalog::parse("[series.\"6.1\"]\npackage = 5\n").unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Usage);

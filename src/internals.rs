@@ -62,7 +62,7 @@ pub mod kernel {
             pub use crate::kernel::source::change::{Applied, Change};
         }
         pub mod snapshot {
-            pub use crate::kernel::source::snapshot::SourceTree;
+            pub use crate::kernel::source::snapshot::{Snapshot, SourceTree};
         }
     }
 }

@@ -163,7 +163,7 @@ fn spec_that_cannot_be_is_refused_in_a_sentence() {
     desk.patch("notes.patch", "no patch");
     fs::write(desk.path("it.deb"), "!<arch>\ndebian-binary   ").unwrap();
     for (spec, part) in [
-        ("6.7", "unknown kernel '6.7': neither a series (5.10, 6.1, 6.12, 7.2) nor a file or directory"),
+        ("6.7", "unknown kernel '6.7': neither a series (5.10, 6.1, 6.12, 7.2, 7.3, newest) nor a file or directory"),
         ("6.1+no-such", "no patch 'no-such' for 6.1; known: "),
         ("6.1+no-such.patch", "no patch file no-such.patch"),
         ("6.1+notes.patch", "notes.patch is no patch"),

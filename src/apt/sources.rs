@@ -131,10 +131,10 @@ fn part_of(release: &str) -> Option<(Part, &str)> {
 }
 
 fn suite_name(suite: &str, part: Part) -> Option<String> {
-    let rolling = ["sid", "unstable"].contains(&suite);
+    let alone = ["sid", "unstable"].contains(&suite) || suite.ends_with("-backports");
     match part {
         Part::Base => Some(suite.to_owned()),
-        _ if rolling => None,
+        _ if alone => None,
         Part::Updates => Some(format!("{suite}-updates")),
         Part::Security => Some(format!("{suite}-security")),
     }
@@ -277,6 +277,8 @@ mod tests {
     #[test]
     fn rolling_suite_has_no_other_parts() {
         assert_eq!(suite_name("sid", Part::Security), None);
+        assert_eq!(suite_name("trixie-backports", Part::Base).unwrap(), "trixie-backports");
+        assert_eq!([Part::Updates, Part::Security].map(|part| suite_name("trixie-backports", part)), [None, None]);
         assert_eq!(suite_name("bookworm", Part::Security).unwrap(), "bookworm-security");
     }
 }

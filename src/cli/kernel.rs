@@ -34,7 +34,7 @@ enum Command {
 
 #[derive(clap::Args, Debug)]
 struct Wanted {
-    /// A series (6.1), a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a path to an
+    /// A series (6.1, or newest), a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a path to an
     /// image.
     #[arg(value_name = "SPEC")]
     spec: String,

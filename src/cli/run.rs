@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// Run scenarios on a kernel and say whether it leaks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to boot: a series (6.1) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a
+    /// What to boot: a series (6.1, or newest) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a
     /// path to a vmlinux, a bzImage or a kernel package (.deb, .rpm). Can be given several times.
     #[arg(long = "kernel", value_name = "SPEC", required = true)]
     kernels: Vec<String>,

@@ -1,6 +1,6 @@
 //! What each line of the kernel's source has allocated and not freed: `/proc/allocinfo` (Linux 6.10 and later with
-//! CONFIG_MEM_ALLOC_PROFILING, switched on by sysctl.vm.mem_profiling). The text was seen as version 1.0 on 6.12; version 2.0 is read as
-//! its sources say (below) and was not seen.
+//! CONFIG_MEM_ALLOC_PROFILING, switched on by sysctl.vm.mem_profiling). The text was seen as version 1.0 on 6.12 and as
+//! version 2.0 on 7.3.
 //!
 //! Bytes of an object are those of its place in a slab (`s->size`, alloc_tagging_slab_alloc_hook in mm/slub.c of 6.12), with what
 //! slub_debug keeps beside the object where that is on: twice as many for one of 256 bytes.

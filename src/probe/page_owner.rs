@@ -18,7 +18,7 @@ const STRIDE: u64 = 16;
 
 /// Functions that hand out pages to whoever asks (mm/page_alloc.c, mm/mempolicy.c, include/linux/gfp.h); the one that asked is
 /// told.
-const ALLOCATORS: [&str; 19] = [
+const ALLOCATORS: [&str; 23] = [
     "post_alloc_hook",
     "prep_new_page",
     "get_page_from_freelist",
@@ -35,9 +35,13 @@ const ALLOCATORS: [&str; 19] = [
     "get_free_pages_noprof",
     "get_zeroed_page",
     "get_zeroed_page_noprof",
+    "alloc_pages_node_noprof",
     "folio_alloc",
+    "folio_alloc_noprof",
     "__folio_alloc",
+    "__folio_alloc_noprof",
     "__alloc_pages_bulk",
+    "alloc_pages_bulk_noprof",
 ];
 
 /// Reads the pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
@@ -192,6 +196,11 @@ mod tests {
         let asked = |frames: &[&str]| who_asked_for_pages(&stack(frames));
         assert_eq!(asked(&["__alloc_pages", "__get_free_pages", "nfsd_readdir"]).as_deref(), Some("nfsd_readdir"));
         assert_eq!(asked(&["__alloc_pages", "allocate_slab", "___slab_alloc"]), None);
+        // As a trace of 7.3 has them.
+        let folio = ["__alloc_frozen_pages_noprof", "__folio_alloc_noprof", "nfs_readdir_folio_filler"];
+        assert_eq!(asked(&folio).as_deref(), Some("nfs_readdir_folio_filler"));
+        let packet = ["__alloc_frozen_pages_noprof", "alloc_pages_node_noprof", "skb_page_frag_refill"];
+        assert_eq!(asked(&packet).as_deref(), Some("skb_page_frag_refill"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Call sites as results have them.
 
-use crate::result::finding::CallSite;
+use crate::probe::alloc_calls::NOT_SHOWN;
+use crate::result::finding::{CallSite, Finding};
 use crate::sample::Site;
 
 /// Sorts call sites by function, largest share first, each with its most frequent stack.
@@ -17,4 +18,33 @@ pub(crate) fn call_sites(sites: &[Site]) -> Vec<CallSite> {
     }
     functions.sort_by(|a, b| b.share.total_cmp(&a.share));
     functions
+}
+
+/// Names, for `not_looked_for`, the call sites of what was found that the kernel did not show; `None` if it showed all.
+pub(crate) fn not_read(findings: &[Finding]) -> Option<String> {
+    let is_cut = |finding: &&Finding| finding.call_sites.iter().any(|site| site.function == NOT_SHOWN);
+    let cut: Vec<&str> = findings.iter().filter(is_cut).map(|finding| finding.name.as_str()).collect();
+    (!cut.is_empty()).then(|| format!("call sites of {} beyond one page of alloc_calls", cut.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::example;
+
+    #[test]
+    fn call_sites_that_did_not_fit_a_page_are_named_as_not_read() {
+        let shown = example::leak().findings.remove(0);
+        let mut cut = shown.clone();
+        let sites = [("nfs_opendir", 3), (NOT_SHOWN, 1)].map(|(function, objects)| Site {
+            function: function.into(),
+            stack: Vec::new(),
+            objects,
+        });
+        cut.call_sites = call_sites(&sites);
+        assert_eq!(not_read(&[]), None);
+        assert_eq!(not_read(std::slice::from_ref(&shown)), None);
+        let expected = format!("call sites of {} beyond one page of alloc_calls", cut.name);
+        assert_eq!(not_read(&[shown, cut]), Some(expected));
+    }
 }

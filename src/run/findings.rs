@@ -1,6 +1,6 @@
 //! The record of a run that has ended: its verdict and what was found.
 
-use super::call_sites::call_sites;
+use super::call_sites::{call_sites, not_read};
 use super::further::excluded_cache;
 use super::observations::Observations;
 use super::{explained, size_classes};
@@ -56,6 +56,7 @@ impl Observations {
         if !findings.is_empty() {
             self.record.allocation_sites = std::mem::take(&mut self.allocation_sites);
         }
+        self.record.not_looked_for.extend(not_read(&findings));
         self.record.findings = findings;
     }
 

@@ -296,6 +296,7 @@ fn growing(block: &Block) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::os::progress::Ui;
+    use crate::probe::alloc_calls::NOT_SHOWN;
     use crate::protocol::message::Request;
     use crate::result::record::{KernelRecord, RunRecord, Verdict};
     use crate::sample::SourceLine;
@@ -310,14 +311,16 @@ mod tests {
         most: i64,
         /// What a line of source had allocated when it was first asked.
         begun: i64,
+        /// Who allocates.
+        function: &'static str,
         lot: ChaCha8Rng,
         sample: Sample,
     }
 
     impl Machine {
-        fn new(most: i64) -> Self {
+        fn new(most: i64, function: &'static str) -> Self {
             let objects = [(CACHE, 0), (NOISY, 0)].map(|(name, objects)| (name.to_owned(), objects)).into();
-            Self { most, begun: 0, lot: ChaCha8Rng::seed_from_u64(3), sample: Sample { objects } }
+            Self { most, begun: 0, function, lot: ChaCha8Rng::seed_from_u64(3), sample: Sample { objects } }
         }
 
         fn objects(&mut self, name: &str) -> &mut i64 {
@@ -342,7 +345,7 @@ mod tests {
         }
 
         fn sites(&mut self) -> Response {
-            let site = Site { function: "nfs_opendir".into(), stack: Vec::new(), objects: *self.objects(CACHE) };
+            let site = Site { function: self.function.into(), stack: Vec::new(), objects: *self.objects(CACHE) };
             Response::Sites { sites: [(CACHE.to_owned(), vec![site])].into() }
         }
 
@@ -373,10 +376,10 @@ mod tests {
     }
 
     /// Returns what is found where each counter is to be judged, and the noisy one cannot be.
-    fn judged(most: i64) -> RunRecord {
+    fn judged(most: i64, function: &'static str) -> RunRecord {
         let options = Options { every_counter: true, ..Options::default() };
         let mut outcome = Observations::new(RunRecord::begin("made", KernelRecord::default(), 42), &options);
-        let (mut machine, task) = (Machine::new(most), Ui::silent().task("made"));
+        let (mut machine, task) = (Machine::new(most, function), Ui::silent().task("made"));
         let mut session = Session::new(&mut machine, &task, &mut outcome);
         let rounds = Rounds { doses: [4, 12], scout_doses: [2, 6] };
         let baseline = session.read_settled(RoundKind::Warmup, 0).unwrap();
@@ -389,7 +392,7 @@ mod tests {
 
     #[test]
     fn cache_beside_a_noisy_counter_is_followed_until_it_is_full() {
-        let record = judged(240);
+        let record = judged(240, "nfs_opendir");
         assert!(record.findings.iter().all(|finding| finding.name != CACHE), "{:?}", record.findings);
         assert_ne!(record.verdict, Verdict::Leak);
         assert_eq!(record.allocation_sites, [], "nobody allocated what does not leak");
@@ -397,11 +400,20 @@ mod tests {
 
     #[test]
     fn leak_beside_a_noisy_counter_is_followed_past_the_largest_cache_and_attributed() {
-        let record = judged(i64::MAX);
+        let record = judged(i64::MAX, "nfs_opendir");
         let found = record.findings.iter().find(|finding| finding.name == CACHE).expect("it leaks");
         assert!(found.excluded_cache_objects >= Some(Options::default().largest_cache), "{found:?}");
         assert_eq!(found.call_sites[0].function, "nfs_opendir");
         let line = &record.allocation_sites[0];
         assert_eq!((line.file.as_str(), line.calls_per_listing, line.bytes_per_listing), ("fs/nfs/dir.c", 1.0, 96.0));
+        assert_eq!(record.not_looked_for, Vec::<String>::new());
+    }
+
+    #[test]
+    fn leak_whose_call_site_did_not_fit_says_what_was_not_read() {
+        let record = judged(i64::MAX, NOT_SHOWN);
+        let found = record.findings.iter().find(|finding| finding.name == CACHE).expect("it leaks all the same");
+        assert_eq!(found.call_sites[0].function, NOT_SHOWN);
+        assert_eq!(record.not_looked_for, ["call sites of kmalloc-96 beyond one page of alloc_calls"]);
     }
 }

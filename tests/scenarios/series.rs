@@ -7,10 +7,11 @@ use crate::verdicts::{clean, leaking};
 use dirleak::result::record::Verdict;
 
 /// Each series, and where the names come from that its leak patch leaks.
-const SERIES: [(&str, &str); 3] = [
+const SERIES: [(&str, &str); 4] = [
     ("5.10", "nfs_readdir_add_to_array"),
     ("6.12", "nfs_readdir_folio_array_append"),
     ("7.2", "nfs_readdir_folio_array_append"),
+    ("7.3", "nfs_readdir_folio_array_append"),
 ];
 
 /// A kernel that leaks a page per listing, on which page_owner cannot watch.

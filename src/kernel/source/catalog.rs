@@ -7,6 +7,9 @@ use crate::os::assets;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+/// The word for the series of the highest version.
+const NEWEST: &str = "newest";
+
 /// The series by name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,9 +50,12 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Returns the series called `name`.
+    /// Returns the series called `name`; `newest` is the one of the highest version.
     pub fn series(&self, name: &str) -> Option<&Series> {
-        self.series.get(name)
+        match name {
+            NEWEST => self.series.values().max_by_key(|series| series.version().ok()),
+            name => self.series.get(name),
+        }
     }
 
     /// Returns all series, by name.
@@ -57,9 +63,9 @@ impl Catalog {
         self.series.values()
     }
 
-    /// Names all series for sentences: `6.1, 6.12`.
+    /// Names all series for sentences: `6.1, 6.12, newest`.
     pub fn names(&self) -> String {
-        self.series.keys().cloned().collect::<Vec<_>>().join(", ")
+        self.series.keys().map(String::as_str).chain([NEWEST]).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -133,6 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn newest_is_the_series_of_the_highest_version() {
+        let catalog = Catalog::load().unwrap();
+        let newest = catalog.series("newest").unwrap();
+        assert!(catalog.iter().all(|series| series.version().ok() <= newest.version().ok()), "{}", newest.name);
+        // By numbers, not by letters.
+        let table =
+            |name: &str| format!("[series.\"{name}\"]\npackage = \"p\"\nsuite = \"s\"\nconfig = []\nsteps = 1\n");
+        let two = Catalog::parse(&(table("6.12") + &table("6.9"))).unwrap();
+        assert_eq!(two.series("newest").unwrap().name, "6.12");
+        assert_eq!(two.names(), "6.12, 6.9, newest");
+    }
+
+    #[test]
     fn hashes_of_nfsd_are_asked_of_the_kernels_that_do_not_select_them() {
         let asked = |version: &str| {
             let fragment = fragment_for(version.parse().unwrap()).unwrap();
@@ -148,6 +167,14 @@ mod tests {
         ] {
             assert_eq!(asked(version), hashes, "{version}");
         }
+    }
+
+    #[test]
+    fn log_of_kmemleak_is_larger_than_its_default_where_there_is_one() {
+        let asks = |version: &str| {
+            fragment_for(version.parse().unwrap()).unwrap().contains("\nCONFIG_DEBUG_KMEMLEAK_EARLY_LOG_SIZE=4000\n")
+        };
+        assert_eq!(["5.2", "5.3", "5.4", "7.3"].map(asks), [true, true, false, false]);
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl<P: Target> Executor<P> {
         let counters = self.rest.counters();
         Ready {
             object_bytes: counters.slabs().object_bytes(),
+            shared_names: counters.slabs().shared_names(),
             name_allocations: self.place.name_allocations(),
             missing_sources: counters.missing(),
             before_mount,

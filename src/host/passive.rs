@@ -14,6 +14,7 @@ use crate::stats::estimate::{CONFIDENCE, Estimate};
 use crate::stats::kendall::LEAST_INTERVALS;
 use crate::text::number;
 use crate::verdict::judge::stays;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// What READDIR and READDIRPLUS calls are called where others have listings.
@@ -83,8 +84,9 @@ fn bound(trend: &Trend, fit: &Estimate) -> CounterBound {
 /// Judges it undecided, with what follows the calls. Never a leak: nobody chose the doses; and never clean: nothing was
 /// held to show that the counters see what there is.
 fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
-    let mut findings: Vec<Finding> =
-        fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs())).map(finding).collect();
+    let shared_names = watched.shared_names();
+    let following = fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs()));
+    let mut findings: Vec<Finding> = following.map(|followed| finding(followed, &shared_names)).collect();
     findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
     record.findings = findings;
     record.verdict = Verdict::Undecided;
@@ -120,7 +122,7 @@ fn follows(trend: &Trend, fit: &Estimate, calls: u64) -> bool {
     fit.low > 0.0 && stays(fit, trend.grown, calls)
 }
 
-fn finding((trend, fit): &(Trend, Estimate)) -> Finding {
+fn finding((trend, fit): &(Trend, Estimate), shared_names: &BTreeMap<String, Vec<String>>) -> Finding {
     Finding {
         source: CounterKind::from_counter(&trend.name),
         name: trend.name.clone(),
@@ -132,6 +134,7 @@ fn finding((trend, fit): &(Trend, Estimate)) -> Finding {
         objects_per_entry: None,
         net_objects: trend.grown,
         excluded_cache_objects: None,
+        shares_with: shared_names.get(&trend.name).cloned().unwrap_or_default(),
     }
 }
 

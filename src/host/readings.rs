@@ -118,6 +118,11 @@ impl ReadingLog {
         self.counters.slabs().object_bytes()
     }
 
+    /// Returns the other names of each slab cache that the kernel has merged.
+    pub fn shared_names(&self) -> BTreeMap<String, Vec<String>> {
+        self.counters.slabs().shared_names()
+    }
+
     /// Returns how every counter went that is no cache which the kernel can empty.
     pub fn trends(&self) -> Vec<Trend> {
         let bytes = self.object_bytes();

@@ -27,6 +27,12 @@ const TAKEN_BY_READING: [&str; 3] = ["kmalloc-8", "kmalloc-16", "kmalloc-32"];
 /// How the names of the caches begin in which kmemleak has a note of every other object: what grows there grows elsewhere.
 const NOTES_OF_KMEMLEAK: &str = "kmemleak_";
 
+/// How the directory of caches that a kernel has merged begins, for instance ":A-0000256" (create_unique_id in mm/slub.c, seen on 5.10
+/// to 7.3). The names of the caches are links to it.
+const MERGED: char = ':';
+/// How those names begin, best known first, by which one merged cache is called: size classes, open files, and what NFS has.
+const KNOWN: [&str; 5] = ["kmalloc-", "filp", "nfs", "rpc_", "dentry"];
+
 /// The files of all caches, kept open so that reading allocates next to nothing.
 pub struct Slabs {
     caches: Vec<Cache>,
@@ -37,6 +43,8 @@ pub struct Slabs {
 struct Cache {
     /// What it is counted under.
     name: String,
+    /// The other names of a merged cache.
+    shared_with: Vec<String>,
     dir: PathBuf,
     /// What the table calls it, if reading takes objects of it.
     listed: Option<String>,
@@ -70,6 +78,12 @@ pub fn counted_as(cache: &str) -> String {
         }
         _ => cache.to_owned(),
     }
+}
+
+/// Returns the name of a merged cache that people know: the same on each boot, whatever order the names are read in.
+fn best_known(names: &[String]) -> Option<&String> {
+    let rank = |name: &String| KNOWN.iter().position(|prefix| name.starts_with(prefix)).unwrap_or(KNOWN.len());
+    names.iter().min_by_key(|name| (rank(name), *name))
 }
 
 /// Returns the names of all caches that are counted under `name`.
@@ -113,13 +127,18 @@ impl Slabs {
                 caches.push(Cache::open(&entry.path())?);
             }
         }
-        caches.sort_by(|a, b| a.name.cmp(&b.name));
         for cache in &mut caches {
             let dir = cache.dir.file_name().map(PathBuf::from).unwrap_or_default();
             let names = aliases.remove(&dir).unwrap_or_default();
+            if let Some(known) = best_known(&names).filter(|_| cache.name.starts_with(MERGED)) {
+                cache.name = counted_as(known);
+                cache.shared_with = names.iter().filter(|name| *name != known).cloned().collect();
+                cache.shared_with.sort();
+            }
             let mut names = names.into_iter().chain([dir.to_string_lossy().into_owned()]);
             cache.listed = names.find(|name| TAKEN_BY_READING.contains(&counted_as(name).as_str()));
         }
+        caches.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self { caches, table: None })
     }
 
@@ -161,6 +180,12 @@ impl Slabs {
         self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()
     }
 
+    /// Returns, for each merged cache that has them, the other names of what is counted under its name.
+    pub fn shared_names(&self) -> BTreeMap<String, Vec<String>> {
+        let shared = self.caches.iter().filter(|cache| !cache.shared_with.is_empty());
+        shared.map(|cache| (cache.name.clone(), cache.shared_with.clone())).collect()
+    }
+
     /// Returns how large the objects of each cache are.
     pub fn layouts(&self) -> BTreeMap<String, Layout> {
         self.caches.iter().map(|c| (c.name.clone(), c.layout)).collect()
@@ -174,7 +199,7 @@ impl Cache {
         let layout =
             Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
         let files = RefCell::new(Some(Files::open(dir)?));
-        Ok(Self { name, dir: dir.to_owned(), listed: None, files, layout })
+        Ok(Self { name, shared_with: Vec::new(), dir: dir.to_owned(), listed: None, files, layout })
     }
 
     fn shrink(&self) {
@@ -263,6 +288,30 @@ mod tests {
     }
 
     #[test]
+    fn merged_cache_is_counted_under_the_name_that_people_know() {
+        let root = tempfile::tempdir().unwrap();
+        // As Linux 6.1 shows them when it merges caches, which is its default.
+        for (dir, objects, names) in [
+            (":A-0000256", 8123, ["ip6_dst_cache", "filp"]),
+            (":0000128", 611, ["btree_node", "nfsd_file"]),
+            (":0000440", 7, ["xfs_efd_item", "aio_kiocb"]),
+            (":0000064", 5, ["ext4_io_end", "kmalloc-64"]),
+        ] {
+            cache(root.path(), dir, objects);
+            names.iter().for_each(|name| std::os::unix::fs::symlink(dir, root.path().join(name)).unwrap());
+        }
+        cache(root.path(), "nfs_inode_cache", 3);
+        let slabs = Slabs::open_at(root.path()).unwrap();
+        let counted = [("filp", 8123), ("nfsd_file", 611), ("aio_kiocb", 7), ("kmalloc-64", 5), ("nfs_inode_cache", 3)];
+        let counted = counted.map(|(name, objects)| (name.to_owned(), objects));
+        assert_eq!(slabs.read().unwrap().objects, counted.into());
+        let shared = slabs.shared_names();
+        assert_eq!(shared["filp"], ["ip6_dst_cache"]);
+        assert_eq!(shared["aio_kiocb"], ["xfs_efd_item"]);
+        assert!(!shared.contains_key("nfs_inode_cache"), "it is its own");
+    }
+
+    #[test]
     fn class_that_reading_takes_objects_of_is_counted_by_the_table() {
         let root = tempfile::tempdir().unwrap();
         for (name, objects) in [("kmalloc-16", 300), ("kmalloc-96", 40), ("kmalloc-rnd-03-8", 50), (":0000008", 500)] {
@@ -272,14 +321,14 @@ mod tests {
         let mut slabs = Slabs::open_at(root.path()).unwrap();
         let counted = |slabs: &Slabs| {
             let objects = slabs.read_shrunk().unwrap().objects;
-            [":0000008", "kmalloc-16", "kmalloc-8", "kmalloc-96"].map(|name| objects[name])
+            ["kmalloc-16", "kmalloc-8", "kmalloc-96"].map(|name| objects[name])
         };
-        assert_eq!(counted(&slabs), [500, 300, 50, 40], "there may be no table");
+        assert_eq!(counted(&slabs), [300, 550, 40], "there may be no table");
         let table = root.path().join("slabinfo");
         fs::write(&table, "slabinfo\n# name\nkmalloc-8 477 512\nkmalloc-rnd-03-8 45 512\nkmalloc-96 1 1\n").unwrap();
         slabs.table = File::open(&table).ok();
         // What the table does not name is counted where the others are.
-        assert_eq!(counted(&slabs), [477, 300, 45, 40]);
+        assert_eq!(counted(&slabs), [300, 477 + 45, 40]);
     }
 
     #[test]

@@ -143,6 +143,9 @@ pub enum Response {
 pub struct Ready {
     /// Bytes of an object of each slab cache, debugging data not counted.
     pub object_bytes: BTreeMap<String, u64>,
+    /// The other names of each slab cache that the kernel has merged.
+    #[serde(default)]
+    pub shared_names: BTreeMap<String, Vec<String>>,
     /// Lengths of an allocation that holds a name, and how many names have it; `.` and `..` are not counted.
     pub name_allocations: Vec<(u64, u64)>,
     /// Sources that this kernel does not have.

@@ -48,6 +48,7 @@ pub fn leak() -> RunRecord {
         objects_per_entry: rate.per(150.0),
         net_objects: 1575,
         excluded_cache_objects: Some(1565),
+        shares_with: Vec::new(),
     };
     RunRecord {
         verdict: Verdict::Leak,

@@ -34,6 +34,9 @@ pub struct Finding {
     /// does not grow with the units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excluded_cache_objects: Option<u64>,
+    /// The other names of the slab cache, where the kernel has merged it with others whose objects are alike: any of them may have grown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares_with: Vec<String>,
 }
 
 /// A place in the kernel that allocated what grew.

@@ -5,6 +5,9 @@ use super::record::{RunRecord, Verdict};
 use crate::sample::CounterKind;
 use crate::text::number;
 
+/// Other names of a merged cache that are told.
+const SHOWN_NAMES: usize = 3;
+
 /// Says one run in a sentence. That of a leak or a clean kernel comes from the numbers alone; every other verdict has
 /// a cause outside them, which `record.reason` says.
 pub fn render(record: &RunRecord) -> String {
@@ -43,12 +46,22 @@ fn leak(record: &RunRecord) -> String {
             text += if first.survives_unmount { "; survives unmount" } else { "; freed only by unmount" };
         }
     }
+    if let Some(names) = shared(&first.shares_with) {
+        text += &format!("; {} is one cache with {names} here", first.name);
+    }
     match others.len() {
         0 => {}
         1 => text += &format!("; and {}", amount(&others[0], &record.unit)),
         n => text += &format!("; and {} and {} more", amount(&others[0], &record.unit), n - 1),
     }
     text + "."
+}
+
+/// Returns the other names of a merged cache; `None` if it has none.
+fn shared(names: &[String]) -> Option<String> {
+    let (shown, more) = (names.iter().take(SHOWN_NAMES), names.len().saturating_sub(SHOWN_NAMES));
+    let shown = shown.map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| if more > 0 { format!("{shown} and {more} more") } else { shown })
 }
 
 fn clean(record: &RunRecord) -> String {
@@ -133,6 +146,17 @@ mod tests {
         let text = render(&record);
         assert!(text.contains("nfs_readdir_page_array_append (80 %);"), "{text}");
         assert!(text.ends_with("; and 1.00 pages per listing (0.98 to 1.02)."), "{text}");
+    }
+
+    #[test]
+    fn merged_cache_is_told_with_those_that_it_is_shared_with() {
+        let mut record = example::leak();
+        record.findings[0].name = "filp".into();
+        record.findings[0].shares_with = vec!["ip6_dst_cache".into()];
+        let text = render(&record);
+        assert!(text.ends_with("; survives unmount; filp is one cache with ip6_dst_cache here."), "{text}");
+        record.findings[0].shares_with = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        assert!(render(&record).ends_with("; filp is one cache with a, b, c and 2 more here."));
     }
 
     #[test]

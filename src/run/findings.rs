@@ -200,6 +200,7 @@ impl Observations {
                 objects_per_entry: rate.per(self.record.entries as f64),
                 net_objects: net,
                 excluded_cache_objects: Some(excluded_cache(net)),
+                shares_with: self.shared_names.get(&counter.name).cloned().unwrap_or_default(),
             }
         });
         let found = slab.chain(self.left.finding(&self.complaints, self.record.listings)).collect();

@@ -62,6 +62,8 @@ pub struct Observations {
     /// What was wrong with the first listing that was wrong.
     pub broken: Option<String>,
     pub object_bytes: BTreeMap<String, u64>,
+    /// The other names of each slab cache that the kernel has merged.
+    pub shared_names: BTreeMap<String, Vec<String>>,
     /// Growth by call site over all blocks but the first, by cache.
     pub sites: BTreeMap<String, Vec<Site>>,
     /// What the kernel says of its lines of source.
@@ -95,6 +97,7 @@ impl Observations {
             judgement: None,
             broken: None,
             object_bytes: BTreeMap::new(),
+            shared_names: BTreeMap::new(),
             sites: BTreeMap::new(),
             allocation_sites: Vec::new(),
             net: Growth::new(),

@@ -115,13 +115,21 @@ impl<'a> Session<'a> {
 
     /// Notes that the stage is set, as this answer says; gives the caches in which names will be.
     pub(super) fn ready(&mut self, ready: Ready) -> SessionResult<Vec<String>> {
-        let Ready { object_bytes, name_allocations, missing_sources, before_mount, sites_before_mount, site_source } =
-            ready;
+        let Ready {
+            object_bytes,
+            shared_names,
+            name_allocations,
+            missing_sources,
+            before_mount,
+            sites_before_mount,
+            site_source,
+        } = ready;
         self.site_source = site_source;
         self.outcome.record.not_looked_for = missing_sources;
         self.outcome.left.before_mount(before_mount, sites_before_mount);
         let caches = name_control::caches(&name_allocations, &object_bytes);
         self.outcome.object_bytes = object_bytes;
+        self.outcome.shared_names = shared_names;
         self.outcome.record.name_bytes = name_allocations.iter().map(|(l, n)| (l - 1) * n).sum();
         Ok(caches)
     }

@@ -79,6 +79,7 @@ impl UnmountLeftovers {
             objects_per_entry: None,
             net_objects: count,
             excluded_cache_objects: None,
+            shares_with: Vec::new(),
         })
     }
 }

@@ -75,8 +75,9 @@ impl Mounted {
         }
         let dir = fs::canonicalize(dir).machine(|| format!("cannot tell the path of {shown}"))?;
         let id = mount_id(&fd)?;
-        let text = fs::read_to_string(MOUNTS).machine(|| format!("cannot read {MOUNTS}"))?;
-        let mount = parse(&text, &id)
+        // Mount points are bytes, whatever they mean; mountstats has the same ones.
+        let text = fs::read(MOUNTS).machine(|| format!("cannot read {MOUNTS}"))?;
+        let mount = parse(&String::from_utf8_lossy(&text), &id)
             .ok_or_else(|| Error::machine(format!("{MOUNTS} has no NFS mount {id}, on which {shown} is")))?;
         Ok(Self { dir, mount, _fd: fd })
     }
@@ -122,6 +123,13 @@ mod tests {
         );
         assert_eq!(parse(TEXT, "21"), None, "it is no NFS");
         assert_eq!(parse(TEXT, "4"), None);
+    }
+
+    #[test]
+    fn mount_point_that_is_no_text_hides_no_other_mount() {
+        let bytes = [&b"77 21 0:51 / /mnt/pok\xe9mon rw - tmpfs none rw\n"[..], TEXT.as_bytes()].concat();
+        let mount = parse(&String::from_utf8_lossy(&bytes), "40").unwrap();
+        assert_eq!(mount.source, "files:/www");
     }
 
     #[test]

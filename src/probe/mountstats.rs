@@ -9,6 +9,9 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+/// How the first line of each mount begins.
+const DEVICE: &str = "device ";
+
 /// Calls by procedure, for instance READDIRPLUS.
 pub type Rpcs = BTreeMap<String, u64>;
 
@@ -92,11 +95,16 @@ pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
     after.iter().map(grown).filter(|(_, n)| *n > 0).collect()
 }
 
-/// Returns the lines of one mount.
+/// Returns the lines of one mount. Of several at one mount point it is the last: that is the one mounted over the others, and what people
+/// see there (m_show in fs/proc_namespace.c goes through the mounts in the order in which they were made).
 fn mount_lines<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
     let header = format!(" mounted on {mount_point} with fstype nfs");
-    let mut lines = text.lines().skip_while(move |line| !line.contains(&header));
-    lines.next().into_iter().chain(lines.take_while(|line| !line.starts_with("device ")))
+    let is_header = |line: &&str| line.starts_with(DEVICE) && line.contains(&header);
+    let hidden = text.lines().filter(is_header).count().saturating_sub(1);
+    let mut mounts = text.lines().enumerate().filter(|(_, line)| is_header(line)).map(|(number, _)| number);
+    let first = mounts.nth(hidden).unwrap_or(usize::MAX);
+    let mut lines = text.lines().skip(first);
+    lines.next().into_iter().chain(lines.take_while(|line| !line.starts_with(DEVICE)))
 }
 
 pub(super) fn parse(text: &str, mount_point: &str) -> Operations {
@@ -152,6 +160,17 @@ mod tests {
         let lines: Vec<&str> = mount_lines(TEXT, "/mnt").collect();
         assert_eq!(lines.first(), Some(&"device 127.0.0.1:/ mounted on /mnt with fstype nfs statvers=1.1"));
         assert!(lines.iter().all(|line| !line.contains("/other")));
+    }
+
+    #[test]
+    fn mount_over_another_is_the_one_that_is_seen() {
+        let over = "device 127.0.0.1:/ mounted on /mnt with fstype nfs4 statvers=1.1\n\topts:\trw,vers=4.2\n\
+            \tper-op statistics\n\t     READDIR: 7 7 0 44 24 0 0 0 0\n";
+        let text = format!("{TEXT}{over}device tmpfs mounted on /mnt/deeper with fstype tmpfs\n");
+        assert_eq!(parse(&text, "/mnt")["READDIR"].calls, 7);
+        assert!(!parse(&text, "/mnt").contains_key("READDIRPLUS"));
+        assert_eq!(parse_options(&text, "/mnt"), "rw,vers=4.2");
+        assert_eq!(parse(&text, "/other")["READDIR"].calls, 99);
     }
 
     #[test]

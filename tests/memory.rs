@@ -65,6 +65,7 @@ impl Machine {
     fn ready(&self) -> Ready {
         Ready {
             object_bytes: self.sample.objects.keys().map(|name| (name.clone(), 256)).collect(),
+            shared_names: BTreeMap::new(),
             name_allocations: vec![(32, 150)],
             missing_sources: Vec::new(),
             before_mount: self.sample.clone(),

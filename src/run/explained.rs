@@ -24,6 +24,14 @@ pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
     findings.into_iter().filter(|f| !belongs(f)).collect()
 }
 
+/// Returns the leaks that are findings whatever made them: where areas of vmalloc leak, objects may be what vmalloc keeps for them, two of
+/// a size class for each area or more, and that they have gone past a cache says nothing of the areas.
+pub fn without_objects_of_areas(leaks: &[(String, f64, i64)]) -> Vec<(String, f64, i64)> {
+    let areas = leaks.iter().any(|(name, ..)| CounterKind::from_counter(name) == CounterKind::Vmalloc);
+    let may_belong = |name: &str| name == "vmap_area" || name.starts_with("kmalloc");
+    leaks.iter().filter(|(name, ..)| !(areas && may_belong(name))).cloned().collect()
+}
+
 /// Returns whether the objects of a finding are mostly allocated by one of these functions.
 fn is_made_by(finding: &Finding, functions: &[&str]) -> bool {
     let first = finding.call_sites.first();
@@ -35,6 +43,15 @@ mod tests {
     use super::*;
     use crate::result::example;
     use crate::result::finding::CallSite;
+
+    #[test]
+    fn area_must_go_past_a_cache_itself_and_not_by_what_is_kept_of_it() {
+        let leak = |name: &str, rate: f64| (name.to_owned(), rate, 40);
+        let all = [leak("kmalloc", 2.0), leak("vmalloc", 1.0), leak("vmap_area", 1.0), leak("filp", 0.7)];
+        assert_eq!(without_objects_of_areas(&all), [leak("vmalloc", 1.0), leak("filp", 0.7)]);
+        let objects = [leak("kmalloc", 2.0), leak("filp", 0.7)];
+        assert_eq!(without_objects_of_areas(&objects), objects, "there are no areas");
+    }
 
     #[test]
     fn objects_that_vmalloc_keeps_of_its_areas_belong_to_them() {

@@ -1,6 +1,7 @@
 //! Rounds beyond the blocks: until what grows has gone past what a cache could hold, and until so many units were made that what
 //! comes rarely would have been seen.
 
+use super::explained;
 use super::observations::{Observations, Reading};
 use super::options::{LISTINGS, Options};
 use super::session::{Session, SessionResult};
@@ -60,7 +61,8 @@ impl Session<'_> {
     ) -> SessionResult<Sample> {
         for round in 0..MOST_ROUNDS {
             let leaks = self.going_on();
-            let dose = match next_dose(&leaks, options.largest_cache, round, |seconds| self.units_within(seconds)) {
+            let alone = explained::without_objects_of_areas(&leaks);
+            let dose = match next_dose(&alone, options.largest_cache, round, |seconds| self.units_within(seconds)) {
                 Some(dose) => dose,
                 None if wanted && round == 0 => 1,
                 None => break,

@@ -47,7 +47,7 @@ pub mod kernel {
     }
     pub mod external {
         pub mod git {
-            pub use crate::kernel::external::git::Repo;
+            pub use crate::kernel::external::git::{Repo, git};
         }
     }
     pub mod image {

@@ -2,6 +2,7 @@
 
 use super::letter::Letter;
 use dirleak::internals::error::{Context, Error, Result};
+use dirleak::internals::kernel::external;
 use dirleak::internals::kernel::source::snapshot::{Snapshot, SourceTree};
 use dirleak::internals::os::cache::{Cache, install_atomically};
 use dirleak::internals::os::progress::Ui;
@@ -202,16 +203,8 @@ impl History<'_> {
 
 /// Returns a git that works in `dir` and knows no settings of the user's.
 pub fn git(dir: &Path) -> Command {
-    let mut command = Command::new("git");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
-        command.env_remove(name);
-    }
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_ATTR_NOSYSTEM", "1");
-    command.env("HOME", "/dev/null").env_remove("XDG_CONFIG_HOME").env("LC_ALL", "C").stdin(Stdio::null());
-    for setting in ["core.autocrlf=false", "gc.auto=0", "user.name=made", "user.email=made@localhost"] {
-        command.args(["-c", setting]);
-    }
-    command.arg("-C").arg(dir);
+    let mut command = external::git::git();
+    command.args(["-c", "user.name=made", "-c", "user.email=made@localhost", "-C"]).arg(dir).stdin(Stdio::null());
     command
 }
 

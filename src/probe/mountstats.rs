@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 /// How the first line of each mount begins.
 const DEVICE: &str = "device ";
@@ -54,14 +54,16 @@ pub fn section(mount_point: &Path) -> Result<String> {
 /// Reads the file from its beginning. It is opened once: each opening uses the dentries of `/proc/PID` and of the file again, and
 /// what was used often outlives the dropping of caches, so that two dentries and their inodes come and go with the units.
 fn text() -> Result<String> {
-    static OPENED: Mutex<Option<File>> = Mutex::new(None);
+    static OPENED: OnceLock<File> = OnceLock::new();
     let cannot = || "cannot read /proc/self/mountstats".into();
-    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = match opened.take() {
+    let file = match OPENED.get() {
         Some(file) => file,
-        None => File::open("/proc/self/mountstats").machine(cannot)?,
+        None => {
+            let file = File::open("/proc/self/mountstats").machine(cannot)?;
+            OPENED.get_or_init(|| file)
+        }
     };
-    read_all(opened.insert(file)).machine(cannot)
+    read_all(file).machine(cannot)
 }
 
 pub(super) fn calls(operations: Operations) -> Rpcs {
@@ -100,10 +102,8 @@ pub fn since(before: &Rpcs, after: &Rpcs) -> Rpcs {
 fn mount_lines<'a>(text: &'a str, mount_point: &str) -> impl Iterator<Item = &'a str> {
     let header = format!(" mounted on {mount_point} with fstype nfs");
     let is_header = |line: &&str| line.starts_with(DEVICE) && line.contains(&header);
-    let hidden = text.lines().filter(is_header).count().saturating_sub(1);
-    let mut mounts = text.lines().enumerate().filter(|(_, line)| is_header(line)).map(|(number, _)| number);
-    let first = mounts.nth(hidden).unwrap_or(usize::MAX);
-    let mut lines = text.lines().skip(first);
+    let begins = text.lines().enumerate().filter(|(_, line)| is_header(line)).last();
+    let mut lines = text.lines().skip(begins.map_or(usize::MAX, |(number, _)| number));
     lines.next().into_iter().chain(lines.take_while(|line| !line.starts_with(DEVICE)))
 }
 

@@ -27,8 +27,8 @@ const TAKEN_BY_READING: [&str; 3] = ["kmalloc-8", "kmalloc-16", "kmalloc-32"];
 /// How the names of the caches begin in which kmemleak has a note of every other object: what grows there grows elsewhere.
 const NOTES_OF_KMEMLEAK: &str = "kmemleak_";
 
-/// How the directory of caches that a kernel has merged begins, for instance ":A-0000256" (create_unique_id in mm/slub.c, seen on 5.10
-/// to 7.3). The names of the caches are links to it.
+/// How the directory of caches that a kernel has merged begins, for instance ":A-0000256" (create_unique_id in mm/slub.c, seen on 6.1).
+/// The names of the caches are links to it.
 const MERGED: char = ':';
 /// How those names begin, best known first, by which one merged cache is called: size classes, open files, and what NFS has.
 const KNOWN: [&str; 5] = ["kmalloc-", "filp", "nfs", "rpc_", "dentry"];

@@ -1,5 +1,6 @@
 //! Growth that another finding explains: one leak is one finding.
 
+use super::size_classes;
 use crate::result::finding::Finding;
 use crate::sample::CounterKind;
 
@@ -28,7 +29,7 @@ pub fn without(findings: Vec<Finding>) -> Vec<Finding> {
 /// a size class for each area or more, and that they have gone past a cache says nothing of the areas.
 pub fn without_objects_of_areas(leaks: &[(String, f64, i64)]) -> Vec<(String, f64, i64)> {
     let areas = leaks.iter().any(|(name, ..)| CounterKind::from_counter(name) == CounterKind::Vmalloc);
-    let may_belong = |name: &str| name == "vmap_area" || name.starts_with("kmalloc");
+    let may_belong = |name: &str| name == "vmap_area" || name.starts_with(size_classes::COUNTER);
     leaks.iter().filter(|(name, ..)| !(areas && may_belong(name))).cloned().collect()
 }
 

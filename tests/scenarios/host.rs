@@ -316,6 +316,8 @@ fn scratch() -> Trialled {
 fn killed_and_hung_up() -> Trialled {
     let mut guest = Guest::start(LEAKING, true)?;
     let slowly = ["host", "/mnt", "--scratch=300", "--yes", "--listings-per-second", "10"];
+    let ended = guest.run(command(&slowly))?;
+    must(&ended, ended.stdout.contains(CALL_SITE), || "it traced nothing".into())?;
     // Tracing is the last that a run does; what a killed one left on is switched off in the first seconds of the next.
     let mut signalled = |signal: i32| {
         let files = [TRACED_EVENTS, TRACING].map(str::to_owned).into();

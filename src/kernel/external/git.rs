@@ -332,7 +332,7 @@ const SETTINGS: [&str; 16] = [
 
 /// Returns a git without the user's settings and without whatever repository a hook or `git bisect run` has set for its
 /// children.
-fn git() -> Command {
+pub fn git() -> Command {
     let mut command = git_of_user();
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
     // A git before 2.32 knows neither: it has no settings in a home that is none.

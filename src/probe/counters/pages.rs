@@ -9,7 +9,7 @@
 //! the lists of reclaim: up to 15 new ones a processor wait before they are on a list (lru_add in mm/swap.c), and one that
 //! was taken out of the page cache while somebody keeps a reference, which is a leak, stays on it.
 //!
-//! Seen so on Linux 5.2, 5.10, 6.1, 6.12 and 7.2. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
+//! Seen so on Linux 5.2, 5.10, 6.1, 6.12 and 7.3. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
 //! (a5ad88ce8c7f) to 5.2, and a number again since 5.3 (97105f0ab7b8). Where it is 0 the pages of all areas are added up
 //! (`/proc/vmallocinfo`), which is the same number: both are what `__vmalloc_area_node()` in mm/vmalloc.c has allocated.
 
@@ -45,8 +45,7 @@ pub struct Pages {
     meminfo: File,
     /// Asked where meminfo does not tell what vmalloc has taken; `None` if the kernel lacks it.
     vmallocinfo: Option<File>,
-    /// Whether the stacks of threads are among the pages of vmalloc (CONFIG_VMAP_STACK).
-    stacks_in_vmalloc: bool,
+    stacks: Stacks,
     /// Kept from one reading to the next: a page that a buffer takes between the refresh and the reading would be one
     /// that a processor has counted for itself only.
     texts: RefCell<[Vec<u8>; 2]>,
@@ -59,10 +58,10 @@ impl Pages {
         let open = |name: &str| File::open(name).ok();
         let (zoneinfo, meminfo) = (open("/proc/zoneinfo")?, open("/proc/meminfo")?);
         let vmallocinfo = open(vmalloc::FILE);
-        let stacks = statistics(&read_all(&zoneinfo).ok()?, &[STACKS])? / KIB_PER_PAGE;
+        let stack_pages = kib(&read_all(&meminfo).ok()?, "KernelStack")? / KIB_PER_PAGE;
         let areas = vmallocinfo.as_ref().and_then(|file| read_all(file).ok()).unwrap_or_default();
-        let stacks_in_vmalloc = vmalloc::has_stacks(&areas, stacks);
-        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks_in_vmalloc, texts: RefCell::default() };
+        let stacks = if vmalloc::has_stacks(&areas, stack_pages) { Stacks::InVmalloc } else { Stacks::Apart };
+        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts: RefCell::default() };
         // A kernel whose statistics look otherwise is one without this source. What is read first makes the buffers as
         // large as they must be.
         pages.count().ok().flatten().map(|_| pages)
@@ -80,8 +79,7 @@ impl CounterSource for Pages {
         let (zoneinfo, meminfo) = (String::from_utf8_lossy(zoneinfo), String::from_utf8_lossy(meminfo));
         let of_areas = || vmalloc::pages(&read_all(self.vmallocinfo.as_ref()?).ok()?);
         let vmalloc = vmalloc_pages(&meminfo, of_areas);
-        let stacks = if self.stacks_in_vmalloc { Stacks::InVmalloc } else { Stacks::Apart };
-        Ok(vmalloc.and_then(|vmalloc| unexplained(&zoneinfo, &meminfo, vmalloc, stacks)))
+        Ok(vmalloc.and_then(|vmalloc| unexplained(&zoneinfo, &meminfo, vmalloc, self.stacks)))
     }
 
     fn sites(&self) -> Result<Option<Vec<Site>>> {
@@ -103,17 +101,11 @@ fn kib(meminfo: &str, name: &str) -> Option<i64> {
     number(line.trim().trim_end_matches(" kB"))
 }
 
-/// Where the stacks of threads are.
+/// Where the stacks of threads are: with CONFIG_VMAP_STACK among the pages of vmalloc.
 #[derive(Clone, Copy, PartialEq)]
 pub(in crate::probe) enum Stacks {
     InVmalloc,
     Apart,
-}
-
-/// Adds up the lines "`name` `number`" of those statistics, over nodes and zones; `None` if a number is none.
-fn statistics(zoneinfo: &str, names: &[&str]) -> Option<i64> {
-    let words = zoneinfo.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
-    words.filter(|(name, _)| names.contains(name)).map(|(_, count)| number(count.trim())).sum()
 }
 
 /// Returns pages in use that nothing explains, `vmalloc` of them being vmalloc's; `None` if the texts are not as they are known
@@ -129,12 +121,11 @@ pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64,
             "pages" if second == Some("free") => known += words.next().and_then(number)?,
             // What is parked for a processor.
             "count:" => known += count()?,
+            COUNTED_TWICE => known -= count()?,
+            STACKS if stacks == Stacks::Apart => known += count()? / KIB_PER_PAGE,
+            name if EXPLAINED.contains(&name) => known += count()?,
             _ => {}
         }
-    }
-    known += statistics(zoneinfo, &EXPLAINED)? - statistics(zoneinfo, &[COUNTED_TWICE])?;
-    if stacks == Stacks::Apart {
-        known += statistics(zoneinfo, &[STACKS])? / KIB_PER_PAGE;
     }
     known += kib(meminfo, "Percpu").unwrap_or(0) / KIB_PER_PAGE;
     managed.map(|managed| managed - known)

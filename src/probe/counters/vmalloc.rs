@@ -43,31 +43,38 @@ impl CounterSource for Vmalloc {
 /// Returns the callers of all areas. A line is "`from`-`to` `bytes` `caller`+`offset` pages=..."; what has no caller is no area
 /// that anybody holds: "unpurged vm_area" has been freed, "vm_map_ram" is a pool of the kernel's own.
 pub(in crate::probe) fn areas(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| line.split_whitespace().nth(2)?.split_once('+').map(|(function, _)| function))
+    text.lines().filter_map(caller)
 }
 
-/// Returns the pages that vmalloc has allocated for all areas: "pages=`number`" of those that are "vmalloc"; what vmap and
-/// ioremap map is somebody else's. `None` if a number is none. Seen so on 5.2.1 and 6.1.192.
+/// Returns the pages that vmalloc has allocated for all areas; `None` if a number is none. Seen so on 5.2.1 and 6.1.192.
 pub(in crate::probe) fn pages(text: &str) -> Option<i64> {
-    let of_vmalloc = |line: &&str| line.split_whitespace().any(|word| word == "vmalloc");
-    let count = |line: &str| line.split_whitespace().find_map(|word| word.strip_prefix("pages=")).map(number);
-    text.lines().filter(of_vmalloc).filter_map(count).sum()
+    allocated(text).map(|(_, pages)| number(pages)).sum()
 }
 
-/// Returns whether the stacks of threads, so many pages, are areas of vmalloc (CONFIG_VMAP_STACK, 4.9 and later): areas of
-/// one caller, which a kernel's version and compiler name (kernel_clone on 6.18, _do_fork before 5.10), each as large as the others,
-/// have about that many pages. Those of threads that ended wait to be used again, so there may be more.
+/// Returns whether the stacks of threads, so many pages, are areas of vmalloc (CONFIG_VMAP_STACK): areas of one caller, which a
+/// kernel's version and compiler name (kernel_clone on 6.18), each as large as the others, have about that many pages. Those of threads
+/// that ended wait to be used again, so there may be more.
 pub(in crate::probe) fn has_stacks(text: &str, stack_pages: i64) -> bool {
     let mut callers: BTreeMap<&str, (i64, bool, i64)> = BTreeMap::new();
-    for line in text.lines().filter(|line| line.split_whitespace().any(|word| word == "vmalloc")) {
-        let caller = line.split_whitespace().nth(2).and_then(|word| word.split_once('+'));
-        let pages = line.split_whitespace().find_map(|word| word.strip_prefix("pages=")).and_then(number);
-        let (Some((caller, _)), Some(pages)) = (caller, pages) else { continue };
+    for (line, pages) in allocated(text) {
+        let (Some(caller), Some(pages)) = (caller(line), number(pages)) else { continue };
         let (each, alike, all) = callers.entry(caller).or_insert((pages, true, 0));
         *alike &= *each == pages;
         *all += pages;
     }
     stack_pages > 0 && callers.values().any(|&(_, alike, all)| alike && all >= stack_pages - stack_pages / 4)
+}
+
+fn caller(line: &str) -> Option<&str> {
+    line.split_whitespace().nth(2)?.split_once('+').map(|(function, _)| function)
+}
+
+/// Returns the lines of areas for which vmalloc has allocated pages, and the `number` of "pages=`number`": those that are "vmalloc"; what
+/// vmap and ioremap map is somebody else's.
+fn allocated(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let of_vmalloc = |line: &&str| line.split_whitespace().any(|word| word == "vmalloc");
+    let with_pages = |line| Some((line, str::split_whitespace(line).find_map(|word| word.strip_prefix("pages="))?));
+    text.lines().filter(of_vmalloc).filter_map(with_pages)
 }
 
 #[cfg(test)]

@@ -17,3 +17,4 @@ pub mod quiesce;
 pub mod site_text;
 pub mod slab;
 pub mod slabinfo;
+mod stack_depot;

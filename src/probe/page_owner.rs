@@ -13,6 +13,8 @@ const FILE: &str = "/sys/kernel/debug/page_owner";
 const RECORD_BYTES: usize = 16 * 1024;
 /// An address has 64 bits, of which 12 are those of a page's bytes.
 const MOST_FRAMES: u64 = 1 << 52;
+/// No order of pages is as large (MAX_ORDER in include/linux/mmzone.h is 11 and less).
+const MOST_ORDER: u32 = 20;
 /// Page frames between two records that are looked at in a search.
 const STRIDE: u64 = 16;
 
@@ -99,6 +101,64 @@ pub(super) fn search_frames(mut record_from: impl FnMut(u64) -> Option<(u64, boo
     found
 }
 
+/// Whose pages the depot of stacks has (lib/stackdepot.c): the function that takes them, whose name has a prefix or a suffix by version, or,
+/// where page_owner itself asked for a stack to be kept, the one that stands for a stack it must not ask for once more (mm/page_owner.c).
+const DEPOT: [&str; 2] = ["stack_depot_save", "register_dummy_stack"];
+
+/// Of a pool of that depot: STACK_ALLOC_ORDER in lib/stackdepot.c of Linux 6.1, DEPOT_POOL_ORDER in that of 6.12.
+pub(super) const DEPOT_ORDER: u32 = 2;
+
+/// The pages of the depot of stacks, as page_owner has them. Seen on Linux 5.10 and 6.1.
+pub struct DepotSearch(File);
+
+impl DepotSearch {
+    /// Opens the file; `None` if the kernel does not keep owners.
+    pub fn open() -> Option<Self> {
+        let file = File::open(FILE).ok()?;
+        // Without page_owner=on the file is there and says nothing.
+        let says_something = file.read_at(&mut [0; RECORD_BYTES], 0).is_ok_and(|length| length > 0);
+        says_something.then_some(Self(file))
+    }
+
+    /// Returns how many pages the depot has.
+    pub fn pages(&self) -> i64 {
+        let mut buffer = vec![0; RECORD_BYTES];
+        depot_pages(|frame| {
+            let length = self.0.read_at(&mut buffer, frame).ok()?;
+            Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        })
+    }
+}
+
+/// Returns how many pages the depot of stacks has, given how to read the first record at or behind a page frame. Of four frames
+/// that a pool could fill, one record is read.
+pub(super) fn depot_pages(mut record_from: impl FnMut(u64) -> Option<String>) -> i64 {
+    let (mut from, mut found) = (0, 0);
+    while let Some(record) = record_from(from) {
+        let (Some(frame), Some(order)) = (frame_of(&record), order_of(&record)) else { break };
+        if frame < from {
+            break;
+        }
+        if order == DEPOT_ORDER && is_of_depot(&record) {
+            found += 1 << DEPOT_ORDER;
+        }
+        // What is larger is aligned to its size, too.
+        from = frame + (1 << order.max(DEPOT_ORDER));
+        from -= from % (1 << DEPOT_ORDER);
+    }
+    found
+}
+
+fn is_of_depot(record: &str) -> bool {
+    DEPOT.iter().any(|function| record.contains(function))
+}
+
+/// Returns the order of a record's pages: its first line is "Page allocated via order `n`, ...".
+fn order_of(record: &str) -> Option<u32> {
+    let order: u32 = record.strip_prefix("Page allocated via order ")?.split(',').next()?.parse().ok()?;
+    (order <= MOST_ORDER).then_some(order)
+}
+
 /// Returns the number of the page frame of a record, which newer kernels write in hexadecimal.
 pub(super) fn frame_of(record: &str) -> Option<u64> {
     let number = record.lines().nth(1)?.strip_prefix("PFN ")?.split_whitespace().next()?;
@@ -118,15 +178,17 @@ impl Stacks {
     pub(super) fn add(&mut self, record: &str) {
         let Some((head, rest)) = record.split_once('\n') else { return };
         let Some((place, stack)) = rest.split_once('\n') else { return };
-        let order =
-            head.strip_prefix("Page allocated via order ").and_then(|t| t.split(',').next()?.parse::<u32>().ok());
-        let Some(order) = order else { return };
+        let Some(order) = order_of(head) else { return };
         let flags = place.rsplit_once('(').map_or("", |(_, flags)| flags.trim_end_matches(')'));
         // Those belong to other counters, or to the page cache.
         if flags.split('|').any(|flag| flag == "slab" || flag == "lru") {
             return;
         }
-        let pages = 1 << order.min(20);
+        // Those are not counted.
+        if order == DEPOT_ORDER && is_of_depot(stack) {
+            return;
+        }
+        let pages = 1 << order;
         match self.0.get_mut(stack) {
             Some(count) => *count += pages,
             None => {
@@ -215,6 +277,33 @@ mod tests {
         assert_eq!(sites.len(), 1);
         assert_eq!((sites[0].function.as_str(), sites[0].objects), ("nfs_readdir_alloc_pages", 5));
         assert_eq!(sites[0].stack.last().unwrap(), "nfs_readdir");
+    }
+
+    #[test]
+    fn pages_of_the_depot_of_stacks_are_counted_and_are_nobodys() {
+        let at = |frame: u64, order, caller: &str| record(order, "node=0", caller).replace("4711", &frame.to_string());
+        let records = [
+            (9, at(9, 0, "__stack_depot_save")),
+            (12, at(12, 2, "__stack_depot_save")),
+            (16, at(16, 3, "skb_page_frag_refill")),
+            (25, at(25, 0, "svc_recv")),
+            (27, at(27, 0, "svc_recv")),
+            (28, at(28, 2, "x").replace("get_page_from_freelist", "register_dummy_stack")),
+            (32, at(32, 2, "nfs_readdir_alloc_pages")),
+        ];
+        let mut reads = Vec::new();
+        let pages = depot_pages(|from| {
+            let (frame, record) = records.iter().find(|(frame, _)| *frame >= from)?;
+            reads.push(*frame);
+            Some(record.clone())
+        });
+        assert_eq!(pages, 8, "two pools");
+        assert_eq!(reads, [9, 12, 16, 25, 28, 32]);
+        let mut stacks = Stacks::default();
+        records.iter().for_each(|(_, record)| stacks.add(record));
+        let functions: Vec<_> = stacks.sites().into_iter().map(|site| (site.function, site.objects)).collect();
+        assert!(!functions.iter().any(|(function, _)| function == "register_dummy_stack"), "{functions:?}");
+        assert!(functions.contains(&("nfs_readdir_alloc_pages".into(), 4)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Knows how to start knfsd inside the guest, quickly: what depends on what, and when each part answers.
 
-use super::client_tracking;
+use super::{client_tracking, warm_threads};
 use crate::error::{Error, Result};
 use crate::scenario::NfsVersion;
 use nix::errno::Errno;
@@ -23,7 +23,7 @@ pub const NFS_PORT: u16 = 2049;
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(2);
 /// One process lists; a second thread serves whatever the kernel asks beside it.
-const THREADS: &str = "2";
+const THREADS: u32 = 2;
 
 /// knfsd while it starts, beside whatever the guest does meanwhile.
 pub struct Starting {
@@ -55,7 +55,7 @@ fn serve(export: &Path, version: NfsVersion, labels: bool) -> Result<()> {
         if !v4 {
             run("rpcbind", &[])?;
         }
-        let daemon = scope.spawn(|| run("rpc.nfsd", &[THREADS]));
+        let daemon = scope.spawn(|| run("rpc.nfsd", &[&THREADS.to_string()]));
         run("rpc.mountd", &[])?;
         exports.join().expect("it does not panic")?;
         daemon.join().expect("it does not panic")
@@ -63,6 +63,7 @@ fn serve(export: &Path, version: NfsVersion, labels: bool) -> Result<()> {
     if v4 {
         end_grace();
     }
+    warm_threads::warm(version, NFS_PORT, THREADS);
     Ok(())
 }
 
@@ -77,10 +78,11 @@ pub fn start_again(version: NfsVersion) -> Result<()> {
     let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, NFS_PORT))
         .map_err(|e| Error::machine(format!("knfsd cannot have its port {NFS_PORT} again: {e}")))?;
     write_proc_file("portlist", &port.as_raw_fd().to_string())?;
-    write_proc_file("threads", THREADS)?;
+    write_proc_file("threads", &THREADS.to_string())?;
     if version.is_4() {
         end_grace();
     }
+    warm_threads::warm(version, NFS_PORT, THREADS);
     Ok(())
 }
 

@@ -9,6 +9,8 @@
 //! the lists of reclaim: up to 15 new ones a processor wait before they are on a list (lru_add in mm/swap.c), and one that
 //! was taken out of the page cache while somebody keeps a reference, which is a leak, stays on it.
 //!
+//! Pages of the depot that keeps stacks for the kernel's own debugging are taken off, too (`stack_depot.rs`).
+//!
 //! Seen so on Linux 5.2, 5.10, 6.1, 6.12 and 7.3. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
 //! (a5ad88ce8c7f) to 5.2, and a number again since 5.3 (97105f0ab7b8). Where it is 0 the pages of all areas are added up
 //! (`/proc/vmallocinfo`), which is the same number: both are what `__vmalloc_area_node()` in mm/vmalloc.c has allocated.
@@ -18,8 +20,9 @@ use super::vmalloc;
 use crate::error::{Context, Result};
 use crate::probe::page_owner;
 use crate::probe::procfs::{number, read_all, read_into};
+use crate::probe::stack_depot::StackDepot;
 use crate::sample::{PAGE_BYTES, Site};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -37,6 +40,8 @@ const COUNTED_TWICE: &str = "nr_swapcached";
 /// In KiB.
 const STACKS: &str = "nr_kernel_stack";
 const KIB_PER_PAGE: i64 = PAGE_BYTES as i64 / 1024;
+/// Searches for pages of the depot of stacks in one reading: the first one's own stacks may be new.
+const MOST_SEARCHES: u32 = 3;
 
 /// The files, kept open, and room for what they say.
 pub struct Pages {
@@ -49,6 +54,9 @@ pub struct Pages {
     /// Kept from one reading to the next: a page that a buffer takes between the refresh and the reading would be one
     /// that a processor has counted for itself only.
     texts: RefCell<[Vec<u8>; 2]>,
+    depot: StackDepot,
+    /// Pages that nothing but the depot of stacks explains, and those of the depot, when it was last asked.
+    last: Cell<Option<(i64, i64)>>,
 }
 
 impl Pages {
@@ -61,7 +69,8 @@ impl Pages {
         let stack_pages = kib(&read_all(&meminfo).ok()?, "KernelStack")? / KIB_PER_PAGE;
         let areas = vmallocinfo.as_ref().and_then(|file| read_all(file).ok()).unwrap_or_default();
         let stacks = if vmalloc::has_stacks(&areas, stack_pages) { Stacks::InVmalloc } else { Stacks::Apart };
-        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts: RefCell::default() };
+        let (texts, depot, last) = (RefCell::default(), StackDepot::open(), Cell::new(None));
+        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts, depot, last };
         // A kernel whose statistics look otherwise is one without this source. What is read first makes the buffers as
         // large as they must be.
         pages.count().ok().flatten().map(|_| pages)
@@ -69,8 +78,27 @@ impl Pages {
 }
 
 impl CounterSource for Pages {
-    /// Returns how many pages are in use that nothing explains.
+    /// Returns how many pages are in use that nothing explains. The depot of stacks is only asked after a change, since that
+    /// takes long, and until none comes meanwhile.
     fn count(&self) -> Result<Option<i64>> {
+        for _ in 0..MOST_SEARCHES {
+            let Some(pages) = self.pages_and_depot()? else { return Ok(None) };
+            match self.last.get() {
+                Some((last, _)) if last == pages => break,
+                _ => self.last.set(Some((pages, self.depot.pages()))),
+            }
+        }
+        Ok(self.last.get().map(|(pages, depot)| pages - depot))
+    }
+
+    fn sites(&self) -> Result<Option<Vec<Site>>> {
+        Ok(page_owner::read())
+    }
+}
+
+impl Pages {
+    /// Returns how many pages are in use that nothing but the depot of stacks explains.
+    fn pages_and_depot(&self) -> Result<Option<i64>> {
         let mut texts = self.texts.borrow_mut();
         let [zoneinfo, meminfo] = &mut *texts;
         self.refresh.write_all_at(b"1", 0).machine(|| "cannot refresh the kernel's statistics".into())?;
@@ -80,10 +108,6 @@ impl CounterSource for Pages {
         let of_areas = || vmalloc::pages(&read_all(self.vmallocinfo.as_ref()?).ok()?);
         let vmalloc = vmalloc_pages(&meminfo, of_areas);
         Ok(vmalloc.and_then(|vmalloc| unexplained(&zoneinfo, &meminfo, vmalloc, self.stacks)))
-    }
-
-    fn sites(&self) -> Result<Option<Vec<Site>>> {
-        Ok(page_owner::read())
     }
 }
 

@@ -1,0 +1,61 @@
+//! Pages of the kernel's depot of stacks (lib/stackdepot.c): what it costs to remember who allocated what.
+//!
+//! Each stack that slub_debug=U or page_owner sees for the first time is kept for ever, and every hundred of them or so take a
+//! new pool of pages. Which stacks there are depends on who interrupts whom, so on a busy machine new ones come for minutes.
+//! They are the instrument's, not the workload's.
+
+use super::page_owner;
+use super::procfs::{number, read_all};
+use std::fs::File;
+
+/// With CONFIG_DEBUG_FS. It is there on Linux 6.12 and 7.3, and is not on 6.1.
+const STATS: &str = "/sys/kernel/debug/stackdepot/stats";
+
+/// Where this kernel tells it.
+pub enum StackDepot {
+    /// It counts its pools. One more may be there already for the next stacks; it is taken for one of the pools that are not.
+    Pools(File),
+    /// page_owner tells who took the pages of pools.
+    Owned(page_owner::DepotSearch),
+    /// Nowhere: nothing is known of it, or there is none.
+    Untold,
+}
+
+impl StackDepot {
+    /// Finds where this kernel tells it.
+    pub fn open() -> Self {
+        if let Some(owned) = page_owner::DepotSearch::open() {
+            return Self::Owned(owned);
+        }
+        File::open(STATS).map_or(Self::Untold, Self::Pools)
+    }
+
+    /// Returns how many pages it has taken, as far as this kernel tells. Takes a tenth of a second where page_owner must be
+    /// asked.
+    pub fn pages(&self) -> i64 {
+        match self {
+            Self::Pools(file) => {
+                read_all(file).ok().and_then(|text| pools(&text)).unwrap_or(0) << page_owner::DEPOT_ORDER
+            }
+            Self::Owned(search) => search.pages(),
+            Self::Untold => 0,
+        }
+    }
+}
+
+/// Returns the number of the line "pools: `number`".
+fn pools(stats: &str) -> Option<i64> {
+    number(stats.lines().find_map(|line| line.strip_prefix("pools:"))?.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_are_told_by_their_line() {
+        assert_eq!(pools("pools: 34\nrefcounted_allocations: 0\npersistent_count: 3\n"), Some(34));
+        assert_eq!(pools("persistent_count: 3\n"), None);
+        assert_eq!(pools("pools: many\n"), None);
+    }
+}

@@ -75,9 +75,46 @@ pub struct TestResult {
     pub error: f64,
 }
 
+impl TestResult {
+    /// Returns what two questions about one commit came to, of which this, the first one, said that it is clean.
+    pub fn with_second(self, second: Self) -> Self {
+        // Guests of one kernel may have the same noise: two that agree are only sure to be no worse than the better.
+        let error = if second.state == State::Clean { self.error.min(second.error) } else { second.error };
+        let record = match (self.record, second.record) {
+            (Some(first), Some(second)) => Some(first.with_second(second)),
+            (first, second) => second.or(first),
+        };
+        let (guests, seconds) = (self.guests + second.guests, self.seconds + second.seconds);
+        Self { state: second.state, record, guests, seconds, error }
+    }
+}
+
 /// A commit that was judged.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub commit: Commit,
     pub judged: TestResult,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::example;
+
+    fn judged(state: State, record: RunRecord, error: f64) -> TestResult {
+        TestResult { state, record: Some(record), guests: 1, seconds: 2.0, error }
+    }
+
+    #[test]
+    fn end_that_is_clean_twice_is_clean_and_one_that_leaks_the_second_time_leaks() {
+        let clean = |error| judged(State::Clean, example::clean(), error);
+        let twice = clean(0.02).with_second(clean(0.04));
+        assert_eq!((twice.state, twice.guests, twice.seconds, twice.error), (State::Clean, 2, 4.0, 0.02));
+        assert_eq!(twice.record.unwrap().other_seeds.len(), 1);
+        let leaks = clean(0.02).with_second(judged(State::Leaks, example::leak(), 0.04));
+        assert_eq!((leaks.state, leaks.error), (State::Leaks, 0.04));
+        assert_eq!(leaks.record.unwrap().verdict, example::leak().verdict);
+        let unbuilt = TestResult { state: State::Unknown("crash".into()), ..TestResult::default() };
+        assert_eq!(clean(0.02).with_second(unbuilt).state, State::Unknown("crash".into()));
+    }
 }

@@ -14,6 +14,10 @@ pub trait TestCommit {
     fn commit(&self, id: &str) -> Result<Commit>;
     /// Judges `commit`; one of `guess` is probably asked for next.
     fn test(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult>;
+    /// Judges an end, on which the whole search rests.
+    fn test_end(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult> {
+        self.test(commit, guess)
+    }
     /// Hears what became of a commit, with about how many more to come.
     fn step(&mut self, step: &Step, left: u64);
 }
@@ -35,7 +39,7 @@ pub fn search(
     let first = if let Next::Test { commit, .. } = &next { vec![commit.clone()] } else { vec![] };
     for (end, guess) in [(old, vec![new.to_owned()]), (new, first)] {
         let commit = judge.commit(end)?;
-        let judged = judge.test(&commit, &guess)?;
+        let judged = judge.test_end(&commit, &guess)?;
         let step = Step { commit, judged };
         judge.step(&step, steps_left(&next));
         steps.push(step);

@@ -26,37 +26,7 @@ pub fn confirm(
     let asked: Vec<_> = again.iter().map(|place| pairs[*place]).collect();
     let seconds = measure.run_with(&options, &asked, cache, ui)?;
     for (place, second) in again.into_iter().zip(seconds) {
-        records[place] = both(records[place].clone(), second);
+        records[place] = records[place].clone().with_second(second);
     }
     Ok(())
-}
-
-/// Returns the first record with the seed of the second, if both are clean, else the second: one that is not clean says more.
-fn both(mut first: RunRecord, mut second: RunRecord) -> RunRecord {
-    if second.verdict == Verdict::Clean {
-        first.other_seeds.push(second.seed);
-        first.seconds += second.seconds;
-        return first;
-    }
-    second.notes.push(format!("with the seed {} it was clean", first.seed));
-    second
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::result::example;
-
-    #[test]
-    fn two_clean_guests_are_one_clean_record_with_both_seeds() {
-        let record = both(example::clean(), RunRecord { seed: 7, ..example::clean() });
-        assert_eq!((record.verdict, record.seed, record.other_seeds.as_slice()), (Verdict::Clean, 42, &[7][..]));
-    }
-
-    #[test]
-    fn guest_that_is_not_clean_is_the_one_that_counts() {
-        let record = both(example::clean(), RunRecord { seed: 7, ..example::leak() });
-        assert_eq!((record.verdict, record.seed), (Verdict::Leak, 7));
-        assert_eq!(record.notes, ["with the seed 42 it was clean"]);
-    }
 }

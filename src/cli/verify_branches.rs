@@ -2,6 +2,7 @@
 
 use super::kernel_args::Config;
 use super::measure_args::Measure;
+use super::second_seed;
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
 use crate::kernel::Builder;
@@ -97,7 +98,8 @@ impl Work<'_> {
         };
         let [unpatched, patched] = &kernels;
         let pairs: Vec<_> = self.scenarios.iter().flat_map(|s| [(s, unpatched), (s, patched)]).collect();
-        let results = self.measure.run(&pairs, self.cache, self.ui)?;
+        let mut results = self.measure.run(&pairs, self.cache, self.ui)?;
+        second_seed::confirm(self.measure, &pairs, &mut results, self.cache, self.ui)?;
         let one_is_enough = self.measure.set.is_some();
         record.proof = proof::from_records(&results, one_is_enough, &unpatched.spec, &patched.spec);
         record.fill(&results, one_is_enough);

@@ -108,6 +108,18 @@ impl RunRecord {
         self.accelerator != NO_ACCELERATOR
     }
 
+    /// Returns this record of a clean kernel with the seed of `second`, if that is clean, too, else `second`: one that is not clean
+    /// says more.
+    pub fn with_second(mut self, mut second: Self) -> Self {
+        if second.verdict == Verdict::Clean {
+            self.other_seeds.push(second.seed);
+            self.seconds += second.seconds;
+            return self;
+        }
+        second.notes.push(format!("with the seed {} it was clean", self.seed));
+        second
+    }
+
     /// Makes a record that knows what is run and nothing of how it went: undecided, because nothing was measured.
     pub fn begin(scenario: &str, kernel: KernelRecord, seed: u64) -> Self {
         Self {
@@ -200,6 +212,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::example;
     use crate::result::file::ResultFile;
     use crate::result::shard::ShardRecord;
     use crate::sample::CounterKind;
@@ -235,6 +248,19 @@ mod tests {
             }
             _ => assert_eq!(whole, part, "{path}"),
         }
+    }
+
+    #[test]
+    fn two_clean_guests_are_one_clean_record_with_both_seeds() {
+        let record = example::clean().with_second(RunRecord { seed: 7, ..example::clean() });
+        assert_eq!((record.verdict, record.seed, record.other_seeds.as_slice()), (Verdict::Clean, 42, &[7][..]));
+    }
+
+    #[test]
+    fn guest_that_is_not_clean_is_the_one_that_counts() {
+        let record = example::clean().with_second(RunRecord { seed: 7, ..example::leak() });
+        assert_eq!((record.verdict, record.seed), (Verdict::Leak, 7));
+        assert_eq!(record.notes, ["with the seed 42 it was clean"]);
     }
 
     #[test]

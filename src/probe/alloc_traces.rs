@@ -51,6 +51,9 @@ mod tests {
         let text = "  459 kvmalloc_node+0x2c/0x110 age=3 pid=1 cpus=0\n\t__kmalloc_node+0x1/0x2\n\tkvmalloc_node+0x2c/0x110\n\
                     \tgroups_alloc+0x1e/0x50\n";
         assert_eq!(parse(text)[0].function, "groups_alloc");
+        let text = "  3 kasprintf+0xa6/0xd0 age=3 pid=1 cpus=0\n\t__kmalloc_node_track_caller+0x4c/0x170\n\tkvasprintf+0xb0/0x130\n\
+                    \tkasprintf+0xa6/0xd0\n\tnfs_sysfs_move_sb_to_server+0x49/0xd0\n";
+        assert_eq!(parse(text)[0].function, "nfs_sysfs_move_sb_to_server");
     }
 
     #[test]

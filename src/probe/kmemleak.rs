@@ -1,5 +1,6 @@
 //! The kernel's own leak detector: what it reports after a scan (Documentation/dev-tools/kmemleak.rst).
 
+use super::object_allocators::is_object_allocator;
 use super::site_text::without_offset;
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -10,22 +11,6 @@ use std::time::Duration;
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 /// It says nothing of objects younger than 5 s (MSECS_MIN_AGE in mm/kmemleak.c).
 const MIN_AGE: Duration = Duration::from_millis(5500);
-/// How the names of functions begin that allocate for whoever asks; the one that asked is told.
-const ALLOCATORS: [&str; 12] = [
-    "kmalloc",
-    "__kmalloc",
-    "kmem_cache_alloc",
-    "__kmem_cache_alloc",
-    "__do_kmalloc",
-    "kmemdup",
-    "kstrdup",
-    "kvmalloc",
-    "__kvmalloc",
-    "vmalloc",
-    "__vmalloc",
-    "slab_",
-];
-
 /// What kmemleak reported.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct KmemleakReport {
@@ -61,7 +46,7 @@ pub(super) fn parse(text: &str) -> KmemleakReport {
         reported.objects += 1;
         let frames = report.lines().filter_map(|line| line.split_whitespace().find(|word| word.contains("+0x")));
         let mut frames = frames.map(without_offset);
-        if let Some(function) = frames.find(|f| !ALLOCATORS.iter().any(|name| f.starts_with(name))) {
+        if let Some(function) = frames.find(|function| !is_object_allocator(function)) {
             *reported.functions.entry(function).or_default() += 1;
         }
     }
@@ -83,5 +68,29 @@ mod tests {
         assert_eq!(reported.objects, 2);
         assert_eq!(reported.functions, [("nfs_opendir".to_owned(), 2)].into());
         assert_eq!(parse(""), KmemleakReport::default());
+    }
+
+    #[test]
+    fn detector_and_helpers_of_strings_are_never_who_asked() {
+        let asked = |frames: &[&str]| {
+            let text = format!(
+                "unreferenced object 0xffff (size 16):\n  backtrace (crc b1564374):\n    {}\n",
+                frames.join("\n    ")
+            );
+            parse(&text).functions.into_keys().next().unwrap()
+        };
+        let own = ["kmemleak_alloc+0x2d/0x40", "__kmalloc_noprof+0x2fa/0x730", "acpi_ut_initialize_buffer+0x83/0xc0"];
+        assert_eq!(asked(&own), "acpi_ut_initialize_buffer");
+        let string = [
+            "[<0000000010fb5130>] __kmalloc_node_track_caller+0x4c/0x170",
+            "[<00000000b866a733>] kvasprintf+0xb0/0x130",
+            "[<00000000b3564fca>] kasprintf+0xa6/0xd0",
+            "[<00000000f01d6cb3>] nfs_sysfs_move_sb_to_server+0x49/0xd0",
+        ];
+        assert_eq!(asked(&string), "nfs_sysfs_move_sb_to_server");
+        let object = ["kmem_cache_alloc+0x4b9/0x700", "nfs4_alloc_stid+0x29/0x210", "alloc_init_deleg+0x92/0x2e0"];
+        assert_eq!(asked(&object), "nfs4_alloc_stid");
+        let percpu = ["kmemleak_alloc_percpu+0x1/0x2", "pcpu_alloc_noprof+0x6a/0x8", "nfs_alloc_iostats+0x1/0x2 [nfs]"];
+        assert_eq!(asked(&percpu), "nfs_alloc_iostats");
     }
 }

@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod kmemleak;
 pub mod memory;
 pub mod mountstats;
+mod object_allocators;
 pub mod page_owner;
 pub mod procfs;
 pub mod quiesce;

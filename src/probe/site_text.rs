@@ -1,14 +1,14 @@
 //! Call sites in the words of the kernel: functions with offsets, and helpers that are looked through.
 
+use super::object_allocators::is_object_allocator;
 use super::procfs::number;
 use crate::sample::Site;
 
-/// Helpers that allocate for whoever asks, and that SLUB names because they are not inlined; the one that asked is told.
-pub const HELPERS: [&str; 3] = ["kvmalloc_node", "__kvmalloc_node_noprof", "__kvmalloc_node"];
-
+/// Names who asked where SLUB names a function that allocates for whoever asks. kmalloc_track_caller() makes it look through one such
+/// function, and is itself called by others: behind kasprintf() comes who asked it.
 pub(crate) fn look_through(site: &mut Site) {
-    if HELPERS.contains(&site.function.as_str()) {
-        let behind = site.stack.iter().skip_while(|f| **f != site.function).find(|f| !HELPERS.contains(&f.as_str()));
+    if is_object_allocator(&site.function) {
+        let behind = site.stack.iter().skip_while(|f| **f != site.function).find(|f| !is_object_allocator(f));
         site.function = behind.unwrap_or(&site.function).clone();
     }
 }

@@ -24,11 +24,14 @@ const TROUBLES: [(&str, &str); 12] = [
     ("BUG: sleeping function called from invalid context", "BUG"),
 ];
 
-/// What unmounting a file system whose objects are still referenced prints: fs/dcache.c, fs/super.c, mm/slub.c.
-const UNMOUNT: [(&str, &str); 3] = [
+/// What unmounting a file system whose objects are still referenced prints, and destroying a cache with objects in it: fs/dcache.c,
+/// fs/super.c, mm/slub.c, mm/slab_common.c. The third is "Objects remaining in nfsd_file on __kmem_cache_shutdown()" on Linux 6.1 and
+/// "Objects remaining on __kmem_cache_shutdown()" since 6.15; where SLUB says nothing (SLAB, no CONFIG_SLUB_DEBUG) the fourth stands alone.
+const UNMOUNT: [(&str, &str); 4] = [
     ("still in use (", "Dentry still in use"),
     ("Busy inodes after unmount", "Busy inodes after unmount"),
-    ("Objects remaining in", "Objects remaining"),
+    ("Objects remaining ", "Objects remaining"),
+    ("Slab cache still has objects", "Objects remaining"),
 ];
 
 /// Lines after the first of a trouble that are kept to show it.
@@ -214,6 +217,24 @@ mod tests {
         assert_eq!((complaints.kind, complaints.count), (Some("Dentry still in use"), 3));
         assert!(complaints.lines[1].starts_with("VFS: Busy inodes"));
         assert!(complaints.lines[2].starts_with("BUG nfs_inode_cache"));
+    }
+
+    #[test]
+    fn objects_that_remain_are_seen_in_every_wording() {
+        for line in [
+            "BUG nfs_inode_cache (Not tainted): Objects remaining in nfs_inode_cache on kmem_cache_close()",
+            "[  301.1] BUG nfs_inode_cache (Not tainted): Objects remaining in nfs_inode_cache on __kmem_cache_shutdown()",
+            "[  812.4] BUG nfsd_file (Tainted: G    B   W          ): Objects remaining on __kmem_cache_shutdown()",
+            "kmem_cache_destroy nfsd_file: Slab cache still has objects when called from nfsd_file_cache_shutdown+0x1/0x2",
+            "kmem_cache_destroy nfsd_file: Slab cache still has objects",
+        ] {
+            let (console, _file) = console(&format!("fine\n{line}\n"));
+            assert_eq!(
+                (console.complaints().kind, console.complaints().count),
+                (Some("Objects remaining"), 1),
+                "{line}"
+            );
+        }
     }
 
     #[test]

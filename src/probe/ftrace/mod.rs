@@ -18,6 +18,7 @@ pub use tracefs::{Before, Settings, Unmounts, traces_objects};
 pub use wanted::TraceTargets;
 
 use super::memory;
+use super::object_allocators::is_object_allocator;
 use super::page_owner::who_asked_for_pages;
 use super::site_text::look_through;
 use crate::error::{Context, Result};
@@ -43,8 +44,6 @@ const TRACERS: [&str; 7] = [
     "trace_event",
     "__traceiter",
 ];
-/// Functions that allocate per-CPU memory for whoever asks; the one that asked is told.
-const PERCPU_HELPERS: [&str; 3] = ["pcpu_alloc", "__alloc_percpu", "alloc_percpu"];
 
 /// Call sites by counter.
 pub type Sites = BTreeMap<String, Vec<Site>>;
@@ -158,7 +157,7 @@ impl Tracing {
             }
             AllocSource::Pages => Site { function: who_asked_for_pages(&stack)?, stack, objects },
             AllocSource::PerCpu => {
-                let asked = stack.iter().find(|f| !PERCPU_HELPERS.iter().any(|helper| f.starts_with(helper)));
+                let asked = stack.iter().find(|f| !is_object_allocator(f));
                 Site { function: asked.cloned().unwrap_or_default(), stack, objects }
             }
         })

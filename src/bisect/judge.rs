@@ -55,7 +55,7 @@ impl TestCommit for KernelTester<'_> {
         self.test_snapshot(&snapshot, self.options.boot.seed, guess)
     }
 
-    /// A leak speaks for itself; an end that is clean is asked again with another seed.
+    /// Asks again with another seed about an end that is clean; a leak speaks for itself.
     fn test_end(&mut self, commit: &Commit, guess: &[String]) -> Result<TestResult> {
         let first = self.test(commit, guess)?;
         if first.state != State::Clean {

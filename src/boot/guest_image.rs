@@ -74,7 +74,8 @@ impl GuestImage {
         }
         archive.program(&options.program, "/init", &Libraries::detect())?;
         archive.file(PLAN, 0o644, serde_json::to_vec(&plan).machine(|| "cannot write the plan".into())?);
-        if scenario.server == ServerKind::Knfsd {
+        // rpcbind is among them.
+        if scenario.server == ServerKind::Knfsd || scenario.mount.has_lockd() {
             nfs_utils::packages(cache, ui)?.add_to(&mut archive)?;
         }
         if scenario.export.file_system != FileSystem::Tmpfs {

@@ -118,7 +118,8 @@ fn step(spec: &str, has_tree: bool, cache: &Cache) -> Result<Step> {
 
 fn download(kernels: &[KernelCost], scenarios: &[Scenario], cache: &Cache) -> u64 {
     let fetches_source = kernels.iter().any(|kernel| kernel.step == Step::FetchAndBuild);
-    let lacks_knfsd = scenarios.iter().any(|s| s.server == ServerKind::Knfsd) && nfs_utils::cached(cache).is_none();
+    let lacks_knfsd = scenarios.iter().any(|s| s.server == ServerKind::Knfsd || s.mount.has_lockd())
+        && nfs_utils::cached(cache).is_none();
     let source = if fetches_source { INDEX_BYTES + SOURCE_BYTES } else { 0 };
     // The machine's own suite need not be that of the kernel.
     source + if lacks_knfsd { INDEX_BYTES + NFS_UTILS_BYTES } else { 0 }

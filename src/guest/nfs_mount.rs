@@ -1,7 +1,7 @@
 //! The client's side: loopback up, and mount(2) of NFS without any helper program.
 
 use crate::error::{Context, Error, Result};
-use crate::scenario::NfsVersion;
+use crate::scenario::{NfsVersion, asks_for_lockd};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -58,7 +58,9 @@ pub fn arguments(
         data += &format!(",clientaddr={ADDRESS}");
         "nfs4"
     } else {
-        data += &format!(",nolock,mountproto=tcp,mountvers=3,mountaddr={address},mountport={mount_port}");
+        // lockd needs rpcbind, which not every guest has.
+        data += if asks_for_lockd(options) { "" } else { ",nolock" };
+        data += &format!(",mountproto=tcp,mountvers=3,mountaddr={address},mountport={mount_port}");
         "nfs"
     };
     if !options.is_empty() {
@@ -133,6 +135,14 @@ mod tests {
             "addr=127.0.0.1,vers=3,proto=tcp,port=2049,rsize=1024,nolock,mountproto=tcp,mountvers=3,\
              mountaddr=127.0.0.1,mountport=20048,actimeo=0"
         );
+    }
+
+    #[test]
+    fn version_3_starts_lockd_where_the_last_of_its_options_asks_for_it() {
+        let data = |options| arguments(NfsVersion::V3, (ADDRESS, "/"), [2049, 20048], 1024, options).2;
+        assert!(!data("actimeo=0,lock").contains("nolock"));
+        assert!(data("lock,nolock").contains(",nolock,"));
+        assert!(data("local_lock=all").contains(",nolock,"));
     }
 
     #[test]

@@ -66,6 +66,9 @@ impl RunningServer {
     ) -> Result<(Self, Local)> {
         match scenario.server {
             ServerKind::Synthetic => {
+                if scenario.mount.has_lockd() {
+                    knfsd::start_rpcbind()?;
+                }
                 let local = local(&scenario.directory, seed)?;
                 step("populate")?;
                 let server = Server::start(Export::new(Tree::clone(tree), seed))?;
@@ -102,10 +105,12 @@ impl RunningServer {
     /// Mounts the export as often as the scenario says.
     pub fn mount(&self, scenario: &Scenario) -> Result<()> {
         let exported = self.exported(scenario);
+        // Else lockd would run all the time, and no unit would start it.
+        let options = if scenario.mount.has_lockd() && scenario.unit.mounts() { "nolock" } else { "" };
         (1..=scenario.mount.count).try_for_each(|number| {
             let point = nfs_mount::point(number);
             init::make_dir(&point)?;
-            self.mount_path(scenario, (nfs_mount::ADDRESS, exported), &point, "")
+            self.mount_path(scenario, (nfs_mount::ADDRESS, exported), &point, options)
         })
     }
 

@@ -43,6 +43,11 @@ const PACKET_LIMIT: Duration = Duration::from_millis(10);
 /// Kept open: closing a file leaves an object behind until the next grace period.
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
+/// What knfsd knows of the groups of users, an entry for each that is kept for two minutes or half an hour (unix_gid_cache in
+/// net/sunrpc/svcauth_unix.c): where rounds take as long, one comes and goes with the doses. Writing here forgets them all (write_flush in
+/// net/sunrpc/cache.c). Seen on Linux 5.10.
+const GROUPS_OF_USERS: &str = "/proc/net/rpc/auth.unix.gid/flush";
+
 /// Passes before one reading of a machine that does other things, too: the second frees what the first has let go of.
 const LIGHT_PASSES: u32 = 2;
 
@@ -62,6 +67,8 @@ pub struct Quiescer {
     processors: ProcessorDrain,
     grace: GracePeriod,
     drop_caches: File,
+    /// `None` where a live server may need them, or without SunRPC.
+    groups_of_users: Option<File>,
     patience: Cell<Duration>,
 }
 
@@ -80,7 +87,12 @@ impl Quiescer {
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
         let processors = ProcessorDrain::new()?;
         let grace = GracePeriod::detect(processors.processors.len());
-        Ok(Self { manner, counters, processors, grace, drop_caches, patience: Cell::new(LONGEST) })
+        let groups_of_users = match manner {
+            QuiesceMode::Full => File::options().write(true).open(GROUPS_OF_USERS).ok(),
+            QuiesceMode::Light => None,
+        };
+        let patience = Cell::new(LONGEST);
+        Ok(Self { manner, counters, processors, grace, drop_caches, groups_of_users, patience })
     }
 
     /// Returns the counters.
@@ -134,6 +146,10 @@ impl Quiescer {
 
     /// Caches dropped and a grace period waited for, until that frees nothing more.
     fn quiesce(&self) -> Result<()> {
+        if let Some(file) = &self.groups_of_users {
+            // Its number is passed over.
+            let _ = file.write_all_at(b"1", 0);
+        }
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
         for _ in 0..most {

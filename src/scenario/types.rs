@@ -117,6 +117,19 @@ pub struct Mount {
     pub options: String,
 }
 
+impl Mount {
+    /// Returns whether the client starts lockd for it: version 4 has locks of its own, and without `lock` among the options guests mount
+    /// with `nolock`.
+    pub fn has_lockd(&self) -> bool {
+        !self.version.is_4() && asks_for_lockd(&self.options)
+    }
+}
+
+/// Returns whether the last of the options `lock` and `nolock` is `lock`, which is the one that the kernel heeds.
+pub fn asks_for_lockd(options: &str) -> bool {
+    options.split(',').rfind(|option| ["lock", "nolock"].contains(option)) == Some("lock")
+}
+
 fn one() -> u32 {
     1
 }

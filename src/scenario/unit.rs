@@ -38,6 +38,11 @@ impl Unit {
         self.steps.iter().filter(|step| matches!(step, Step::List(_) | Step::MountCycle)).count()
     }
 
+    /// Returns whether a unit mounts the export once more.
+    pub fn mounts(&self) -> bool {
+        self.steps.contains(&Step::MountCycle)
+    }
+
     /// Returns the passes of the unit.
     pub fn passes(&self) -> impl Iterator<Item = &Pass> {
         self.steps.iter().filter_map(|step| match step {

@@ -15,6 +15,8 @@ const LEAKING: &str = "6.1+spare-pages";
 const UNTIL_UNMOUNT: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/until-unmount.patch");
 /// A kernel that leaks a page per listing.
 const PAGES: &str = "6.1+page-per-listing";
+/// A kernel that keeps the service of lockd whenever it ends.
+const LOCKD: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/service-per-lockd.patch");
 /// Where the names come from that leak.
 const CALL_SITE: &str = "nfs_readdir_page_array_append";
 /// How much of the leak must be seen to come from there.
@@ -53,6 +55,7 @@ pub fn cases() -> Vec<Case> {
         let strict = ["run", "--kernel", UNTIL_UNMOUNT, "--strict", "--largest-cache", "300", "quick"];
         until_unmount(&strict, Verdict::Leak, 1)
     }));
+    cases.push(Case::new("what lockd leaves behind with each mount is a leak", &[LOCKD], |_| lockd()));
     cases.extend([FIXED, LEAKING, PAGES].map(stock));
     cases.push(Case::new("verify quick is proven", &[FIXED, LEAKING], |_| proven()));
     cases.push(Case::new("verify quick with two leaking kernels is not proven", &[LEAKING], |_| not_proven()));
@@ -197,6 +200,18 @@ fn stock(kernel: &'static str) -> Case {
         seen.must(record.notes.is_empty(), || format!("there are notes: {:?}", record.notes))?;
         measured_well(&seen, record)
     })
+}
+
+/// The service and its pools are two objects a mount, found by their function.
+fn lockd() -> Trialled {
+    let seen = Program::new(&[&["run", "--kernel", LOCKD, "mount-cycle-lockd"], &SMALL_CACHES[..]].concat()).run()?;
+    let record = seen.record()?;
+    seen.must(record.verdict == Verdict::Leak, || "it is no leak".into())?;
+    seen.must_end_with(1)?;
+    let service = record.findings.iter().find(|finding| finding.name == "kmalloc-256");
+    let named = service.and_then(|finding| finding.call_sites.first()).is_some_and(|s| s.function == "__svc_create");
+    seen.must(named, || format!("the leak is not said to come from __svc_create: {:?}", record.findings))?;
+    near(&seen, "services kept", service.map_or(0.0, |finding| finding.objects_per_listing.estimate), 1)
 }
 
 fn until_unmount(arguments: &[&str], verdict: Verdict, status: i32) -> Trialled {

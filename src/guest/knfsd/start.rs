@@ -1,7 +1,7 @@
 //! Knows how to start knfsd inside the guest, quickly: what depends on what, and when each part answers.
 
 use super::{client_tracking, warm_threads};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::scenario::NfsVersion;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -42,6 +42,16 @@ impl Starting {
     pub fn ready(self) -> Result<()> {
         self.thread.join().unwrap_or_else(|_| Err(Error::machine("the thread that starts knfsd panicked; report this")))
     }
+}
+
+/// Starts rpcbind alone: lockd, which a client of version 3 starts, registers with it. The loopback interface is up.
+pub fn start_rpcbind() -> Result<()> {
+    make_dir_of_rpcbind()?;
+    run("rpcbind", &[])
+}
+
+fn make_dir_of_rpcbind() -> Result<()> {
+    fs::create_dir_all("/run/rpcbind").machine(|| "cannot make /run/rpcbind in the guest".into())
 }
 
 fn serve(export: &Path, version: NfsVersion, labels: bool) -> Result<()> {
@@ -116,9 +126,8 @@ fn configuration(version: NfsVersion) -> String {
 
 fn make_files(export: &Path, version: NfsVersion, labels: bool) -> Result<()> {
     let failed = |e: std::io::Error| Error::machine(format!("cannot prepare knfsd's files in the guest: {e}"));
-    for dir in ["/run/rpcbind", "/var/lib/nfs/v4recovery"] {
-        fs::create_dir_all(dir).map_err(failed)?;
-    }
+    make_dir_of_rpcbind()?;
+    fs::create_dir_all("/var/lib/nfs/v4recovery").map_err(failed)?;
     let labels = if labels { ",security_label" } else { "" };
     let options = format!("rw,insecure,no_root_squash,no_subtree_check,async,fsid=0{labels}");
     fs::write("/etc/exports", format!("{} 127.0.0.1({options})\n", export.display())).map_err(failed)?;

@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod kmemleak;
 pub mod memory;
 pub mod mountstats;
+pub(crate) mod page_allocator;
 pub mod page_owner;
 pub mod procfs;
 pub mod quiesce;

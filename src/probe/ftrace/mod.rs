@@ -19,7 +19,7 @@ pub use tracefs::{Before, Settings, Unmounts, traces_objects};
 pub use wanted::TraceTargets;
 
 use super::memory;
-use super::page_owner::who_asked_for_pages;
+use super::page_allocator::who_asked_for_pages;
 use super::site_text::look_through;
 use crate::error::{Context, Result};
 use crate::sample::{Site, since};

@@ -19,3 +19,4 @@ pub mod site_text;
 pub mod slab;
 pub mod slabinfo;
 mod stack_depot;
+pub mod version;

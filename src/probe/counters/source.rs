@@ -13,6 +13,11 @@ pub trait CounterSource {
         Ok(None)
     }
 
+    /// Returns what it did not read although the kernel keeps it, a sentence each.
+    fn notes(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Returns whether it counts so exactly that a few are seen.
     fn is_exact(&self) -> bool {
         true

@@ -125,9 +125,11 @@ impl Mount {
     }
 }
 
-/// Returns whether the last of the options `lock` and `nolock` is `lock`, which is the one that the kernel heeds.
+/// Returns whether options ask for lockd: the last of them about locks is `lock`, or `local_lock=` of less than all, as `/proc/mounts` has
+/// it.
 pub fn asks_for_lockd(options: &str) -> bool {
-    options.split(',').rfind(|option| ["lock", "nolock"].contains(option)) == Some("lock")
+    let about_locks = |option: &&str| ["lock", "nolock"].contains(option) || option.starts_with("local_lock=");
+    options.split(',').rfind(about_locks).is_some_and(|option| option != "nolock" && option != "local_lock=all")
 }
 
 fn one() -> u32 {

@@ -71,6 +71,7 @@ impl Machine {
             before_mount: self.sample.clone(),
             sites_before_mount: BTreeMap::new(),
             site_source: SiteSource::None,
+            untraceable: None,
         }
     }
 

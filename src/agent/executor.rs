@@ -92,6 +92,7 @@ impl<P: Target> Executor<P> {
             before_mount,
             sites_before_mount,
             site_source: counters.site_source(),
+            untraceable: counters.untraceable().map(str::to_owned),
         }
     }
 

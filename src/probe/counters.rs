@@ -23,6 +23,8 @@ pub struct Counters {
     slabs: Slabs,
     sources: Vec<Source>,
     site_source: SiteSource,
+    /// Why a trace would name no function, if it would not.
+    untraceable: Option<&'static str>,
 }
 
 /// A kind of counter, and where this kernel tells it, if it does.
@@ -59,12 +61,18 @@ impl Counters {
     /// Opens what there is; a kernel that cannot count slab objects is no kernel for us.
     pub fn open() -> Result<Self> {
         let slabs = Slabs::open()?;
+        let untraceable = ftrace::are_kept_back().then_some(ftrace::KEPT_BACK);
         let site_source = match alloc_traces::read(control_allocs::CACHE) {
             Some(_) => SiteSource::Kept,
-            None if ftrace::traces_objects() => SiteSource::Traced,
+            None if untraceable.is_none() && ftrace::traces_objects() => SiteSource::Traced,
             None => SiteSource::None,
         };
-        Ok(Self { slabs, sources: open_sources(), site_source })
+        Ok(Self { slabs, sources: open_sources(), site_source, untraceable })
+    }
+
+    /// Returns, in a sentence, why a trace of this kernel would name no function; `None` if it would.
+    pub fn untraceable(&self) -> Option<&'static str> {
+        self.untraceable
     }
 
     /// Returns how this kernel tells who allocated an object.

@@ -156,6 +156,9 @@ pub struct Ready {
     pub sites_before_mount: BTreeMap<String, Vec<Site>>,
     /// How the kernel tells who allocated an object.
     pub site_source: SiteSource,
+    /// Why a trace would name no function, in a sentence; `None` if it would.
+    #[serde(default)]
+    pub untraceable: Option<String>,
 }
 
 /// A command line of dirleak.

@@ -23,7 +23,7 @@ const SHOWN_BYTES: usize = 120;
 /// Texts that are shown to nobody as they are: outputs of programs, and calls.
 const TEXTS: [&str; 3] = ["stdout", "stderr", "lines"];
 /// Sentences, in which a file's name may stand.
-const SENTENCES: [&str; 2] = ["message", "broken"];
+const SENTENCES: [&str; 3] = ["message", "broken", "untraceable"];
 
 /// Reads what a line says, or what is wrong with it.
 pub fn parse_response(line: &[u8]) -> Result<Response, String> {

@@ -41,9 +41,19 @@ impl Session<'_> {
         // What was watched for longer says more.
         before.extend(watched.clone());
         self.attribute(&before)?;
-        let last = if traced.is_empty() { last } else { self.trace(traced, last)? };
+        let last = if traced.is_empty() || self.is_untraceable() { last } else { self.trace(traced, last)? };
         size_classes::attribute_sum(&mut self.outcome.sites);
         Ok(last)
+    }
+
+    /// Returns whether a trace would name no function, which is then noted once.
+    fn is_untraceable(&mut self) -> bool {
+        let Some(sentence) = &self.untraceable else { return false };
+        let notes = &mut self.outcome.record.notes;
+        if !notes.contains(sentence) {
+            notes.push(sentence.clone());
+        }
+        true
     }
 
     /// Traces who allocates what these counters count, of which the kernel does not keep it: some units are traced

@@ -90,6 +90,8 @@ pub(super) struct Session<'a> {
     pub(super) unit_seconds: f64,
     /// How the kernel tells who allocated an object.
     pub(super) site_source: SiteSource,
+    /// Why a trace would name no function, if it would not.
+    pub(super) untraceable: Option<String>,
     /// On a machine that does other things meanwhile: how much each counter moves because of them.
     pub(super) noise: Option<Growth>,
     /// The same reading by reading.
@@ -107,6 +109,7 @@ impl<'a> Session<'a> {
             dose: 0,
             unit_seconds: 0.0,
             site_source: SiteSource::None,
+            untraceable: None,
             noise: None,
             moves: Vec::new(),
             deadline: None,
@@ -123,8 +126,13 @@ impl<'a> Session<'a> {
             before_mount,
             sites_before_mount,
             site_source,
+            untraceable,
         } = ready;
         self.site_source = site_source;
+        if site_source == SiteSource::None {
+            self.outcome.record.notes.extend(untraceable.clone());
+        }
+        self.untraceable = untraceable;
         self.outcome.record.not_looked_for = missing_sources;
         self.outcome.left.before_mount(before_mount, sites_before_mount);
         let caches = name_control::caches(&name_allocations, &object_bytes);
@@ -319,7 +327,7 @@ mod tests {
         most: i64,
         /// What a line of source had allocated when it was first asked.
         begun: i64,
-        /// Who allocates.
+        /// Who allocates; of nobody it is not kept.
         function: &'static str,
         lot: ChaCha8Rng,
         sample: Sample,
@@ -353,6 +361,9 @@ mod tests {
         }
 
         fn sites(&mut self) -> Response {
+            if self.function.is_empty() {
+                return Response::Sites { sites: BTreeMap::new() };
+            }
             let site = Site { function: self.function.into(), stack: Vec::new(), objects: *self.objects(CACHE) };
             Response::Sites { sites: [(CACHE.to_owned(), vec![site])].into() }
         }
@@ -385,10 +396,16 @@ mod tests {
 
     /// Returns what is found where each counter is to be judged, and the noisy one cannot be.
     fn judged(most: i64, function: &'static str) -> RunRecord {
+        judged_where(most, function, None)
+    }
+
+    /// Returns the same of a machine where a trace would name no function, if there is such a reason.
+    fn judged_where(most: i64, function: &'static str, untraceable: Option<&str>) -> RunRecord {
         let options = Options { every_counter: true, ..Options::default() };
         let mut outcome = Observations::new(RunRecord::begin("made", KernelRecord::default(), 42), &options);
         let (mut machine, task) = (Machine::new(most, function), Ui::silent().task("made"));
         let mut session = Session::new(&mut machine, &task, &mut outcome);
+        session.untraceable = untraceable.map(str::to_owned);
         let rounds = Rounds { doses: [4, 12], scout_doses: [2, 6] };
         let baseline = session.read_settled(RoundKind::Warmup, 0).unwrap();
         let last = session.blocks(&baseline, &rounds, Until::AllDecided, &options).unwrap();
@@ -415,6 +432,16 @@ mod tests {
         let line = &record.allocation_sites[0];
         assert_eq!((line.file.as_str(), line.calls_per_listing, line.bytes_per_listing), ("fs/nfs/dir.c", 1.0, 96.0));
         assert_eq!(record.not_looked_for, Vec::<String>::new());
+    }
+
+    #[test]
+    fn leak_where_a_trace_would_name_nobody_is_judged_and_noted_once() {
+        // A trace would be no answer of this machine.
+        let record = judged_where(i64::MAX, "", Some("functions have no names"));
+        let found = record.findings.iter().find(|finding| finding.name == CACHE).expect("it leaks all the same");
+        assert!(found.excluded_cache_objects >= Some(Options::default().largest_cache), "{found:?}");
+        assert_eq!(found.call_sites, []);
+        assert_eq!(record.notes, ["functions have no names"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use dirleak::internals::run::options::Options;
 use dirleak::internals::scenario::{Scenario, ServerKind, load};
 use dirleak::internals::vm::accelerator;
 use dirleak::result::file::ResultFile;
+use dirleak::result::finding::Finding;
 use dirleak::result::record::{RunRecord, Verdict};
 use libtest_mimic::Failed;
 use nfs_fault_server::dirtree::spec::Made;
@@ -40,6 +41,9 @@ const WATCHED_TOLERANCE: f64 = 0.1;
 
 /// As kernels boot by default (CONFIG_SLAB_MERGE_DEFAULT): given last, it holds against what keeps caches apart.
 const MERGES: &str = "slab_merge";
+
+/// As hardened machines set it: /proc/kallsyms shows zeros to root, too.
+const KEEPS_ADDRESSES: &str = "sysctl.kernel.kptr_restrict=2";
 
 /// As people type it.
 const USUAL: [&str; 7] = ["host", "/mnt", "--yes", "--json", RESULT, "--bundle", BUNDLE];
@@ -67,6 +71,12 @@ pub fn cases() -> Vec<Case> {
         }),
         Case::new("host on 6.1+spare-pages with slub_debug names the leak's call site", &[LEAKING], |_| {
             leaks(Guest::start(LEAKING, false)?)
+        }),
+        Case::new("host where kptr_restrict=2 hides functions is clean, and says that it does", &[FIXED], |_| {
+            hidden_functions_are_clean()
+        }),
+        Case::new("host where kptr_restrict=2 hides functions tells the leak and its rate", &[LEAKING], |_| {
+            hidden_functions_leak()
         }),
         Case::new("host on a stock 6.1 that merges caches is clean", &[FIXED], |_| merging_is_clean()),
         Case::new(
@@ -211,6 +221,47 @@ fn merging_is_clean() -> Trialled {
     guest.finish()
 }
 
+/// One note says, in the record and in words, why functions have no names.
+fn says_that_functions_are_hidden(ended: &CommandOutput, record: &RunRecord) -> Trialled {
+    let notes: Vec<_> = record.notes.iter().filter(|note| note.contains("kptr_restrict")).collect();
+    let [note] = &notes[..] else { return must(ended, false, || format!("the notes are {:?}", record.notes)) };
+    must(ended, note.contains("`sysctl kernel.kptr_restrict=1`"), || format!("{note:?} mends nothing"))?;
+    let words: String = ended.stdout.split_whitespace().collect();
+    let said: String = note.split_whitespace().collect();
+    must(ended, words.matches(&said).count() == 1, || "the words do not have the note once".into())?;
+    let missing = record.not_looked_for.iter().any(|source| source == "call sites");
+    must(ended, missing, || format!("not looked for are {:?}", record.not_looked_for))
+}
+
+fn hidden_functions_are_clean() -> Trialled {
+    let mut guest = Guest::start_with(FIXED, true, KEEPS_ADDRESSES)?;
+    let (ended, record) = measured(&mut guest, 0, Verdict::Clean)?;
+    says_that_functions_are_hidden(&ended, &record)?;
+    guest.finish()
+}
+
+/// The verdict and its rate are as where functions have names.
+fn hidden_functions_leak() -> Trialled {
+    let mut guest = Guest::start_with(LEAKING, true, KEEPS_ADDRESSES)?;
+    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+    says_that_functions_are_hidden(&ended, &record)?;
+    let [finding] = record.findings.as_slice() else {
+        return must(&ended, false, || format!("one leak is {} findings", record.findings.len()));
+    };
+    must(&ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
+    must(&ended, finding.call_sites.is_empty(), || format!("it names {:?}", finding.call_sites))?;
+    is_at_its_rate(&ended, finding)?;
+    guest.finish()
+}
+
+/// The rate is what the model says.
+fn is_at_its_rate(ended: &CommandOutput, finding: &Finding) -> Trialled {
+    let modelled = spare_pages::listing(FIXED, &scenario()).leaked as f64;
+    let rate = finding.objects_per_listing.estimate;
+    let near = (rate - modelled).abs() <= RATE_TOLERANCE * modelled;
+    must(ended, near, || format!("{rate} names per listing leaked, and {modelled} are to"))
+}
+
 fn leaks(mut guest: Guest) -> Trialled {
     let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
     let [finding] = record.findings.as_slice() else {
@@ -220,10 +271,7 @@ fn leaks(mut guest: Guest) -> Trialled {
     let site = finding.call_sites.first();
     let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95 && !site.stack.is_empty());
     must(&ended, named, || format!("the call site is {site:?}"))?;
-    let modelled = spare_pages::listing(FIXED, &scenario()).leaked as f64;
-    let rate = finding.objects_per_listing.estimate;
-    let near = (rate - modelled).abs() <= RATE_TOLERANCE * modelled;
-    must(&ended, near, || format!("{rate} names per listing leaked, and {modelled} are to"))?;
+    is_at_its_rate(&ended, finding)?;
     evidence(&ended)?;
     must(&ended, !ended.stdout.contains("unmount"), || "it speaks of unmounting, which it never did".into())?;
     guest.finish()

@@ -14,6 +14,7 @@ mod symbols;
 mod tracefs;
 mod wanted;
 
+pub use symbols::{KEPT_BACK, are_kept_back};
 pub use tracefs::{Before, Settings, Unmounts, traces_objects};
 pub use wanted::TraceTargets;
 
@@ -71,8 +72,12 @@ pub struct TraceBudget {
 }
 
 impl Tracing {
-    /// Begins; `None` if the kernel lacks tracepoints for all that is wanted, or somebody else traces.
+    /// Begins; `None` if the kernel lacks tracepoints for all that is wanted or keeps back which function is where, or somebody else
+    /// traces.
     pub fn begin(wanted: TraceTargets, extent: TraceBudget) -> Option<Self> {
+        if are_kept_back() {
+            return None;
+        }
         let formats = tracefs::formats();
         let decoder = Decoder::new(&formats, &wanted)?;
         if tracefs::in_use() {

@@ -1,32 +1,47 @@
 //! Which function an address of the kernel's belongs to: from `/proc/kallsyms`.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 
 const FILE: &str = "/proc/kallsyms";
+/// Functions that are looked at to see whether addresses are told: of a kernel that keeps them back each is 0.
+const LOOKED_AT: usize = 1000;
+/// What is said where they are kept back, and what mends it (kallsyms_show_value in kernel/kallsyms.c of Linux 6.1).
+pub const KEPT_BACK: &str = "functions of a trace have no names, because /proc/kallsyms tells no addresses even to root \
+    (kernel.kptr_restrict=2, or CAP_SYSLOG is missing); `sysctl kernel.kptr_restrict=1` mends it";
+
+/// Returns whether the kernel keeps the addresses of its functions back.
+pub fn are_kept_back() -> bool {
+    File::open(FILE).map_or(true, |file| tells_none(BufReader::new(file)))
+}
+
+/// Returns whether the first functions of a table are all at address 0, or there are none.
+fn tells_none(table: impl BufRead) -> bool {
+    let addresses = table.lines().map_while(std::result::Result::ok).filter_map(|line| code(&line).map(|(at, _)| at));
+    addresses.take(LOOKED_AT).all(|address| address == 0)
+}
+
+/// Reads the address and the name of a function from a line "`address` `type` `name`"; `None` if it is of something else.
+fn code(line: &str) -> Option<(u64, &str)> {
+    let mut words = line.split_whitespace();
+    let address = u64::from_str_radix(words.next()?, 16).ok()?;
+    matches!(words.next()?, "t" | "T" | "w" | "W").then_some((address, words.next()?))
+}
 
 /// The kernel's functions by address.
 pub struct Symbols(Vec<(u64, String)>);
 
 impl Symbols {
-    /// Reads them, modules included.
+    /// Reads them, modules included; where the kernel keeps addresses back there are none.
     pub fn read() -> Result<Self> {
-        let text = std::fs::read_to_string(FILE).machine(|| format!("cannot read {FILE}"))?;
-        let symbols = Self::parse(&text);
-        if symbols.0.is_empty() {
-            return Err(Error::machine(format!("{FILE} tells no addresses")));
-        }
-        Ok(symbols)
+        Ok(Self::parse(&std::fs::read_to_string(FILE).machine(|| format!("cannot read {FILE}"))?))
     }
 
     /// Reads lines "`address` `type` `name`", and of a module its name after that.
     pub(crate) fn parse(text: &str) -> Self {
-        let symbol = |line: &str| {
-            let mut words = line.split_whitespace();
-            let address = u64::from_str_radix(words.next()?, 16).ok()?;
-            let code = matches!(words.next()?, "t" | "T" | "w" | "W");
-            (code && address != 0).then_some((address, words.next()?.to_owned()))
-        };
-        let mut symbols: Vec<_> = text.lines().filter_map(symbol).collect();
+        let symbols = text.lines().filter_map(code).filter(|(address, _)| *address != 0);
+        let mut symbols: Vec<_> = symbols.map(|(address, name)| (address, name.to_owned())).collect();
         // Of several names for one function the first is what the kernel itself prints.
         symbols.sort_by_key(|(address, _)| *address);
         symbols.dedup_by_key(|(address, _)| *address);
@@ -56,5 +71,21 @@ mod tests {
         assert_eq!(symbols.function(0xffff_ffff_a000_0001), "nfsd_readdir");
         assert_eq!(symbols.function(0x1000), "0x1000");
         assert!(Symbols::parse("0000000000000000 T _text\n").0.is_empty(), "addresses that are kept back");
+    }
+
+    #[test]
+    fn addresses_that_are_kept_back_are_told_from_those_that_are_0_by_nature() {
+        let zeros = "0000000000000000 A fixed_percpu_data\n0000000000000000 T startup_64\n\
+                     0000000000000000 T __pfx_nfs_readdir\n0000000000000000 t __do_sys_bpf\n\
+                     0000000000000000 T nfs_readdir\t[nfs]\n0000000000000000 t nfs_readdir_folio_array_append\t[nfs]\n";
+        assert!(tells_none(zeros.as_bytes()), "a distribution's 6.x with kptr_restrict=2");
+        assert!(tells_none("00000000 T stext\n00000000 t do_one_initcall\n".as_bytes()), "32 bits");
+        assert!(tells_none("(null) T _text\n         (null) t run_init_process\n".as_bytes()), "up to 4.14");
+        assert!(tells_none("".as_bytes()), "CONFIG_KALLSYMS is not set");
+        // Per-CPU data begins at 0 on x86, and may be of many symbols.
+        let mut told: String = (0..5000).map(|n| format!("{n:016x} A per_cpu_{n}\n")).collect();
+        told += "ffffffff81000000 T _text\n";
+        assert!(!tells_none(told.as_bytes()));
+        assert!(!tells_none("0000000000000000 T absolute\nffffffffa0000000 t nfs_readdir\t[nfs]\n".as_bytes()));
     }
 }

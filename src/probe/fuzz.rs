@@ -2,7 +2,7 @@
 
 use super::counters::{pages, percpu, vmalloc};
 use super::mountstats::{self, operations_since, readdirs};
-use super::{alloc_calls, allocinfo, kmemleak, memory, page_owner, procfs, slab, slabinfo};
+use super::{alloc_calls, allocinfo, kmemleak, memory, page_allocator, page_owner, procfs, slab, slabinfo};
 use crate::sample::{objects_of, since};
 
 /// Reads call sites: `alloc_traces`, `alloc_calls`, kmemleak, `/proc/vmallocinfo`, `/proc/allocinfo`.
@@ -41,7 +41,7 @@ pub fn page_owner(data: &[u8]) {
     }
     for site in stacks.sites() {
         assert!(site.objects > 0);
-        page_owner::who_asked_for_pages(&site.stack);
+        assert!(page_allocator::who_asked_for_pages(&site.stack).is_none_or(|function| function == site.function));
     }
 }
 

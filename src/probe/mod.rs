@@ -12,6 +12,7 @@ pub mod kmemleak;
 pub mod memory;
 pub mod mountstats;
 mod object_allocators;
+pub(crate) mod page_allocator;
 pub mod page_owner;
 pub mod procfs;
 pub mod quiesce;

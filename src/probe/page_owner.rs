@@ -1,5 +1,6 @@
 //! Who allocated the pages that are in use: from debugfs `page_owner` (CONFIG_PAGE_OWNER and page_owner=on).
 
+use super::page_allocator::who_asked;
 use super::site_text::without_offset;
 use crate::sample::Site;
 use std::collections::HashMap;
@@ -17,34 +18,6 @@ const MOST_FRAMES: u64 = 1 << 52;
 const MOST_ORDER: u32 = 20;
 /// Page frames between two records that are looked at in a search.
 const STRIDE: u64 = 16;
-
-/// Functions that hand out pages to whoever asks (mm/page_alloc.c, mm/mempolicy.c, include/linux/gfp.h); the one that asked is
-/// told.
-const ALLOCATORS: [&str; 23] = [
-    "post_alloc_hook",
-    "prep_new_page",
-    "get_page_from_freelist",
-    "__alloc_pages",
-    "__alloc_pages_nodemask",
-    "__alloc_pages_noprof",
-    "__alloc_frozen_pages_noprof",
-    "alloc_frozen_pages_noprof",
-    "alloc_pages",
-    "alloc_pages_noprof",
-    "alloc_pages_current",
-    "alloc_pages_mpol_noprof",
-    "__get_free_pages",
-    "get_free_pages_noprof",
-    "get_zeroed_page",
-    "get_zeroed_page_noprof",
-    "alloc_pages_node_noprof",
-    "folio_alloc",
-    "folio_alloc_noprof",
-    "__folio_alloc",
-    "__folio_alloc_noprof",
-    "__alloc_pages_bulk",
-    "alloc_pages_bulk_noprof",
-];
 
 /// Reads the pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
 pub fn read() -> Option<Vec<Site>> {
@@ -204,40 +177,10 @@ impl Stacks {
     }
 }
 
-/// Functions that take pages for what other counters count, or for the page cache and processes; where no flags of a page
-/// tell that, its stack does.
-const COUNTED_ELSEWHERE: [&str; 16] = [
-    "allocate_slab",
-    "new_slab",
-    "handle_mm_fault",
-    "__handle_mm_fault",
-    "pte_alloc_one",
-    "__pte_alloc",
-    "__pmd_alloc",
-    "__pud_alloc",
-    "pgd_alloc",
-    "__vmalloc_node_range",
-    "__vmalloc_node_range_noprof",
-    "pcpu_populate_chunk",
-    "copy_process",
-    "page_cache_ra_unbounded",
-    "shmem_alloc_folio",
-    "shmem_get_folio_gfp",
-];
-
-/// Returns the function that asked for pages, given the stack of their allocation; `None` if another counter counts them.
-pub(super) fn who_asked_for_pages(stack: &[String]) -> Option<String> {
-    if stack.iter().any(|f| COUNTED_ELSEWHERE.contains(&f.as_str())) {
-        return None;
-    }
-    Some(stack.iter().find(|f| !ALLOCATORS.contains(&f.as_str())).cloned().unwrap_or_default())
-}
-
 fn site(text: &str, objects: i64) -> Site {
     let frames = text.lines().map(str::trim).filter(|line| line.contains("+0x"));
     let stack: Vec<String> = frames.map(without_offset).collect();
-    let function = stack.iter().find(|f| !ALLOCATORS.contains(&f.as_str())).cloned().unwrap_or_default();
-    Site { function, stack, objects }
+    Site { function: who_asked(&stack), stack, objects }
 }
 
 #[cfg(test)]
@@ -253,16 +196,43 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_counters_are_left_out_by_their_stack() {
-        let stack = |frames: &[&str]| frames.iter().map(|f| f.to_string()).collect::<Vec<_>>();
-        let asked = |frames: &[&str]| who_asked_for_pages(&stack(frames));
-        assert_eq!(asked(&["__alloc_pages", "__get_free_pages", "nfsd_readdir"]).as_deref(), Some("nfsd_readdir"));
-        assert_eq!(asked(&["__alloc_pages", "allocate_slab", "___slab_alloc"]), None);
-        // As a trace of 7.3 has them.
-        let folio = ["__alloc_frozen_pages_noprof", "__folio_alloc_noprof", "nfs_readdir_folio_filler"];
-        assert_eq!(asked(&folio).as_deref(), Some("nfs_readdir_folio_filler"));
-        let packet = ["__alloc_frozen_pages_noprof", "alloc_pages_node_noprof", "skb_page_frag_refill"];
-        assert_eq!(asked(&packet).as_deref(), Some("skb_page_frag_refill"));
+    fn pages_of_kernels_with_numa_are_told_by_who_asked_for_them() {
+        let record = |order: u32, frames: &[&str]| {
+            let stack: String = frames.iter().map(|frame| format!(" {frame}+0x1f/0x350\n")).collect();
+            format!(
+                "Page allocated via order {order}, mask 0xcc0(GFP_KERNEL), pid 7, tgid 7 (ls), ts 12 ns, free_ts 0 ns\n\
+                 PFN 0x1a2b3 type Unmovable Block 209 type Unmovable Flags 0xfffffc0000000(node=0|zone=1)\n{stack}\n"
+            )
+        };
+        let mut stacks = Stacks::default();
+        stacks.add(&record(
+            0,
+            &[
+                "post_alloc_hook",
+                "get_page_from_freelist",
+                "__alloc_frozen_pages_noprof",
+                "alloc_pages_mpol",
+                "alloc_pages_noprof",
+                "folio_alloc_noprof",
+                "nfs_readdir_folio_array_alloc",
+                "nfs_readdir_xdr_to_array",
+            ],
+        ));
+        stacks.add(&record(
+            8,
+            &[
+                "post_alloc_hook",
+                "get_page_from_freelist",
+                "__alloc_pages_slowpath.constprop.0",
+                "__alloc_pages",
+                "alloc_pages_mpol",
+                "alloc_pages",
+                "__get_free_pages",
+                "demo_init",
+            ],
+        ));
+        let told: Vec<_> = stacks.sites().into_iter().map(|site| (site.function, site.objects)).collect();
+        assert_eq!(told, [("demo_init".to_owned(), 256), ("nfs_readdir_folio_array_alloc".to_owned(), 1)]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use wanted::TraceTargets;
 
 use super::memory;
 use super::object_allocators::is_object_allocator;
-use super::page_owner::who_asked_for_pages;
+use super::page_allocator::who_asked_for_pages;
 use super::site_text::look_through;
 use crate::error::{Context, Result};
 use crate::sample::{Site, since};

@@ -1,6 +1,7 @@
 //! What some versions of the kernel cannot do at once.
 
-use crate::kernel::source::version::Version;
+use crate::probe::page_owner;
+use crate::probe::version::Version;
 
 /// Returns whether the server of the kernel with this `uname -r` starts while page_owner watches.
 ///
@@ -14,13 +15,9 @@ pub fn starts_with_page_owner(release: &str) -> bool {
 
 /// Returns whether the kernel with this `uname -r` can keep page_owner and the call sites of slab objects at once.
 ///
-/// Since Linux 6.8 ("mm,page_owner: Maintain own list of stack_records structs") a new stack takes an object of kmalloc. Reading
-/// `alloc_traces` of that size class then deadlocks: slab_debug_trace_open() holds the cache's list_lock while its table grows by
-/// pages, page_owner notes their stack, and the object for it is looked for under the same lock, with interrupts off. Seen on
-/// 7.2.12; see docs/finds.md.
+/// See [`page_owner::takes_objects`].
 pub fn goes_with_alloc_traces(release: &str) -> bool {
-    const FIRST: Version = Version { major: 6, minor: 8 };
-    release.parse::<Version>().is_ok_and(|version| version < FIRST)
+    !page_owner::takes_objects(release)
 }
 
 /// Tells whether the kernel with this `uname -r` can count allocations by line of source, if it is configured so. Others complain of a

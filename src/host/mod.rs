@@ -73,6 +73,7 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     let live = Live { worker: &mut here, ready, record, options, budget: budget.whole, task: &task };
     let mut record = live::run(live)?;
     amend(&mut record, &here.0.place);
+    record.notes.extend(here.0.rest.counters().notes());
     here.0.place.clear_away()?;
     task.done(record.verdict.as_str());
     Ok(record)

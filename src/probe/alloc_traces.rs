@@ -9,6 +9,12 @@ use std::path::Path;
 /// Where SLUB shows what it was told to track by `slub_debug=U`.
 const DEBUGFS: &str = "/sys/kernel/debug/slab";
 
+/// Returns whether the kernel tells it of any cache: `slub_debug=U` may be for a few.
+pub fn are_kept() -> bool {
+    let caches = fs::read_dir(DEBUGFS).into_iter().flatten().flatten();
+    caches.map(|cache| cache.path().join("alloc_traces")).any(|file| file.exists())
+}
+
 /// Returns the sites of a cache with all its copies, or `None` if the kernel does not track it.
 pub fn read(cache: &str) -> Option<Vec<Site>> {
     let traces = |name: &String| fs::read_to_string(Path::new(DEBUGFS).join(name).join("alloc_traces")).ok();

@@ -6,7 +6,7 @@ mod source;
 pub(super) mod vmalloc;
 
 use super::slab::Slabs;
-use super::{alloc_traces, control_allocs, ftrace};
+use super::{alloc_traces, control_allocs, ftrace, page_owner};
 use crate::error::Result;
 use crate::sample::{CounterKind, Sample, Site};
 use pages::Pages;
@@ -18,11 +18,17 @@ use vmalloc::Vmalloc;
 /// What is missing of a kernel on which nothing tells who allocated an object.
 pub const CALL_SITES: &str = "call sites";
 
+/// What is said of a kernel that keeps both, of which only one may be asked.
+const LOCKS_UP: &str = "of slub_debug=U and page_owner=on, with which this machine was booted, only page_owner was asked: since Linux 6.8 reading \
+    alloc_traces while page_owner watches can lock the machine up; who allocated slab objects is told by a trace";
+
 /// All of them, with their files kept open.
 pub struct Counters {
     slabs: Slabs,
     sources: Vec<Source>,
     site_source: SiteSource,
+    /// Whether the kernel would lock up if it was asked who allocated slab objects.
+    locks_up: bool,
     /// Why a trace would name no function, if it would not.
     untraceable: Option<&'static str>,
 }
@@ -62,17 +68,24 @@ impl Counters {
     pub fn open() -> Result<Self> {
         let slabs = Slabs::open()?;
         let untraceable = ftrace::are_kept_back().then_some(ftrace::KEPT_BACK);
-        let site_source = match alloc_traces::read(control_allocs::CACHE) {
+        let locks_up = alloc_traces::are_kept() && page_owner::locks_up_slabs();
+        let site_source = match (!locks_up).then(|| alloc_traces::read(control_allocs::CACHE)).flatten() {
             Some(_) => SiteSource::Kept,
             None if untraceable.is_none() && ftrace::traces_objects() => SiteSource::Traced,
             None => SiteSource::None,
         };
-        Ok(Self { slabs, sources: open_sources(), site_source, untraceable })
+        Ok(Self { slabs, sources: open_sources(), site_source, locks_up, untraceable })
     }
 
     /// Returns, in a sentence, why a trace of this kernel would name no function; `None` if it would.
     pub fn untraceable(&self) -> Option<&'static str> {
         self.untraceable
+    }
+
+    /// Returns what was not asked although the kernel keeps it, so far, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let of_sources = self.sources.iter().filter_map(|(_, source)| source.as_ref()?.note());
+        self.locks_up.then(|| LOCKS_UP.to_owned()).into_iter().chain(of_sources).collect()
     }
 
     /// Returns how this kernel tells who allocated an object.
@@ -120,6 +133,7 @@ impl Counters {
         let kind = CounterKind::from_counter(counter);
         match self.sources.iter().find(|(of, _)| *of == kind) {
             Some((_, source)) => source.as_ref().map_or(Ok(None), |source| source.sites()),
+            None if self.locks_up => Ok(None),
             None => Ok(alloc_traces::read(counter)),
         }
     }

@@ -20,3 +20,4 @@ pub mod site_text;
 pub mod slab;
 pub mod slabinfo;
 mod stack_depot;
+pub mod version;

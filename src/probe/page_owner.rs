@@ -1,15 +1,28 @@
 //! Who allocated the pages that are in use: from debugfs `page_owner` (CONFIG_PAGE_OWNER and page_owner=on).
 
 use super::page_allocator::who_asked;
+use super::procfs;
 use super::site_text::without_offset;
+use super::version::Version;
 use crate::sample::Site;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 const FILE: &str = "/sys/kernel/debug/page_owner";
+/// What a kernel shows that keeps a list of its own of all stacks (mm/page_owner.c of 6.12).
+const LIST: &str = "/sys/kernel/debug/page_owner_stacks";
+/// What reading all records may take. A machine of 256 GiB has up to 64 million, and a record takes some 10 us, or 0.1 ms in an emulated guest.
+const ALL: Budget = Budget { records: 1 << 20, time: Duration::from_secs(30) };
+/// What a search may take that looks at a part of them.
+const SEARCH: Budget = Budget { records: 1 << 18, time: Duration::from_secs(5) };
+/// And the first one, by which it is judged whether there are to be any.
+const FIRST_SEARCH: Budget = Budget { records: 1 << 17, time: Duration::from_secs(2) };
 /// One read gives one page's record, if it fits.
 const RECORD_BYTES: usize = 16 * 1024;
 /// An address has 64 bits, of which 12 are those of a page's bytes.
@@ -19,37 +32,113 @@ const MOST_ORDER: u32 = 20;
 /// Page frames between two records that are looked at in a search.
 const STRIDE: u64 = 16;
 
-/// Reads the pages in use by stack, slabs and page cache left out; `None` if the kernel does not keep them.
-pub fn read() -> Option<Vec<Site>> {
-    let mut file = File::open(FILE).ok()?;
-    let mut buffer = vec![0; RECORD_BYTES];
-    let mut stacks = Stacks::default();
-    let mut records = 0;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => stacks.add(&String::from_utf8_lossy(&buffer[..length])),
-            Err(_) => return None,
-        }
-        records += 1;
-    }
-    // Without page_owner=on the file is there and says nothing.
-    (records > 0).then(|| stacks.sites())
+/// How many records a reading may have, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    records: u64,
+    time: Duration,
 }
 
-/// Counts pages that a function is said to have allocated, up to `enough`; `None` if the kernel does not keep who did.
+/// What is left of a budget.
+struct Left {
+    records: u64,
+    end: Instant,
+    is_used_up: bool,
+}
+
+impl Budget {
+    fn begin(self) -> Left {
+        Left { records: self.records, end: Instant::now() + self.time, is_used_up: false }
+    }
+}
+
+impl Left {
+    /// Takes one record off; `None` if there may be no further one.
+    fn take_one(&mut self) -> Option<()> {
+        if self.records == 0 || Instant::now() >= self.end {
+            self.is_used_up = true;
+            return None;
+        }
+        self.records -= 1;
+        Some(())
+    }
+}
+
+/// Who allocated the pages in use, as far as the kernel tells.
+#[derive(Debug, PartialEq)]
+pub enum Owners {
+    /// It does not keep them.
+    NotKept,
+    /// It has more records than are read.
+    TooMany,
+    /// By stack, slabs and page cache left out.
+    Read(Vec<Site>),
+}
+
+/// Reads the pages in use by stack.
+pub fn read() -> Owners {
+    let Ok(mut file) = File::open(FILE) else { return Owners::NotKept };
+    read_records(ALL, |buffer| file.read(buffer))
+}
+
+/// Does the same, given how to read the next record into a buffer.
+fn read_records(budget: Budget, mut next: impl FnMut(&mut [u8]) -> std::io::Result<usize>) -> Owners {
+    let mut buffer = vec![0; RECORD_BYTES];
+    let mut stacks = Stacks::default();
+    let mut left = budget.begin();
+    while left.take_one().is_some() {
+        match next(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => stacks.add(&String::from_utf8_lossy(&buffer[..length])),
+            Err(_) => return Owners::NotKept,
+        }
+    }
+    match left {
+        _ if left.is_used_up => Owners::TooMany,
+        // Without page_owner=on the file is there and says nothing.
+        _ if left.records + 1 == budget.records => Owners::NotKept,
+        _ => Owners::Read(stacks.sites()),
+    }
+}
+
+/// Returns whether asking this machine who allocated slab objects would lock it up: page_owner watches, and takes an object of kmalloc for each
+/// new stack ([`takes_objects`]).
+pub fn locks_up_slabs() -> bool {
+    // Without page_owner=on the file is there and says nothing. What cannot be read may have been switched on.
+    let is_on =
+        File::open(FILE).is_ok_and(|file| file.read_at(&mut [0; RECORD_BYTES], 0).is_ok_and(|length| length > 0));
+    is_on && (Path::new(LIST).is_dir() || procfs::release().map_or(true, |release| takes_objects(&release)))
+}
+
+/// Returns whether page_owner of the kernel with this `uname -r` takes an object of kmalloc for a new stack, so that `alloc_traces` must not be
+/// asked while it watches.
+///
+/// Since Linux 6.8 ("mm,page_owner: Maintain own list of stack_records structs") it does. Reading `alloc_traces` of that size class then
+/// deadlocks: slab_debug_trace_open() holds the cache's list_lock while its table grows by pages, page_owner notes their stack, and the object
+/// for it is looked for under the same lock, with interrupts off. Seen on 7.2.12; see docs/finds.md. A distribution may have that earlier,
+/// which its list of stacks shows ([`LIST`]).
+pub fn takes_objects(release: &str) -> bool {
+    const FIRST: Version = Version { major: 6, minor: 8 };
+    !release.parse::<Version>().is_ok_and(|version| version < FIRST)
+}
+
+/// Counts pages that a function is said to have allocated, up to `enough`; `None` if the kernel does not keep who did, or has too many records
+/// to find them.
 ///
 /// Not every record is read, because one takes 0.1 ms in an emulated guest and there may be a hundred thousand: only every
 /// 16th page frame is looked at, and all around it once one is found. So pages that lie alone may be missed.
 pub fn search(function: &str, enough: i64) -> Option<i64> {
     let file = File::open(FILE).ok()?;
     let mut buffer = vec![0; RECORD_BYTES];
+    let mut left = SEARCH.begin();
     let record_from = |frame: u64| {
+        left.take_one()?;
         let length = file.read_at(&mut buffer, frame).ok()?;
         let text = String::from_utf8_lossy(&buffer[..length]);
         Some((frame_of(&text)?, text.contains(function)))
     };
-    Some(search_frames(record_from, enough))
+    let found = search_frames(record_from, enough);
+    (!left.is_used_up).then_some(found)
 }
 
 /// Does the same, given how to read the first record at or behind a page frame: its frame, and whether it is one of
@@ -82,25 +171,41 @@ const DEPOT: [&str; 2] = ["stack_depot_save", "register_dummy_stack"];
 pub(super) const DEPOT_ORDER: u32 = 2;
 
 /// The pages of the depot of stacks, as page_owner has them. Seen on Linux 5.10 and 6.1.
-pub struct DepotSearch(File);
+pub struct DepotSearch {
+    file: File,
+    /// What the last search that came to its end found.
+    last: Cell<i64>,
+}
 
 impl DepotSearch {
-    /// Opens the file; `None` if the kernel does not keep owners.
+    /// Opens the file; `None` if the kernel does not keep owners, or has too many records for a search at each reading.
     pub fn open() -> Option<Self> {
         let file = File::open(FILE).ok()?;
         // Without page_owner=on the file is there and says nothing.
-        let says_something = file.read_at(&mut [0; RECORD_BYTES], 0).is_ok_and(|length| length > 0);
-        says_something.then_some(Self(file))
+        file.read_at(&mut [0; RECORD_BYTES], 0).ok().filter(|length| *length > 0)?;
+        let last = Cell::new(search_depot(&file, FIRST_SEARCH)?);
+        Some(Self { file, last })
     }
 
     /// Returns how many pages the depot has.
     pub fn pages(&self) -> i64 {
-        let mut buffer = vec![0; RECORD_BYTES];
-        depot_pages(|frame| {
-            let length = self.0.read_at(&mut buffer, frame).ok()?;
-            Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
-        })
+        if let Some(pages) = search_depot(&self.file, SEARCH) {
+            self.last.set(pages);
+        }
+        self.last.get()
     }
+}
+
+/// Returns how many pages the depot of stacks has; `None` if that takes more than the budget.
+fn search_depot(file: &File, budget: Budget) -> Option<i64> {
+    let mut buffer = vec![0; RECORD_BYTES];
+    let mut left = budget.begin();
+    let pages = depot_pages(|frame| {
+        left.take_one()?;
+        let length = file.read_at(&mut buffer, frame).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    });
+    (!left.is_used_up).then_some(pages)
 }
 
 /// Returns how many pages the depot of stacks has, given how to read the first record at or behind a page frame. Of four frames
@@ -274,6 +379,49 @@ mod tests {
         let functions: Vec<_> = stacks.sites().into_iter().map(|site| (site.function, site.objects)).collect();
         assert!(!functions.iter().any(|(function, _)| function == "register_dummy_stack"), "{functions:?}");
         assert!(functions.contains(&("nfs_readdir_alloc_pages".into(), 4)));
+    }
+
+    #[test]
+    fn records_beyond_the_budget_are_not_read_which_is_told() {
+        let read = |budget: Budget, there: u64| {
+            let mut reads = 0;
+            let text = record(0, "node=0", "nfs_readdir_alloc_pages");
+            let owners = read_records(budget, |buffer| {
+                if reads == there {
+                    return Ok(0);
+                }
+                reads += 1;
+                buffer[..text.len()].copy_from_slice(text.as_bytes());
+                Ok(text.len())
+            });
+            (owners, reads)
+        };
+        let hour = Duration::from_secs(3600);
+        let few = Budget { records: 100, time: hour };
+        assert_eq!(read(few, 64_000_000), (Owners::TooMany, 100));
+        assert_eq!(read(Budget { records: u64::MAX, time: Duration::ZERO }, 64_000_000), (Owners::TooMany, 0));
+        assert_eq!(read(few, 0), (Owners::NotKept, 0), "page_owner is off");
+        let (Owners::Read(sites), 99) = read(few, 99) else { panic!("it fits") };
+        assert_eq!((sites.len(), sites[0].objects), (1, 99));
+        assert_eq!(read_records(few, |_| Err(std::io::ErrorKind::PermissionDenied.into())), Owners::NotKept);
+    }
+
+    #[test]
+    fn searches_beyond_the_budget_end_without_a_number() {
+        let mut left = Budget { records: 3, time: Duration::from_secs(3600) }.begin();
+        let pages = depot_pages(|from| {
+            left.take_one()?;
+            Some(record(2, "node=0", "stack_depot_save").replace("4711", &from.to_string()))
+        });
+        assert_eq!((pages, left.is_used_up), (12, true));
+    }
+
+    #[test]
+    fn kernels_that_would_lock_up_are_told_by_their_version_or_are_not_known() {
+        let safe = ["4.18.0-553.el8.x86_64", "5.10.262", "6.1.192", "6.7", "6.7.12-200.fc39.x86_64"];
+        assert_eq!(safe.map(takes_objects), [false; 5]);
+        let locks_up = ["6.8.0-45-generic", "6.12.118+deb13-cloud-amd64", "7.2.12", "10.0", "next", ""];
+        assert_eq!(locks_up.map(takes_objects), [true; 6]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub enum StackDepot {
     Pools(File),
     /// page_owner tells who took the pages of pools.
     Owned(page_owner::DepotSearch),
-    /// Nowhere: nothing is known of it, or there is none.
+    /// Nowhere: nothing is known of it, there is none, or page_owner has too many records to be asked.
     Untold,
 }
 

@@ -3,6 +3,7 @@
 
 use crate::case::Case;
 use crate::guest::Machine;
+use crate::kernels::left_out;
 use crate::program::{Slots, Trialled, faults_of};
 use crate::spare_pages;
 use dirleak::internals::boot::job::{BootOptions, Job};
@@ -45,6 +46,10 @@ const MERGES: &str = "slab_merge";
 /// As hardened machines set it: /proc/kallsyms shows zeros to root, too.
 const KEEPS_ADDRESSES: &str = "sysctl.kernel.kptr_restrict=2";
 
+/// A kernel that leaks and locks up when it is asked who allocated slab objects while page_owner watches, and how guides say to boot one.
+const LOCKS_UP: &str = "7.3+spare-pages";
+const WATCHES_BOTH: &str = "slub_debug=U page_owner=on";
+
 /// As people type it.
 const USUAL: [&str; 7] = ["host", "/mnt", "--yes", "--json", RESULT, "--bundle", BUNDLE];
 /// A guest is no busy server, and a slow one.
@@ -78,6 +83,10 @@ pub fn cases() -> Vec<Case> {
         Case::new("host where kptr_restrict=2 hides functions tells the leak and its rate", &[LEAKING], |_| {
             hidden_functions_leak()
         }),
+        Case::new("host asks one of slub_debug and page_owner on a kernel that both lock up", &[LOCKS_UP], |_| {
+            one_of_both()
+        })
+        .ignored_because(left_out("7.3")),
         Case::new("host on a stock 6.1 that merges caches is clean", &[FIXED], |_| merging_is_clean()),
         Case::new(
             "host on a stock 6.1+spare-pages that merges caches traces the leak to its call site",
@@ -251,6 +260,23 @@ fn hidden_functions_leak() -> Trialled {
     must(&ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
     must(&ended, finding.call_sites.is_empty(), || format!("it names {:?}", finding.call_sites))?;
     is_at_its_rate(&ended, finding)?;
+    guest.finish()
+}
+
+/// Asking both does not come back. A trace tells who allocated the slab objects, and page_owner is asked about pages.
+fn one_of_both() -> Trialled {
+    let mut guest = Guest::start_with(LOCKS_UP, true, WATCHES_BOTH)?;
+    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+    let notes: Vec<_> = record.notes.iter().filter(|note| note.contains("only page_owner was asked")).collect();
+    must(&ended, notes.len() == 1, || format!("the notes are {:?}", record.notes))?;
+    let owned = record.controls.sources.iter().find(|control| control.name == "pipe_write");
+    must(&ended, owned.is_some_and(|control| control.seen == control.held), || {
+        format!("page_owner shows {owned:?} of what is held")
+    })?;
+    let finding = record.findings.iter().find(|finding| finding.name.starts_with("kmalloc-"));
+    let site = finding.and_then(|finding| finding.call_sites.first());
+    let named = site.is_some_and(|site| site.function.starts_with("nfs_readdir_") && site.share > 0.95);
+    must(&ended, named, || format!("the call site is {site:?}"))?;
     guest.finish()
 }
 

@@ -1,7 +1,7 @@
 //! What a configuration fragment asks for of a kernel of some version, and whether the kernel's configuration has taken it.
 
 use crate::error::{Error, Result};
-use crate::kernel::source::version::Version;
+use crate::probe::version::Version;
 use std::collections::HashSet;
 
 /// A comment: the line behind it may be taken or not.

@@ -1,9 +1,9 @@
 //! Which kernels are known by name: `vm/kernels.toml` and the patches beside it.
 
-use super::version::Version;
 use crate::error::{Error, Result};
 use crate::kernel::build::config;
 use crate::os::assets;
+use crate::probe::version::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -2,11 +2,11 @@
 
 use super::catalog::Series;
 use super::snapshot::Snapshot;
-use super::version::Version;
 use crate::apt::Apt;
 use crate::error::{Context, Error, Exit, Result};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
+use crate::probe::version::Version;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};

@@ -9,4 +9,3 @@ mod plain_tree;
 pub mod snapshot;
 mod tree_files;
 pub mod unpack;
-pub mod version;

@@ -1,12 +1,12 @@
 //! The state of a source tree of the user's, at a revision or as it lies there, as a git tree in a repository of our own.
 
 use super::plain_tree;
-use super::version::Version;
 use crate::error::{Context, Error, Result};
 use crate::kernel::external::git::{self, Repo, UserRepo};
 use crate::kernel::image::identify;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
+use crate::probe::version::Version;
 use crate::text::truncate::short;
 use sha2::{Digest, Sha256};
 use std::fs;

@@ -18,7 +18,7 @@
 use super::source::CounterSource;
 use super::vmalloc;
 use crate::error::{Context, Result};
-use crate::probe::page_owner;
+use crate::probe::page_owner::{self, Owners};
 use crate::probe::procfs::{number, read_all, read_into};
 use crate::probe::stack_depot::StackDepot;
 use crate::sample::{PAGE_BYTES, Site};
@@ -40,6 +40,9 @@ const COUNTED_TWICE: &str = "nr_swapcached";
 /// In KiB.
 const STACKS: &str = "nr_kernel_stack";
 const KIB_PER_PAGE: i64 = PAGE_BYTES as i64 / 1024;
+/// What is said of a machine whose memory is too large for that.
+const TOO_MANY_OWNERS: &str = "page_owner has more records than a million, or than 30 s read, so it was not asked to its end; who allocated pages is \
+    told by a trace";
 /// Searches for pages of the depot of stacks in one reading: the first one's own stacks may be new.
 const MOST_SEARCHES: u32 = 3;
 
@@ -55,6 +58,8 @@ pub struct Pages {
     /// that a processor has counted for itself only.
     texts: RefCell<[Vec<u8>; 2]>,
     depot: StackDepot,
+    /// Whether page_owner has more records than are read.
+    too_many_owners: Cell<bool>,
     /// Pages that nothing but the depot of stacks explains, and those of the depot, when it was last asked.
     last: Cell<Option<(i64, i64)>>,
 }
@@ -70,7 +75,8 @@ impl Pages {
         let areas = vmallocinfo.as_ref().and_then(|file| read_all(file).ok()).unwrap_or_default();
         let stacks = if vmalloc::has_stacks(&areas, stack_pages) { Stacks::InVmalloc } else { Stacks::Apart };
         let (texts, depot, last) = (RefCell::default(), StackDepot::open(), Cell::new(None));
-        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts, depot, last };
+        let too_many_owners = Cell::new(false);
+        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts, depot, too_many_owners, last };
         // A kernel whose statistics look otherwise is one without this source. What is read first makes the buffers as
         // large as they must be.
         pages.count().ok().flatten().map(|_| pages)
@@ -91,8 +97,23 @@ impl CounterSource for Pages {
         Ok(self.last.get().map(|(pages, depot)| pages - depot))
     }
 
+    /// Returns who allocated them. Of a machine with too many records that is not asked again, and a trace tells it.
     fn sites(&self) -> Result<Option<Vec<Site>>> {
-        Ok(page_owner::read())
+        if self.too_many_owners.get() {
+            return Ok(None);
+        }
+        Ok(match page_owner::read() {
+            Owners::NotKept => None,
+            Owners::TooMany => {
+                self.too_many_owners.set(true);
+                None
+            }
+            Owners::Read(sites) => Some(sites),
+        })
+    }
+
+    fn note(&self) -> Option<String> {
+        self.too_many_owners.get().then(|| TOO_MANY_OWNERS.to_owned())
     }
 }
 

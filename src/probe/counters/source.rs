@@ -13,6 +13,11 @@ pub trait CounterSource {
         Ok(None)
     }
 
+    /// Returns, in a sentence, what it did not read although the kernel keeps it; `None` if nothing.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
     /// Returns whether it counts so exactly that a few are seen.
     fn is_exact(&self) -> bool {
         true

@@ -7,12 +7,16 @@
 //! kernfs_fop_write_iter in fs/kernfs/file.c). Without slub_debug the processor is left with one to three slabs of its own for that, by
 //! how full the fullest happens to be, and their free objects would count as in use: up to 512. Reading `/proc/slabinfo` takes none.
 
-use super::procfs::{number, read_all};
+use super::procfs::{number, read_all, release};
 use super::slabinfo;
+use super::version::Version;
 use crate::error::{Context, Error, Result};
 use crate::sample::Sample;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -45,12 +49,25 @@ struct Cache {
     name: String,
     /// The other names of a merged cache.
     shared_with: Vec<String>,
-    dir: PathBuf,
     /// What the table calls it, if reading takes objects of it.
     listed: Option<String>,
+    own: Place,
+    /// `None` where the kernel shows none, as all do that are older or newer.
+    children: Option<Children>,
+    layout: Layout,
+}
+
+/// Where objects are counted.
+struct Place {
+    dir: PathBuf,
     /// A cache can go and come again under its name, as those of knfsd do when it is restarted. `None` while it is gone.
     files: RefCell<Option<Files>>,
-    layout: Layout,
+}
+
+/// The caches that cgroups have of one: they come with the first object that a process there allocates, and go after the cgroup.
+struct Children {
+    dir: PathBuf,
+    known: RefCell<BTreeMap<OsString, Place>>,
 }
 
 struct Files {
@@ -67,10 +84,45 @@ pub struct Layout {
     pub slot_bytes: u64,
 }
 
-/// Returns what a cache is counted under. kmalloc-rnd-`copy`-`size` (CONFIG_RANDOM_KMALLOC_CACHES, Linux 6.6) and
+/// Below a cache the caches that cgroups have of it, from Linux 4.5 to 5.8 (sysfs_slab_add in mm/slub.c of 5.2): what a process in a cgroup allocates
+/// is in those, and not in the `objects` of the cache.
+const CHILDREN: &str = "cgroup";
+
+/// Versions of which cgroups have caches of their own.
+const WITH_CHILDREN: [Version; 2] = [Version { major: 4, minor: 5 }, Version { major: 5, minor: 8 }];
+/// What is said of a kernel that does not show them (slub_memcg_sysfs in mm/slub.c of 5.2, which is off by default).
+const CHILDREN_ARE_HIDDEN: &str = "on Linux 4.5 to 5.8 processes in a cgroup may have slab caches of their own, and this kernel shows none: what they \
+    allocate there, open files for instance, is not counted; boot with slub_memcg_sysfs=1, which shows them, or with cgroup.memory=nokmem";
+
+/// Returns whether the kernel with this `uname -r` counts what cgroups allocate in caches of their own, given its command line and
+/// `/proc/cgroups`, whose lines are "`controller` `hierarchy` `cgroups` `enabled`".
+fn has_caches_of_cgroups(release: &str, command_line: &str, cgroups: &str) -> bool {
+    let [first, last] = WITH_CHILDREN;
+    let is_off =
+        |word: &str| word.strip_prefix("cgroup.memory=").is_some_and(|how| how.split(',').any(|w| w == "nokmem"));
+    let is_enabled = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("memory") && words.nth(2) == Some("1")
+    };
+    release.parse::<Version>().is_ok_and(|version| (first..=last).contains(&version))
+        && !command_line.split_whitespace().any(is_off)
+        && cgroups.lines().any(is_enabled)
+}
+
+/// Returns the cache of which a cgroup has one of its own by this name, "`cache`(`number`:`cgroup`)" (memcg_create_kmem_cache in
+/// mm/slab_common.c of Linux 5.2); `None` if it is none of those.
+fn parent_of(child: &str) -> Option<&str> {
+    let (parent, rest) = child.split_once('(')?;
+    let (number, _) = rest.strip_suffix(')')?.split_once(':')?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    (is_number && !parent.is_empty()).then_some(parent)
+}
+
+/// Returns what a cache is counted under: that of a cgroup under the cache that it is of. kmalloc-rnd-`copy`-`size` (CONFIG_RANDOM_KMALLOC_CACHES, Linux 6.6) and
 /// kmalloc-part-`copy`-`size` (7.x) are copies of kmalloc-`size`; which of them a caller allocates from is drawn by lot at
 /// each boot.
 pub fn counted_as(cache: &str) -> String {
+    let cache = parent_of(cache).unwrap_or(cache);
     let copy = ["kmalloc-rnd-", "kmalloc-part-"].iter().find_map(|prefix| cache.strip_prefix(prefix));
     match copy.and_then(|rest| rest.split_once('-')) {
         Some((number, size)) if number.bytes().all(|b| b.is_ascii_digit()) && !size.contains('-') => {
@@ -86,11 +138,17 @@ fn best_known(names: &[String]) -> Option<&String> {
     names.iter().min_by_key(|name| (rank(name), *name))
 }
 
-/// Returns the names of all caches that are counted under `name`.
+/// Returns where below [`SYSFS`] all caches are that are counted under `name`, those of cgroups last.
 pub fn members(name: &str) -> Vec<String> {
     let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|cache| counted_as(cache) == name).collect()
+    let own: Vec<String> = names.filter(|cache| counted_as(cache) == name).collect();
+    let children = own.iter().flat_map(|cache| {
+        let entries = fs::read_dir(Path::new(SYSFS).join(cache).join(CHILDREN)).into_iter().flatten().flatten();
+        entries.map(move |entry| format!("{cache}/{CHILDREN}/{}", entry.file_name().to_string_lossy()))
+    });
+    let children: Vec<String> = children.collect();
+    own.into_iter().chain(children).collect()
 }
 
 /// Returns whether the kernel empties the caches that are counted under `name` when it wants memory, as it does inodes and
@@ -127,16 +185,24 @@ impl Slabs {
                 caches.push(Cache::open(&entry.path())?);
             }
         }
+        let mut group_of = BTreeMap::new();
         for cache in &mut caches {
-            let dir = cache.dir.file_name().map(PathBuf::from).unwrap_or_default();
+            let dir = cache.own.dir.file_name().map(PathBuf::from).unwrap_or_default();
             let names = aliases.remove(&dir).unwrap_or_default();
             if let Some(known) = best_known(&names).filter(|_| cache.name.starts_with(MERGED)) {
                 cache.name = counted_as(known);
                 cache.shared_with = names.iter().filter(|name| *name != known).cloned().collect();
                 cache.shared_with.sort();
             }
+            group_of.extend(names.iter().map(|name| (name.clone(), cache.name.clone())));
             let mut names = names.into_iter().chain([dir.to_string_lossy().into_owned()]);
             cache.listed = names.find(|name| TAKEN_BY_READING.contains(&counted_as(name).as_str()));
+        }
+        for cache in &mut caches {
+            // Of a cgroup, beside the caches: what it is of may be merged with others.
+            if let Some(group) = cache.parent().and_then(|parent| group_of.get(&parent)) {
+                cache.name = group.clone();
+            }
         }
         caches.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self { caches, table: None })
@@ -175,6 +241,14 @@ impl Slabs {
         Ok(sample)
     }
 
+    /// Returns, in a sentence, what this kernel may keep in caches that it does not show; `None` if nothing.
+    pub fn note(&self) -> Option<&'static str> {
+        let shows_children = self.caches.iter().any(|cache| cache.children.is_some() || cache.parent().is_some());
+        let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+        let has = has_caches_of_cgroups(&release().ok()?, &read("/proc/cmdline"), &read("/proc/cgroups"));
+        (has && !shows_children).then_some(CHILDREN_ARE_HIDDEN)
+    }
+
     /// Returns bytes of one object of each cache, without debugging data.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()
@@ -198,8 +272,73 @@ impl Cache {
         let bytes = |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.trim().parse().ok());
         let layout =
             Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
-        let files = RefCell::new(Some(Files::open(dir)?));
-        Ok(Self { name, shared_with: Vec::new(), dir: dir.to_owned(), listed: None, files, layout })
+        let (own, children) = (Place::open(dir)?, Children::of(dir)?);
+        Ok(Self { name, shared_with: Vec::new(), listed: None, own, children, layout })
+    }
+
+    /// Returns the cache of which a cgroup has this one; `None` if it is nobody's.
+    fn parent(&self) -> Option<String> {
+        parent_of(&self.own.dir.file_name()?.to_string_lossy()).map(str::to_owned)
+    }
+
+    fn shrink(&self) {
+        self.own.shrink();
+        if let Some(children) = &self.children {
+            children.known.borrow().values().for_each(Place::shrink);
+        }
+    }
+
+    /// Returns how many objects are in use, those in caches of cgroups among them; 0 if the cache is gone.
+    fn count(&self) -> Result<i64> {
+        let Some(children) = &self.children else { return self.own.count() };
+        children.look()?;
+        let counts: Result<Vec<i64>> = children.known.borrow().values().map(Place::count).collect();
+        Ok(self.own.count()? + counts?.iter().sum::<i64>())
+    }
+}
+
+impl Children {
+    /// Finds those of a cache; `None` if the kernel has none of any. Where there are some a process needs two open files for each.
+    fn of(cache: &Path) -> Result<Option<Self>> {
+        let dir = cache.join(CHILDREN);
+        if !dir.is_dir() {
+            return Ok(None);
+        }
+        let limit = || "cannot open more files for the caches of cgroups".into();
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).machine(limit)?;
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).machine(limit)?;
+        let children = Self { dir, known: RefCell::default() };
+        children.look()?;
+        Ok(Some(children))
+    }
+
+    /// Opens those that have come since, and forgets those that have gone.
+    fn look(&self) -> Result<()> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let there: BTreeSet<OsString> = entries
+            .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
+            .map(|entry| entry.file_name())
+            .collect();
+        let mut known = self.known.borrow_mut();
+        known.retain(|name, _| there.contains(name));
+        for name in there {
+            let dir = self.dir.join(&name);
+            if let Entry::Vacant(vacant) = known.entry(name) {
+                match Place::open(&dir) {
+                    Ok(place) => drop(vacant.insert(place)),
+                    // It may have gone since it was listed.
+                    Err(_) if !dir.is_dir() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn open(dir: &Path) -> Result<Self> {
+        Ok(Self { dir: dir.to_owned(), files: RefCell::new(Some(Files::open(dir)?)) })
     }
 
     fn shrink(&self) {
@@ -211,13 +350,14 @@ impl Cache {
     /// Returns how many objects are in use; 0 if the cache is gone.
     fn count(&self) -> Result<i64> {
         let mut text = [0; 128];
+        let shown = || self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let length = self
             .with_files(|files| files.objects.read_at(&mut text, 0))
-            .machine(|| format!("cannot read objects of {}", self.name))?;
+            .machine(|| format!("cannot read objects of {}", shown()))?;
         match length {
             None => Ok(0),
             Some(length) => parse_objects(&text[..length])
-                .ok_or_else(|| Error::machine(format!("cannot understand objects of {}", self.name))),
+                .ok_or_else(|| Error::machine(format!("cannot understand objects of {}", shown()))),
         }
     }
 
@@ -311,6 +451,83 @@ mod tests {
         assert!(!shared.contains_key("nfs_inode_cache"), "it is its own");
     }
 
+    /// Makes a cache that a cgroup has of another one.
+    fn child(root: &Path, parent: &str, name: &str, objects: u64) {
+        fs::create_dir_all(root.join(parent).join(CHILDREN)).unwrap();
+        cache(&root.join(parent).join(CHILDREN), name, objects);
+    }
+
+    #[test]
+    fn caches_of_cgroups_count_with_the_cache_that_they_are_of() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        // As Linux 4.5 to 5.8 show them, merged and on its own.
+        cache(root, ":A-0000256", 41);
+        std::os::unix::fs::symlink(":A-0000256", root.join("filp")).unwrap();
+        for (name, objects) in
+            [("filp(102:debug.mount)", 0), ("filp(849:ssh (old).service)", 96), ("filp(12342:session-19.scope)", 560)]
+        {
+            child(root, ":A-0000256", name, objects);
+        }
+        cache(root, "kmalloc-64", 9120);
+        child(root, "kmalloc-64", "kmalloc-64(12342:session-19.scope)", 17);
+        cache(root, "kmalloc-96", 5);
+        fs::create_dir(root.join("kmalloc-96").join(CHILDREN)).unwrap();
+        let slabs = Slabs::open_at(root).unwrap();
+        let counted =
+            |slabs: &Slabs| ["filp", "kmalloc-64", "kmalloc-96"].map(|name| slabs.read().unwrap().objects[name]);
+        assert_eq!(counted(&slabs), [697, 9137, 5]);
+        assert_eq!(slabs.read().unwrap().objects.len(), 3);
+        assert_eq!(slabs.read_shrunk().unwrap().objects, slabs.read().unwrap().objects);
+        // A session begins, and another one ends.
+        child(root, ":A-0000256", "filp(12400:session-20.scope)", 300);
+        child(root, "kmalloc-96", "kmalloc-96(12400:session-20.scope)", 2);
+        fs::remove_dir_all(root.join("kmalloc-64").join(CHILDREN).join("kmalloc-64(12342:session-19.scope)")).unwrap();
+        assert_eq!(counted(&slabs), [997, 9120, 7]);
+    }
+
+    #[test]
+    fn caches_of_cgroups_beside_the_others_count_with_the_cache_that_they_are_of() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        cache(root, ":A-0000256", 41);
+        ["filp", "ip6_dst_cache"]
+            .iter()
+            .for_each(|name| std::os::unix::fs::symlink(":A-0000256", root.join(name)).unwrap());
+        cache(root, "dentry", 1000);
+        for (name, objects) in
+            [("filp(849:ssh.service)", 96), ("ip6_dst_cache(7:init.scope)", 3), ("dentry(849:ssh.service)", 50)]
+        {
+            cache(root, name, objects);
+        }
+        let slabs = Slabs::open_at(root).unwrap();
+        assert_eq!(slabs.read().unwrap().objects, [("filp".to_owned(), 140), ("dentry".to_owned(), 1050)].into());
+    }
+
+    #[test]
+    fn kernels_that_hide_the_caches_of_cgroups_are_told_by_version_and_settings() {
+        let cgroups = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t9\t1\t1\nmemory\t4\t131\t1\n";
+        let has = |release: &str| has_caches_of_cgroups(release, "ro quiet", cgroups);
+        let with = ["4.5", "4.15.0-213-generic", "4.18.0-193.el8.x86_64", "5.4.0-150-generic", "5.8.18"];
+        assert_eq!(with.map(has), [true; 5]);
+        assert_eq!(["3.10.0-1160.el7.x86_64", "4.4.302", "5.9", "5.10.262", "6.1.192", "next"].map(has), [false; 6]);
+        let booted = |command_line: &str| has_caches_of_cgroups("5.4.0", command_line, cgroups);
+        assert!(booted("cgroup.memory=nosocket") && booted("nokmem"));
+        assert!(!booted("ro cgroup.memory=nokmem") && !booted("cgroup.memory=nosocket,nokmem quiet"));
+        let disabled = cgroups.replace("131\t1", "1\t0");
+        assert!(!has_caches_of_cgroups("5.4.0", "cgroup_disable=memory", &disabled));
+        assert!(!has_caches_of_cgroups("5.4.0", "", ""));
+    }
+
+    #[test]
+    fn names_that_only_look_like_those_of_cgroups_are_their_own() {
+        assert_eq!(counted_as("kmalloc-rnd-07-64(12:a)"), "kmalloc-64");
+        assert_eq!(counted_as("filp(849:ssh (old).service)"), "filp");
+        for name in ["ext4_inode_cache(dead)", "(12:a)", "filp(:a)", "filp(x:a)", "filp(12:a", "filp(12)", "filp()"] {
+            assert_eq!(counted_as(name), name);
+        }
+    }
+
     #[test]
     fn class_that_reading_takes_objects_of_is_counted_by_the_table() {
         let root = tempfile::tempdir().unwrap();
@@ -353,7 +570,7 @@ mod tests {
         assert_eq!(count(), 3);
         fs::remove_dir_all(&dir).unwrap();
         // The file of a plain directory can still be read; that of sysfs cannot.
-        *slabs.caches[0].files.borrow_mut() = None;
+        *slabs.caches[0].own.files.borrow_mut() = None;
         assert_eq!(count(), 0);
         cache(root.path(), "nfsd_file", 5);
         assert_eq!(count(), 5);

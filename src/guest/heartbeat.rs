@@ -1,6 +1,7 @@
 //! The signs of life that a guest gives while its workload gets on, and what it is stuck in when it does not.
 
 use super::serial::ResponseSender;
+use crate::probe::mountstats;
 use crate::protocol::message::Response;
 use crate::workload::progress;
 use std::fs;
@@ -54,7 +55,29 @@ fn dump_stacks() {
         eprintln!("dirleak: thread {}, state {state}, syscall {}", read("comm").trim(), read("syscall").trim());
         read("stack").lines().for_each(|line| eprintln!("  {line}"));
     }
-    let stats = fs::read_to_string("/proc/self/mountstats").unwrap_or_default();
-    let calls = stats.lines().filter(|line| ["READDIR", "READDIRPLUS", "GETATTR"].iter().any(|c| line.contains(c)));
-    calls.for_each(|line| eprintln!("dirleak: {}", line.trim()));
+    // A mount point may be no text, and says nothing of the others.
+    let stats = mountstats::text().unwrap_or_default();
+    calls(&stats).for_each(|line| eprintln!("dirleak: {line}"));
+}
+
+/// Returns the lines of mountstats that count the calls of a listing.
+fn calls(stats: &str) -> impl Iterator<Item = &str> {
+    stats.lines().filter(|line| ["READDIR", "READDIRPLUS", "GETATTR"].iter().any(|c| line.contains(c))).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::procfs::read_all;
+
+    #[test]
+    fn calls_are_told_beside_a_mount_point_that_is_no_text() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("mountstats");
+        let mut stats = b"device none mounted on /mnt/pok\xe9mon with fstype tmpfs\n".to_vec();
+        stats.extend(b"device 127.0.0.1:/ mounted on /mnt with fstype nfs statvers=1.1\n\t     READDIR: 3 3 0 44\n\t        NULL: 1 1\n");
+        fs::write(&file, stats).unwrap();
+        let text = read_all(&fs::File::open(&file).unwrap()).unwrap();
+        assert_eq!(calls(&text).collect::<Vec<_>>(), ["READDIR: 3 3 0 44"]);
+    }
 }

@@ -51,9 +51,9 @@ pub fn section(mount_point: &Path) -> Result<String> {
     Ok(mount_lines(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
 }
 
-/// Reads the file from its beginning. It is opened once: each opening uses the dentries of `/proc/PID` and of the file again, and
+/// Reads the file of all mounts from its beginning; of bytes that are no text U+FFFD stands there. It is opened once: each opening uses the dentries of `/proc/PID` and of the file again, and
 /// what was used often outlives the dropping of caches, so that two dentries and their inodes come and go with the units.
-fn text() -> Result<String> {
+pub fn text() -> Result<String> {
     static OPENED: OnceLock<File> = OnceLock::new();
     let cannot = || "cannot read /proc/self/mountstats".into();
     let file = match OPENED.get() {

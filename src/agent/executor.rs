@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::probe::allocinfo::AllocInfo;
 use crate::probe::control_allocs::HeldFiles;
 use crate::probe::counters::Counters;
-use crate::probe::ftrace::{TraceBudget, TraceTargets, Tracing};
+use crate::probe::ftrace::{TraceBudget, TraceBuffer, TraceTargets, Tracing};
 use crate::probe::quiesce::Quiescer;
 use crate::protocol::message::{Ready, Request, Response, RoundStats};
 use crate::sample::Site;
@@ -20,12 +20,20 @@ pub struct Executor<P> {
     pub rest: Quiescer,
     hold: Option<HeldFiles>,
     allocinfo: Option<AllocInfo>,
+    /// Into what is traced.
+    trace_buffer: TraceBuffer,
     pub(super) tracing: Option<Tracing>,
 }
 
 impl<P: Target> Executor<P> {
     pub fn new(place: P, rest: Quiescer) -> Self {
-        Self { place, rest, hold: None, allocinfo: None, tracing: None }
+        let trace_buffer = TraceBuffer::of_the_machine();
+        Self { place, rest, hold: None, allocinfo: None, trace_buffer, tracing: None }
+    }
+
+    /// Traces into this buffer, and not into that of the whole machine.
+    pub fn tracing_into(self, trace_buffer: TraceBuffer) -> Self {
+        Self { trace_buffer, ..self }
     }
 
     /// Carries out one order; `None` if it is one that takes more than this.
@@ -57,7 +65,8 @@ impl<P: Target> Executor<P> {
             Request::TraceBegin { counters, stacks } => {
                 self.tracing = None;
                 let wanted = TraceTargets::new(counters, &self.rest.counters().slabs().layouts());
-                self.tracing = Tracing::begin(wanted, TraceBudget { entries: self.place.entries(), stacks: *stacks });
+                let budget = TraceBudget { entries: self.place.entries(), stacks: *stacks };
+                self.tracing = Tracing::begin(&self.trace_buffer, wanted, budget);
                 Response::Done
             }
             Request::Traced => {

@@ -77,7 +77,7 @@ impl<'c> Running<'c> {
     /// Returns whether it has run for so many seconds and what its signal waits for has come.
     fn is_time_for_signal(&self, after_seconds: f64) -> bool {
         let file = self.command.signal_file.as_ref();
-        let is_written = |file: &String| fs::read(file).is_ok_and(|text| !text.trim_ascii().is_empty());
+        let is_written = |file: &String| contents(file).is_some_and(|text| !text.trim_ascii().is_empty());
         self.begin.elapsed().as_secs_f64() > after_seconds && file.is_none_or(is_written)
     }
 
@@ -85,12 +85,51 @@ impl<'c> Running<'c> {
         let read = |path: &PathBuf| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
         let [stdout, stderr] = [&self.said[0], &self.said[1]].map(read);
         let cannot = || "cannot read what a command line said".to_owned();
-        let file = |path: &String| Some((path.clone(), fs::read(path).ok()?));
+        let file = |path: &String| Some((path.clone(), contents(path)?));
         Ok(CommandOutput {
             status: self.status.and_then(|status| status.code()),
             stdout: stdout.machine(cannot)?,
             stderr: stderr.machine(cannot)?,
             files: self.command.files.iter().filter_map(file).collect(),
         })
+    }
+}
+
+/// Returns what is in a file, or the names in a directory, a line each; where a part of the path is `*` those of the first directory that has
+/// it. `None` if there is none.
+fn contents(path: &str) -> Option<Vec<u8>> {
+    if let Some((above, below)) = path.split_once("/*/") {
+        return names(above)?.lines().find_map(|name| contents(&format!("{above}/{name}/{below}")));
+    }
+    names(path).map(String::into_bytes).or_else(|| fs::read(path).ok())
+}
+
+/// Returns the names in a directory, a line each, in their order; `None` if it is none.
+fn names(dir: &str) -> Option<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Some(names.iter().map(|name| format!("{name}\n")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_are_those_of_files_and_names_of_directories_whatever_they_are_called() {
+        let home = tempfile::tempdir().unwrap();
+        for dir in ["instances/a", "instances/b/events", "empty"] {
+            fs::create_dir_all(home.path().join(dir)).unwrap();
+        }
+        fs::write(home.path().join("instances/b/set_event"), "kmem:kmalloc").unwrap();
+        let told = |path: &str| {
+            contents(&format!("{}/{path}", home.path().display()))
+                .map(|text| String::from_utf8_lossy(&text).into_owned())
+        };
+        assert_eq!(told("instances").as_deref(), Some("a\nb\n"));
+        assert_eq!(told("instances/*/set_event").as_deref(), Some("kmem:kmalloc"));
+        assert_eq!(told("empty").as_deref(), Some(""));
+        assert_eq!((told("empty/*/set_event"), told("missing"), told("missing/*/x")), (None, None, None));
     }
 }

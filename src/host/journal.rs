@@ -1,9 +1,11 @@
-//! How tracing was set before we traced, kept where a later run finds it: if we are killed, that one sets it so again.
+//! Tracing that disturbs nobody, and is taken back: into a trace buffer of our own, which is made first and removed last, or, where the kernel
+//! cannot have one, into that of the whole machine. How that was set before is kept where a later run finds it: if we are killed, that one
+//! sets it so again, and removes the buffer.
 
 use super::mark::{Maker, Mark};
 use crate::os::owned;
 use crate::os::progress::Ui;
-use crate::probe::ftrace::{Before, Settings};
+use crate::probe::ftrace::{Before, Instance, Instances, Settings, TraceBuffer, Unmounts};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,35 +14,65 @@ use std::path::{Path, PathBuf};
 /// Where it is, like the settings until the machine is started anew, and nobody but root can write.
 const HOME: &str = "/run";
 const PREFIX: &str = "dirleak-trace-";
+/// How the names of our trace buffers begin.
+const INSTANCE_PREFIX: &str = "dirleak-";
 /// It has a few lines.
 const MOST_BYTES: u64 = 4096;
 
 /// As long as this lives tracing may be set otherwise; then all is as it was before.
 pub struct Journal {
     file: Option<PathBuf>,
-    // Dropped when the journal is still there.
+    // Dropped when the journal is still there, first the instance.
+    instance: Option<Instance>,
     settings: Option<Settings>,
+    /// Why there is no instance, if there is none.
+    why_not: Option<String>,
 }
 
 impl Journal {
-    /// Sets tracing as it was before runs that were killed, and keeps how that is.
+    /// Takes back what runs left that were killed, and makes a trace buffer of our own, or keeps how that of the whole machine is set.
     pub fn begin(ui: &Ui) -> Self {
-        Self::begin_in(Path::new(HOME), Settings::keep, ui)
-    }
-
-    fn begin_in(home: &Path, keep: impl FnOnce() -> Settings, ui: &Ui) -> Self {
-        if mend(home) > 0 {
+        let mounted = Unmounts::mounted_meanwhile();
+        for name in remove_dead(&Instances::of_this_machine()) {
+            ui.line(&format!("removed the trace buffer {name}, which a run that was killed had left"));
+        }
+        drop(mounted);
+        if mend(Path::new(HOME)) > 0 {
             ui.line("set tracing as it was before a run that was killed");
         }
-        let settings = keep();
+        let settings = Settings::of_mount();
+        let made = Instances::of_this_machine().make(&format!("{INSTANCE_PREFIX}{}", Mark::from_this_process()));
+        let settings = if made.is_ok() { settings } else { settings.with_values() };
+        Self::begin_in(Path::new(HOME), made, settings)
+    }
+
+    fn begin_in(home: &Path, made: Result<Instance, String>, settings: Settings) -> Self {
+        let (instance, why_not) = match made {
+            Ok(instance) => (Some(instance), None),
+            Err(why_not) => (None, Some(why_not)),
+        };
         let file = home.join(format!("{PREFIX}{}", Mark::from_this_process()));
         let written = serde_json::to_vec(settings.before()).ok().and_then(|text| write(&file, &text).ok());
-        Self { file: written.map(|()| file), settings: Some(settings) }
+        Self { file: written.map(|()| file), instance, settings: Some(settings), why_not }
+    }
+
+    /// Returns the trace buffer to be used.
+    pub fn buffer(&self) -> TraceBuffer {
+        self.instance.as_ref().map_or_else(TraceBuffer::of_the_machine, Instance::buffer)
+    }
+
+    /// Returns, in a sentence, that and why the buffer of the whole machine is used; `None` if it is not.
+    pub fn note(&self) -> Option<String> {
+        let why_not = self.why_not.as_ref()?;
+        Some(format!(
+            "traced into the trace buffer of the whole machine, as one of its own could not be made: {why_not}"
+        ))
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        drop(self.instance.take());
         drop(self.settings.take());
         if let Some(file) = &self.file {
             let _ = fs::remove_file(file);
@@ -50,6 +82,12 @@ impl Drop for Journal {
 
 fn write(file: &Path, text: &[u8]) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text)
+}
+
+/// Removes trace buffers of runs that were killed; returns their names.
+fn remove_dead(instances: &Instances) -> Vec<String> {
+    let is_dead = |name: &String| Mark::parse(name, INSTANCE_PREFIX).is_some_and(|mark| mark.maker() == Maker::IsDead);
+    instances.names().into_iter().filter(is_dead).filter(|name| instances.remove(name)).collect()
 }
 
 /// Does what runs that were killed left to be done; how many that were.
@@ -93,12 +131,31 @@ mod tests {
     #[test]
     fn journal_is_there_as_long_as_tracing_may_be_changed() {
         let home = tempfile::tempdir().unwrap();
-        let journal = Journal::begin_in(home.path(), Settings::empty, &Ui::silent());
+        let journal = Journal::begin_in(home.path(), Err("the kernel has none".into()), Settings::empty());
         let [file] = &files(home.path())[..] else { panic!("{:?}", files(home.path())) };
         assert!(read(file).is_some() && !is_of_dead(file), "its writer lives");
         assert_eq!(mend(home.path()), 0);
+        let note = journal.note().unwrap();
+        assert!(note.contains("of the whole machine") && note.ends_with(": the kernel has none"), "{note}");
         drop(journal);
         assert!(files(home.path()).is_empty());
+    }
+
+    #[test]
+    fn trace_buffers_of_killed_runs_are_removed_and_no_others() {
+        let home = tempfile::tempdir().unwrap();
+        let ours = format!("{INSTANCE_PREFIX}{}", Mark::from_this_process());
+        for name in [format!("{INSTANCE_PREFIX}{}", Mark::dead()), ours.clone(), "dirleak-1234".into(), "perf".into()] {
+            fs::create_dir(home.path().join(name)).unwrap();
+        }
+        let instances = Instances::at(home.path());
+        assert_eq!(remove_dead(&instances), [format!("{INSTANCE_PREFIX}{}", Mark::dead())]);
+        assert!(remove_dead(&instances).is_empty());
+        let mut left = instances.names();
+        left.sort();
+        let mut expected = vec![ours, "dirleak-1234".into(), "perf".into()];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]

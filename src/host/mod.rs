@@ -53,7 +53,7 @@ pub struct HostJob<'a> {
 pub fn run(request: HostJob) -> Result<RunRecord> {
     let HostJob { mounted, scratch, budget, options, ui } = request;
     stand_back();
-    let _tracing = Journal::begin(ui);
+    let tracing = Journal::begin(ui);
     let counters = Counters::open()?;
     let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
     let task = ui.task(record.scenario.clone());
@@ -67,13 +67,15 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     }
     task.note("the first listing");
     let place = LiveTarget::new(mounted, scratch, budget)?;
-    let mut here = HostAgent(Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?));
+    let executor = Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?);
+    let mut here = HostAgent(executor.tracing_into(tracing.buffer()));
     record.entries = here.0.place.entries();
     let ready = here.0.ready(Sample::default(), BTreeMap::new());
     let live = Live { worker: &mut here, ready, record, options, budget: budget.whole, task: &task };
     let mut record = live::run(live)?;
     amend(&mut record, &here.0.place);
     record.notes.extend(here.0.rest.counters().notes());
+    record.notes.extend(tracing.note().filter(|_| here.0.rest.counters().site_source() == SiteSource::Traced));
     here.0.place.clear_away()?;
     task.done(record.verdict.as_str());
     Ok(record)

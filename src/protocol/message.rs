@@ -170,10 +170,10 @@ pub struct CommandLine {
     pub user: u32,
     /// A signal that it gets after so many seconds.
     pub signal: Option<(f64, i32)>,
-    /// The signal waits, too, until something is in this file.
+    /// The signal waits, too, until something is in this file; a part of its path may be `*`, which is any directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal_file: Option<String>,
-    /// Files to be told afterwards.
+    /// Files to be told afterwards, and directories, of which it is the names.
     pub files: Vec<String>,
 }
 

@@ -32,6 +32,19 @@ const RESULT: &str = "/run/result.json";
 const BUNDLE: &str = "/run/evidence.tar.gz";
 const TRACED_EVENTS: &str = "/sys/kernel/tracing/set_event";
 const TRACING: &str = "/sys/kernel/tracing/tracing_on";
+/// What host traces into, and what is on there.
+const TRACE_BUFFERS: &str = "/sys/kernel/tracing/instances";
+const OWN_EVENTS: &str = "/sys/kernel/tracing/instances/*/set_event";
+/// Somebody else's trace: what is set for it, and how much of it is there.
+const OTHERS_TRACE: [&str; 5] = [
+    TRACED_EVENTS,
+    TRACING,
+    "/sys/kernel/tracing/trace_clock",
+    "/sys/kernel/tracing/buffer_size_kb",
+    "/sys/kernel/tracing/events/sched/sched_process_exit/enable",
+];
+const OTHERS_ENTRIES: &str = "/sys/kernel/tracing/per_cpu/cpu0/stats";
+const SOMEBODY_TRACES: &str = "trace_event=sched:sched_process_exit,sched:sched_wakeup";
 const METRICS: &str = "/run/dirleak.prom";
 /// How far the measured rate may be from the modelled one.
 const RATE_TOLERANCE: f64 = 0.02;
@@ -49,6 +62,9 @@ const KEEPS_ADDRESSES: &str = "sysctl.kernel.kptr_restrict=2";
 /// A kernel that leaks and locks up when it is asked who allocated slab objects while page_owner watches, and how guides say to boot one.
 const LOCKS_UP: &str = "7.3+spare-pages";
 const WATCHES_BOTH: &str = "slub_debug=U page_owner=on";
+
+/// A kernel that puts stacks of each trace into the buffer of the whole machine.
+const MIXES_STACKS: &str = "5.10+spare-pages";
 
 /// As people type it.
 const USUAL: [&str; 7] = ["host", "/mnt", "--yes", "--json", RESULT, "--bundle", BUNDLE];
@@ -87,6 +103,15 @@ pub fn cases() -> Vec<Case> {
             one_of_both()
         })
         .ignored_because(left_out("7.3")),
+        Case::new("host traces beside somebody else's trace and leaves it as it is", &[LEAKING], |_| {
+            beside_another_trace()
+        }),
+        Case::new(
+            "host on a stock 5.10+spare-pages traces into the buffer of all and says so",
+            &[MIXES_STACKS],
+            |_| into_the_buffer_of_all(),
+        )
+        .ignored_because(left_out("5.10")),
         Case::new("host on a stock 6.1 that merges caches is clean", &[FIXED], |_| merging_is_clean()),
         Case::new(
             "host on a stock 6.1+spare-pages that merges caches traces the leak to its call site",
@@ -386,29 +411,78 @@ fn scratch() -> Trialled {
     guest.finish()
 }
 
+/// What is in a file after a command line.
+fn says(ended: &CommandOutput, file: &str) -> String {
+    ended.files.get(file).map(|text| String::from_utf8_lossy(text).trim().to_owned()).unwrap_or_default()
+}
+
+/// Somebody else traces all the while, with events of his own.
+fn beside_another_trace() -> Trialled {
+    let mut guest = Guest::start_with(LEAKING, true, SOMEBODY_TRACES)?;
+    let files: Vec<String> =
+        [&OTHERS_TRACE[..], &[OTHERS_ENTRIES, TRACE_BUFFERS, RESULT]].concat().into_iter().map(str::to_owned).collect();
+    let words = [&USUAL[..5], &FASTER].concat();
+    let looked = guest.run(CommandLine { files: files.clone(), ..command(&["--version"]) })?;
+    must(&looked, says(&looked, TRACED_EVENTS).contains("sched:sched_process_exit"), || "nobody traces".into())?;
+    let ended = guest.run(CommandLine { files, ..command(&words) })?;
+    let record = record(&ended)?;
+    must(&ended, record.verdict == Verdict::Leak, || "the verdict is not leak".into())?;
+    let site = record.findings.first().and_then(|finding| finding.call_sites.first());
+    must(&ended, site.is_some_and(|site| site.function == CALL_SITE), || format!("the call site is {site:?}"))?;
+    for file in OTHERS_TRACE {
+        let (before, after) = (says(&looked, file), says(&ended, file));
+        must(&ended, before == after && !before.is_empty(), || format!("{file} was {before:?} and is {after:?}"))?;
+    }
+    // What nobody has read stays, and more comes.
+    let entries = |ended: &CommandOutput| {
+        let stats = says(ended, OTHERS_ENTRIES);
+        let count = stats.lines().find_map(|line| line.strip_prefix("entries: ")?.trim().parse::<u64>().ok());
+        count.unwrap_or_default()
+    };
+    let (before, after) = (entries(&looked), entries(&ended));
+    must(&ended, before > 0 && after > before, || format!("of {before} entries {after} are there"))?;
+    let left = says(&ended, TRACE_BUFFERS);
+    must(&ended, left.is_empty(), || format!("these trace buffers are left: {left}"))?;
+    guest.finish()
+}
+
+/// There somebody else's trace would have the stacks in it.
+fn into_the_buffer_of_all() -> Trialled {
+    let mut guest = Guest::start(MIXES_STACKS, true)?;
+    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+    let noted = record.notes.iter().any(|note| note.starts_with("traced into the trace buffer of the whole machine"));
+    must(&ended, noted, || format!("the notes are {:?}", record.notes))?;
+    let site = record.findings.first().and_then(|finding| finding.call_sites.first());
+    let named = site.is_some_and(|site| site.function.starts_with("nfs_readdir_") && !site.stack.is_empty());
+    must(&ended, named, || format!("the call site is {site:?}"))?;
+    guest.finish()
+}
+
 /// A run is killed while it traces; what it left is gone after the next, which traces as well. One that hears of a hangup leaves nothing.
 fn killed_and_hung_up() -> Trialled {
     let mut guest = Guest::start(LEAKING, true)?;
     let slowly = ["host", "/mnt", "--scratch=300", "--yes", "--listings-per-second", "10"];
-    let ended = guest.run(command(&slowly))?;
+    let ended = guest.run(CommandLine { files: vec![TRACE_BUFFERS.to_owned()], ..command(&slowly) })?;
     must(&ended, ended.stdout.contains(CALL_SITE), || "it traced nothing".into())?;
-    // Tracing is the last that a run does; what a killed one left on is switched off in the first seconds of the next.
+    must(&ended, ended.files.contains_key(TRACE_BUFFERS), || "the kernel has no trace buffers".into())?;
+    must(&ended, says(&ended, TRACE_BUFFERS).is_empty(), || "its trace buffer is left".into())?;
+    // Tracing is the last that a run does; what a killed one left on is removed in the first seconds of the next.
     let mut signalled = |signal: i32| {
-        let files = [TRACED_EVENTS, TRACING].map(str::to_owned).into();
-        let signal_file = Some(TRACED_EVENTS.to_owned());
+        let files = [OWN_EVENTS, TRACE_BUFFERS, TRACED_EVENTS, TRACING].map(str::to_owned).into();
+        let signal_file = Some(OWN_EVENTS.to_owned());
         guest.run(CommandLine { signal: Some((5.0, signal)), signal_file, files, ..command(&slowly) })
-    };
-    let says = |ended: &CommandOutput, file: &str| {
-        ended.files.get(file).map(|text| String::from_utf8_lossy(text).trim().to_owned()).unwrap_or_default()
     };
     let killed = signalled(SIGKILL)?;
     must(&killed, killed.status.is_none(), || "it was not killed".into())?;
-    must(&killed, !says(&killed, TRACED_EVENTS).is_empty(), || "it did not trace when it was killed".into())?;
+    must(&killed, !says(&killed, OWN_EVENTS).is_empty(), || "it did not trace when it was killed".into())?;
+    must(&killed, says(&killed, TRACE_BUFFERS).starts_with("dirleak-"), || "it left no trace buffer".into())?;
     for (signal, status) in [(SIGHUP, 143), (SIGQUIT, 130)] {
         let ended = signalled(signal)?;
         must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
-        let left = says(&ended, TRACED_EVENTS);
+        let left = format!("{}{}", says(&ended, OWN_EVENTS), says(&ended, TRACED_EVENTS));
         must(&ended, left.is_empty(), || format!("these events are still on: {left}"))?;
+        let left = says(&ended, TRACE_BUFFERS);
+        must(&ended, left.is_empty(), || format!("these trace buffers are left: {left}"))?;
         must(&ended, says(&ended, TRACING) == "1", || "the kernel's buffer takes nothing any more".into())?;
     }
     let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;

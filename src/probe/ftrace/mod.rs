@@ -15,7 +15,7 @@ mod tracefs;
 mod wanted;
 
 pub use symbols::{KEPT_BACK, are_kept_back};
-pub use tracefs::{Before, Settings, Unmounts, traces_objects};
+pub use tracefs::{Before, Instance, Instances, Settings, TraceBuffer, Unmounts, traces_objects};
 pub use wanted::TraceTargets;
 
 use super::memory;
@@ -59,6 +59,7 @@ pub struct Tracing {
     most_events: usize,
     overflowed: bool,
     symbols: Option<Symbols>,
+    kernel_buffer: TraceBuffer,
     enabled: Enabled,
 }
 
@@ -73,27 +74,28 @@ pub struct TraceBudget {
 
 impl Tracing {
     /// Begins; `None` if the kernel lacks tracepoints for all that is wanted or keeps back which function is where, or somebody else
-    /// traces.
-    pub fn begin(wanted: TraceTargets, extent: TraceBudget) -> Option<Self> {
+    /// traces into that buffer.
+    pub fn begin(into: &TraceBuffer, wanted: TraceTargets, extent: TraceBudget) -> Option<Self> {
         if are_kept_back() {
             return None;
         }
         let formats = tracefs::formats();
         let decoder = Decoder::new(&formats, &wanted)?;
-        if tracefs::in_use() {
+        if into.in_use() {
             return None;
         }
         let buffer = tracefs::buffer_kib(extent.entries)?;
-        let enabled = Enabled::new(&wanted, extent.stacks, buffer)?;
+        let enabled = Enabled::new(into, &wanted, extent.stacks, buffer)?;
         let most_events = (memory::kib("MemTotal")? / MEMORY_PART * 1024 / pairs::EVENT_BYTES) as usize;
         let tracing = Self {
             wanted,
             decoder,
-            buffers: tracefs::open_buffers(),
+            buffers: into.open(),
             events: Events::default(),
             most_events,
             overflowed: false,
             symbols: None,
+            kernel_buffer: into.clone(),
             enabled,
         };
         (!tracing.buffers.is_empty() && tracing.enabled.start()).then_some(tracing)
@@ -125,7 +127,7 @@ impl Tracing {
     /// Returns what has been allocated and not freed so far; `None` if events were lost.
     pub fn sites(&mut self) -> Result<Option<Sites>> {
         self.drain()?;
-        if self.overflowed || tracefs::lost() {
+        if self.overflowed || self.kernel_buffer.lost() {
             return Ok(None);
         }
         let alive = self.events.alive(&self.wanted.names());

@@ -3,7 +3,8 @@
 use super::decode::{CACHE_ALLOC, KMALLOC, OBJECT_FREE, PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK};
 use super::format::Format;
 use super::wanted::{AllocSource, TraceTargets};
-use crate::probe::memory;
+use crate::probe::version::Version;
+use crate::probe::{memory, procfs};
 use nix::libc::O_NONBLOCK;
 use nix::mount::{MsFlags, mount, umount};
 use serde::{Deserialize, Serialize};
@@ -11,14 +12,20 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const ROOT: &str = "/sys/kernel/tracing";
+/// Where trace buffers of their own are made, each with events and settings of its own (Documentation/trace/ftrace.rst, "Instances").
+const INSTANCES: &str = "instances";
 
 /// What the buffer of each processor holds whatever the directory, in KiB.
 const BASE_KIB: u64 = 4096;
 /// For each entry beside that, in KiB. A name that is allocated takes 60 bytes and its stack 150, one that is freed 32, and a
 /// unit of most scenarios lists once; what it lists twice, and replies, skbs and pages, have three times as much to spare.
 const KIB_PER_ENTRY: u64 = 1;
+/// How often, and how long after one another, an instance is tried to be removed.
+const REMOVALS: u32 = 20;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(50);
 /// All processors together take no more of the memory than one part in this.
 const MEMORY_PART: u64 = 8;
 
@@ -26,9 +33,10 @@ const MEMORY_PART: u64 = 8;
 pub fn formats() -> BTreeMap<&'static str, Format> {
     // A kernel without it has no formats.
     mount_unless_mounted();
+    let top = TraceBuffer::of_the_machine();
     let single = [PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK];
     let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat().into_iter().chain(single);
-    let format = |name| Format::parse(&fs::read_to_string(event(name).join("format")).ok()?);
+    let format = |name| Format::parse(&fs::read_to_string(top.event(name).join("format")).ok()?);
     names.filter_map(|name| Some((name, format(name)?))).collect()
 }
 
@@ -50,17 +58,128 @@ pub fn traces_objects() -> bool {
 
 /// Returns how much the buffer of each processor is to hold for units on a directory of so many entries.
 pub fn buffer_kib(entries: u64) -> Option<u64> {
-    let most = memory::kib("MemTotal")? / MEMORY_PART / (processors().len().max(1) as u64);
+    let most =
+        memory::kib("MemTotal")? / MEMORY_PART / (TraceBuffer::of_the_machine().processors().len().max(1) as u64);
     Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
 }
 
-/// Returns whether somebody else traces, or has stopped a trace to read it, which must not be spoiled.
-pub fn in_use() -> bool {
-    let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default();
-    let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
-    !read("set_event").trim().is_empty()
-        || !["", "nop"].contains(&read("current_tracer").trim())
-        || processors().iter().any(|dir| has_entries(&stats(dir)))
+/// One of the kernel's trace buffers: that of the whole machine, or one of its own.
+#[derive(Clone, Debug)]
+pub struct TraceBuffer(PathBuf);
+
+impl TraceBuffer {
+    /// Returns the one of the whole machine, which whoever traces by hand uses.
+    pub fn of_the_machine() -> Self {
+        Self(PathBuf::from(ROOT))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn event(&self, name: &str) -> PathBuf {
+        self.0.join("events").join(name)
+    }
+
+    fn processors(&self) -> Vec<PathBuf> {
+        let dir = |cpu: u32| self.0.join(format!("per_cpu/cpu{cpu}"));
+        (0..).map(dir).take_while(|dir| dir.is_dir()).collect()
+    }
+
+    /// Returns whether somebody else traces into it, or has stopped a trace to read it, which must not be spoiled. Of one of its own it is
+    /// nobody else.
+    pub fn in_use(&self) -> bool {
+        let read = |file: &str| fs::read_to_string(self.file(file)).unwrap_or_default();
+        let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
+        !read("set_event").trim().is_empty()
+            || !["", "nop"].contains(&read("current_tracer").trim())
+            || self.processors().iter().any(|dir| has_entries(&stats(dir)))
+    }
+
+    /// Returns the buffers of all processors, opened for reading what is there.
+    pub fn open(&self) -> Vec<File> {
+        let open =
+            |dir: PathBuf| File::options().read(true).custom_flags(O_NONBLOCK).open(dir.join("trace_pipe_raw")).ok();
+        self.processors().into_iter().filter_map(open).collect()
+    }
+
+    /// Returns whether any processor's buffer has lost events.
+    pub fn lost(&self) -> bool {
+        let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
+        self.processors().iter().any(|dir| loses(&stats(dir)))
+    }
+}
+
+/// The trace buffers that were made beside that of the whole machine.
+pub struct Instances(PathBuf);
+
+impl Instances {
+    /// Finds them; tracefs must be mounted.
+    pub fn of_this_machine() -> Self {
+        Self(Path::new(ROOT).join(INSTANCES))
+    }
+
+    /// Takes a directory for theirs.
+    #[cfg(test)]
+    pub fn at(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+
+    /// Returns their names.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Makes one; if that cannot be, tells why.
+    pub fn make(&self, name: &str) -> std::result::Result<Instance, String> {
+        let release = procfs::release().unwrap_or_default();
+        if !keeps_stacks_apart(&release) {
+            return Err(format!("Linux {release} puts the stacks of its events into that of the whole machine"));
+        }
+        let dir = self.0.join(name);
+        fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        Ok(Instance(TraceBuffer(dir)))
+    }
+
+    /// Removes one, whatever events are on in it; returns whether it is gone.
+    pub fn remove(&self, name: &str) -> bool {
+        remove(&self.0.join(name))
+    }
+}
+
+/// Returns whether a stack that an event of an instance triggers is put into that instance: stacktrace_trigger in
+/// kernel/trace/trace_events_trigger.c does so in Linux 6.1, and did not in 5.2. Those between were not looked at.
+fn keeps_stacks_apart(release: &str) -> bool {
+    const FIRST: Version = Version { major: 6, minor: 1 };
+    release.parse::<Version>().is_ok_and(|version| version >= FIRST)
+}
+
+/// Removes an instance, which the kernel does not while somebody reads it.
+fn remove(dir: &Path) -> bool {
+    (0..REMOVALS).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(BETWEEN_REMOVALS);
+        }
+        fs::remove_dir(dir).is_ok() || !dir.exists()
+    })
+}
+
+/// A trace buffer of its own, gone when this is dropped.
+#[derive(Debug)]
+pub struct Instance(TraceBuffer);
+
+impl Instance {
+    /// Returns the buffer, into which is traced as long as this lives.
+    pub fn buffer(&self) -> TraceBuffer {
+        self.0.clone()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        remove(&self.0.0);
+    }
 }
 
 /// Returns whether lines "`what`: `count`" tell of entries.
@@ -77,6 +196,13 @@ impl Unmounts {
     /// Notes whether tracefs is mounted now.
     pub fn unless_mounted() -> Self {
         Self { was_mounted: is_mounted() }
+    }
+
+    /// Notes it, and mounts it.
+    pub fn mounted_meanwhile() -> Self {
+        let unmounts = Self::unless_mounted();
+        mount_unless_mounted();
+        unmounts
     }
 }
 
@@ -106,13 +232,18 @@ pub struct Before {
 const CHANGED: [&str; 3] = ["trace_clock", "buffer_size_kb", "tracing_on"];
 
 impl Settings {
-    /// Keeps what is set now, to set it again later.
-    pub fn keep() -> Self {
+    /// Mounts tracefs, and keeps whether it was: nothing else of the whole machine's is changed.
+    pub fn of_mount() -> Self {
         let was_mounted = is_mounted();
         mount_unless_mounted();
-        let now = |file: &str| Some((file.to_owned(), chosen(&fs::read_to_string(Path::new(ROOT).join(file)).ok()?)));
-        let values = CHANGED.into_iter().filter_map(now).collect();
-        Self(Before { values, was_mounted, had_events: in_use() })
+        Self(Before { values: Vec::new(), was_mounted, had_events: true })
+    }
+
+    /// Keeps what is set in the buffer of the whole machine now, too, to set it again later.
+    pub fn with_values(mut self) -> Self {
+        self.0.values = CHANGED.into_iter().filter_map(|file| Some((file.to_owned(), now(file)?))).collect();
+        self.0.had_events = TraceBuffer::of_the_machine().in_use();
+        self
     }
 
     /// Keeps nothing and sets nothing again: this machine's tracing is none of a test.
@@ -139,19 +270,28 @@ impl Before {
         if !self.had_events {
             let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat();
             let names = names.into_iter().chain([PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE]);
+            let buffer = TraceBuffer::of_the_machine();
+            let events = names.map(|name| buffer.event(name)).filter(|dir| dir.is_dir()).collect();
             // What it had on is switched off as it would have done itself.
-            drop(Enabled(names.map(event).filter(|dir| dir.is_dir()).collect()));
+            drop(Enabled { buffer, events });
         }
         self.set_again();
     }
 
     fn set_again(&self) {
-        for (file, value) in self.values.iter().filter(|(file, _)| CHANGED.contains(&file.as_str())) {
+        // Writing what is there already would empty the buffer (tracing_set_clock in kernel/trace/trace.c).
+        let is_changed = |file: &str, value: &String| CHANGED.contains(&file) && now(file).as_ref() != Some(value);
+        for (file, value) in self.values.iter().filter(|(file, value)| is_changed(file, value)) {
             // What cannot be set was not changed either.
             let _ = write(&Path::new(ROOT).join(file), value);
         }
         drop(Unmounts { was_mounted: self.was_mounted });
     }
+}
+
+/// Returns what is set now in the buffer of the whole machine.
+fn now(file: &str) -> Option<String> {
+    Some(chosen(&fs::read_to_string(Path::new(ROOT).join(file)).ok()?))
 }
 
 /// Returns the value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has
@@ -162,18 +302,6 @@ pub(crate) fn chosen(text: &str) -> String {
     within("[", ']').or_else(|| within("(expanded: ", ')')).unwrap_or_else(|| text.trim().to_owned())
 }
 
-/// Returns the buffers of all processors, opened for reading what is there.
-pub fn open_buffers() -> Vec<File> {
-    let open = |dir: PathBuf| File::options().read(true).custom_flags(O_NONBLOCK).open(dir.join("trace_pipe_raw")).ok();
-    processors().into_iter().filter_map(open).collect()
-}
-
-/// Returns whether any buffer has lost events.
-pub fn lost() -> bool {
-    let stats = |dir: &PathBuf| fs::read_to_string(dir.join("stats")).unwrap_or_default();
-    processors().iter().any(|dir| loses(&stats(dir)))
-}
-
 /// Returns whether lines "`what`: `count`" tell of lost events, or tell nothing.
 pub(crate) fn loses(stats: &str) -> bool {
     let losses = ["overrun", "commit overrun", "dropped events"];
@@ -181,30 +309,24 @@ pub(crate) fn loses(stats: &str) -> bool {
     stats.is_empty() || counts.into_iter().any(|(_, count)| count != "0")
 }
 
-fn processors() -> Vec<PathBuf> {
-    let dir = |cpu: u32| Path::new(ROOT).join(format!("per_cpu/cpu{cpu}"));
-    (0..).map(dir).take_while(|dir| dir.is_dir()).collect()
-}
-
-fn event(name: &str) -> PathBuf {
-    Path::new(ROOT).join("events").join(name)
-}
-
 fn write(file: &Path, value: &str) -> Option<()> {
     fs::write(file, value).ok()
 }
 
 /// Events that are on until this is dropped, and a buffer that is as large.
-pub struct Enabled(Vec<PathBuf>);
+pub struct Enabled {
+    buffer: TraceBuffer,
+    events: Vec<PathBuf>,
+}
 
 impl Enabled {
     /// Makes the buffer and switches on what tells of all that is wanted; allocations are filtered by size.
-    pub fn new(wanted: &TraceTargets, stacks: bool, buffer_kib: u64) -> Option<Self> {
-        let mut enabled = Self(Vec::new());
+    pub fn new(buffer: &TraceBuffer, wanted: &TraceTargets, stacks: bool, buffer_kib: u64) -> Option<Self> {
+        let mut enabled = Self { buffer: buffer.clone(), events: Vec::new() };
         enabled.stop();
         // One clock for all processors, because an object is allocated on one and freed on another.
-        write(&Path::new(ROOT).join("trace_clock"), "global")?;
-        write(&Path::new(ROOT).join("buffer_size_kb"), &buffer_kib.to_string())?;
+        write(&buffer.file("trace_clock"), "global")?;
+        write(&buffer.file("buffer_size_kb"), &buffer_kib.to_string())?;
         for (names, size_classes) in [(KMALLOC, true), (CACHE_ALLOC, false)] {
             let slot_bytes = wanted.slot_bytes(size_classes);
             if !slot_bytes.is_empty() {
@@ -226,17 +348,17 @@ impl Enabled {
                 enabled.event(allocated, "", true)?;
             }
         }
-        write(&Path::new(ROOT).join("trace"), "")?;
+        write(&buffer.file("trace"), "")?;
         Some(enabled)
     }
 
     /// Returns the directory of an event; `None` if this kernel has no such event.
     fn event(&mut self, name: &str, filter: &str, stacks: bool) -> Option<()> {
-        let dir = event(name);
+        let dir = self.buffer.event(name);
         if !dir.is_dir() {
             return None;
         }
-        self.0.push(dir.clone());
+        self.events.push(dir.clone());
         if !filter.is_empty() {
             write(&dir.join("filter"), filter)?;
         }
@@ -249,29 +371,29 @@ impl Enabled {
 
     /// Begins.
     pub fn start(&self) -> bool {
-        write(&Path::new(ROOT).join("tracing_on"), "1").is_some()
+        write(&self.buffer.file("tracing_on"), "1").is_some()
     }
 
     /// Makes no more events; what is in the buffer can still be read.
     pub fn stop(&self) {
         // What is not there is not on.
-        let _ = write(&Path::new(ROOT).join("tracing_on"), "0");
+        let _ = write(&self.buffer.file("tracing_on"), "0");
     }
 }
 
 impl Drop for Enabled {
     fn drop(&mut self) {
         self.stop();
-        for dir in &self.0 {
+        for dir in &self.events {
             // What could not be switched on need not be switched off.
             for (file, value) in [("enable", "0"), ("trigger", "!stacktrace"), ("filter", "0")] {
                 let _ = write(&dir.join(file), value);
             }
         }
         // What is left in the buffer would be taken for somebody's trace.
-        let _ = write(&Path::new(ROOT).join("trace"), "");
+        let _ = write(&self.buffer.file("trace"), "");
         // The smallest there is: the rest are pages that the counters would see.
-        let _ = write(&Path::new(ROOT).join("buffer_size_kb"), "1");
+        let _ = write(&self.buffer.file("buffer_size_kb"), "1");
     }
 }
 
@@ -293,6 +415,26 @@ mod tests {
         assert!(loses(&stats.replace("overrun: 0\nb", "overrun: 7\nb")));
         assert!(loses(&stats.replace("dropped events: 0", "dropped events: 1")));
         assert!(loses(""), "a buffer that tells nothing may have lost everything");
+    }
+
+    #[test]
+    fn instance_is_there_as_long_as_it_is_held() {
+        let home = tempfile::tempdir().unwrap();
+        let instances = Instances::at(home.path());
+        let made = Instance(TraceBuffer(home.path().join("dirleak-1")));
+        fs::create_dir(home.path().join("dirleak-1")).unwrap();
+        fs::create_dir(home.path().join("others")).unwrap();
+        assert_eq!(made.buffer().event("kmem/kfree"), home.path().join("dirleak-1/events/kmem/kfree"));
+        drop(made);
+        assert_eq!(instances.names(), ["others"]);
+        assert!(instances.remove("others") && instances.remove("others"), "what is gone is gone");
+        assert!(instances.names().is_empty());
+    }
+
+    #[test]
+    fn kernels_that_mix_stacks_of_instances_into_the_buffer_of_all_get_none() {
+        assert_eq!(["5.2.1", "5.10.262", "5.15.0-91-generic", "next"].map(keeps_stacks_apart), [false; 4]);
+        assert_eq!(["6.1.192", "6.12.118+deb13-cloud-amd64", "7.3.4"].map(keeps_stacks_apart), [true; 3]);
     }
 
     #[test]

@@ -84,9 +84,10 @@ impl Counters {
 
     /// Returns what was not asked although the kernel keeps it, so far, a sentence each.
     pub fn notes(&self) -> Vec<String> {
-        let of_sources = self.sources.iter().filter_map(|(_, source)| source.as_ref()?.note());
+        let of_sources =
+            self.sources.iter().filter_map(|(_, source)| source.as_ref()).flat_map(|source| source.notes());
         let of_slabs = self.locks_up.then_some(LOCKS_UP).into_iter().chain(self.slabs.note());
-        of_slabs.map(str::to_owned).chain(of_sources).collect()
+        of_slabs.chain(of_sources).map(str::to_owned).collect()
     }
 
     /// Returns how this kernel tells who allocated an object.

@@ -178,13 +178,12 @@ pub struct DepotSearch {
 }
 
 impl DepotSearch {
-    /// Opens the file; `None` if the kernel does not keep owners, or has too many records for a search at each reading.
-    pub fn open() -> Option<Self> {
+    /// Opens the file; `None` if the kernel does not keep owners, `Some(None)` if it has too many records for a search at each reading.
+    pub fn open() -> Option<Option<Self>> {
         let file = File::open(FILE).ok()?;
         // Without page_owner=on the file is there and says nothing.
         file.read_at(&mut [0; RECORD_BYTES], 0).ok().filter(|length| *length > 0)?;
-        let last = Cell::new(search_depot(&file, FIRST_SEARCH)?);
-        Some(Self { file, last })
+        Some(search_depot(&file, FIRST_SEARCH).map(|pages| Self { file, last: Cell::new(pages) }))
     }
 
     /// Returns how many pages the depot has.

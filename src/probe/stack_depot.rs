@@ -11,23 +11,36 @@ use std::fs::File;
 /// With CONFIG_DEBUG_FS. It is there on Linux 6.12 and 7.3, and is not on 6.1.
 const STATS: &str = "/sys/kernel/debug/stackdepot/stats";
 
+/// What is said where the first search took too long.
+const NOT_SEARCHED: &str = "pages in which the kernel keeps the stacks of slub_debug and page_owner count among pages: page_owner has too many records \
+    to be searched for them at each reading";
+
 /// Where this kernel tells it.
 pub enum StackDepot {
     /// It counts its pools. One more may be there already for the next stacks; it is taken for one of the pools that are not.
     Pools(File),
     /// page_owner tells who took the pages of pools.
     Owned(page_owner::DepotSearch),
-    /// Nowhere: nothing is known of it, there is none, or page_owner has too many records to be asked.
+    /// page_owner has too many records to be asked at each reading.
+    NotSearched,
+    /// Nowhere: nothing is known of it, or there is none.
     Untold,
 }
 
 impl StackDepot {
     /// Finds where this kernel tells it.
     pub fn open() -> Self {
-        if let Some(owned) = page_owner::DepotSearch::open() {
-            return Self::Owned(owned);
+        let pools = || File::open(STATS).ok().map(Self::Pools);
+        match page_owner::DepotSearch::open() {
+            Some(Some(owned)) => Self::Owned(owned),
+            Some(None) => pools().unwrap_or(Self::NotSearched),
+            None => pools().unwrap_or(Self::Untold),
         }
-        File::open(STATS).map_or(Self::Untold, Self::Pools)
+    }
+
+    /// Returns, in a sentence, what is counted because it was not searched for; `None` if nothing.
+    pub fn note(&self) -> Option<&'static str> {
+        matches!(self, Self::NotSearched).then_some(NOT_SEARCHED)
     }
 
     /// Returns how many pages it has taken, as far as this kernel tells. Takes a tenth of a second where page_owner must be
@@ -38,7 +51,7 @@ impl StackDepot {
                 read_all(file).ok().and_then(|text| pools(&text)).unwrap_or(0) << page_owner::DEPOT_ORDER
             }
             Self::Owned(search) => search.pages(),
-            Self::Untold => 0,
+            Self::NotSearched | Self::Untold => 0,
         }
     }
 }

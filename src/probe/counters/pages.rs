@@ -112,8 +112,8 @@ impl CounterSource for Pages {
         })
     }
 
-    fn note(&self) -> Option<String> {
-        self.too_many_owners.get().then(|| TOO_MANY_OWNERS.to_owned())
+    fn notes(&self) -> Vec<&'static str> {
+        self.too_many_owners.get().then_some(TOO_MANY_OWNERS).into_iter().chain(self.depot.note()).collect()
     }
 }
 

@@ -13,9 +13,9 @@ pub trait CounterSource {
         Ok(None)
     }
 
-    /// Returns, in a sentence, what it did not read although the kernel keeps it; `None` if nothing.
-    fn note(&self) -> Option<String> {
-        None
+    /// Returns what it did not read although the kernel keeps it, a sentence each.
+    fn notes(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// Returns whether it counts so exactly that a few are seen.

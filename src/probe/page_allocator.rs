@@ -4,6 +4,8 @@
 //! `__alloc_frozen_pages_noprof` below `alloc_pages_mpol` and `folio_alloc_noprof` in 6.16, and `__alloc_pages_slowpath.constprop.0` between them
 //! where memory is short. What stays is how their names begin once that is taken off.
 
+use super::object_allocators::is_object_allocator;
+
 /// How the compiler marks copies of a function: "`name`.constprop.0", ".isra.0", ".part.0", ".cold", ".llvm.123".
 const COPY: char = '.';
 /// How the functions end that allocations are not booked to (CONFIG_MEM_ALLOC_PROFILING, since Linux 6.10).
@@ -23,8 +25,8 @@ const SINGLE: [&str; 9] = [
 ];
 
 /// Families of functions that hand out pages, by how their plain names begin, up to the end of a word. Of mm/page_alloc.c, mm/mempolicy.c,
-/// mm/filemap.c, mm/cma.c, and of the slab allocator, which hands on what is larger than its caches.
-const FAMILIES: [&str; 23] = [
+/// mm/filemap.c and mm/cma.c.
+const FAMILIES: [&str; 16] = [
     "alloc_pages",
     "alloc_frozen_pages",
     "alloc_kmem_pages",
@@ -41,13 +43,6 @@ const FAMILIES: [&str; 23] = [
     "filemap_alloc_folio",
     "page_cache_alloc",
     "page_frag",
-    "kmalloc",
-    "do_kmalloc",
-    "kvmalloc",
-    "krealloc",
-    "kvrealloc",
-    "kmemdup",
-    "kvmemdup",
 ];
 
 /// Functions, by their plain names, that take pages for what other counters count, or for the page cache and processes; where no flags of a
@@ -81,11 +76,11 @@ pub fn who_asked_for_pages(stack: &[String]) -> Option<String> {
     (!stack.iter().any(counted_elsewhere)).then(|| who_asked(stack))
 }
 
-/// Returns whether a function hands out pages to whoever asks.
+/// Returns whether a function hands out pages to whoever asks. The slab allocator does, too: it hands on what is larger than its caches.
 fn hands_out_pages(function: &str) -> bool {
     let name = plain(function);
     let is_of = |family: &str| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    SINGLE.contains(&name) || FAMILIES.into_iter().any(is_of)
+    SINGLE.contains(&name) || FAMILIES.into_iter().any(is_of) || is_object_allocator(function)
 }
 
 /// Returns the name of a function without what a compiler or a release has added to it.
@@ -147,7 +142,8 @@ mod tests {
             "alloc_pagetable",
             "get_free_pagesize",
             "folio_allocate",
-            "kmallocator",
+            "filemap_alloc_folios",
+            "kthread_create",
             "page_fragment",
             "pipe_write",
         ] {

@@ -1,40 +1,63 @@
 //! What a configuration fragment asks for of a kernel of some version, and whether the kernel's configuration has taken it.
 
+use super::fragment::{Line, is_same_value};
 use crate::error::{Error, Result};
 use crate::kernel::source::version::Version;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A comment: the line behind it may be taken or not.
 const OPTIONAL: &str = "# optional: ";
 
-/// Returns `text` with those of its lines that kernels of `version` know. A line may end in `# FROM..TO`, each a version or
-/// nothing: the first and the last version that has the symbol as the line wants it.
+/// Returns what `text` asks of kernels of `version`, each line as Kconfig writes it. A comment behind a line may be a range,
+/// `# FROM..TO`, each a version or nothing: the first and the last version that has the symbol as the line wants it.
 pub fn for_version(text: &str, version: Version) -> Result<String> {
     let mut kept = String::new();
     for line in text.lines() {
-        let (symbol, range) = match line.rsplit_once(" # ") {
-            Some((symbol, range)) if symbol.starts_with("CONFIG_") || symbol.starts_with("# CONFIG_") => {
-                (symbol, range)
-            }
-            _ => (line, ".."),
+        let read = Line::read(line);
+        let Some(asked) =
+            read.map_err(|why| Error::usage(format!("the configuration line '{}' {why}", line.trim())))?
+        else {
+            continue;
         };
-        let bad =
-            || Error::usage(format!("the configuration line '{line}' must end in a range, for instance # 5.10..6.7"));
-        let (from, to) = range.split_once("..").ok_or_else(bad)?;
-        let end = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|()| bad()) };
-        let (from, to): (Option<Version>, Option<Version>) = (end(from)?, end(to)?);
+        let (from, to) = asked.range;
         // A tree between two releases has the number of the older one and some of the newer one's symbols.
         let from = from.map(|from| (from, from == version.next()));
         let in_range = from.is_none_or(|(from, soon)| from <= version || soon) && to.is_none_or(|to| version <= to);
         if from.is_some_and(|(_, soon)| soon) || to == Some(version) {
-            kept.push_str(&format!("{OPTIONAL}{}\n", symbol.trim_end()));
+            kept.push_str(&format!("{OPTIONAL}{}\n", asked.written()));
         }
         if in_range {
-            kept.push_str(symbol.trim_end());
-            kept.push('\n');
+            kept.push_str(&format!("{}\n", asked.written()));
         }
     }
     Ok(kept)
+}
+
+/// Returns what the user's fragment `shown` asks of kernels of `version`.
+pub fn of_user(shown: &str, text: &str, version: Version) -> Result<String> {
+    if is_whole(text) {
+        return Err(Error::usage(format!(
+            "{shown} is a whole configuration and no fragment: put the few lines that matter into a file of their own, \
+             or build that kernel yourself and name its image, --kernel vmlinux"
+        )));
+    }
+    let asked = for_version(text, version).map_err(|why| Error::usage(format!("{shown}: {why}")))?;
+    let modules: Vec<&str> = requested_lines(&asked).filter_map(|line| line.strip_suffix("=m")).collect();
+    if let [first, others @ ..] = &modules[..] {
+        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        return Err(Error::usage(format!(
+            "{shown} asks for {first}=m{more}, but kernels that dirleak builds have no modules: {first}=y builds it in"
+        )));
+    }
+    Ok(asked)
+}
+
+/// Returns whether `text` is what Kconfig writes and distributions have as `/boot/config-VERSION`: its first line says so, and
+/// without it there is still what it writes about the compiler.
+fn is_whole(text: &str) -> bool {
+    const SIGNS: [&str; 3] =
+        ["# Automatically generated file; DO NOT EDIT.", "CONFIG_CC_VERSION_TEXT=", "CONFIG_GCC_VERSION="];
+    text.lines().any(|line| SIGNS.iter().any(|sign| line.starts_with(sign)))
 }
 
 /// Returns the lines of `fragment` that ask for something: neither comments nor empty.
@@ -46,13 +69,14 @@ pub fn requested_lines(fragment: &str) -> impl Iterator<Item = &str> {
 /// Returns the lines of `fragment` that the finished configuration `dot_config` does not have. Kconfig drops what depends on
 /// something that is off, and names that do not exist, without a word.
 pub fn not_taken(fragment: &str, dot_config: &str) -> Vec<String> {
-    let taken: HashSet<&str> = dot_config.lines().collect();
+    let taken: HashMap<&str, &str> = dot_config.lines().filter_map(|line| line.split_once('=')).collect();
     let optional: HashSet<&str> = fragment.lines().filter_map(|line| line.strip_prefix(OPTIONAL)).collect();
-    let is_off = |symbol: &str| !taken.iter().any(|l| l.strip_prefix(symbol).is_some_and(|r| r.starts_with('=')));
     requested_lines(fragment)
         .filter(|line| match line.strip_prefix("# ").and_then(|l| l.strip_suffix(" is not set")) {
-            Some(symbol) => !is_off(symbol),
-            None => !taken.contains(line),
+            Some(symbol) => taken.contains_key(symbol),
+            None => !line
+                .split_once('=')
+                .is_some_and(|(symbol, asked)| taken.get(symbol).is_some_and(|value| is_same_value(asked, value))),
         })
         .filter(|line| !optional.contains(line))
         .map(str::to_owned)
@@ -113,7 +137,7 @@ mod tests {
         let between = for_version(text, "5.17".parse().unwrap()).unwrap();
         assert_eq!(not_taken(&between, "CONFIG_A=y\nCONFIG_C=y\n"), Vec::<String>::new());
         assert_eq!(not_taken(&between, "CONFIG_A=y\nCONFIG_B=y\n"), ["CONFIG_C=y"]);
-        assert!(for_version("CONFIG_A=y # since 5.1\n", "5.1".parse().unwrap()).is_err());
+        assert!(for_version("CONFIG_A=y # 5.1..6.x\n", "5.1".parse().unwrap()).is_err());
         assert!("6".parse::<Version>().is_err() && "x.y".parse::<Version>().is_err());
     }
 
@@ -127,5 +151,49 @@ mod tests {
     #[test]
     fn configuration_that_took_everything_has_no_complaint() {
         assert!(not_taken("CONFIG_SMP=y\n\n# CONFIG_FOO sounds like a comment\n", DOT_CONFIG).is_empty());
+    }
+
+    fn of(text: &str, version: &str) -> Result<String> {
+        of_user("ci.config", text, version.parse().unwrap())
+    }
+
+    #[test]
+    fn fragment_of_the_user_is_taken_as_kernel_people_keep_it() {
+        let text = "CONFIG_COREDUMP=y # Required by CONFIG_ELF_CORE\r\nCONFIG_SYSFS_DEPRECATED=n\r\nCONFIG_BASE=1A00 \t\r\n\
+                    CONFIG_LOCALVERSION=\"-a # b\"\nCONFIG_MEMCG_KMEM=y # ..6.10\n";
+        let dot_config = "CONFIG_COREDUMP=y\n# CONFIG_SYSFS_DEPRECATED is not set\nCONFIG_BASE=0x1a00\n\
+                          CONFIG_LOCALVERSION=\"-a # b\"\n";
+        assert_eq!(not_taken(&of(text, "6.12").unwrap(), dot_config), Vec::<String>::new());
+        assert_eq!(not_taken(&of(text, "6.1").unwrap(), dot_config), ["CONFIG_MEMCG_KMEM=y"]);
+        let base = "CONFIG_COREDUMP=n\nCONFIG_SYSFS_DEPRECATED=y\n";
+        let both = joined(&[for_version(base, "6.1".parse().unwrap()).unwrap(), of(text, "6.12").unwrap()]);
+        let asked: Vec<&str> = requested_lines(&both).collect();
+        assert_eq!(asked[..2], ["CONFIG_COREDUMP=y", "# CONFIG_SYSFS_DEPRECATED is not set"]);
+    }
+
+    #[test]
+    fn fragment_that_asks_for_modules_or_everything_is_refused_in_a_sentence() {
+        let table = [
+            (
+                "CONFIG_NFS_FS=m # why\n",
+                "ci.config asks for CONFIG_NFS_FS=m, but kernels that dirleak builds have no modules",
+            ),
+            ("CONFIG_A=m\nCONFIG_B=m\n", "asks for CONFIG_A=m (and 1 more), but"),
+            (
+                "#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.1.0 Kernel Configuration\n",
+                "whole configuration",
+            ),
+            ("CONFIG_CC_VERSION_TEXT=\"gcc (Debian 12.2.0)\"\nCONFIG_A=m\n", "whole configuration"),
+            (
+                "COREDUMP=y\n",
+                "ci.config: the configuration line 'COREDUMP=y' is neither a comment nor CONFIG_NAME=VALUE",
+            ),
+        ];
+        for (text, expected) in table {
+            let error = of(text, "6.1").unwrap_err();
+            assert_eq!(error.exit(), crate::error::Exit::Usage);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        assert_eq!(of("CONFIG_A=m # 6.2..\n# CONFIG_B=m\n", "6.0").unwrap(), "");
     }
 }

@@ -27,14 +27,15 @@ pub struct Options {
 
 /// Returns everything that the kernel of `source` with `patches` is made from.
 pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) -> Result<Ingredients> {
-    let base = match &source {
-        Source::Package { series, .. } => series.fragment()?,
-        Source::Tree(snapshot) => catalog::fragment_for(snapshot.version)?,
+    let (base, version) = match &source {
+        Source::Package { series, .. } => (series.fragment()?, series.version()?),
+        Source::Tree(snapshot) => (catalog::fragment_for(snapshot.version)?, snapshot.version),
     };
     let mut texts = vec![base];
     for file in fragments {
         let failed = |e| Error::usage(format!("cannot read the configuration {}: {e}", file.display()));
-        texts.push(std::fs::read_to_string(file).map_err(failed)?);
+        let text = std::fs::read(file).map_err(failed)?;
+        texts.push(config::of_user(&file.display().to_string(), &String::from_utf8_lossy(&text), version)?);
     }
     let patches = read_patches(patches, &source.linux()?.to_string())?;
     Ok(Ingredients { source, fragment: config::joined(&texts), patches, compiler: toolchain::compiler()? })

@@ -1,6 +1,7 @@
 //! The client's side: loopback up, and mount(2) of NFS without any helper program.
 
 use crate::error::{Context, Error, Result};
+pub use crate::scenario::mount_options::ADDRESS;
 use crate::scenario::{NfsVersion, asks_for_lockd};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -16,8 +17,6 @@ use std::time::Duration;
 pub const POINT: &str = "/mnt";
 /// Where a unit mounts the export a second time.
 pub const SECOND: &str = "/run/second";
-/// The server's address.
-pub const ADDRESS: &str = "127.0.0.1";
 /// The same server under another address, for which the kernel makes a client and a connection of their own (nfs_match_client in
 /// fs/nfs/client.c), so that a second mount begins from nothing.
 pub const SECOND_ADDRESS: &str = "127.0.0.2";
@@ -70,9 +69,11 @@ pub fn arguments(
 }
 
 /// Mounts on `point`.
-pub fn mount_nfs(point: &Path, (kind, source, data): &(&'static str, String, String)) -> Result<()> {
-    mount(Some(source.as_str()), point, Some(*kind), MsFlags::empty(), Some(data.as_str()))
-        .map_err(|e| Error::kernel(format!("cannot mount {kind} {source} with {data}: {e}")))
+pub fn mount_nfs(point: &Path, (kind, source, data): &(&'static str, String, String), flags: MsFlags) -> Result<()> {
+    mount(Some(source.as_str()), point, Some(*kind), flags, Some(data.as_str())).map_err(|e| {
+        let beside = if flags.is_empty() { String::new() } else { format!(" and {flags:?}") };
+        Error::kernel(format!("cannot mount {kind} {source} with {data}{beside}: {e}"))
+    })
 }
 
 /// When the kernel's own count of seconds, which lags by a tick or more, has surely left 0.

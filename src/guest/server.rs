@@ -2,7 +2,7 @@
 
 use super::{export_fs, file_churn, init, knfsd, nfs_mount, selinux};
 use crate::error::{Context, Error, Result};
-use crate::scenario::{NfsVersion, Scenario, ServerKind};
+use crate::scenario::{NfsVersion, Scenario, ServerKind, mount_options};
 use crate::workload::check::{ADDED, Inodes, RENAMED};
 use crate::workload::listing::Lister;
 use crate::workload::listing::entry::ReadMethod;
@@ -134,12 +134,14 @@ impl RunningServer {
     fn mount_path(&self, scenario: &Scenario, from: (&str, &str), point: &Path, options: &str) -> Result<()> {
         let ports = match self {
             Self::Synthetic(server) => [server.port(); 2],
-            Self::Knfsd { .. } => [knfsd::NFS_PORT, knfsd::MOUNT_PORT],
+            Self::Knfsd { .. } => [mount_options::NFS_PORT, mount_options::MOUNT_PORT],
         };
         let m = &scenario.mount;
-        let options = [m.options.as_str(), options];
+        let asked = mount_options::for_kernel(m, scenario.server).map_err(Error::usage)?;
+        let options = [asked.data.as_str(), options];
         let options: Vec<&str> = options.into_iter().filter(|o| !o.is_empty()).collect();
-        nfs_mount::mount_nfs(point, &nfs_mount::arguments(m.version, from, ports, m.rsize_bytes, &options.join(",")))
+        let arguments = nfs_mount::arguments(m.version, from, ports, m.rsize_bytes, &options.join(","));
+        nfs_mount::mount_nfs(point, &arguments, asked.flags)
     }
 
     /// Fails unless labels of the server's files come over the mount.

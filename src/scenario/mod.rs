@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub mod fuzz;
 pub(crate) mod load;
 pub(crate) mod memory;
+pub mod mount_options;
 pub(crate) mod nfs_version;
 pub(crate) mod overrides;
 pub(crate) mod pass;

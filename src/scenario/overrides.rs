@@ -1,6 +1,7 @@
 //! What the command line changes in a scenario without writing TOML: `-n ENTRIES` and `-o MOUNTOPTS`.
 
 use super::check;
+use super::mount_options;
 use super::types::Scenario;
 use crate::error::{Error, Result};
 
@@ -21,7 +22,12 @@ impl Overrides {
         if let Some(entries) = self.entries {
             scenario.directory.entries = entries;
         }
-        for option in self.mount_options.iter().flat_map(|o| o.split(',')).filter(|o| !o.is_empty()) {
+        let options: Vec<&str> = self.mount_options.iter().flat_map(|options| mount_options::split(options)).collect();
+        let version = mount_options::version_of(&options, scenario.mount.version);
+        if let Some(version) = version.map_err(|message| self.refused(scenario, &message))? {
+            scenario.mount.version = version;
+        }
+        for option in options {
             self.mount_option(option, scenario)?;
         }
         check::check(scenario).map_err(|complaint| self.refused(scenario, &complaint.message))
@@ -29,23 +35,20 @@ impl Overrides {
 
     /// Appends an option: the kernel takes the last of contradicting options; those with a key of their own change it.
     fn mount_option(&self, option: &str, scenario: &mut Scenario) -> Result<()> {
-        match option.split_once('=') {
-            Some(("vers" | "nfsvers", version)) => {
-                scenario.mount.version = version.parse().map_err(|message: String| self.refused(scenario, &message))?;
-            }
-            Some(("rsize", bytes)) => {
-                scenario.mount.rsize_bytes = bytes
-                    .parse()
-                    .map_err(|_| Error::usage(format!("-o rsize={bytes}: {bytes:?} is no number of bytes")))?;
-            }
-            _ => {
-                let options = &mut scenario.mount.options;
-                if !options.is_empty() {
-                    options.push(',');
-                }
-                *options += option;
-            }
+        if mount_options::version_word(option).is_some() || option.starts_with("minorversion=") {
+            return Ok(());
         }
+        if let Some(bytes) = option.strip_prefix("rsize=") {
+            scenario.mount.rsize_bytes = bytes
+                .parse()
+                .map_err(|_| Error::usage(format!("-o rsize={bytes}: {bytes:?} is no number of bytes")))?;
+            return Ok(());
+        }
+        let options = &mut scenario.mount.options;
+        if !options.is_empty() {
+            options.push(',');
+        }
+        *options += option;
         Ok(())
     }
 
@@ -97,6 +100,12 @@ mod tests {
             (None, Some("rsize=many"), "-o rsize=many: \"many\" is no number of bytes"),
             (None, Some("addr=10.0.0.1"), "contains \"addr=10.0.0.1\", which is set by the guest"),
             (None, Some("ro, sync"), "contains ' '"),
+            (None, Some("v4.1"), "quick with -o: `mount.version` is \"4.1\", but the synthetic server"),
+            (
+                None,
+                Some("noatime,proto=udp"),
+                "quick with -o: `mount.options` contains \"proto=udp\", which is set by the guest",
+            ),
         ];
         for (entries, options, expected) in table {
             let error = quick_with(entries, options).unwrap_err();

@@ -4,4 +4,4 @@ mod client_tracking;
 mod start;
 mod warm_threads;
 
-pub use start::{MOUNT_PORT, NFS_PORT, start, start_again, start_rpcbind, stop};
+pub use start::{start, start_again, start_rpcbind, stop};

@@ -3,6 +3,7 @@
 use super::{client_tracking, warm_threads};
 use crate::error::{Context, Error, Result};
 use crate::scenario::NfsVersion;
+use crate::scenario::mount_options::{MOUNT_PORT, NFS_PORT};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use std::fs::{self, File};
@@ -13,11 +14,6 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-/// The MOUNT program's port; with it a client need not ask rpcbind.
-pub const MOUNT_PORT: u16 = 20048;
-/// The NFS program's port.
-pub const NFS_PORT: u16 = 2049;
 
 /// For each program to say that it is ready. The slowest takes a quarter of a second under TCG.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,9 +1,13 @@
 //! What the values of a scenario must be, beyond their types.
 
-use super::complaint::{Check, complain, in_range};
+use super::complaint::{Check, Complaint, complain, in_range};
 use super::{directory, steps};
 use crate::sample::PAGE_BYTES;
-use crate::scenario::types::{FileSystem, Guest, Mount, Scenario, ServerKind};
+use crate::scenario::mount_options;
+use crate::scenario::step::Step;
+use crate::scenario::types::{FileSystem, Guest, Scenario, ServerKind};
+use nfs_fault_server::dirtree::spec::Made;
+use nix::mount::MsFlags;
 
 const MAX_MOUNTS: u32 = 8;
 /// The smallest `struct linux_dirent64`, of a name of up to 4 bytes. A buffer that is too small for a name is refused by the
@@ -20,24 +24,11 @@ pub(crate) const MAX_CPUS: u32 = 64;
 const MAX_ARGUMENTS_BYTES: usize = 1024;
 const LABELS: &str = "guest.security_labels";
 const MAX_DOSE: u64 = 1_000_000;
-/// Options that have a key of their own, or that point the mount at another server than the guest's.
-const TAKEN_OPTIONS: [(&str, &str); 9] = [
-    ("vers", "is `mount.version`"),
-    ("nfsvers", "is `mount.version`"),
-    ("v3", "is `mount.version`"),
-    ("v4", "is `mount.version`"),
-    ("minorversion", "is `mount.version`"),
-    ("rsize", "is `mount.rsize_bytes`"),
-    ("addr", "is set by the guest"),
-    ("clientaddr", "is set by the guest"),
-    ("mountaddr", "is set by the guest"),
-];
-
 /// Refuses the first value that cannot be.
 pub(crate) fn check(scenario: &Scenario) -> Check {
     commits(scenario)?;
     directory::check(&scenario.directory, scenario.server)?;
-    mount(&scenario.mount, scenario.server)?;
+    mount(scenario)?;
     let buffer = scenario.listing.getdents_buffer_bytes;
     in_range("listing.getdents_buffer_bytes", buffer, SMALLEST_RECORD, MAX_BUFFER_BYTES)?;
     export(scenario)?;
@@ -119,7 +110,8 @@ fn commits(scenario: &Scenario) -> Check {
     Ok(())
 }
 
-fn mount(mount: &Mount, server: ServerKind) -> Check {
+fn mount(scenario: &Scenario) -> Check {
+    let (mount, server) = (&scenario.mount, scenario.server);
     let version = mount.version;
     in_range("mount.count", mount.count, 1, MAX_MOUNTS)?;
     if version.is_4() && server == ServerKind::Synthetic {
@@ -133,21 +125,26 @@ fn mount(mount: &Mount, server: ServerKind) -> Check {
         let message = format!("`mount.rsize_bytes` is {}; it must be a multiple of {PAGE}", mount.rsize_bytes);
         return complain("mount.rsize_bytes", message);
     }
-    options(&mount.options)
+    options(scenario)
 }
 
-fn options(options: &str) -> Check {
+fn options(scenario: &Scenario) -> Check {
     let key = "mount.options";
-    if let Some(bad) = options.chars().find(|c| c.is_whitespace() || c.is_control()) {
+    if let Some(bad) = scenario.mount.options.chars().find(|c| c.is_whitespace() || c.is_control()) {
         return complain(key, format!("`{key}` contains {bad:?}; options are separated by commas alone"));
     }
-    for option in options.split(',') {
-        let name = option.split('=').next().unwrap_or_default();
-        if let Some((_, instead)) = TAKEN_OPTIONS.iter().find(|(taken, _)| *taken == name) {
-            return complain(key, format!("`{key}` contains \"{option}\", which {instead}"));
-        }
+    let asked =
+        mount_options::for_kernel(&scenario.mount, scenario.server).map_err(|message| Complaint { key, message })?;
+    if asked.flags.contains(MsFlags::MS_RDONLY) && writes(scenario) {
+        return complain(key, format!("`{key}` contains \"ro\", but the scenario writes through the mount"));
     }
     Ok(())
+}
+
+/// Returns whether files are made or changed through a mount.
+fn writes(scenario: &Scenario) -> bool {
+    let by_mount = |step: &Step| matches!(step, Step::AddBy(_) | Step::RenameBy(_) | Step::RemoveBy(_));
+    scenario.directory.made == Made::Mount || scenario.unit.all_steps().any(by_mount)
 }
 
 #[cfg(test)]
@@ -189,6 +186,8 @@ mod tests {
             ("65536", "1024", "it must be between 4096 and 1048576"),
             ("actimeo=0", "actimeo=0, ro", "contains ' '"),
             ("actimeo=0", "ro,vers=3", "contains \"vers=3\", which is `mount.version`"),
+            ("actimeo=0", "noatime,ro", "x.toml:11:11: `mount.options` contains \"ro\", but the scenario writes"),
+            ("actimeo=0", "sec=krb5", "contains \"sec=krb5\", which needs a security service that no guest has"),
             ("= 280", "= 23", "it must be between 24 and"),
             ("= 64\n", "= 63\n", "`guest.memory_mib` is 63"),
             ("cpus = 1", "cpus = 0", "`guest.cpus` is 0"),

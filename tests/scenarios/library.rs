@@ -26,13 +26,39 @@ pub fn cases() -> Vec<Case> {
     let all = of_set("nightly")
         .into_iter()
         .filter(|scenario| ![&ELSEWHERE[..], &NEEDS_MORE].concat().contains(&scenario.name.as_str()));
+    let broken = ["cookie-ignored", "hard-link-cookies"].map(|name| {
+        Case::new(format!("{name} on 6.1 is broken unless the server is told to lie"), &["6.1"], move |_| broken(name))
+    });
     all.map(|scenario| {
         let name = format!("{} on 6.1 is clean", scenario.name);
         let reason = format!("it is of the set nightly alone, which {NIGHTLY}=1 has tried");
         let left_out = (!asked && !tried.contains(&scenario)).then_some(reason);
         Case::new(name, &["6.1"], move |_| clean(&scenario)).ignored_because(left_out)
     })
+    .chain(broken)
     .collect()
+}
+
+/// Tries a scenario of the library as if its listings were to be right, and with a server that is so in every reply.
+fn broken(name: &str) -> Trialled {
+    const LIED_TO: &str = "{ list = { lied_to = true } }";
+    let dir = tempfile::tempdir()?;
+    let text = std::fs::read_to_string(format!("scenarios/{name}.toml"))?;
+    let strict = text.replace(LIED_TO, "\"list\"").replace("{ fault = {", "{ fault = { when = { every = 1 },");
+    let path = dir.path().join("strict.toml");
+    std::fs::write(&path, strict)?;
+    let seen = Program::new(&["run", "--kernel", "6.1", &path.to_string_lossy()]).run()?;
+    let record = seen.record()?;
+    seen.must(text.contains(LIED_TO), || "the scenario says it in other words".into())?;
+    seen.must(record.verdict == Verdict::Broken, || "it is not broken".into())?;
+    seen.must(record.findings.is_empty(), || format!("it is broken with findings: {:?}", record.findings))?;
+    let says = |words: &str| record.reason.contains(words);
+    let is_right = match name {
+        "cookie-ignored" => says("a second time") && says("it goes round and has no end"),
+        _ => says("a second time") || says(" ended without "),
+    };
+    seen.must(is_right, || format!("it says: {}", record.reason))?;
+    seen.must_end_with(1)
 }
 
 fn clean(scenario: &Scenario) -> Trialled {

@@ -151,6 +151,8 @@ impl ReplyTweaks {
             FaultAction::EarlyEof => self.eof = Some(true),
             FaultAction::LateEof => self.eof = Some(false),
             FaultAction::NoHandles => self.no_handles = true,
+            FaultAction::IgnoreCookie => self.from_the_first = true,
+            FaultAction::HardLinkCookies => self.share_cookies = true,
             FaultAction::DuplicateCookie | FaultAction::BackwardCookies | FaultAction::Garbage(Garbage::LongName) => {
                 self.mark = true
             }

@@ -106,6 +106,11 @@ pub enum FaultAction {
     DuplicateCookie,
     /// The cookies of all entries but the last run backward; the listing goes on after the last one as it should.
     BackwardCookies,
+    /// The reply begins at the first entry, whatever cookie the call names.
+    IgnoreCookie,
+    /// All hard links of a file have one cookie, that of the last of them, so that a listing that goes on behind one goes on behind
+    /// all.
+    HardLinkCookies,
     /// From this reply on the cookie verifier is another one.
     NewVerifier(OldVerifiers),
     /// From this reply on the file or directory that the call names has a newer change time.

@@ -47,6 +47,8 @@ impl Fault {
             | FaultAction::LateEof
             | FaultAction::DuplicateCookie
             | FaultAction::BackwardCookies
+            | FaultAction::IgnoreCookie
+            | FaultAction::HardLinkCookies
             | FaultAction::NewVerifier(_)
             | FaultAction::Garbage(Garbage::LongName)
                 if !self.on.lists() =>
@@ -114,6 +116,8 @@ mod tests {
             (r#""late-eof""#, FaultAction::LateEof),
             (r#""duplicate-cookie""#, FaultAction::DuplicateCookie),
             (r#""backward-cookies""#, FaultAction::BackwardCookies),
+            (r#""ignore-cookie""#, FaultAction::IgnoreCookie),
+            (r#""hard-link-cookies""#, FaultAction::HardLinkCookies),
             (r#"{ new-verifier = "refuse" }"#, FaultAction::NewVerifier(OldVerifiers::Refuse)),
             (r#""newer-change-time""#, FaultAction::NewerChangeTime),
             (r#""no-handles""#, FaultAction::NoHandles),
@@ -168,6 +172,7 @@ mod tests {
             ("{ times = 0, what = \"empty\" }", "never happens"),
             ("{ what = { short = 0 } }", "use `what = \"empty\"`"),
             ("{ what = { delay-ms = 3600001 } }", "an hour"),
+            ("{ on = \"lookup\", what = \"ignore-cookie\" }", "only READDIR and READDIRPLUS list"),
             ("{ on = \"getattr\", what = \"early-eof\" }", "but `on` of the fault is \"getattr\" and only READDIR"),
             ("{ on = \"getattr\", when = { entry = 1 }, what = \"no-reply\" }", "use on = \"readdir\""),
             ("{ on = \"plain-readdir\", what = \"no-handles\" }", "use on = \"readdirplus\""),

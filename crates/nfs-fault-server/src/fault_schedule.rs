@@ -124,7 +124,9 @@ impl FaultAction {
             | Self::EarlyEof
             | Self::LateEof
             | Self::DuplicateCookie
-            | Self::BackwardCookies => Hold::Entries,
+            | Self::BackwardCookies
+            | Self::IgnoreCookie
+            | Self::HardLinkCookies => Hold::Entries,
         }
     }
 
@@ -138,6 +140,8 @@ impl FaultAction {
             Self::LateEof => shown.is_some_and(|shown| shown.eof),
             Self::DuplicateCookie => entries >= 2,
             Self::BackwardCookies => entries >= 3,
+            Self::IgnoreCookie => shown.is_some_and(|shown| !shown.is_from_the_first()),
+            Self::HardLinkCookies => shown.is_some_and(|shown| shown.shared_cookies > 0),
             Self::NoHandles => procedure == Procedure::Readdirplus && entries > 0,
             _ => true,
         }

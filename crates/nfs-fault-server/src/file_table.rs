@@ -40,6 +40,8 @@ pub struct Files {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     hard_links: u64,
+    /// The place of the last of them.
+    last_link: Option<u64>,
     directories: u64,
 }
 
@@ -140,6 +142,11 @@ impl Files {
         (1 + self.counts(node).hard_links).saturating_sub(self.overlay(node).map_or(0, |o| o.gone_links))
     }
 
+    /// Returns the place of the last further name of a directory's first file, whether it is gone or not.
+    pub fn last_link(&self, node: usize) -> Option<u64> {
+        self.counts(node).last_link
+    }
+
     /// Returns how many directories there are in a directory of the shape.
     fn subdirectories(&self, node: usize) -> u64 {
         let of_shape = self.node(node).map_or(0, |node| node.directories.len() as u64);
@@ -155,7 +162,10 @@ impl Files {
             let mut counts = Counts::default();
             for number in files.clone() {
                 match self.tree.kind(files, number) {
-                    Kind::HardLink(_) => counts.hard_links += 1,
+                    Kind::HardLink(_) => {
+                        counts.hard_links += 1;
+                        counts.last_link = Some(number - files.start);
+                    }
                     Kind::EmptyDirectory => counts.directories += 1,
                     _ => {}
                 }

@@ -41,6 +41,8 @@ pub struct Shown {
     pub entries: u64,
     /// Whether it was the end of the directory.
     pub eof: bool,
+    /// How many of its entries have another cookie if all hard links of a file have one.
+    pub shared_cookies: u64,
     /// Where in the reply each entry's name has its length, and each its cookie; noted if [`Twist::mark`] says so.
     pub marks: Vec<Mark>,
 }
@@ -59,6 +61,10 @@ pub struct ReplyTweaks {
     /// What is said of the end.
     pub eof: Option<bool>,
     pub no_handles: bool,
+    /// The call's cookie is taken for 0.
+    pub from_the_first: bool,
+    /// Hard links have the cookie of the last of them.
+    pub share_cookies: bool,
     pub mark: bool,
 }
 
@@ -66,6 +72,11 @@ impl Shown {
     /// Returns whether the nth entry is among them, `.` and `..` not counted.
     pub fn holds(&self, n: u64) -> bool {
         n.checked_add(FIRST_COOKIE - 1).is_some_and(|cookie| self.behind < cookie && cookie <= self.up_to)
+    }
+
+    /// Returns whether they begin at the first one.
+    pub fn is_from_the_first(&self) -> bool {
+        self.behind == 0
     }
 }
 
@@ -115,6 +126,14 @@ impl<'a> Listed<'a> {
         Some(next + FIRST_COOKIE)
     }
 
+    /// Returns the one cookie of all hard links of a file; `None` if `object` has but one name.
+    fn shared_cookie(&self, object: Object) -> Option<u64> {
+        match (object, self.node) {
+            (Object::Linked(_), Some((node, _))) => Some(self.files.last_link(node)? + FIRST_COOKIE),
+            _ => None,
+        }
+    }
+
     /// Returns the file id and kind of the entry with this cookie; its name is appended to `name`.
     fn entry(&self, cookie: u64, name: &mut Vec<u8>) -> (u64, Object) {
         match (cookie.checked_sub(FIRST_COOKIE), self.node) {
@@ -157,15 +176,15 @@ pub fn write(
 
 fn entries(listed: &Listed, request: &ReaddirArgs, twist: ReplyTweaks, room: usize, out: &mut Vec<u8>) -> Shown {
     let first = out.len();
-    let behind = request.cookie;
-    let mut shown = Shown { behind, up_to: behind, entries: 0, eof: true, marks: Vec::new() };
+    let behind = if twist.from_the_first { 0 } else { request.cookie };
+    let mut shown = Shown { behind, up_to: behind, entries: 0, eof: true, shared_cookies: 0, marks: Vec::new() };
     while let Some(cookie) = listed.next(shown.up_to) {
         let start = out.len();
         if twist.most == Some(shown.entries) {
             shown.eof = false;
             break;
         }
-        let cookie_at = put_entry(listed, cookie, request.plus.then_some(!twist.no_handles), out);
+        let (cookie_at, object) = put_entry(listed, cookie, request.plus.then_some(!twist.no_handles), out);
         if out.len() - first > room {
             out.truncate(start);
             shown.eof = false;
@@ -173,6 +192,12 @@ fn entries(listed: &Listed, request: &ReaddirArgs, twist: ReplyTweaks, room: usi
         }
         shown.up_to = cookie;
         shown.entries += 1;
+        if let Some(shared) = listed.shared_cookie(object).filter(|shared| *shared != cookie) {
+            shown.shared_cookies += 1;
+            if twist.share_cookies {
+                out[cookie_at..][..8].copy_from_slice(&shared.to_be_bytes());
+            }
+        }
         if twist.mark {
             shown.marks.push(Mark { name_length: start + HEAD_BYTES - 4, cookie: cookie_at });
         }
@@ -180,9 +205,9 @@ fn entries(listed: &Listed, request: &ReaddirArgs, twist: ReplyTweaks, room: usi
     shown
 }
 
-/// Writes one entry, for READDIRPLUS with attributes and perhaps a handle. Gives the place of its cookie. By hand, because
-/// attributes and handle take nfs3_types five times as long.
-fn put_entry(listed: &Listed, cookie: u64, plus: Option<bool>, out: &mut Vec<u8>) -> usize {
+/// Writes one entry, for READDIRPLUS with attributes and perhaps a handle. Gives the place of its cookie, and what it is. By hand,
+/// because attributes and handle take nfs3_types five times as long.
+fn put_entry(listed: &Listed, cookie: u64, plus: Option<bool>, out: &mut Vec<u8>) -> (usize, Object) {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD_BYTES]);
     let (fileid, object) = listed.entry(cookie, out);
@@ -194,7 +219,7 @@ fn put_entry(listed: &Listed, cookie: u64, plus: Option<bool>, out: &mut Vec<u8>
     out.extend_from_slice(&[0; 3][..padding(length)]);
     let cookie_at = out.len();
     out.extend_from_slice(&cookie.to_be_bytes());
-    let Some(with_handle) = plus else { return cookie_at };
+    let Some(with_handle) = plus else { return (cookie_at, object) };
     let mut attributes = [0; ATTRIBUTES_BYTES];
     put_attributes(&listed.files.attributes(fileid, object), &mut attributes);
     out.extend_from_slice(&FOLLOWS);
@@ -206,5 +231,5 @@ fn put_entry(listed: &Listed, cookie: u64, plus: Option<bool>, out: &mut Vec<u8>
     } else {
         out.extend_from_slice(&[0; 4]);
     }
-    cookie_at
+    (cookie_at, object)
 }

@@ -1,7 +1,7 @@
 //! Several readers of one directory at once, and one that is killed while it reads.
 
 use super::runner::UnitRunner;
-use super::side::{Listed, Side};
+use super::side::{Listed, Side, seeing};
 use crate::error::Result;
 use crate::os::assets::OURSELVES;
 use crate::scenario::step::Pass;
@@ -39,7 +39,7 @@ impl UnitRunner {
             move |record: &Dirent| {
                 check.see(record);
                 seen += 1;
-                if seen == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if seen == until || check.goes_round() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
         });
         let results = self.read_by_processes(pass, &path, readers.collect())?;
@@ -90,13 +90,6 @@ impl UnitRunner {
     fn checks(&mut self, node: usize, who: &str, readers: u32) -> Vec<Check> {
         self.check.begin(Dir::Node(node));
         (1..=readers).map(|number| self.check.for_reader(format!("{who} {number}"))).collect()
-    }
-}
-
-fn seeing(check: &mut Check) -> impl FnMut(&Dirent) -> ControlFlow<()> + Send {
-    |record| {
-        check.see(record);
-        ControlFlow::Continue(())
     }
 }
 

@@ -72,6 +72,9 @@ impl UnitRunner {
     fn count(&mut self, record: &Dirent, course: &mut ReadCursor, place: Side) -> ControlFlow<()> {
         course.seen += 1;
         let pass = course.pass;
+        if place == Side::Nfs && self.check.goes_round() {
+            return ControlFlow::Break(());
+        }
         if course.seen == course.half && pass.from == Position::Outside {
             self.cookies[place as usize] = Some(record.cookie);
             if place == Side::Nfs {

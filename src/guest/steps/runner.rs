@@ -1,6 +1,6 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
-use super::side::{Listed, Side};
+use super::side::{Listed, Side, seeing};
 use crate::agent::target::UnitStats;
 use crate::error::{Context, Error, Result};
 use crate::guest::nfs_mount;
@@ -158,7 +158,7 @@ impl UnitRunner {
         }
         self.served.mount_again(&self.scenario)?;
         self.check.begin(Dir::Node(0));
-        let result = self.with_lister(way, |us, lister| lister.list(second, |record| _ = us.check.see(record)));
+        let result = self.with_lister(way, |us, lister| lister.list_while(second, seeing(&mut us.check)));
         played.getdents_calls += result.as_ref().map_or(0, |counts| counts.getdents_calls);
         let wrong = Self::wrong(&Pass::default(), &result, &self.check, true);
         played.broken = played.broken.take().or(wrong);

@@ -1,6 +1,16 @@
 //! Where a unit is made, and how its passes ended.
 
-use crate::workload::listing::entry::{Counts, ListError};
+use crate::workload::check::Check;
+use crate::workload::listing::entry::{Counts, Dirent, ListError};
+use std::ops::ControlFlow;
+
+/// Has a check see every record, and ends a listing that goes round.
+pub fn seeing(check: &mut Check) -> impl FnMut(&Dirent) -> ControlFlow<()> + Send {
+    |record| {
+        check.see(record);
+        if check.goes_round() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
 
 /// How a pass went, as far as the kernel is concerned.
 pub type Listed = std::result::Result<Counts, ListError>;

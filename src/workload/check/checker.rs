@@ -51,6 +51,10 @@ pub(super) enum Last {
     Other,
 }
 
+/// How often a listing that is wrong may show a whole directory before it is taken to have no end, and how many entries more.
+const MOST_ROUNDS: u64 = 3;
+const MOST_FURTHER: u64 = 1000;
+
 /// What every directory may show besides its entries.
 pub(super) const DOTS: [&[u8]; 2] = [b".", b".."];
 
@@ -107,9 +111,20 @@ impl Check {
 
     /// Goes back to the first entry, as the reader did: what it has seen counts no more, unless it was wrong.
     pub fn rewind(&mut self) {
-        self.seen.entries.reset(self.node().map_or(0, |node| self.tree.nodes()[node].entries()));
+        self.seen.entries.reset(self.entries());
         self.seen.others.reset(0);
         self.seen.dots.reset(0);
+    }
+
+    /// Returns whether the listing has shown something wrong and so much that it has no end: a reader then gives up. A client can go
+    /// round for ever with a server that gives cookies twice or does not look at them.
+    pub fn goes_round(&self) -> bool {
+        self.wrong.is_some() && self.shown > MOST_ROUNDS * (self.entries() + DOTS.len() as u64) + MOST_FURTHER
+    }
+
+    /// Returns how many entries the formula gives the directory.
+    pub(super) fn entries(&self) -> u64 {
+        self.node().map_or(0, |node| self.tree.nodes()[node].entries())
     }
 
     /// Marks what was seen so far; for [`Check::resume`].

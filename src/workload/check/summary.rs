@@ -60,7 +60,14 @@ impl Check {
 
     /// Returns what was wrong with as much of the listing as was made.
     pub fn end_early(&self) -> Result<(), String> {
-        self.wrong.clone().map_or(Ok(()), Err)
+        let Some(wrong) = &self.wrong else { return Ok(()) };
+        if !self.goes_round() {
+            return Err(wrong.clone());
+        }
+        let (shown, entries) = (self.shown, self.entries());
+        Err(format!(
+            "{wrong}; it goes round and has no end: it had shown {shown} entries of {entries} when the reader gave up"
+        ))
     }
 
     /// Returns the names of a directory of the shape that must have been shown and were not.

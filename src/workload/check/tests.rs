@@ -214,3 +214,26 @@ fn next_listing_starts_anew() {
     check.begin(Dir::Node(0));
     assert!(check.end().unwrap_err().starts_with("listing 4 ended without"));
 }
+
+#[test]
+fn listing_that_shows_everything_again_and_again_has_no_end() {
+    let mut check = check();
+    let mut rounds = 0;
+    while !check.goes_round() {
+        see(&mut check, &[".", "..", "f1", "f2", "f3"]);
+        rounds += 1;
+    }
+    // Three times five entries, a thousand more, and what the last round had beyond.
+    assert_eq!(rounds, 204);
+    let first =
+        "listing 1 showed \".\" a second time (entry 6, after \"f3\"); it goes round and has no end: it had shown 1020";
+    assert!(check.end().unwrap_err().starts_with(first), "{:?}", check.end());
+    check.begin(Dir::Node(0));
+    assert!(!check.goes_round());
+    // A reader that goes back may see as much, and nothing is wrong.
+    for _ in 0..1000 {
+        see(&mut check, &["f1", "f2", "f3"]);
+        check.rewind();
+    }
+    assert!(!check.goes_round());
+}

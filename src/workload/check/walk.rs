@@ -38,6 +38,10 @@ impl Visitor for Checked<'_> {
         self.check.see(record)
     }
 
+    fn goes_on(&self) -> bool {
+        !self.check.goes_round()
+    }
+
     fn leave(&mut self, _: &Dir) {
         let wrong = self.check.end().err();
         self.wrong = self.wrong.take().or(wrong);

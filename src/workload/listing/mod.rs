@@ -52,11 +52,20 @@ impl Lister {
 
     /// Makes one listing: open, read to the end, close; `each` gets every record.
     pub fn list(&mut self, dir: &Path, mut each: impl FnMut(&Dirent)) -> Result<Counts, ListError> {
-        let mut reading = self.open(dir)?;
-        reading.go_on(|record| {
+        self.list_while(dir, |record| {
             each(record);
             ControlFlow::Continue(())
-        })?;
+        })
+    }
+
+    /// Makes one listing, to the end or until `each` wants no more.
+    pub fn list_while(
+        &mut self,
+        dir: &Path,
+        each: impl FnMut(&Dirent) -> ControlFlow<()>,
+    ) -> Result<Counts, ListError> {
+        let mut reading = self.open(dir)?;
+        reading.go_on(each)?;
         Ok(reading.counts())
     }
 }

@@ -20,6 +20,10 @@ pub trait Visitor {
     /// Takes an entry of the directory that is read; given back is what the visitor calls it if the walk is to go
     /// into it.
     fn entry(&mut self, record: &Dirent) -> Option<Self::Dir>;
+    /// Returns whether the directory is to be read on; if not, it is left as if that were its end.
+    fn goes_on(&self) -> bool {
+        true
+    }
     /// Hears that the directory was read to its end.
     fn leave(&mut self, dir: &Self::Dir);
 }
@@ -69,7 +73,7 @@ fn read<V: Visitor>(
     reading
         .go_on(|record| {
             ahead.extend(visitor.entry(record).map(|dir| (record.name.into(), dir)));
-            ControlFlow::Continue(())
+            if visitor.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })
         .map_err(behind)?;
     visitor.leave(dir);

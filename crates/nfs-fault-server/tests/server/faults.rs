@@ -1,7 +1,9 @@
 //! Each fault is seen by the client on schedule, once, and counted.
 
 use super::client::{Ask, Client, Page};
-use super::{PLAIN, PLUS, names, ten};
+use super::{PLAIN, PLUS, names, serve, ten};
+use nfs_fault_server::dirtree::name_spec::Names;
+use nfs_fault_server::dirtree::spec::{Directory, Kinds};
 use nfs_fault_server::{Fault, FaultCount, Server};
 use nfs3_types::mount::{mountres3, mountstat3};
 use nfs3_types::nfs3::{
@@ -193,6 +195,48 @@ fn cookies_come_twice_or_run_backward() {
         assert_eq!((pages[1].cookies(), pages[2].cookies()), (vec![5, 4, 6], vec![7, 8, 9]));
         assert_eq!((pages.iter().map(|page| page.entries.len()).sum::<usize>(), fired(&server)), (12, vec![1]));
     }
+}
+
+#[test]
+fn plain_reply_begins_at_the_first_entry_whatever_the_cookie() {
+    let fault = r#"{ on = "plain-readdir", when = { every = 1 }, what = "ignore-cookie" }"#;
+    let (server, mut client, root) = ready(&[fault]);
+    let ask = Ask::first(false, THREE);
+    let first = client.page(&root, ask).unwrap().unwrap();
+    assert_eq!((first.names().len(), fired(&server)), (3, vec![0]), "there is no cookie to ignore");
+    for happened in 1..=3 {
+        let again = client.page(&root, ask.behind(&first)).unwrap().unwrap();
+        assert_eq!((again.names(), again.cookies(), again.eof), (first.names(), first.cookies(), false));
+        assert_eq!(fired(&server), [happened]);
+    }
+    let pages = client.list(&root, true, THREE_PLUS);
+    assert_eq!((pages.iter().map(|page| page.entries.len()).sum::<usize>(), fired(&server)), (12, vec![3]));
+}
+
+#[test]
+fn listing_that_goes_on_behind_a_hard_link_goes_on_behind_all() {
+    let kinds = Kinds { files: 1, hard_links: 1, ..Kinds::default() };
+    let server = serve(&Directory { kinds, ..Directory::flat(20, Names::pattern("{n}")) });
+    let mut client = Client::connect(server.port());
+    let root = client.root();
+    let whole = client.entries(&root, false, 4096);
+    let last = whole.iter().rfind(|entry| entry.fileid == whole[0].fileid).unwrap();
+    assert!(last.cookie > whole[3].cookie, "the first file has further names");
+    server.export().arm(fault(r#"{ when = { every = 1 }, what = "hard-link-cookies" }"#)).unwrap();
+    for (plus, bytes) in [(false, THREE), (true, THREE_PLUS)] {
+        let changed = client.entries(&root, plus, 1 << 20);
+        for (now, before) in changed.iter().zip(&whole) {
+            let is_link = before.fileid == whole[0].fileid;
+            assert_eq!(now.cookie, if is_link { last.cookie } else { before.cookie });
+        }
+        // The first page ends with the first file.
+        let shown: Vec<u64> = client.entries(&root, plus, bytes).iter().map(|entry| entry.fileid).collect();
+        let behind = whole.iter().filter(|entry| entry.cookie > last.cookie).map(|entry| entry.fileid);
+        assert_eq!(shown, [whole[0].fileid].into_iter().chain(behind).collect::<Vec<_>>());
+    }
+    let (server, mut client, root) = ready(&[r#"{ what = "hard-link-cookies" }"#]);
+    assert_eq!(client.list(&root, false, THREE).len(), 4);
+    assert_eq!(fired(&server), [0], "no file has two names");
 }
 
 #[test]

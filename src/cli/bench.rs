@@ -38,10 +38,10 @@ pub struct Args {
     vs: Option<String>,
     /// The modules of the kernel, where that is an image: see run --modules.
     #[arg(long, value_name = "DIR")]
-    modules: Option<PathBuf>,
+    modules: Vec<PathBuf>,
     /// The modules of the kernel that is measured against it.
     #[arg(long, value_name = "DIR", requires = "vs")]
-    vs_modules: Option<PathBuf>,
+    vs_modules: Vec<PathBuf>,
     /// Compare with this result of a bench; refused where machine, accelerator or scenario were others.
     #[arg(long, value_name = "FILE", conflicts_with = "vs")]
     reference: Option<PathBuf>,
@@ -146,9 +146,9 @@ impl<'a> Bench<'a> {
     fn new(arguments: &'a Args) -> Result<Self> {
         let ui = Ui::new();
         let cache = Cache::open()?;
-        let resolve = |spec: &str, modules: &Option<PathBuf>| {
+        let resolve = |spec: &str, modules: &[PathBuf]| {
             let options =
-                kernel::build::ingredients::Options { modules: modules.clone(), ..arguments.config.options() };
+                kernel::build::ingredients::Options { modules: modules.to_vec(), ..arguments.config.options() };
             kernel::resolve(spec, &options, &cache, &ui)
         };
         let mut kernels = vec![resolve(&arguments.kernel, &arguments.modules)?];

@@ -28,7 +28,7 @@ impl Sources {
     /// Returns the options of a kernel of which the newest source is wanted if `refresh`, else the one at hand.
     pub fn options(&self, refresh: bool) -> Options {
         let (patches, rev, config) = (self.patches.clone(), self.rev.clone(), self.config.files.clone());
-        Options { patches, rev, config, modules: None, refresh }
+        Options { patches, rev, config, modules: Vec::new(), refresh }
     }
 }
 

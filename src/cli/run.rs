@@ -21,13 +21,14 @@ use std::path::PathBuf;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// What to boot: a series (6.1, or newest) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a
-    /// path to a vmlinux, a bzImage or a kernel package (.deb, .rpm). Can be given several times.
+    /// path to a vmlinux, a bzImage or a kernel package (.deb, .rpm, .pkg.tar.zst, .apk, a tarball; with commas between them if a kernel
+    /// is in several). Can be given several times.
     #[arg(long = "kernel", value_name = "SPEC", required = true)]
     kernels: Vec<String>,
-    /// The modules of a kernel image: a directory like /lib/modules/VERSION, or a root directory that has it. A package
-    /// brings its own.
-    #[arg(long, value_name = "DIR")]
-    modules: Option<PathBuf>,
+    /// The modules of a kernel image: a directory like /lib/modules/VERSION, a root directory that has it, or packages, behind commas or one
+    /// by one. A package brings its own, where they are not in others.
+    #[arg(long, value_name = "DIR|PACKAGE")]
+    modules: Vec<PathBuf>,
     #[command(flatten)]
     sources: Sources,
     /// Scenarios by name, or TOML files by path.
@@ -95,7 +96,7 @@ impl Args {
         if let Some(twice) = sorted.windows(2).find(|two| two[0] == two[1]) {
             return Err(Error::usage(format!("--kernel {} is named twice", twice[0])));
         }
-        if self.modules.is_some() && self.kernels.len() > 1 {
+        if !self.modules.is_empty() && self.kernels.len() > 1 {
             return Err(Error::usage("--modules belongs to one kernel; name one, or run dirleak for each"));
         }
         let numbers = match self.shard {

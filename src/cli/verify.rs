@@ -37,10 +37,10 @@ pub struct Args {
     pub(super) config: Config,
     /// The modules of the kernel that is to leak, where that is an image: see run --modules.
     #[arg(long, value_name = "DIR")]
-    unpatched_modules: Option<PathBuf>,
+    unpatched_modules: Vec<PathBuf>,
     /// The modules of the kernel that is to be clean.
     #[arg(long, value_name = "DIR")]
-    patched_modules: Option<PathBuf>,
+    patched_modules: Vec<PathBuf>,
     /// Scenarios by name, or TOML files by path.
     #[arg(value_name = "SCENARIO")]
     pub(super) scenarios: Vec<String>,
@@ -64,8 +64,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let resolve = |spec: &str, modules: &Option<PathBuf>| {
-        let options = kernel::build::ingredients::Options { modules: modules.clone(), ..arguments.config.options() };
+    let resolve = |spec: &str, modules: &[PathBuf]| {
+        let options = kernel::build::ingredients::Options { modules: modules.to_vec(), ..arguments.config.options() };
         kernel::resolve(spec, &options, &cache, &ui)
     };
     let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;

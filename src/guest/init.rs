@@ -1,6 +1,8 @@
 //! The file systems a guest needs before it can do anything, and what it reads from its initramfs.
 
 use crate::error::{Context, Error, Result};
+use crate::kernel::image::package_names;
+use crate::probe::procfs;
 use crate::protocol::message::Plan;
 use nix::mount::{MsFlags, mount};
 use std::fs;
@@ -49,8 +51,11 @@ pub fn require_file_system(kind: &str, option: &str) -> Result<()> {
     if known.lines().any(|line| line.split_whitespace().next_back() == Some(kind)) {
         return Ok(());
     }
+    let release = procfs::release()?;
+    let hint = package_names::with_nfs(&release).map(|_| format!("; {}", package_names::hint(&release)));
+    let hint = hint.unwrap_or_default();
     Err(Error::kernel(format!(
-        "this kernel has no {kind} file system: it lacks {option}, or has them as modules that --modules does not name"
+        "this kernel has no {kind} file system: it lacks {option}, or has them as modules that --modules does not name{hint}"
     )))
 }
 

@@ -123,15 +123,18 @@ impl<'a> Wanted<'a> {
         let base = match &spec.base {
             Base::Series(name) => WantedBase::Series(catalog.series(name).expect("the parser asked for it")),
             Base::Path(path) => match identify::kind(path)? {
+                Kind::Tree if !spec.beside.is_empty() => {
+                    return Err(Error::usage(format!("{word} names packages beside a source tree, which needs none")));
+                }
                 Kind::Tree => WantedBase::Tree(SourceTree::open(path, cache)?, spec.rev.clone()),
                 kind => {
                     let is_changed = spec.rev.is_some() || !spec.patches.is_empty();
-                    return UserKernel::new(word, path, kind, is_changed, options.modules.as_deref())
+                    return UserKernel::new(word, path, kind, is_changed, &spec.beside, &options.modules)
                         .map(Found::UserKernel);
                 }
             },
         };
-        if options.modules.is_some() {
+        if !options.modules.is_empty() {
             return Err(Error::usage(format!(
                 "--modules goes with a kernel image or package; {word} is built from source, and such kernels need no modules"
             )));

@@ -1,6 +1,7 @@
 //! The grammar of a kernel spec: what one word on the command line, with `--patch` and `--rev`, asks to be booted.
 //!
-//! `6.1`, `PATH`, `TREE@REV`, and any of them but an image or a package followed by `+NAME` or `+FILE.patch`.
+//! `6.1`, `PATH`, `TREE@REV`, and any of them but an image or a package followed by `+NAME` or `+FILE.patch`; an image or a package
+//! followed by `,PACKAGE`, as often as the kernel is in several.
 //! Nothing is opened here: what exists on disk is asked of the caller.
 
 use crate::error::{Error, Result};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct Spec {
     /// What is booted or built.
     pub base: Base,
+    /// Packages that have more of the same kernel.
+    pub beside: Vec<PathBuf>,
     /// The revision of a git tree.
     pub rev: Option<String>,
     /// What is applied to it, in order.
@@ -58,6 +61,10 @@ pub trait SpecContext {
 /// Takes `word` apart; `patches` and `rev` are what `--patch` and `--rev` say beside it.
 pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl SpecContext) -> Result<Spec> {
     let (base, rest) = split_base(word, world)?;
+    let (beside, rest) = split_beside(word, rest, world)?;
+    if let (Base::Series(name), false) = (&base, beside.is_empty()) {
+        return Err(Error::usage(format!("{word} names packages beside the series {name}, which needs none")));
+    }
     let (word_rev, rest) = split_rev(word, rest)?;
     if word_rev.is_some() && rev.is_some() {
         return Err(Error::usage(format!("{word} names a revision and --rev another; leave one of them out")));
@@ -72,16 +79,16 @@ pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl Spe
     for patch in patches {
         all.push(patch_ref(patch, world)?);
     }
-    Ok(Spec { base, rev, patches: all })
+    Ok(Spec { base, beside, rev, patches: all })
 }
 
 /// Splits the base off; gives it and what follows it.
 fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a str)> {
-    let head = &word[..word.find(['@', '+']).unwrap_or(word.len())];
+    let head = &word[..word.find(['@', '+', ',']).unwrap_or(word.len())];
     if world.is_series(head) {
         return Ok((Base::Series(head.to_owned()), &word[head.len()..]));
     }
-    if let Some(path) = longest_existing(word, &['@', '+'], world) {
+    if let Some(path) = longest_existing(word, &['@', '+', ','], world) {
         return Ok((Base::Path(PathBuf::from(path)), &word[path.len()..]));
     }
     let known = world.series_names();
@@ -90,6 +97,19 @@ fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a 
     } else {
         format!("unknown kernel '{head}': neither a series ({known}) nor a file or directory")
     }))
+}
+
+/// Reads `,PACKAGE`, as often as it comes; gives the packages and what follows them.
+fn split_beside<'a>(word: &str, mut rest: &'a str, world: &impl SpecContext) -> Result<(Vec<PathBuf>, &'a str)> {
+    let mut beside = Vec::new();
+    while let Some(text) = rest.strip_prefix(',') {
+        let head = text.split(',').next().unwrap_or_default();
+        let missing = || Error::usage(format!("{word}: there is no kernel package at '{head}'"));
+        let path = longest_existing(text, &['@', '+', ','], world).ok_or_else(missing)?;
+        beside.push(PathBuf::from(path));
+        rest = &text[path.len()..];
+    }
+    Ok((beside, rest))
 }
 
 /// Returns the longest prefix of `text` that exists and is followed by nothing or by one of `ends`.
@@ -226,11 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn kernel_may_be_in_several_packages() {
+        let spec = ok("dir/linux_6.1+deb12u1.deb,vmlinux,name");
+        assert_eq!(
+            (spec.base, spec.beside),
+            (path("dir/linux_6.1+deb12u1.deb"), vec!["vmlinux".into(), "name".into()])
+        );
+        assert!(refused("vmlinux,no.deb,name").contains("there is no kernel package at 'no.deb'"));
+        assert!(refused("6.1,vmlinux").contains("names packages beside the series 6.1, which needs none"));
+    }
+
+    #[test]
     fn tree_takes_a_revision_and_patches() {
         let spec = ok("../linux@v6.1-rc3+fix.patch");
         assert_eq!(
             spec,
-            Spec { base: path("../linux"), rev: Some("v6.1-rc3".into()), patches: vec![file("fix.patch")] }
+            Spec {
+                base: path("../linux"),
+                beside: Vec::new(),
+                rev: Some("v6.1-rc3".into()),
+                patches: vec![file("fix.patch")]
+            }
         );
     }
 

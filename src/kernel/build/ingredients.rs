@@ -19,8 +19,8 @@ pub struct Options {
     pub rev: Option<String>,
     /// `--config`, each a fragment that is joined to ours.
     pub config: Vec<PathBuf>,
-    /// `--modules`: the directory of the modules of an image.
-    pub modules: Option<PathBuf>,
+    /// `--modules`: the directory or the packages of an image's modules.
+    pub modules: Vec<PathBuf>,
     /// Whether to ask the archive for a newer source, or be content with the one in the cache.
     pub refresh: bool,
 }

@@ -8,6 +8,8 @@ use crate::os::cache::{Cache, install_atomically};
 use crate::os::process::{self, Child};
 use crate::os::progress::Ui;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -15,14 +17,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Changed when more of a package is kept.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 
 /// Where packages have their kernel: in one file or the other, never both different.
-const IMAGES: [&str; 4] = ["boot/vmlinuz-*", "boot/vmlinux-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"];
+const IMAGES: [&str; 5] =
+    ["boot/vmlinuz*", "boot/bzImage*", "boot/vmlinux*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"];
 
 /// Most of a package, and nothing that listing a directory needs. Of the drivers those of block devices stay, because an export can
 /// be on a loop device.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 10] = [
     "*/kernel/drivers/[!b]*",
     "*/kernel/drivers/b[!l]*",
     "*/kernel/drivers/bl[!o]*",
@@ -31,6 +34,8 @@ const LEFT_OUT: [&str; 8] = [
     "*/System.map*",
     "*/usr/share/*",
     "*/usr/src/*",
+    "usr/share/*",
+    "usr/src/*",
 ];
 
 /// The kernel and the modules of a distribution, with all that tells debuggers of them, have less.
@@ -38,60 +43,132 @@ const MOST_BYTES: u64 = 8 << 30;
 /// Between two looks at what has been unpacked.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// A kernel from a package.
+/// What is kept of the packages of a kernel.
 #[derive(Clone, Debug)]
-pub struct Unpacked {
-    pub image: PathBuf,
-    pub image_sha256: String,
+pub struct Contents {
+    pub image: Option<PackagedImage>,
+    /// Directories of modules by the release of their kernel.
+    pub modules: BTreeMap<String, PathBuf>,
+}
+
+/// A kernel from a package.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PackagedImage {
+    pub path: PathBuf,
+    pub sha256: String,
     pub release: String,
-    /// The directory of its modules, if the package has one.
-    pub modules: Option<PathBuf>,
 }
 
 /// `meta.json` beside the files, with paths below it.
 #[derive(Deserialize, Serialize)]
 struct Meta {
-    image: PathBuf,
-    image_sha256: String,
-    release: String,
-    modules: Option<PathBuf>,
+    image: Option<PackagedImage>,
+    modules: BTreeMap<String, PathBuf>,
 }
 
 const META: &str = "meta.json";
 
-/// Returns the package with this SHA-256, if it is unpacked.
-pub fn find(sha256: &str, cache: &Cache) -> Option<Unpacked> {
-    let home = home(sha256, cache);
-    let meta: Meta = serde_json::from_slice(&fs::read(home.join(META)).ok()?).ok()?;
-    let image = home.join(meta.image);
-    let modules = meta.modules.map(|dir| home.join(dir));
-    let is_same = identify::sha256(&image).is_ok_and(|now| now == meta.image_sha256);
-    let whole = is_same && modules.as_ref().is_none_or(|dir| dir.is_dir());
-    whole.then_some(Unpacked { image, image_sha256: meta.image_sha256, release: meta.release, modules })
+/// Where packages have their modules. Those of one kernel may be in both, where one package is usr-merged and another is not.
+const MODULES: [&str; 2] = ["lib/modules", "usr/lib/modules"];
+
+/// Packages that make one kernel, or one package.
+pub struct Packages {
+    paths: Vec<PathBuf>,
+    sha256: String,
 }
 
-/// Unpacks the package `path`, which has this SHA-256, unless that is done already.
-pub fn unpack(path: &Path, sha256: &str, cache: &Cache, ui: &Ui) -> Result<Unpacked> {
-    if let Some(found) = find(sha256, cache) {
-        return Ok(found);
+impl Packages {
+    /// Reads all of them for their digest.
+    pub fn new(paths: &[PathBuf]) -> Result<Self> {
+        let digests = paths.iter().map(|path| identify::sha256(path)).collect::<Result<Vec<_>>>()?;
+        let sha256 = match &digests[..] {
+            [one] => one.clone(),
+            several => identify::hex(&Sha256::digest(several.concat())),
+        };
+        Ok(Self { paths: paths.to_vec(), sha256 })
     }
-    let _lock = cache.lock("packages", ui)?;
-    if let Some(found) = find(sha256, cache) {
-        return Ok(found);
+
+    /// Returns what is in them, if they are unpacked.
+    pub fn find(&self, cache: &Cache) -> Option<Contents> {
+        let home = self.home(cache);
+        let meta: Meta = serde_json::from_slice(&fs::read(home.join(META)).ok()?).ok()?;
+        let image = meta.image.map(|image| PackagedImage { path: home.join(&image.path), ..image });
+        let is_same = |image: &PackagedImage| identify::sha256(&image.path).is_ok_and(|now| now == image.sha256);
+        let modules: BTreeMap<_, _> =
+            meta.modules.into_iter().map(|(release, dir)| (release, home.join(dir))).collect();
+        let whole = image.as_ref().is_none_or(is_same) && modules.values().all(|dir| dir.is_dir());
+        whole.then_some(Contents { image, modules })
     }
-    let home = home(sha256, cache);
-    let task = ui.task(format!("unpacking {}", path.file_name().unwrap_or_default().to_string_lossy()));
-    install_atomically(&home, |new| {
-        fs::create_dir(new).machine(|| format!("cannot write {}", new.display()))?;
-        extract(path, new, MOST_BYTES)?;
-        describe(path, new)
-    })?;
-    task.done("done");
-    find(sha256, cache).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))
+
+    /// Unpacks them, unless that is done already.
+    pub fn unpack(&self, cache: &Cache, ui: &Ui) -> Result<Contents> {
+        if let Some(found) = self.find(cache) {
+            return Ok(found);
+        }
+        let _lock = cache.lock("packages", ui)?;
+        if let Some(found) = self.find(cache) {
+            return Ok(found);
+        }
+        let home = self.home(cache);
+        let names = self.paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+        let task = ui.task(format!("unpacking {}", names.collect::<Vec<_>>().join(", ")));
+        install_atomically(&home, |new| {
+            self.extract_all(new)?;
+            if MODULES.iter().all(|dir| is_plain(new, dir)) {
+                merge(&new.join(MODULES[1]), &new.join(MODULES[0]))
+                    .machine(|| format!("cannot write {}", new.display()))?;
+            }
+            self.describe(new)
+        })?;
+        task.done("done");
+        self.find(cache).ok_or_else(|| Error::machine(format!("{} is not complete", home.display())))
+    }
+
+    fn home(&self, cache: &Cache) -> PathBuf {
+        cache.root().join("packages").join(format!("{}-{RECIPE}", &self.sha256[..16]))
+    }
+
+    /// Extracts each package beside the others, because a link of one may lead out of it where files of another go, and puts them
+    /// together; of files that several have, the first one counts.
+    fn extract_all(&self, new: &Path) -> Result<()> {
+        let cannot = || format!("cannot write {}", new.display());
+        fs::create_dir(new).machine(cannot)?;
+        let part = new.join("part");
+        for path in &self.paths {
+            fs::create_dir(&part).machine(cannot)?;
+            extract(path, &part, MOST_BYTES)?;
+            merge(&part, new).machine(cannot)?;
+            fs::remove_dir_all(&part).machine(cannot)?;
+        }
+        Ok(())
+    }
 }
 
-fn home(sha256: &str, cache: &Cache) -> PathBuf {
-    cache.root().join("packages").join(format!("{}-{RECIPE}", &sha256[..16]))
+/// Returns whether the directory `below` of `home`, as far as it is there, leads nowhere else by a link.
+fn is_plain(home: &Path, below: &str) -> bool {
+    let mut dirs = Path::new(below).ancestors().filter(|dir| !dir.as_os_str().is_empty());
+    dirs.all(|dir| fs::symlink_metadata(home.join(dir)).map_or(true, |meta| meta.is_dir()))
+}
+
+/// Moves what is in the directory `from`, if there is one, into `to`, and leaves what `to` has already. No link is followed.
+fn merge(from: &Path, to: &Path) -> std::io::Result<()> {
+    let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    if !is_dir(from) {
+        return Ok(());
+    }
+    // Only below what is a directory itself a path leads nowhere else.
+    let missing: Vec<&Path> = to.ancestors().take_while(|path| fs::symlink_metadata(path).is_err()).collect();
+    missing.iter().rev().try_for_each(fs::create_dir)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        let (from, to) = (from.join(&name), to.join(&name));
+        if fs::symlink_metadata(&to).is_err() {
+            fs::rename(&from, &to)?;
+        } else if is_dir(&to) {
+            merge(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Fails once more than `most` bytes are in a directory, which it looks at now and then.
@@ -173,36 +250,59 @@ fn failed(path: &Path, why: &str, into: &Path) -> Error {
     Error::usage(format!("{} cannot be unpacked, so it is damaged or no package after all: {why}", path.display()))
 }
 
-/// Finds the kernel among the files in `home` and writes down where it is.
-fn describe(path: &Path, home: &Path) -> Result<()> {
-    let found = IMAGES.iter().flat_map(|pattern| {
-        let pattern = home.join(pattern);
-        glob::glob(&pattern.to_string_lossy()).into_iter().flatten().flatten()
-    });
-    // Links of a package lead to any file of the machine that they are followed on.
-    let inside = home.canonicalize().machine(|| format!("cannot find {}", home.display()))?;
-    let is_inside = |path: &Path| path.canonicalize().is_ok_and(|real| real.starts_with(&inside));
-    let kernel = found.filter(|file| file.is_file() && is_inside(file)).find_map(|file| match identify::kind(&file) {
-        Ok(Kind::Image { release }) => Some((file, release)),
-        _ => None,
-    });
-    let Some((file, release)) = kernel else {
-        return Err(Error::usage(format!(
-            "{} has no kernel image for x86-64 in it; a package that has one is called linux-image-VERSION (Debian), \
-             kernel-core-VERSION (Fedora) or kernel-VERSION",
-            path.display()
-        )));
+impl Packages {
+    /// Finds the kernel and the modules among the files in `home` and writes down where they are.
+    fn describe(&self, home: &Path) -> Result<()> {
+        let found = IMAGES.iter().flat_map(|pattern| matching(home, pattern));
+        // Links of a package lead to any file of the machine that they are followed on.
+        let inside = home.canonicalize().machine(|| format!("cannot find {}", home.display()))?;
+        let is_inside = |path: &Path| path.canonicalize().is_ok_and(|real| real.starts_with(&inside));
+        let kernel =
+            found.filter(|file| file.is_file() && is_inside(file)).find_map(|file| match identify::kind(&file) {
+                Ok(Kind::Image { release }) => Some((file, release)),
+                _ => None,
+            });
+        let below = |p: &Path| p.strip_prefix(home).expect("it was found below").to_owned();
+        let image = match kernel {
+            Some((file, release)) => {
+                Some(PackagedImage { path: below(&file), sha256: identify::sha256(&file)?, release })
+            }
+            None => None,
+        };
+        let dirs = MODULES.iter().rev().flat_map(|place| matching(home, &format!("{place}/*")));
+        let named = dirs.filter(|dir| dir.is_dir() && is_inside(dir)).filter_map(|dir| {
+            let release = dir.file_name()?.to_str()?.to_owned();
+            Some((release, below(&dir)))
+        });
+        let meta = Meta { image, modules: named.collect() };
+        if meta.image.is_none() && meta.modules.is_empty() {
+            return Err(has_no_image(&self.paths));
+        }
+        let text = serde_json::to_vec_pretty(&meta).expect("strings are always JSON");
+        fs::write(home.join(META), text).machine(|| format!("cannot write {}", home.display()))
+    }
+}
+
+/// Returns what is wrong with packages that were to have a kernel.
+pub fn has_no_image(packages: &[PathBuf]) -> Error {
+    let shown: Vec<String> = packages.iter().map(|path| path.display().to_string()).collect();
+    let has = if packages.len() == 1 {
+        "has no kernel image for x86-64 in it"
+    } else {
+        "have no kernel image for x86-64 in them"
     };
-    let below = |p: &Path| p.strip_prefix(home).expect("it was found below").to_owned();
-    let modules = ["lib/modules", "usr/lib/modules"].map(|dir| home.join(dir).join(&release));
-    let meta = Meta {
-        image: below(&file),
-        image_sha256: identify::sha256(&file)?,
-        release,
-        modules: modules.iter().find(|dir| dir.is_dir() && is_inside(dir)).map(|dir| below(dir)),
-    };
-    let text = serde_json::to_vec_pretty(&meta).expect("strings are always JSON");
-    fs::write(home.join(META), text).machine(|| format!("cannot write {}", home.display()))
+    Error::usage(format!(
+        "{} {has}; a package that has one is called linux-image-VERSION (Debian; linux-image-unsigned-VERSION of Ubuntu), \
+         kernel-core-VERSION (Fedora), linux-lts (Alpine), linux (Arch) or kernel-VERSION; others with more of the same kernel follow \
+         it behind commas",
+        shown.join(" and ")
+    ))
+}
+
+/// Returns the files below `home` that `pattern` names.
+fn matching(home: &Path, pattern: &str) -> Vec<PathBuf> {
+    let home = glob::Pattern::escape(&home.to_string_lossy());
+    glob::glob(&format!("{home}/{pattern}")).into_iter().flatten().flatten().collect()
 }
 
 #[cfg(test)]
@@ -210,6 +310,36 @@ mod tests {
     use super::*;
     use crate::error::Exit;
     use crate::kernel::image::identify::tests::bzimage;
+
+    /// A kernel with what is kept of its package.
+    #[derive(Debug)]
+    struct Unpacked {
+        image: PathBuf,
+        image_sha256: String,
+        release: String,
+        modules: Option<PathBuf>,
+    }
+
+    fn whole(contents: Contents) -> Unpacked {
+        let PackagedImage { path, sha256, release } = contents.image.unwrap();
+        Unpacked { image: path, image_sha256: sha256, modules: contents.modules.get(&release).cloned(), release }
+    }
+
+    fn packages(path: &Path, sha256: &str) -> Packages {
+        Packages { paths: vec![path.to_owned()], sha256: sha256.to_owned() }
+    }
+
+    fn unpack(path: &Path, sha256: &str, cache: &Cache) -> Result<Unpacked> {
+        packages(path, sha256).unpack(cache, &Ui::new()).map(whole)
+    }
+
+    fn find(sha256: &str, cache: &Cache) -> Option<Unpacked> {
+        packages(Path::new("x"), sha256).find(cache).map(whole)
+    }
+
+    fn home(sha256: &str, cache: &Cache) -> PathBuf {
+        packages(Path::new("x"), sha256).home(cache)
+    }
 
     /// Returns a Debian package that holds these files.
     fn lay_out(root: &Path, files: &[(&str, &[u8])]) {
@@ -267,7 +397,7 @@ mod tests {
         let deb = package(dir.path(), &files);
         let sha256 = identify::sha256(&deb).unwrap();
         assert!(find(&sha256, &cache).is_none());
-        let unpacked = unpack(&deb, &sha256, &cache, &Ui::new()).unwrap();
+        let unpacked = unpack(&deb, &sha256, &cache).unwrap();
         assert_eq!(unpacked.release, "6.1-x");
         assert_eq!(unpacked.image_sha256, identify::sha256(&unpacked.image).unwrap());
         let modules = unpacked.modules.unwrap();
@@ -279,11 +409,11 @@ mod tests {
         // What was exchanged is not what the digest is of.
         fs::write(&unpacked.image, bzimage("6.1-y")).unwrap();
         assert!(find(&sha256, &cache).is_none());
-        assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().release == "6.1-x");
+        assert!(unpack(&deb, &sha256, &cache).unwrap().release == "6.1-x");
         // What was removed by hand is unpacked anew.
         fs::remove_file(&unpacked.image).unwrap();
         assert!(find(&sha256, &cache).is_none());
-        assert!(unpack(&deb, &sha256, &cache, &Ui::new()).unwrap().image.is_file());
+        assert!(unpack(&deb, &sha256, &cache).unwrap().image.is_file());
     }
 
     /// Makes a package with a kernel and with these links, each to what is behind it.
@@ -306,7 +436,7 @@ mod tests {
             ("lib/modules/6.1-x/kernel/fs/nfs.ko", b"module"),
             ("lib/modules/6.1-x/kernel/drivers/gpu/huge.ko", b"module"),
         ];
-        let unpacked = unpack(&rpm(dir.path(), &files), &"e".repeat(64), &cache, &Ui::new()).unwrap();
+        let unpacked = unpack(&rpm(dir.path(), &files), &"e".repeat(64), &cache).unwrap();
         assert_eq!(unpacked.release, "6.1-x");
         let modules = unpacked.modules.unwrap();
         assert_eq!(fs::read(modules.join("kernel/fs/nfs.ko")).unwrap(), b"module");
@@ -314,7 +444,7 @@ mod tests {
         let damaged = rpm(dir.path(), &files);
         let whole = fs::read(&damaged).unwrap();
         fs::write(&damaged, &whole[..whole.len() / 2]).unwrap();
-        let error = unpack(&damaged, &"f".repeat(64), &cache, &Ui::new()).unwrap_err();
+        let error = unpack(&damaged, &"f".repeat(64), &cache).unwrap_err();
         assert!(error.exit() == Exit::Usage && error.to_string().contains("cannot be unpacked"), "{error}");
     }
 
@@ -324,7 +454,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let cache = Cache::at(dir.path().join("cache")).unwrap();
             let deb = package(dir.path(), &[("boot/vmlinuz-x", &bzimage(release))]);
-            let error = unpack(&deb, &"c".repeat(64), &cache, &Ui::new()).unwrap_err();
+            let error = unpack(&deb, &"c".repeat(64), &cache).unwrap_err();
             assert!(error.to_string().contains("has no kernel image for x86-64 in it"), "{release}: {error}");
         }
     }
@@ -352,7 +482,7 @@ mod tests {
         let image = secret.join("vmlinuz");
         let links: [(&str, &Path); 2] = [("lib/modules/6.1-x", &secret), ("boot/vmlinuz-0", &image)];
         let deb = linking(dir.path(), &links);
-        let unpacked = unpack(&deb, &"d".repeat(64), &cache, &Ui::new()).unwrap();
+        let unpacked = unpack(&deb, &"d".repeat(64), &cache).unwrap();
         assert_eq!((unpacked.release.as_str(), unpacked.modules), ("6.1-x", None));
     }
 
@@ -361,14 +491,136 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let deb = package(dir.path(), &[("usr/share/doc/readme", b"text")]);
-        let error = unpack(&deb, &"a".repeat(64), &cache, &Ui::new()).unwrap_err();
+        let error = unpack(&deb, &"a".repeat(64), &cache).unwrap_err();
         assert_eq!(error.exit(), Exit::Usage);
         assert!(error.to_string().contains("has no kernel image for x86-64 in it; a package that has one"), "{error}");
         let whole = fs::read(&deb).unwrap();
         fs::write(&deb, &whole[..whole.len() / 2]).unwrap();
-        let error = unpack(&deb, &"b".repeat(64), &cache, &Ui::new()).unwrap_err();
+        let error = unpack(&deb, &"b".repeat(64), &cache).unwrap_err();
         assert_eq!(error.exit(), Exit::Usage, "{error}");
         assert!(error.to_string().contains("cannot be unpacked"), "{error}");
         assert_eq!(fs::read_dir(cache.root().join("packages")).unwrap().count(), 0);
+    }
+
+    const RELEASE: &str = "6.8.5-301.fc40.x86_64";
+
+    /// Packs files as an archive that bsdtar makes with these options.
+    fn archive(path: &Path, options: &[&str], files: &[(&str, &[u8])]) -> PathBuf {
+        let root = tempfile::tempdir().unwrap();
+        lay_out(root.path(), files);
+        let tops: Vec<_> = fs::read_dir(root.path()).unwrap().map(|top| top.unwrap().file_name()).collect();
+        process::output(Command::new("bsdtar").args(options).arg(path).arg("-C").arg(root.path()).args(tops)).unwrap();
+        path.to_owned()
+    }
+
+    /// Returns the file of a module in what is in the packages, and the release of their image.
+    fn unpacked(paths: &[PathBuf], release: &str, file: &str) -> (Option<String>, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache")).unwrap();
+        let contents = Packages::new(paths).unwrap().unpack(&cache, &Ui::new()).unwrap();
+        let has = |dir: &PathBuf| dir.join(file).is_file() && dir.join("modules.builtin").is_file();
+        (contents.image.map(|image| image.release), contents.modules.get(release).is_some_and(has))
+    }
+
+    #[test]
+    fn fedora_has_a_kernel_in_several_packages() {
+        let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let below = |file: &str| format!("lib/modules/{RELEASE}/{file}");
+        let (image, built_in, order) = (below("vmlinuz"), below("modules.builtin"), below("modules.order"));
+        let core = rpm(
+            dirs[0].path(),
+            &[(&image, &bzimage(RELEASE)), (&built_in, b"kernel/fs/ext4/ext4.ko\n"), (&order, b"1")],
+        );
+        let (nfs, sound) = (below("kernel/fs/nfs/nfs.ko.xz"), below("kernel/sound/core/snd.ko.xz"));
+        let modules_core = rpm(dirs[1].path(), &[(&nfs, b"module"), (&sound, b"module"), (&order, b"2")]);
+        let further = rpm(dirs[2].path(), &[(&below("kernel/fs/f2fs/f2fs.ko.xz"), b"module")]);
+        let all = [core.clone(), modules_core.clone(), further];
+        for order in [[0, 1, 2], [2, 0, 1]] {
+            let packages = order.map(|at| all[at].clone());
+            assert_eq!(unpacked(&packages, RELEASE, "kernel/fs/nfs/nfs.ko.xz"), (Some(RELEASE.into()), true));
+            assert!(unpacked(&packages, RELEASE, "kernel/fs/f2fs/f2fs.ko.xz").1);
+        }
+        assert!(!unpacked(&all, RELEASE, "kernel/sound/core/snd.ko.xz").1);
+        assert!(!unpacked(&[core], RELEASE, "kernel/fs/nfs/nfs.ko.xz").1);
+        assert_eq!(unpacked(&[modules_core], RELEASE, "kernel/fs/nfs/nfs.ko.xz"), (None, false));
+    }
+
+    #[test]
+    fn ubuntu_has_the_image_and_the_modules_in_a_package_each() {
+        const UBUNTU: &str = "5.11.0-051100-generic";
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let image = package(dirs[0].path(), &[(&format!("boot/vmlinuz-{UBUNTU}"), &bzimage(UBUNTU))]);
+        let below = |file: &str| format!("lib/modules/{UBUNTU}/{file}");
+        let config = format!("boot/config-{UBUNTU}");
+        let files: [(&str, &[u8]); 3] =
+            [(&below("kernel/fs/nfs/nfs.ko"), b"module"), (&below("modules.builtin"), b""), (&config, b"CONFIG_X=y")];
+        let modules = package(dirs[1].path(), &files);
+        assert_eq!(unpacked(&[image, modules], UBUNTU, "kernel/fs/nfs/nfs.ko"), (Some(UBUNTU.into()), true));
+    }
+
+    #[test]
+    fn archives_of_arch_alpine_and_the_kernel_itself_are_packages() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = |root: &str, release: &str| format!("{root}lib/modules/{release}/kernel/fs/nfs/nfs.ko.zst");
+        let built_in = |root: &str, release: &str| format!("{root}lib/modules/{release}/modules.builtin");
+        let table = [
+            ("linux-zen.pkg.tar.zst", "usr/", "6.5.3-zen1-1-zen", "usr/lib/modules/6.5.3-zen1-1-zen/vmlinuz", "--zstd"),
+            ("linux-upstream.pkg.tar.xz", "usr/", "6.17.0", "usr/lib/modules/6.17.0/vmlinuz", "--xz"),
+            ("linux-6.17.0-x86.tar.zst", "", "6.17.0", "boot/vmlinuz-6.17.0", "--zstd"),
+            ("linux-6.17.0-x86.tar.bz2", "", "6.17.0", "boot/vmlinuz-6.17.0", "--bzip2"),
+            ("linux-6.17.0-x86.tar", "", "6.17.0", "boot/vmlinuz-6.17.0", "--format=gnutar"),
+        ];
+        for (file, root, release, image, how) in table {
+            let (module, built_in, image_file) = (module(root, release), built_in(root, release), bzimage(release));
+            let files: [(&str, &[u8]); 4] =
+                [(image, &image_file), (&module, b"module"), (&built_in, b""), ("usr/share/doc/x", b"text")];
+            let path = archive(&dir.path().join(file), &[how, "-cf"], &files);
+            assert_eq!(identify::kind(&path).unwrap(), Kind::Package, "{file}");
+            assert_eq!(unpacked(&[path], release, "kernel/fs/nfs/nfs.ko.zst"), (Some(release.into()), true), "{file}");
+        }
+    }
+
+    #[test]
+    fn alpine_package_is_streams_of_gzip_one_behind_the_other() {
+        const ALPINE: &str = "6.12.50-0-lts";
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        // Signature and control data have no end of an archive, so that all of it is one.
+        let segments =
+            [(".SIGN.RSA.x", &b"signature"[..]), (".PKGINFO", b"pkgname = linux-lts")].map(|(name, content)| {
+                let tar =
+                    fs::read(archive(&path("segment.tar"), &["--format=ustar", "-cf"], &[(name, content)])).unwrap();
+                fs::write(path("cut.tar"), &tar[..1024]).unwrap();
+                process::output(Command::new("gzip").arg("-kf").arg(path("cut.tar"))).unwrap();
+                fs::read(path("cut.tar.gz")).unwrap()
+            });
+        let module = format!("lib/modules/{ALPINE}/kernel/fs/nfs/nfs.ko.gz");
+        let built_in = format!("lib/modules/{ALPINE}/modules.builtin");
+        let files: [(&str, &[u8]); 3] =
+            [("boot/vmlinuz-lts", &bzimage(ALPINE)), (&module, b"module"), (&built_in, b"")];
+        let data = fs::read(archive(&path("data.tar.gz"), &["--format=ustar", "-czf"], &files)).unwrap();
+        let apk = path("linux-lts-6.12.50-r0.apk");
+        fs::write(&apk, [&segments.concat()[..], &data].concat()).unwrap();
+        assert_eq!(unpacked(&[apk], ALPINE, "kernel/fs/nfs/nfs.ko.gz"), (Some(ALPINE.into()), true));
+    }
+
+    #[test]
+    fn modules_in_both_places_become_one_directory_and_a_link_is_no_place() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let (old, new) = (format!("lib/modules/{RELEASE}"), format!("usr/lib/modules/{RELEASE}"));
+        let image = rpm(
+            dirs[0].path(),
+            &[(&format!("{new}/vmlinuz"), &bzimage(RELEASE)), (&format!("{new}/modules.builtin"), b"")],
+        );
+        let modules = rpm(dirs[1].path(), &[(&format!("{old}/kernel/fs/nfs/nfs.ko"), b"module")]);
+        assert_eq!(unpacked(&[image, modules], RELEASE, "kernel/fs/nfs/nfs.ko"), (Some(RELEASE.into()), true));
+        // Of a link nothing is moved.
+        let (outside, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(outside.path().join("lib/modules/6.1-x")).unwrap();
+        let deb = linking(dir.path(), &[("usr", outside.path())]);
+        let contents =
+            packages(&deb, &"9".repeat(64)).unpack(&Cache::at(dir.path().join("cache")).unwrap(), &Ui::new());
+        assert!(contents.unwrap().modules.is_empty());
+        assert!(outside.path().join("lib/modules/6.1-x").is_dir());
     }
 }

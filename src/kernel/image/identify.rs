@@ -16,7 +16,7 @@ use std::path::Path;
 pub enum Kind {
     /// A kernel that can be booted as it is; `uname -r`, as far as the file says it.
     Image { release: String },
-    /// A Debian or RPM package.
+    /// A Debian or RPM package, or an archive: the packages of Arch and Alpine, and what `make tarzst-pkg` makes.
     Package,
     /// A directory with the sources of a kernel, or a git repository that may have them in a commit.
     Tree,
@@ -47,7 +47,7 @@ pub fn kind(path: &Path) -> Result<Kind> {
 
 /// Identifies a file that begins with `head`; the error says what is wrong with it.
 pub(crate) fn file_kind(head: &[u8], file: impl Read + Seek) -> std::result::Result<Kind, String> {
-    if head.starts_with(b"!<arch>\ndebian-binary") || head.starts_with(b"\xed\xab\xee\xdb") {
+    if is_package(head) {
         return Ok(Kind::Package);
     }
     let release = if head.starts_with(b"\x7fELF") { vmlinux_release(file)? } else { bzimage_release(head, file)? };
@@ -55,6 +55,24 @@ pub(crate) fn file_kind(head: &[u8], file: impl Read + Seek) -> std::result::Res
         return Err("tells a release that no kernel has".into());
     }
     Ok(Kind::Image { release })
+}
+
+/// Tells packages and compressed or plain archives by how they begin. A bzImage that begins so has no boot sector.
+fn is_package(head: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 7] = [
+        b"!<arch>\ndebian-binary",
+        // RPM; gzip (Alpine's are several streams of it); zstd; xz; bzip2; lz4.
+        b"\xed\xab\xee\xdb",
+        b"\x1f\x8b",
+        b"\x28\xb5\x2f\xfd",
+        b"\xfd7zXZ\0",
+        b"BZh",
+        b"\x04\x22\x4d\x18",
+    ];
+    // A skippable frame of zstd, with which pzstd begins.
+    let is_skippable = head.first().is_some_and(|b| b & 0xf0 == 0x50) && head.get(1..4) == Some(b"\x2a\x4d\x18");
+    let is_tar = head.get(257..262) == Some(b"ustar");
+    BEGINNINGS.iter().any(|beginning| head.starts_with(beginning)) || is_skippable || is_tar
 }
 
 /// Tells what `uname -r` may say from what leads elsewhere when it is taken for a directory's name.
@@ -241,6 +259,13 @@ pub mod tests {
     fn packages_are_known_by_their_first_bytes() {
         assert_eq!(look_at(b"!<arch>\ndebian-binary   1").unwrap(), Kind::Package);
         assert_eq!(look_at(b"\xed\xab\xee\xdb\x03\0").unwrap(), Kind::Package);
+        for archive in [&b"\x1f\x8b\x08"[..], b"\x28\xb5\x2f\xfd\0", b"\xfd7zXZ\0\0", b"BZh9", b"\x50\x2a\x4d\x18\x04"]
+        {
+            assert_eq!(look_at(archive).unwrap(), Kind::Package, "{archive:?}");
+        }
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        assert_eq!(look_at(&tar).unwrap(), Kind::Package);
     }
 
     #[test]

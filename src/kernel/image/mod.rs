@@ -6,4 +6,5 @@ pub(crate) mod extract_vmlinux;
 pub mod identify;
 pub(crate) mod modinfo;
 pub mod modules;
+pub(crate) mod package_names;
 pub(crate) mod user_kernel;

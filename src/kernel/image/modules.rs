@@ -2,6 +2,7 @@
 
 use super::compression;
 use super::modinfo::{Modinfo, plain};
+use super::package_names;
 use crate::error::{Context, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -160,9 +161,10 @@ impl Order<'_> {
     fn lacks(&self, name: &str) -> Error {
         let user = self.under_way.last().map(|user| format!(", which {user} needs")).unwrap_or_default();
         Error::kernel(format!(
-            "the kernel {} lacks {name}{user}: it is neither built in nor a module in {}",
+            "the kernel {} lacks {name}{user}: it is neither built in nor a module in {}; {}",
             self.release,
-            self.modules.dir.display()
+            self.modules.dir.display(),
+            package_names::hint(self.release)
         ))
     }
 }

@@ -222,6 +222,7 @@ mod tests {
             ("user=alice,owner", libc::MS_NOSUID | libc::MS_NODEV, ""),
             ("context=\"u:r:t:s0:c1,ro,c2\",ro", libc::MS_RDONLY, "context=\"u:r:t:s0:c1,ro,c2\""),
             (",,actimeo=0,", 0, "actimeo=0"),
+            ("rw,lock,local_lock=none", 0, "lock,local_lock=none"),
         ];
         for (options, flags, data) in table {
             assert_eq!(of(NfsVersion::V3, options), Ok((flags, data.to_owned())), "{options}");

@@ -182,6 +182,7 @@ mod tests {
     use crate::error::Exit;
     use crate::kernel::image::identify::tests::bzimage;
     use std::fs;
+    use std::slice::from_ref;
 
     /// Makes a file that looks like a package from its first bytes, and an image.
     fn files() -> (tempfile::TempDir, [PathBuf; 3]) {
@@ -213,7 +214,7 @@ mod tests {
             let kernel = UserKernel::new("vmlinuz", &image, kind(), false, &[], &modules).unwrap();
             assert_eq!((kernel.packages.len(), kernel.image.is_some()), (2, true));
         }
-        let beside = UserKernel::new("a,vmlinuz", &arch, Kind::Package, false, &[image.clone()], &[]).unwrap();
+        let beside = UserKernel::new("a,vmlinuz", &arch, Kind::Package, false, from_ref(&image), &[]).unwrap();
         assert_eq!((beside.packages.len(), beside.image.is_some()), (1, true));
         let found = beside.found(contents(&["6.1-w", "6.1-x"])).unwrap();
         assert_eq!((found.release.as_str(), found.modules), ("6.1-x", Some("6.1-x".into())));
@@ -225,11 +226,11 @@ mod tests {
     fn what_cannot_be_one_kernel_is_refused() {
         let (dir, [arch, _, image]) = files();
         let kind = || identify::kind(&image).unwrap();
-        let twice = UserKernel::new("two", &image, kind(), false, &[image.clone()], &[]);
+        let twice = UserKernel::new("two", &image, kind(), false, from_ref(&image), &[]);
         assert!(refused(twice).contains("two names two kernel images"));
         let nothing = UserKernel::new("x", &arch, Kind::Package, false, &[], &[dir.path().join("none.deb")]);
         assert!(refused(nothing).contains("is no directory and no package: there is nothing"));
-        let wrong = UserKernel::new("x", &arch, Kind::Package, false, &[], &[image.clone()]);
+        let wrong = UserKernel::new("x", &arch, Kind::Package, false, &[], from_ref(&image));
         assert!(refused(wrong).contains("is no directory and no package"));
         let directories = [dir.path().to_owned(), dir.path().to_owned()];
         assert!(

@@ -25,6 +25,8 @@ mod directory;
 mod git_history;
 #[path = "support/guest.rs"]
 mod guest;
+#[path = "support/hearing.rs"]
+mod hearing;
 #[path = "scenarios/host.rs"]
 mod host;
 #[path = "scenarios/kernels.rs"]

@@ -43,3 +43,12 @@ pub fn left_out(series: &str) -> Option<String> {
         Err(error) => Some(error.to_string()),
     }
 }
+
+/// What has the trials tried that take longer.
+const NIGHTLY: &str = "DIRLEAK_NIGHTLY";
+
+/// Returns why a trial of the set nightly is left out: nobody asked for it. `what` is the reason in a sentence without an end.
+pub fn only_nightly(what: &str) -> Option<String> {
+    let asked = std::env::var_os(NIGHTLY).is_some_and(|value| !value.is_empty());
+    (!asked).then(|| format!("{what}, which {NIGHTLY}=1 has tried"))
+}

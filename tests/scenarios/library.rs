@@ -2,6 +2,7 @@
 //! set `ci` and a few older ones; with `DIRLEAK_NIGHTLY=1` the whole set `nightly`, which takes an hour.
 
 use crate::case::Case;
+use crate::kernels::only_nightly;
 use crate::program::{Program, Trialled};
 use dirleak::internals::scenario::{Overrides, Scenario, select};
 use dirleak::result::record::Verdict;
@@ -12,8 +13,6 @@ const ELSEWHERE: [&str; 3] = ["quick", "recipe-2019", "huge-flat"];
 const ENDED_BEFORE: [&str; 1] = ["killed"];
 /// Unsupported by a kernel that was built without ext4.
 const NEEDS_MORE: [&str; 1] = ["ext4-export"];
-/// What has the scenarios tried that take longer.
-const NIGHTLY: &str = "DIRLEAK_NIGHTLY";
 /// Of no set that is always run here, and unlike any that is.
 const OTHERS: [&str; 8] =
     ["seek", "changing", "server-error", "cgroup", "reclaim", "rm-while-listing", "mount-cycle-v4", "labels"];
@@ -22,7 +21,6 @@ pub fn cases() -> Vec<Case> {
     let others = OTHERS.map(str::to_owned);
     let of_set = |set| select(&others, Some(set), &[], &Overrides::default()).expect("they ship");
     let tried = of_set("ci");
-    let asked = std::env::var_os(NIGHTLY).is_some_and(|value| !value.is_empty());
     let all = of_set("nightly")
         .into_iter()
         .filter(|scenario| ![&ELSEWHERE[..], &NEEDS_MORE].concat().contains(&scenario.name.as_str()));
@@ -31,8 +29,7 @@ pub fn cases() -> Vec<Case> {
     });
     all.map(|scenario| {
         let name = format!("{} on 6.1 is clean", scenario.name);
-        let reason = format!("it is of the set nightly alone, which {NIGHTLY}=1 has tried");
-        let left_out = (!asked && !tried.contains(&scenario)).then_some(reason);
+        let left_out = only_nightly("it is of the set nightly alone").filter(|_| !tried.contains(&scenario));
         Case::new(name, &["6.1"], move |_| clean(&scenario)).ignored_because(left_out)
     })
     .chain(broken)

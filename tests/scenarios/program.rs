@@ -1,5 +1,6 @@
 //! Runs dirleak as a user does, reads its result, and looks for what it left running.
 
+use crate::hearing::that_hears;
 use dirleak::result::file::ResultFile;
 use dirleak::result::read;
 use dirleak::result::record::RunRecord;
@@ -71,6 +72,7 @@ impl Program {
         }
         let out = |name| File::create(dir.path().join(name)).expect("there is room for temporary files");
         command.stdin(Stdio::null()).stdout(out("stdout")).stderr(out("stderr"));
+        that_hears(&mut command);
         let guests = if arguments.first() == Some(&"verify") || arguments.contains(&"--vs") { 2 } else { 1 };
         Self { dir, command, guests, shown: format!("dirleak {}", arguments.join(" ")) }
     }

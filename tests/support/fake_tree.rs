@@ -3,6 +3,10 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+#[path = "hearing.rs"]
+mod hearing;
+
+use hearing::that_hears;
 use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -126,6 +130,7 @@ impl FakeTree {
         command.args(arguments).current_dir(self.dir.path());
         command.env("PATH", path).env("XDG_CACHE_HOME", self.path("cache"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        that_hears(&mut command);
         command
     }
 

@@ -4,16 +4,16 @@ use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Returns all metrics of the last reading.
+/// Returns all metrics of the last reading. Each says which mount is watched: the files of several monitors stand side by side, and a node
+/// exporter refuses two of one name that differ in nothing.
 pub fn text(watched: &ReadingLog, trends: &[Trend]) -> String {
-    let mut metrics = Metrics::default();
+    let mut metrics = Metrics { text: String::new(), mount: watched.mount().point.clone() };
     let last = watched.last();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
     metrics.one("last_reading_timestamp_seconds", "gauge", "When the counters were read.", now);
     metrics.one("watched_seconds", "gauge", "How long growth has been watched.", last.seconds);
-    let mount = [("mount", watched.mount().point.as_str())];
-    metrics.begin("readdir_calls_total", "counter", "READDIR and READDIRPLUS calls of the mount.");
-    metrics.value(&mount, last.readdirs as f64);
+    let calls = "READDIR and READDIRPLUS calls of the mount.";
+    metrics.one("readdir_calls_total", "counter", calls, last.readdirs as f64);
     metrics.one(
         "unreclaimable_slab_bytes",
         "gauge",
@@ -32,25 +32,27 @@ pub fn text(watched: &ReadingLog, trends: &[Trend]) -> String {
     ] {
         metrics.each(name, help, trends, |trend| trend.per_readdir.map(|fit| [fit.estimate, fit.low, fit.high][bound]));
     }
-    metrics.0
+    metrics.text
 }
 
-#[derive(Default)]
-struct Metrics(String);
+struct Metrics {
+    text: String,
+    /// Where what is watched is mounted.
+    mount: String,
+}
 
 impl Metrics {
     fn begin(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string does not fail.
-        let _ = writeln!(self.0, "# HELP dirleak_{name} {help}\n# TYPE dirleak_{name} {kind}");
-        self.0 += &format!("dirleak_{name}");
+        let _ = writeln!(self.text, "# HELP dirleak_{name} {help}\n# TYPE dirleak_{name} {kind}");
+        self.text += &format!("dirleak_{name}");
     }
 
-    /// Writes the value of the metric that was begun.
-    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
-        let labels: Vec<String> = labels.iter().map(|(name, of)| format!("{name}=\"{}\"", escaped(of))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    /// Writes the value of the metric that was begun, of a counter if it is of one.
+    fn value(&mut self, counter: Option<&str>, value: f64) {
+        let counter = counter.map_or(String::new(), |name| format!(",counter=\"{}\"", escaped(name)));
         let value = if value == f64::INFINITY { "+Inf".to_owned() } else { value.to_string() };
-        let _ = writeln!(self.0, "{labels} {value}");
+        let _ = writeln!(self.text, "{{mount=\"{}\"{counter}}} {value}", escaped(&self.mount));
     }
 
     /// Writes what is foretold of the time watched.
@@ -67,7 +69,7 @@ impl Metrics {
 
     fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
         self.begin(name, kind, help);
-        self.value(&[], value);
+        self.value(None, value);
     }
 
     /// Writes a gauge of each counter that has one.
@@ -76,9 +78,9 @@ impl Metrics {
         for (number, (counter, value)) in values.enumerate() {
             match number {
                 0 => self.begin(name, "gauge", help),
-                _ => self.0 += &format!("dirleak_{name}"),
+                _ => self.text += &format!("dirleak_{name}"),
             }
-            self.value(&[("counter", counter)], value);
+            self.value(Some(counter), value);
         }
     }
 }
@@ -94,14 +96,34 @@ mod tests {
 
     #[test]
     fn metric_has_its_help_and_type_once_and_labels_are_escaped() {
-        let mut metrics = Metrics::default();
+        let mut metrics = Metrics { text: String::new(), mount: "/srv/a b".into() };
         let trend =
             |name: &str, grown| Trend { name: name.into(), grown, object_bytes: 8, per_second: 0.5, per_readdir: None };
         metrics.each("objects", "Objects.", &[trend("a\"b\\", 1), trend("c", 2)], |trend| Some(trend.grown as f64));
         metrics.one("left", "gauge", "Left.", f64::INFINITY);
         let expected = "# HELP dirleak_objects Objects.\n# TYPE dirleak_objects gauge\n\
-            dirleak_objects{counter=\"a\\\"b\\\\\"} 1\ndirleak_objects{counter=\"c\"} 2\n\
-            # HELP dirleak_left Left.\n# TYPE dirleak_left gauge\ndirleak_left +Inf\n";
-        assert_eq!(metrics.0, expected);
+            dirleak_objects{mount=\"/srv/a b\",counter=\"a\\\"b\\\\\"} 1\ndirleak_objects{mount=\"/srv/a b\",counter=\"c\"} 2\n\
+            # HELP dirleak_left Left.\n# TYPE dirleak_left gauge\ndirleak_left{mount=\"/srv/a b\"} +Inf\n";
+        assert_eq!(metrics.text, expected);
+    }
+
+    #[test]
+    fn alerts_and_dashboard_ask_for_metrics_that_are_documented() {
+        let documented = include_str!("../../docs/host.md");
+        for text in [
+            include_str!("../../contrib/prometheus/dirleak.rules.yml"),
+            include_str!("../../contrib/prometheus/tests.yml"),
+            include_str!("../../contrib/grafana/dirleak.json"),
+        ] {
+            let asked: Vec<&str> = text
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .filter_map(|word| word.strip_prefix("dirleak_"))
+                .collect();
+            assert!(!asked.is_empty());
+            for name in asked {
+                let name = name.trim_end_matches("_low").trim_end_matches("_high");
+                assert!(documented.contains(&format!("`{name}")), "{name}");
+            }
+        }
     }
 }

@@ -518,9 +518,9 @@ fn watched_leak() -> Trialled {
     must(watch, watch.stdout.contains("at this pace memory is gone in"), || "it does not say when".into())?;
     let metrics = watch.files.get(METRICS).map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
     let metric = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-    let low = metric("dirleak_growth_objects_per_readdir_low{counter=\"kmalloc-256\"}");
+    let low = metric("dirleak_growth_objects_per_readdir_low{mount=\"/mnt\",counter=\"kmalloc-256\"}");
     must(watch, low.is_some_and(|low| low > 0.0), || format!("the metrics do not tell it: {metrics}"))?;
-    let left = metric("dirleak_memory_exhausted_in_seconds");
+    let left = metric("dirleak_memory_exhausted_in_seconds{mount=\"/mnt\"}");
     must(watch, left.is_some_and(|left| left > 0.0 && left.is_finite()), || format!("nor when: {metrics}"))?;
     guest.finish()
 }

@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::fs::File;
+use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
@@ -67,8 +68,6 @@ pub struct Quiescer {
     processors: ProcessorDrain,
     grace: GracePeriod,
     drop_caches: File,
-    /// `None` where a live server may need them, or without SunRPC.
-    groups_of_users: Option<File>,
     patience: Cell<Duration>,
 }
 
@@ -87,12 +86,8 @@ impl Quiescer {
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
         let processors = ProcessorDrain::new()?;
         let grace = GracePeriod::detect(processors.processors.len());
-        let groups_of_users = match manner {
-            QuiesceMode::Full => File::options().write(true).open(GROUPS_OF_USERS).ok(),
-            QuiesceMode::Light => None,
-        };
         let patience = Cell::new(LONGEST);
-        Ok(Self { manner, counters, processors, grace, drop_caches, groups_of_users, patience })
+        Ok(Self { manner, counters, processors, grace, drop_caches, patience })
     }
 
     /// Returns the counters.
@@ -146,9 +141,9 @@ impl Quiescer {
 
     /// Caches dropped and a grace period waited for, until that frees nothing more.
     fn quiesce(&self) -> Result<()> {
-        if let Some(file) = &self.groups_of_users {
-            // Its number is passed over.
-            let _ = file.write_all_at(b"1", 0);
+        // A live server may need them. Opened each time: it can be written once (nonseekable_open), and its number is passed over.
+        if self.manner == QuiesceMode::Full {
+            let _ = File::options().write(true).open(GROUPS_OF_USERS).and_then(|mut file| file.write_all(b"1"));
         }
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };

@@ -170,7 +170,7 @@ const DEPOT: [&str; 2] = ["stack_depot_save", "register_dummy_stack"];
 /// Of a pool of that depot: STACK_ALLOC_ORDER in lib/stackdepot.c of Linux 6.1, DEPOT_POOL_ORDER in that of 6.12.
 pub(super) const DEPOT_ORDER: u32 = 2;
 
-/// The pages of the depot of stacks, as page_owner has them. Seen on Linux 5.10 and 6.1.
+/// The pages of the depot of stacks, as page_owner has them. Seen so on Linux 6.1; 5.10 has functions of these names.
 pub struct DepotSearch {
     file: File,
     /// What the last search that came to its end found.

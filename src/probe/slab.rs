@@ -272,7 +272,7 @@ impl Cache {
         let bytes = |file: &str| fs::read_to_string(dir.join(file)).ok().and_then(|text| text.trim().parse().ok());
         let layout =
             Layout { object_bytes: bytes("object_size").unwrap_or(0), slot_bytes: bytes("slab_size").unwrap_or(0) };
-        let (own, children) = (Place::open(dir)?, Children::of(dir)?);
+        let (own, children) = (Place::open(dir)?, Children::find(dir)?);
         Ok(Self { name, shared_with: Vec::new(), listed: None, own, children, layout })
     }
 
@@ -299,7 +299,7 @@ impl Cache {
 
 impl Children {
     /// Finds those of a cache; `None` if the kernel has none of any. Where there are some a process needs two open files for each.
-    fn of(cache: &Path) -> Result<Option<Self>> {
+    fn find(cache: &Path) -> Result<Option<Self>> {
         let dir = cache.join(CHILDREN);
         if !dir.is_dir() {
             return Ok(None);

@@ -193,7 +193,7 @@ mod tests {
         Mount { version, count: 1, rsize_bytes: 1_048_576, options: options.into() }
     }
 
-    fn of(version: NfsVersion, options: &str) -> Result<(u64, String), String> {
+    fn given(version: NfsVersion, options: &str) -> Result<(u64, String), String> {
         let asked = for_kernel(&mount(version, options), ServerKind::Knfsd)?;
         Ok((asked.flags.bits(), asked.data))
     }
@@ -225,7 +225,7 @@ mod tests {
             ("rw,lock,local_lock=none", 0, "lock,local_lock=none"),
         ];
         for (options, flags, data) in table {
-            assert_eq!(of(NfsVersion::V3, options), Ok((flags, data.to_owned())), "{options}");
+            assert_eq!(given(NfsVersion::V3, options), Ok((flags, data.to_owned())), "{options}");
         }
     }
 
@@ -234,13 +234,13 @@ mod tests {
         let line_3 = "rw,relatime,vers=3,rsize=1048576,wsize=1048576,namlen=255,hard,nolock,proto=tcp,port=2049,timeo=600,retrans=2,\
                       sec=sys,mountaddr=127.0.0.1,mountvers=3,mountport=20048,mountproto=tcp,local_lock=all,addr=127.0.0.1";
         let rest = "wsize=1048576,namlen=255,hard,nolock,timeo=600,retrans=2,local_lock=all";
-        assert_eq!(of(NfsVersion::V3, line_3), Ok((libc::MS_RELATIME, rest.to_owned())));
+        assert_eq!(given(NfsVersion::V3, line_3), Ok((libc::MS_RELATIME, rest.to_owned())));
         let line_4 = "rw,noatime,vers=4.1,rsize=1048576,wsize=1048576,namlen=255,hard,proto=tcp,timeo=600,retrans=2,sec=sys,\
                       clientaddr=127.0.0.1,local_lock=none,addr=127.0.0.1";
         let rest = "wsize=1048576,namlen=255,hard,timeo=600,retrans=2,local_lock=none";
-        assert_eq!(of(NfsVersion::V4_1, line_4), Ok((libc::MS_NOATIME, rest.to_owned())));
+        assert_eq!(given(NfsVersion::V4_1, line_4), Ok((libc::MS_NOATIME, rest.to_owned())));
         for word in ["v4.1", "v4", "vers=4", "nfsvers=4,minorversion=1", "nfsvers=4.1", "tcp"] {
-            assert_eq!(of(NfsVersion::V4_1, word), Ok((0, String::new())), "{word}");
+            assert_eq!(given(NfsVersion::V4_1, word), Ok((0, String::new())), "{word}");
         }
     }
 
@@ -267,7 +267,7 @@ mod tests {
             ("remount", "changes a mount"),
         ];
         for (options, expected) in table {
-            let why = of(NfsVersion::V3, &format!("hard,{options}")).unwrap_err();
+            let why = given(NfsVersion::V3, &format!("hard,{options}")).unwrap_err();
             assert!(why.starts_with("`mount.options` contains ") && why.contains(expected), "{options}: {why}");
         }
         let why = for_kernel(&mount(NfsVersion::V3, "port=2049"), ServerKind::Synthetic).unwrap_err();
@@ -276,13 +276,13 @@ mod tests {
 
     #[test]
     fn version_is_named_in_each_way_that_nfs_5_has() {
-        let of = |options: &[&str]| version_of(options, NfsVersion::V3);
-        assert_eq!(of(&["hard", "vers=3"]), Ok(Some(NfsVersion::V3)));
-        assert_eq!(of(&["v4.2"]), Ok(Some(NfsVersion::V4_2)));
-        assert_eq!(of(&["nfsvers=4", "minorversion=1"]), Ok(Some(NfsVersion::V4_1)));
-        assert_eq!(of(&["vers=4.2", "vers=4.0"]), Ok(Some(NfsVersion::V4_0)));
-        assert_eq!(of(&["verbose", "wsize=4"]), Ok(None));
-        assert!(of(&["v4"]).unwrap_err().contains("must be one of 3, 4.0, 4.1, 4.2"));
+        let version = |options: &[&str]| version_of(options, NfsVersion::V3);
+        assert_eq!(version(&["hard", "vers=3"]), Ok(Some(NfsVersion::V3)));
+        assert_eq!(version(&["v4.2"]), Ok(Some(NfsVersion::V4_2)));
+        assert_eq!(version(&["nfsvers=4", "minorversion=1"]), Ok(Some(NfsVersion::V4_1)));
+        assert_eq!(version(&["vers=4.2", "vers=4.0"]), Ok(Some(NfsVersion::V4_0)));
+        assert_eq!(version(&["verbose", "wsize=4"]), Ok(None));
+        assert!(version(&["v4"]).unwrap_err().contains("must be one of 3, 4.0, 4.1, 4.2"));
         assert_eq!(version_of(&["v4"], NfsVersion::V4_1), Ok(None));
     }
 }

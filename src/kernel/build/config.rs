@@ -153,7 +153,7 @@ mod tests {
         assert!(not_taken("CONFIG_SMP=y\n\n# CONFIG_FOO sounds like a comment\n", DOT_CONFIG).is_empty());
     }
 
-    fn of(text: &str, version: &str) -> Result<String> {
+    fn asked(text: &str, version: &str) -> Result<String> {
         of_user("ci.config", text, version.parse().unwrap())
     }
 
@@ -163,10 +163,10 @@ mod tests {
                     CONFIG_LOCALVERSION=\"-a # b\"\nCONFIG_MEMCG_KMEM=y # ..6.10\n";
         let dot_config = "CONFIG_COREDUMP=y\n# CONFIG_SYSFS_DEPRECATED is not set\nCONFIG_BASE=0x1a00\n\
                           CONFIG_LOCALVERSION=\"-a # b\"\n";
-        assert_eq!(not_taken(&of(text, "6.12").unwrap(), dot_config), Vec::<String>::new());
-        assert_eq!(not_taken(&of(text, "6.1").unwrap(), dot_config), ["CONFIG_MEMCG_KMEM=y"]);
+        assert_eq!(not_taken(&asked(text, "6.12").unwrap(), dot_config), Vec::<String>::new());
+        assert_eq!(not_taken(&asked(text, "6.1").unwrap(), dot_config), ["CONFIG_MEMCG_KMEM=y"]);
         let base = "CONFIG_COREDUMP=n\nCONFIG_SYSFS_DEPRECATED=y\n";
-        let both = joined(&[for_version(base, "6.1".parse().unwrap()).unwrap(), of(text, "6.12").unwrap()]);
+        let both = joined(&[for_version(base, "6.1".parse().unwrap()).unwrap(), asked(text, "6.12").unwrap()]);
         let asked: Vec<&str> = requested_lines(&both).collect();
         assert_eq!(asked[..2], ["CONFIG_COREDUMP=y", "# CONFIG_SYSFS_DEPRECATED is not set"]);
     }
@@ -190,10 +190,10 @@ mod tests {
             ),
         ];
         for (text, expected) in table {
-            let error = of(text, "6.1").unwrap_err();
+            let error = asked(text, "6.1").unwrap_err();
             assert_eq!(error.exit(), crate::error::Exit::Usage);
             assert!(error.to_string().contains(expected), "{error}");
         }
-        assert_eq!(of("CONFIG_A=m # 6.2..\n# CONFIG_B=m\n", "6.0").unwrap(), "");
+        assert_eq!(asked("CONFIG_A=m # 6.2..\n# CONFIG_B=m\n", "6.0").unwrap(), "");
     }
 }

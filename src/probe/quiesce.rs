@@ -68,6 +68,8 @@ pub struct Quiescer {
     processors: ProcessorDrain,
     grace: GracePeriod,
     drop_caches: File,
+    /// Kept open, so that opening it anew for each reading makes no dentry; `None` where a live server may need them, or without SunRPC.
+    groups_of_users: Option<File>,
     patience: Cell<Duration>,
 }
 
@@ -86,8 +88,12 @@ impl Quiescer {
             File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
         let processors = ProcessorDrain::new()?;
         let grace = GracePeriod::detect(processors.processors.len());
+        let groups_of_users = match manner {
+            QuiesceMode::Full => open_groups_of_users(),
+            QuiesceMode::Light => None,
+        };
         let patience = Cell::new(LONGEST);
-        Ok(Self { manner, counters, processors, grace, drop_caches, patience })
+        Ok(Self { manner, counters, processors, grace, drop_caches, groups_of_users, patience })
     }
 
     /// Returns the counters.
@@ -141,9 +147,11 @@ impl Quiescer {
 
     /// Caches dropped and a grace period waited for, until that frees nothing more.
     fn quiesce(&self) -> Result<()> {
-        // A live server may need them. Opened each time: it can be written once (nonseekable_open), and its number is passed over.
-        if self.manner == QuiesceMode::Full {
-            let _ = File::options().write(true).open(GROUPS_OF_USERS).and_then(|mut file| file.write_all(b"1"));
+        // One that is open can be written once (nonseekable_open). The number is passed over.
+        if self.groups_of_users.is_some()
+            && let Some(mut file) = open_groups_of_users()
+        {
+            let _ = file.write_all(b"1");
         }
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
@@ -186,6 +194,11 @@ impl Quiescer {
             }
         }
     }
+}
+
+/// Opens what makes knfsd forget groups of users.
+fn open_groups_of_users() -> Option<File> {
+    File::options().write(true).open(GROUPS_OF_USERS).ok()
 }
 
 /// How the end of an RCU grace period is waited for.

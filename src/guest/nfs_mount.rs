@@ -1,8 +1,9 @@
 //! The client's side: loopback up, and mount(2) of NFS without any helper program.
 
 use crate::error::{Context, Error, Result};
+use crate::scenario::NfsVersion;
 pub use crate::scenario::mount_options::ADDRESS;
-use crate::scenario::{NfsVersion, asks_for_lockd};
+use crate::scenario::mount_options::asks_for_lockd;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -145,6 +146,7 @@ mod tests {
         assert!(data("lock,nolock").contains(",nolock,"));
         assert!(data("local_lock=all").contains(",nolock,"));
         assert!(!data("hard,local_lock=none").contains("nolock"));
+        assert!(data("context=\"u:r:t:s0:c1,lock,c2\"").contains(",nolock,"), "within quotes it is none");
     }
 
     #[test]

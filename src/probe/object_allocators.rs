@@ -4,6 +4,11 @@
 //! kernel: `kmem_cache_alloc` is `kmem_cache_alloc_noprof` since Linux 6.10, `kmalloc_trace` was `kmem_cache_alloc_trace` and
 //! is `__kmalloc_cache_noprof`. So they are known by families of names: how the name begins once leading underscores are off.
 
+/// How the compiler marks copies of a function: "`name`.constprop.0", ".isra.0", ".part.0", ".cold", ".llvm.123".
+const COPY: char = '.';
+/// How the functions end that allocations are not booked to (CONFIG_MEM_ALLOC_PROFILING, since Linux 6.10).
+const NOT_BOOKED: &str = "_noprof";
+
 /// As mm/slub.c, mm/slab_common.c, mm/util.c, lib/kasprintf.c, mm/mempool.c, mm/vmalloc.c, mm/percpu.c and mm/kmemleak.c name them, those
 /// of Linux 6.1 and 6.12.
 const FAMILIES: [&str; 35] = [
@@ -48,9 +53,14 @@ const NAMES: [&str; 3] = ["vzalloc", "vcalloc", "vrealloc"];
 
 /// Returns whether a function allocates objects for whoever asks.
 pub fn is_object_allocator(function: &str) -> bool {
-    let name = function.trim_start_matches('_');
-    let whole = name.split('.').next().unwrap_or(name).trim_end_matches("_noprof");
-    FAMILIES.iter().any(|family| name.starts_with(family)) || NAMES.contains(&whole)
+    let name = plain(function);
+    FAMILIES.iter().any(|family| name.starts_with(family)) || NAMES.contains(&name)
+}
+
+/// Returns the name of a function without what a compiler or a release has added to it.
+pub fn plain(function: &str) -> &str {
+    let name = function.split(COPY).next().unwrap_or(function).trim_start_matches('_');
+    name.strip_suffix(NOT_BOOKED).unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -4,12 +4,7 @@
 //! `__alloc_frozen_pages_noprof` below `alloc_pages_mpol` and `folio_alloc_noprof` in 6.16, and `__alloc_pages_slowpath.constprop.0` between them
 //! where memory is short. What stays is how their names begin once that is taken off.
 
-use super::object_allocators::is_object_allocator;
-
-/// How the compiler marks copies of a function: "`name`.constprop.0", ".isra.0", ".part.0", ".cold", ".llvm.123".
-const COPY: char = '.';
-/// How the functions end that allocations are not booked to (CONFIG_MEM_ALLOC_PROFILING, since Linux 6.10).
-const NOT_BOOKED: &str = "_noprof";
+use super::object_allocators::{is_object_allocator, plain};
 
 /// Functions that hand out pages, by their plain name: those of mm/page_alloc.c that stand in each stack, and what page_owner keeps of itself.
 const SINGLE: [&str; 9] = [
@@ -81,12 +76,6 @@ fn hands_out_pages(function: &str) -> bool {
     let name = plain(function);
     let is_of = |family: &str| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     SINGLE.contains(&name) || FAMILIES.into_iter().any(is_of) || is_object_allocator(function)
-}
-
-/// Returns the name of a function without what a compiler or a release has added to it.
-fn plain(function: &str) -> &str {
-    let name = function.split(COPY).next().unwrap_or(function).trim_start_matches('_');
-    name.strip_suffix(NOT_BOOKED).unwrap_or(name)
 }
 
 #[cfg(test)]

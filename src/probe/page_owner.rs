@@ -104,10 +104,15 @@ fn read_records(budget: Budget, mut next: impl FnMut(&mut [u8]) -> std::io::Resu
 /// Returns whether asking this machine who allocated slab objects would lock it up: page_owner watches, and takes an object of kmalloc for each
 /// new stack ([`takes_objects`]).
 pub fn locks_up_slabs() -> bool {
-    // Without page_owner=on the file is there and says nothing. What cannot be read may have been switched on.
-    let is_on =
-        File::open(FILE).is_ok_and(|file| file.read_at(&mut [0; RECORD_BYTES], 0).is_ok_and(|length| length > 0));
-    is_on && (Path::new(LIST).is_dir() || procfs::release().map_or(true, |release| takes_objects(&release)))
+    // What cannot be read may have been switched on.
+    open_watching().is_some()
+        && (Path::new(LIST).is_dir() || procfs::release().map_or(true, |release| takes_objects(&release)))
+}
+
+/// Opens the file; `None` if the kernel does not keep owners. Without page_owner=on the file is there and says nothing.
+fn open_watching() -> Option<File> {
+    let file = File::open(FILE).ok()?;
+    file.read_at(&mut [0; RECORD_BYTES], 0).is_ok_and(|length| length > 0).then_some(file)
 }
 
 /// Returns whether page_owner of the kernel with this `uname -r` takes an object of kmalloc for a new stack, so that `alloc_traces` must not be
@@ -174,24 +179,30 @@ pub(super) const DEPOT_ORDER: u32 = 2;
 pub struct DepotSearch {
     file: File,
     /// What the last search that came to its end found.
-    last: Cell<i64>,
+    last: Cell<Option<i64>>,
+    /// Whether there are too many records for a search at each reading.
+    has_given_up: Cell<bool>,
 }
 
 impl DepotSearch {
-    /// Opens the file; `None` if the kernel does not keep owners, `Some(None)` if it has too many records for a search at each reading.
-    pub fn open() -> Option<Option<Self>> {
-        let file = File::open(FILE).ok()?;
-        // Without page_owner=on the file is there and says nothing.
-        file.read_at(&mut [0; RECORD_BYTES], 0).ok().filter(|length| *length > 0)?;
-        Some(search_depot(&file, FIRST_SEARCH).map(|pages| Self { file, last: Cell::new(pages) }))
+    /// Opens the file; `None` if the kernel does not keep owners.
+    pub fn open() -> Option<Self> {
+        open_watching().map(|file| Self { file, last: Cell::default(), has_given_up: Cell::default() })
     }
 
-    /// Returns how many pages the depot has.
-    pub fn pages(&self) -> i64 {
-        if let Some(pages) = search_depot(&self.file, SEARCH) {
-            self.last.set(pages);
+    /// Returns how many pages the depot has; `None` if the first search took more than it may.
+    pub fn pages(&self) -> Option<i64> {
+        if !self.has_given_up.get() {
+            let budget = if self.last.get().is_none() { FIRST_SEARCH } else { SEARCH };
+            self.last.set(search_depot(&self.file, budget).or(self.last.get()));
+            self.has_given_up.set(self.last.get().is_none());
         }
         self.last.get()
+    }
+
+    /// Returns whether it is not searched any more.
+    pub fn has_given_up(&self) -> bool {
+        self.has_given_up.get()
     }
 }
 

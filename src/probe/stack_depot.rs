@@ -4,7 +4,7 @@
 //! new pool of pages. Which stacks there are depends on who interrupts whom, so on a busy machine new ones come for minutes.
 //! They are the instrument's, not the workload's.
 
-use super::page_owner;
+use super::page_owner::{DEPOT_ORDER, DepotSearch};
 use super::procfs::{number, read_all};
 use std::fs::File;
 
@@ -15,44 +15,31 @@ const STATS: &str = "/sys/kernel/debug/stackdepot/stats";
 const NOT_SEARCHED: &str = "pages in which the kernel keeps the stacks of slub_debug and page_owner count among pages: page_owner has too many records \
     to be searched for them at each reading";
 
-/// Where this kernel tells it.
-pub enum StackDepot {
-    /// It counts its pools. One more may be there already for the next stacks; it is taken for one of the pools that are not.
-    Pools(File),
+/// Where this kernel tells it, if it does.
+pub struct StackDepot {
     /// page_owner tells who took the pages of pools.
-    Owned(page_owner::DepotSearch),
-    /// page_owner has too many records to be asked at each reading.
-    NotSearched,
-    /// Nowhere: nothing is known of it, or there is none.
-    Untold,
+    owned: Option<DepotSearch>,
+    /// It counts its pools. One more may be there already for the next stacks; it is taken for one of the pools that are not.
+    pools: Option<File>,
 }
 
 impl StackDepot {
-    /// Finds where this kernel tells it.
+    /// Opens what there is.
     pub fn open() -> Self {
-        let pools = || File::open(STATS).ok().map(Self::Pools);
-        match page_owner::DepotSearch::open() {
-            Some(Some(owned)) => Self::Owned(owned),
-            Some(None) => pools().unwrap_or(Self::NotSearched),
-            None => pools().unwrap_or(Self::Untold),
-        }
+        Self { owned: DepotSearch::open(), pools: File::open(STATS).ok() }
     }
 
     /// Returns, in a sentence, what is counted because it was not searched for; `None` if nothing.
     pub fn note(&self) -> Option<&'static str> {
-        matches!(self, Self::NotSearched).then_some(NOT_SEARCHED)
+        let is_not_searched = self.owned.as_ref().is_some_and(DepotSearch::has_given_up) && self.pools.is_none();
+        is_not_searched.then_some(NOT_SEARCHED)
     }
 
     /// Returns how many pages it has taken, as far as this kernel tells. Takes a tenth of a second where page_owner must be
     /// asked.
     pub fn pages(&self) -> i64 {
-        match self {
-            Self::Pools(file) => {
-                read_all(file).ok().and_then(|text| pools(&text)).unwrap_or(0) << page_owner::DEPOT_ORDER
-            }
-            Self::Owned(search) => search.pages(),
-            Self::NotSearched | Self::Untold => 0,
-        }
+        let pools = || pools(&read_all(self.pools.as_ref()?).ok()?).map(|pools| pools << DEPOT_ORDER);
+        self.owned.as_ref().and_then(DepotSearch::pages).or_else(pools).unwrap_or(0)
     }
 }
 

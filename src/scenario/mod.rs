@@ -22,5 +22,5 @@ pub use nfs_version::NfsVersion;
 pub use overrides::Overrides;
 pub use pass::{DirSelector, Errno, Position, ReadCall};
 pub use step::Step;
-pub use types::{FileSystem, Rounds, Scenario, ServerKind, asks_for_lockd};
+pub use types::{FileSystem, Rounds, Scenario, ServerKind};
 pub use unit::Unit;

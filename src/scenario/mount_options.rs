@@ -35,6 +35,21 @@ pub fn for_kernel(mount: &Mount, server: ServerKind) -> Result<KernelOptions, St
     Ok(KernelOptions { flags, data: data.join(",") })
 }
 
+impl Mount {
+    /// Returns whether the client starts lockd for it: version 4 has locks of its own, and without `lock` among the options guests mount
+    /// with `nolock`.
+    pub fn has_lockd(&self) -> bool {
+        !self.version.is_4() && asks_for_lockd(&self.options)
+    }
+}
+
+/// Returns whether options ask for lockd: the last of them about locks is `lock`, or `local_lock=` of less than all, as `/proc/mounts` has
+/// it.
+pub fn asks_for_lockd(options: &str) -> bool {
+    let about_locks = |option: &&str| ["lock", "nolock"].contains(option) || option.starts_with("local_lock=");
+    split(options).filter(about_locks).last().is_some_and(|option| option != "nolock" && option != "local_lock=all")
+}
+
 /// Returns the options between the commas, of which those within quotes (`context="u:r:t:s0:c1,c2"`) separate nothing.
 pub fn split(options: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;

@@ -117,21 +117,6 @@ pub struct Mount {
     pub options: String,
 }
 
-impl Mount {
-    /// Returns whether the client starts lockd for it: version 4 has locks of its own, and without `lock` among the options guests mount
-    /// with `nolock`.
-    pub fn has_lockd(&self) -> bool {
-        !self.version.is_4() && asks_for_lockd(&self.options)
-    }
-}
-
-/// Returns whether options ask for lockd: the last of them about locks is `lock`, or `local_lock=` of less than all, as `/proc/mounts` has
-/// it.
-pub fn asks_for_lockd(options: &str) -> bool {
-    let about_locks = |option: &&str| ["lock", "nolock"].contains(option) || option.starts_with("local_lock=");
-    options.split(',').rfind(about_locks).is_some_and(|option| option != "nolock" && option != "local_lock=all")
-}
-
 fn one() -> u32 {
     1
 }

@@ -30,9 +30,11 @@ const TROUBLES: [(&str, &str); 12] = [
 const UNMOUNT: [(&str, &str); 4] = [
     ("still in use (", "Dentry still in use"),
     ("Busy inodes after unmount", "Busy inodes after unmount"),
-    ("Objects remaining ", "Objects remaining"),
-    ("Slab cache still has objects", "Objects remaining"),
+    (OBJECTS_REMAIN, "Objects remaining"),
+    (CACHE_KEPT, "Objects remaining"),
 ];
+const OBJECTS_REMAIN: &str = "Objects remaining ";
+const CACHE_KEPT: &str = "Slab cache still has objects";
 
 /// Lines after the first of a trouble that are kept to show it.
 const SHOWN_LINES: usize = 40;
@@ -130,8 +132,13 @@ impl Console {
         }
         if line.ends_with(SAID) {
             self.times_heard += 1;
-        } else if let Some((_, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
-            self.complaints.add(kind, line);
+        } else if let Some((text, kind)) = UNMOUNT.iter().find(|(text, _)| line.contains(text)) {
+            // Of the same cache, of which SLUB has said it with more words.
+            let is_repeated =
+                *text == CACHE_KEPT && self.complaints.lines.last().is_some_and(|last| last.contains(OBJECTS_REMAIN));
+            if !is_repeated {
+                self.complaints.add(kind, line);
+            }
         } else if let Some((_, kind)) = TROUBLES.iter().find(|(text, _)| line.contains(text)) {
             self.trouble = Some(CrashReport { kind, lines: vec![line.to_owned()] });
         }
@@ -235,6 +242,16 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn cache_of_which_the_kernel_says_it_twice_is_one_complaint() {
+        let (console, _file) = console(
+            "BUG nfsd_file (Not tainted): Objects remaining in nfsd_file on __kmem_cache_shutdown()\n\
+             kmem_cache_destroy nfsd_file: Slab cache still has objects when called from nfsd_shutdown_generic+0x1/0x2\n\
+             BUG nfsd_drc (Not tainted): Objects remaining in nfsd_drc on __kmem_cache_shutdown()\n",
+        );
+        assert_eq!(console.complaints().count, 2);
     }
 
     #[test]

@@ -93,9 +93,7 @@ pub fn joined(fragments: &[String]) -> String {
 
 /// Returns the symbol that a line asks for.
 fn symbol_of(line: &str) -> Option<&str> {
-    let asked = requested_lines(line).next()?;
-    let name = asked.strip_prefix("# ").unwrap_or(asked);
-    name.split(['=', ' ']).next()
+    Line::read(line).ok()?.map(|asked| asked.symbol)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod compression;
 pub(crate) mod distro_package;
+mod extract_package;
 pub(crate) mod extract_vmlinux;
 pub mod identify;
 pub(crate) mod modinfo;

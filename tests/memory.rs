@@ -79,7 +79,7 @@ impl Machine {
         for objects in self.sample.objects.values_mut().take(MOVING) {
             *objects += self.lot.random_range(-20..=20);
         }
-        Response::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1) }
+        Response::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1), clock_seconds: 0.0 }
     }
 }
 

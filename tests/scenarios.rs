@@ -17,6 +17,8 @@ mod bisect;
 mod blind;
 #[path = "scenarios/case.rs"]
 mod case;
+#[path = "scenarios/clock.rs"]
+mod clock;
 #[path = "scenarios/cluster.rs"]
 mod cluster;
 #[path = "scenarios/directory.rs"]
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         score::cases(),
         library::cases(),
         host::cases(),
+        clock::cases(),
         cluster::cases(),
         sandbox::cases(),
     ];

@@ -5,12 +5,13 @@ use crate::agent::target::Target;
 use crate::agent::target::UnitStats;
 use crate::error::Result;
 use crate::probe::allocinfo::AllocInfo;
+use crate::probe::clock;
 use crate::probe::control_allocs::HeldFiles;
 use crate::probe::counters::Counters;
 use crate::probe::ftrace::{TraceBudget, TraceBuffer, TraceTargets, Tracing};
 use crate::probe::quiesce::Quiescer;
 use crate::protocol::message::{Ready, Request, Response, RoundStats};
-use crate::sample::Site;
+use crate::sample::{Sample, Site};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -54,10 +55,10 @@ impl<P: Target> Executor<P> {
                 self.rest.wait_for_frees()?;
                 Response::Done
             }
-            Request::Glance => Response::Sample { sample: self.rest.read_once()?, settled_seconds: None },
+            Request::Glance => sampled(self.rest.read_once()?, None),
             Request::Settle => {
                 let rested = self.rest.read_settled()?;
-                Response::Sample { sample: rested.sample, settled_seconds: rested.settled.map(|d| d.as_secs_f64()) }
+                sampled(rested.sample, rested.settled)
             }
             Request::Sites { caches } => {
                 Response::Sites { sites: sites(self.rest.counters(), caches.iter().cloned())? }
@@ -123,4 +124,9 @@ pub fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Re
         }
     }
     Ok(sites)
+}
+/// Returns the answer that tells counters, and when they were read.
+fn sampled(sample: Sample, settled: Option<Duration>) -> Response {
+    let settled_seconds = settled.map(|time| time.as_secs_f64());
+    Response::Sample { sample, settled_seconds, clock_seconds: clock::seconds() }
 }

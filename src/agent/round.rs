@@ -4,6 +4,7 @@ use super::executor::Executor;
 use super::target::{StepCallback, Target, UnitStats};
 use crate::error::Result;
 use crate::os::signals;
+use crate::probe::clock;
 use crate::probe::ftrace::Tracing;
 use crate::probe::mountstats::{self, Rpcs, add, readdirs};
 use crate::protocol::message::RoundStats;
@@ -28,6 +29,7 @@ impl<P: Target> Executor<P> {
         let total = listings + fillers;
         let before = self.place.rpcs()?;
         let mut rpcs = before.clone();
+        let idle = self.idle_seconds();
         for slot in 0..total {
             // Bresenham's line: slot is an NFS unit where the line of slope listings/total takes a step.
             if (slot + 1) * listings / total > slot * listings / total {
@@ -41,12 +43,20 @@ impl<P: Target> Executor<P> {
                 beat = Instant::now();
             }
         }
+        let idled = self.idle_seconds() - idle;
+        worked.busy_seconds = (begin.elapsed().as_secs_f64() - idled).clamp(0.0, worked.listing_seconds);
         add(&mut worked.rpcs, &mountstats::since(&before, &rpcs));
         let at_least = at_least.unwrap_or_else(|| as_if_all_were_nfs(&worked, total));
         wait_until(begin + at_least)?;
         worked.seconds = begin.elapsed().as_secs_f64();
+        worked.clock_seconds = clock::seconds();
         worked.faults = self.place.faults();
         Ok(worked)
+    }
+
+    /// Returns for how long processors had nothing to do since boot, where that is told.
+    fn idle_seconds(&self) -> f64 {
+        clock::idle_seconds(self.rest.processors()).unwrap_or(0.0)
     }
 
     /// Makes one unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.

@@ -50,6 +50,7 @@ pub struct GuestImage {
     memory_mib: u32,
     cpus: u32,
     accelerator: Accelerator,
+    seed: u64,
     debugging: KernelDebug,
     /// Whether page_owner may watch.
     page_owner: bool,
@@ -63,11 +64,13 @@ pub struct GuestImage {
 impl GuestImage {
     /// Packs the initramfs and finds a name for the log.
     pub fn prepare(job: &Job, debugging: KernelDebug) -> Result<Self> {
-        let Job { scenario, kernel, accelerator, options, cache, ui } = *job;
+        let Job { scenario, kernel, options, cache, ui, .. } = *job;
+        let accelerator = job.clocked();
         let scratch = Scratch::within(&cache.dir("runs")?)?;
         let mut archive = Archive::new();
         let modules = modules::add(kernel, scenario, &mut archive)?;
-        let plan = Plan { scenario: scenario.clone(), seed: options.seed, trace: options.trace, modules };
+        let clock_counts = accelerator == Accelerator::Counted;
+        let plan = Plan { scenario: scenario.clone(), seed: options.seed, trace: options.trace, clock_counts, modules };
         archive.devices();
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);
@@ -96,6 +99,7 @@ impl GuestImage {
             memory_mib: scenario.guest.memory_mib,
             cpus: scenario.guest.cpus,
             accelerator,
+            seed: options.seed,
             debugging,
             page_owner: goes_with_alloc_traces(&kernel.release)
                 && (scenario.server != ServerKind::Knfsd || starts_with_page_owner(&kernel.release)),
@@ -148,9 +152,15 @@ impl GuestImage {
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             accelerator: self.accelerator,
+            seed: self.seed,
             console_log: &self.console_log,
         };
         Vm::start(&machine, self.limits)
+    }
+
+    /// Returns what executes the guest's instructions.
+    pub fn accelerator(&self) -> Accelerator {
+        self.accelerator
     }
 
     /// Returns where the guest's console is written.

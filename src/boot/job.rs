@@ -29,6 +29,8 @@ pub struct BootOptions {
     pub trace: bool,
     /// Whether kmemleak is on.
     pub kmemleak: bool,
+    /// Whether the guest's clock is to go as ours does, where it could count instructions.
+    pub real_time: bool,
     /// How long the guest may take.
     pub limits: Limits,
     /// The program that the guest is: this one.
@@ -41,6 +43,7 @@ impl Default for BootOptions {
             seed: AGREED_SEED,
             trace: false,
             kmemleak: false,
+            real_time: false,
             limits: Limits::default(),
             program: crate::os::assets::OURSELVES.into(),
         }
@@ -64,4 +67,33 @@ pub struct Job<'a> {
     pub options: &'a BootOptions,
     pub cache: &'a Cache,
     pub ui: &'a Ui,
+}
+
+impl Job<'_> {
+    /// Returns what executes the guest's instructions, and by what clock.
+    pub fn clocked(&self) -> Accelerator {
+        let guest = &self.scenario.guest;
+        clocked(self.accelerator, guest.cpus, guest.real_time || self.options.real_time)
+    }
+}
+
+/// Has the guest's clock count instructions where there is no KVM, unless the user or the scenario wants real time: what nobody does takes no
+/// time then, and how busy the host is makes no difference. Several processors would take turns, and one that waits for another goes round in
+/// a loop for the whole of its turn.
+fn clocked(accelerator: Accelerator, cpus: u32, real_time: bool) -> Accelerator {
+    if accelerator == Accelerator::Tcg && cpus == 1 && !real_time { Accelerator::Counted } else { accelerator }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_of_one_emulated_processor_counts_unless_that_is_not_wanted() {
+        assert_eq!(clocked(Accelerator::Tcg, 1, false), Accelerator::Counted);
+        assert_eq!(clocked(Accelerator::Tcg, 1, true), Accelerator::Tcg);
+        assert_eq!(clocked(Accelerator::Tcg, 2, false), Accelerator::Tcg);
+        assert_eq!(clocked(Accelerator::Kvm, 1, false), Accelerator::Kvm);
+        assert_eq!(clocked(Accelerator::Counted, 4, true), Accelerator::Counted, "a bench says so itself");
+    }
 }

@@ -161,7 +161,8 @@ impl<'a> Bench<'a> {
             silence: Duration::from_secs_f64(arguments.silence),
             ..Limits::default()
         };
-        let options = BootOptions { seed: arguments.seed, limits, ..BootOptions::default() };
+        let real_time = arguments.real_time;
+        let options = BootOptions { seed: arguments.seed, limits, real_time, ..BootOptions::default() };
         Ok(Self { arguments, kernels, accelerator, options, cache, ui })
     }
 

@@ -76,6 +76,10 @@ pub struct Measure {
     /// End a guest that gives no sign of life for this long.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
     pub silence: f64,
+    /// Let the clock of guests go as this machine's does. Without this it counts instructions where there is no KVM and one processor, so
+    /// that waiting takes no time and the same seed gives the same samples.
+    #[arg(long)]
+    pub real_time: bool,
     /// Tell where the time went.
     #[arg(long)]
     pub timings: bool,
@@ -149,6 +153,7 @@ impl Measure {
             seed: self.seed.unwrap_or_else(seed::drawn),
             trace: self.trace.is_some(),
             kmemleak: self.kmemleak,
+            real_time: self.real_time,
             limits: Limits {
                 whole: self.timeout.map(Duration::from_secs_f64),
                 silence: Duration::from_secs_f64(self.silence),

@@ -75,6 +75,9 @@ fn handle_requests(link: &mut SerialLink) -> Result<()> {
     heartbeat::start(link.sender()).machine(|| "cannot start a thread".into())?;
     link.send(&Response::Hello { release: procfs::release()? })?;
     let plan: Plan = init::read_plan()?;
+    if plan.clock_counts {
+        link.wait_busily();
+    }
     if plan.trace {
         syscall_log::begin();
     }

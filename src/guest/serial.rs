@@ -2,9 +2,11 @@
 
 use crate::error::{Context, Error, Result};
 use crate::protocol::message::{Request, Response};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// COM2.
@@ -14,6 +16,8 @@ const DEVICE: &str = "/dev/ttyS1";
 pub struct SerialLink {
     orders: BufReader<File>,
     answers: ResponseSender,
+    /// Whether the processor must not be idle while an order is waited for.
+    waits_busily: bool,
 }
 
 /// What is said, by the work and by the signs of life beside it.
@@ -29,12 +33,18 @@ impl SerialLink {
         cfmakeraw(&mut settings);
         tcsetattr(&file, SetArg::TCSANOW, &settings).machine(failed)?;
         let answers = ResponseSender(Arc::new(Mutex::new(file.try_clone().machine(failed)?)));
-        Ok(Self { orders: BufReader::new(file), answers })
+        Ok(Self { orders: BufReader::new(file), answers, waits_busily: false })
     }
 
     /// Returns a sender for what is said beside the work.
     pub fn sender(&self) -> ResponseSender {
         self.answers.clone()
+    }
+
+    /// Keeps the processor busy while an order is waited for: a clock that counts instructions goes on to the next timer as soon as nobody works,
+    /// and to the one after it, days ahead until the host has made up its mind.
+    pub fn wait_busily(&mut self) {
+        self.waits_busily = true;
     }
 
     /// Says something.
@@ -47,9 +57,16 @@ impl SerialLink {
         self.send(&Response::Step { name: name.to_owned(), seconds })
     }
 
+    /// Returns whether something can be read.
+    fn has_come(&self) -> Result<bool> {
+        let mut port = [PollFd::new(self.orders.get_ref().as_fd(), PollFlags::POLLIN)];
+        poll(&mut port, PollTimeout::ZERO).map(|ready| ready > 0).machine(|| format!("cannot read from {DEVICE}"))
+    }
+
     /// Waits for the next order.
     pub fn receive(&mut self) -> Result<Request> {
         let mut line = String::new();
+        while self.waits_busily && self.orders.buffer().is_empty() && !self.has_come()? {}
         let length = self.orders.read_line(&mut line).machine(|| format!("cannot read from {DEVICE}"))?;
         if length == 0 {
             return Err(Error::machine("the host hung up"));

@@ -3,6 +3,7 @@
 pub mod alloc_calls;
 pub mod alloc_traces;
 pub mod allocinfo;
+pub mod clock;
 pub mod control_allocs;
 pub mod counters;
 pub mod ftrace;

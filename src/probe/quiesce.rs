@@ -101,6 +101,11 @@ impl Quiescer {
         &self.counters
     }
 
+    /// Returns the number of processors that this machine lets us use.
+    pub fn processors(&self) -> usize {
+        self.processors.processors.len()
+    }
+
     /// Makes one reading after dropping caches, without waiting for a second one to agree.
     pub fn read_once(&self) -> Result<Sample> {
         self.quiesce()?;

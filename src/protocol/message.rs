@@ -23,6 +23,8 @@ pub struct Plan {
     pub seed: u64,
     /// Whether to tell each call.
     pub trace: bool,
+    /// Whether the clock counts instructions, so that it goes far ahead while nobody works.
+    pub clock_counts: bool,
     /// What to load, in this order.
     pub modules: Vec<ModuleFile>,
 }
@@ -119,6 +121,9 @@ pub enum Response {
         sample: Sample,
         /// How long it took to come to rest; `None` after a glance, or if rest never came.
         settled_seconds: Option<f64>,
+        /// When it was read, by the clock of who read it.
+        #[serde(default)]
+        clock_seconds: f64,
     },
     /// Call sites by counter; a counter that the kernel does not track is missing.
     Sites { sites: BTreeMap<String, Vec<Site>> },
@@ -209,6 +214,12 @@ pub struct RoundStats {
     pub listing_seconds: f64,
     /// Time that the round took, waiting included.
     pub seconds: f64,
+    /// Time in which a processor had something to do while the NFS listings were made; no more than they took.
+    #[serde(default)]
+    pub busy_seconds: f64,
+    /// When it ended, by the clock of who made it.
+    #[serde(default)]
+    pub clock_seconds: f64,
     /// What was wrong with a listing, if one was.
     pub broken: Option<String>,
     /// The faults that the server was told, counted since it began.

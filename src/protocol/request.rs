@@ -12,6 +12,16 @@ use std::collections::BTreeMap;
 /// Call sites by counter.
 pub type SitesByCounter = BTreeMap<String, Vec<Site>>;
 
+/// Counters, and when they were read.
+#[derive(Clone, Debug)]
+pub struct ReadSample {
+    pub sample: Sample,
+    /// How long it took to come to rest; `None` after a glance, or if rest never came.
+    pub settled_seconds: Option<f64>,
+    /// By the clock of who read it.
+    pub clock_seconds: f64,
+}
+
 /// A request of which the compiler knows what is answered.
 pub trait TypedRequest {
     /// What a response that fits says.
@@ -76,8 +86,8 @@ requests! {
     Footprint {} -> CacheFootprint, Response::Footprint(footprint) => footprint;
     Hold {} -> ControlAllocs, Response::Held(held) => held;
     Release {} -> (), Response::Done => ();
-    Glance {} -> Sample, Response::Sample { sample, .. } => sample;
-    Settle {} -> (Sample, Option<f64>), Response::Sample { sample, settled_seconds } => (sample, settled_seconds);
+    Glance {} -> ReadSample, Response::Sample { sample, settled_seconds, clock_seconds } => ReadSample { sample, settled_seconds, clock_seconds };
+    Settle {} -> ReadSample, Response::Sample { sample, settled_seconds, clock_seconds } => ReadSample { sample, settled_seconds, clock_seconds };
     Sites { caches: Vec<String> } -> SitesByCounter, Response::Sites { sites } => sites;
     Charged {} -> CgroupUsage, Response::Charged(usage) => usage;
     TakeCgroupAway {} -> (), Response::Done => ();

@@ -91,8 +91,9 @@ fn check_response(answer: &Response) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        Response::Sample { sample, settled_seconds } => {
+        Response::Sample { sample, settled_seconds, clock_seconds } => {
             check_time(settled_seconds.unwrap_or_default())?;
+            check_time(*clock_seconds)?;
             check_sample(sample)
         }
         Response::Step { seconds, .. } => check_time(*seconds),
@@ -113,6 +114,8 @@ fn check_allocations(allocations: &[(u64, u64)]) -> Result<(), String> {
 fn check_round_stats(worked: &RoundStats) -> Result<(), String> {
     check_time(worked.listing_seconds)?;
     check_time(worked.seconds)?;
+    check_time(worked.busy_seconds)?;
+    check_time(worked.clock_seconds)?;
     match worked.cold_listings.max(worked.complete_listings) {
         more if more > worked.listings => Err(format!("{more} of {} listings", worked.listings)),
         _ if worked.faults.len() > MOST_NAMES => Err(format!("{} faults", worked.faults.len())),

@@ -29,7 +29,7 @@ pub struct RunRecord {
     /// Seeds of other guests that were asked about the same and said clean, too: where others rely on a clean verdict, one is not enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_seeds: Vec<u64>,
-    /// `kvm`, `tcg`, or `none` of a live machine.
+    /// `kvm`, `tcg`, `tcg-icount` where the guest's clock counts instructions, or `none` of a live machine.
     pub accelerator: String,
     /// From starting the virtual machine to the verdict.
     #[serde(serialize_with = "finite")]

@@ -127,7 +127,8 @@ impl Session<'_> {
     /// Returns how many units take about so many seconds, but no more than fit into half of what is left: readings take time, too.
     pub(super) fn units_within(&self, seconds: f64) -> u64 {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
-        (seconds.min(left.map_or(seconds, |left| left / 2.0)) / self.unit_seconds.max(1e-4)).max(1.0).ceil() as u64
+        let most = seconds.min(left.map_or(seconds, |left| left / 2.0)) / self.unit_seconds.max(1e-4);
+        self.pace.units(most.max(1.0).ceil() as u64)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod live;
 mod name_control;
 mod observations;
 pub mod options;
+mod pace;
 mod session;
 pub mod shard;
 mod size_classes;
@@ -48,11 +49,11 @@ pub fn run(job: &Job, options: &Options) -> Result<RunRecord> {
 /// Runs one guest; also gives whether the verdict is open only because growth that looked like a leak was freed after
 /// all.
 fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, bool)> {
-    let Job { scenario, kernel, accelerator, ui, .. } = *job;
+    let Job { scenario, kernel, ui, .. } = *job;
     let boot = job.options.within(duration::limit(scenario));
     let job = &Job { options: &boot, ..*job };
     let begin = Instant::now();
-    let mut outcome = Observations::new(observations::begin(scenario, kernel, accelerator, options), options);
+    let mut outcome = Observations::new(observations::begin(scenario, kernel, job.clocked(), options), options);
     if let Some(shortfall) = scenario.memory_shortfall() {
         return Ok((outcome.into_record(Verdict::Unsupported, shortfall), false));
     }

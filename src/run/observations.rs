@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
+use crate::probe::clock;
 use crate::protocol::message::RoundStats;
 use crate::result::finding::AllocationSite;
 use crate::result::parts::{
@@ -30,6 +31,8 @@ pub struct Reading {
     pub dose: u64,
     pub sample: Sample,
     pub settled_seconds: Option<f64>,
+    /// By the clock of who read it.
+    pub clock_seconds: f64,
 }
 
 /// Begins the record of a scenario in a guest, before anything is seen.
@@ -80,9 +83,9 @@ pub struct Observations {
     pub(super) readings: Vec<Reading>,
     /// Readings that never came to rest.
     pub(super) unsettled: u64,
-    begin: Instant,
-    last_reading: Option<Instant>,
-    last_dose: Option<Instant>,
+    /// When, by the clock of the machine that is measured: at first when that of a guest began, which is the boot, or now.
+    last_reading: f64,
+    last_dose: Option<f64>,
     pub(super) min_rate: f64,
     pub(super) strict: bool,
     pub(super) allow_until_unmount: bool,
@@ -92,6 +95,7 @@ pub struct Observations {
 impl Observations {
     /// Begins the observations of a run whose record has begun.
     pub fn new(record: RunRecord, options: &Options) -> Self {
+        let last_reading = if record.unmounted() { 0.0 } else { clock::seconds() };
         Self {
             record,
             judgement: None,
@@ -107,8 +111,7 @@ impl Observations {
             left: UnmountLeftovers::default(),
             readings: Vec::new(),
             unsettled: 0,
-            begin: Instant::now(),
-            last_reading: None,
+            last_reading,
             last_dose: None,
             min_rate: options.min_rate,
             strict: options.strict,
@@ -144,7 +147,7 @@ impl Observations {
             *record.rpcs.entry(name.clone()).or_default() += calls;
         }
         if worked.listings > 0 {
-            self.last_dose = Some(Instant::now());
+            self.last_dose = Some(worked.clock_seconds);
         }
         if self.broken.is_none() {
             self.broken = worked.broken.clone();
@@ -153,11 +156,11 @@ impl Observations {
 
     /// Notes a reading at rest.
     pub fn reading(&mut self, reading: Reading) {
-        let seconds = self.last_reading.unwrap_or(self.begin).elapsed().as_secs_f64();
-        self.last_reading = Some(Instant::now());
+        let seconds = (reading.clock_seconds - self.last_reading).max(0.0);
+        self.last_reading = reading.clock_seconds;
         self.unsettled += u64::from(reading.settled_seconds.is_none());
         if matches!(reading.kind, RoundKind::Dose | RoundKind::Control | RoundKind::Proof) {
-            self.waited();
+            self.waited(reading.clock_seconds);
         }
         let (kind, dose) = (reading.kind, reading.dose);
         self.record.rounds.push(Round { dose, samples: BTreeMap::new(), kind, seconds });
@@ -176,10 +179,10 @@ impl Observations {
         self.judgement.as_ref().is_some_and(|j| !j.leaks().is_empty())
     }
 
-    /// Notes that late frees were waited for until now.
-    pub fn waited(&mut self) {
+    /// Notes that late frees were waited for until then, by the clock of who waited.
+    pub fn waited(&mut self, clock_seconds: f64) {
         if let Some(dose) = self.last_dose {
-            self.record.settled_seconds = dose.elapsed().as_secs_f64();
+            self.record.settled_seconds = (clock_seconds - dose).max(0.0);
         }
     }
 

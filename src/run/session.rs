@@ -3,6 +3,7 @@
 
 use super::observations::{Observations, Reading};
 use super::options::{Options, Until};
+use super::pace::Pace;
 use super::{controls, name_control, size_classes};
 use crate::boot::guest_image::GuestImage;
 use crate::boot::ready::boot;
@@ -11,7 +12,7 @@ use crate::probe::counters::SiteSource;
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::guest_paths::BUSY_CACHES;
 use crate::protocol::message::{Ready, Response, RoundStats};
-use crate::protocol::request::{self, SitesByCounter, TypedRequest};
+use crate::protocol::request::{self, ReadSample, SitesByCounter, TypedRequest};
 use crate::result::parts::RoundKind;
 use crate::sample::{Growth, Sample, Site, growth};
 use crate::scenario::Rounds;
@@ -19,12 +20,14 @@ use crate::verdict::block::Block;
 use crate::verdict::dose_order::Doses;
 use crate::verdict::judge::{CounterVerdict, Phase, judge};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) type SessionResult<T> = Result<T, AgentError>;
 
 /// About what coming to rest takes, for the time that is left.
 const REST_SECONDS: f64 = 0.4;
+/// While late frees are waited for, counters are looked at so often.
+const GLANCE_EVERY: Duration = Duration::from_secs(1);
 /// Growth of a cache in one block from which on its call sites are watched, in objects.
 const WATCHED_GROWTH: i64 = 8;
 /// Caches whose call sites are watched at most.
@@ -53,6 +56,7 @@ pub fn run_session(
         _ => {}
     })?;
     let mut course = Session::new(&mut vm, task, outcome);
+    course.pace = stage.accelerator().into();
     let names = course.ready(ready)?;
     course.outcome.time("boot and set up", begin);
     let begin = Instant::now();
@@ -86,8 +90,10 @@ pub(super) struct Session<'a> {
     pub(super) outcome: &'a mut Observations,
     /// Units made in all blocks.
     pub(super) dose: u64,
-    /// About what one unit takes.
+    /// About what one unit takes on the clock of who waits for it.
     pub(super) unit_seconds: f64,
+    /// What the seconds that are told are to who waits.
+    pub(super) pace: Pace,
     /// How the kernel tells who allocated an object.
     pub(super) site_source: SiteSource,
     /// Why a trace would name no function, if it would not.
@@ -108,6 +114,7 @@ impl<'a> Session<'a> {
             outcome,
             dose: 0,
             unit_seconds: 0.0,
+            pace: Pace::Real,
             site_source: SiteSource::None,
             untraceable: None,
             noise: None,
@@ -231,15 +238,14 @@ impl<'a> Session<'a> {
         mut last: Sample,
         options: &Options,
     ) -> SessionResult<()> {
-        let rested = Instant::now();
-        if self.outcome.grows() {
-            while rested.elapsed() < options.settle {
-                self.task.note("waiting for late frees");
-                std::thread::sleep(options.settle.saturating_sub(rested.elapsed()).min(crate::os::process::POLL * 50));
-                crate::os::signals::check()?;
-                last = self.read_once()?;
-                self.outcome.waited();
-            }
+        let mut left = options.settle;
+        while self.outcome.grows() && !left.is_zero() {
+            self.task.note("waiting for late frees");
+            let part = left.min(GLANCE_EVERY);
+            // By the clock of who is waited for.
+            self.work(0, 0, Some(part.as_secs_f64()))?;
+            left -= part;
+            last = self.read_once()?;
         }
         self.outcome.net = growth(&baseline.objects, &last.objects);
         Ok(())
@@ -276,19 +282,21 @@ impl<'a> Session<'a> {
         }
         self.outcome.worked(&worked);
         if worked.listings > 0 {
-            self.unit_seconds = worked.listing_seconds / worked.listings as f64;
+            self.unit_seconds = self.pace.seconds(&worked) / worked.listings as f64;
         }
         Ok(worked)
     }
 
     pub(super) fn read_once(&mut self) -> SessionResult<Sample> {
-        Ok(size_classes::with_sum(self.request(request::Glance {})?))
+        let read = self.request(request::Glance {})?;
+        self.outcome.waited(read.clock_seconds);
+        Ok(size_classes::with_sum(read.sample))
     }
 
     pub(super) fn read_settled(&mut self, kind: RoundKind, dose: u64) -> SessionResult<Sample> {
-        let (sample, settled_seconds) = self.request(request::Settle {})?;
+        let ReadSample { sample, settled_seconds, clock_seconds } = self.request(request::Settle {})?;
         let sample = size_classes::with_sum(sample);
-        self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds });
+        self.outcome.reading(Reading { kind, dose, sample: sample.clone(), settled_seconds, clock_seconds });
         Ok(sample)
     }
 
@@ -357,7 +365,7 @@ mod tests {
 
         fn read(&mut self) -> Response {
             *self.objects(NOISY) = self.lot.random_range(-300..=300);
-            Response::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1) }
+            Response::Sample { sample: self.sample.clone(), settled_seconds: Some(0.1), clock_seconds: 0.0 }
         }
 
         fn sites(&mut self) -> Response {

@@ -165,7 +165,7 @@ mod tests {
                 }
                 Request::Glance | Request::Settle => {
                     self.names = self.leak * self.units;
-                    Response::Sample { sample: self.sample(), settled_seconds: Some(0.1) }
+                    Response::Sample { sample: self.sample(), settled_seconds: Some(0.1), clock_seconds: 0.0 }
                 }
                 Request::Sites { .. } => Response::Sites { sites: self.sites() },
                 _ => Response::Done,

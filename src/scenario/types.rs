@@ -147,6 +147,10 @@ pub struct Guest {
     /// tracepoints.
     #[serde(default)]
     pub stock: bool,
+    /// Whether the guest's clock goes as the host's does, even where it could count instructions: for what asks the clock again and again, or is
+    /// interrupted by it.
+    #[serde(default)]
+    pub real_time: bool,
 }
 
 /// A cgroup (version 2) for the workload alone, taken away at the end.

@@ -60,6 +60,7 @@ fn speaks(kernel: &Path, accelerator: Accelerator, limit: Duration, cache: &Cach
         memory_mib: 128,
         cpus: 1,
         accelerator,
+        seed: 0,
         console_log: &log,
     };
     let mut command = super::launch::command(&machine)?;

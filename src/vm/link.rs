@@ -10,10 +10,12 @@ use std::time::Duration;
 
 /// Signs of life and steps of a whole run: a guest gives one every two seconds, and one for each listing that is timed.
 const MOST_SIGNS: u32 = 200_000;
-/// Blanks before the first order, which JSON passes over. What a guest reads comes in buffers of 256 bytes that its terminal layer
-/// allocates as it needs them, keeps, and uses again (tty_buffer_alloc and tty_buffer_free in drivers/tty/tty_buffer.c, seen in 6.1): without
-/// these the first orders of the rounds would still allocate, an object of kmalloc-1k each.
-const FIRST_BLANKS: usize = 2048;
+/// Blanks before the first order, which JSON passes over, sent while the guest does not read yet. What it reads comes in buffers of 256 bytes that
+/// its terminal layer allocates as it needs them, keeps, and uses again (tty_buffer_alloc and tty_buffer_free in drivers/tty/tty_buffer.c, seen
+/// in 6.1): without these the first orders of the rounds would still allocate, an object of kmalloc-1k each. The line discipline takes 4,095
+/// bytes of whoever does not read (N_TTY_BUF_SIZE in drivers/tty/n_tty.c), and the others fill seven buffers and a half, the same number
+/// however fast they come.
+const FIRST_BLANKS: usize = 4095 + 15 * 128;
 /// Calls that a guest tells in a whole run.
 const MOST_CALLED_BYTES: usize = 256 << 20;
 
@@ -45,14 +47,9 @@ impl Link {
     pub fn new(mut orders: impl Write + Send + 'static, answers: impl Read + Send + 'static) -> Self {
         let (send, receive) = channel::<Vec<u8>>();
         std::thread::spawn(move || {
-            let mut bytes = vec![b' '; FIRST_BLANKS];
+            let mut send = |bytes: &[u8]| orders.write_all(bytes).and_then(|()| orders.flush());
             // Who hangs up has no more answers either.
-            receive.iter().try_for_each(|order| {
-                bytes.extend(order);
-                let sent = orders.write_all(&bytes).and_then(|()| orders.flush());
-                bytes.clear();
-                sent
-            })
+            send(&[b' '; FIRST_BLANKS]).and_then(|()| receive.iter().try_for_each(|order| send(&order)))
         });
         Self {
             orders: send,

@@ -23,6 +23,8 @@ mod clock;
 mod cluster;
 #[path = "scenarios/directory.rs"]
 mod directory;
+#[path = "scenarios/exec.rs"]
+mod exec;
 #[path = "support/git_history.rs"]
 mod git_history;
 #[path = "support/guest.rs"]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         host::cases(),
         clock::cases(),
         cluster::cases(),
+        exec::cases(),
         sandbox::cases(),
     ];
     for case in cases.into_iter().flatten() {

@@ -71,7 +71,14 @@ impl<P: Target> Executor<P> {
         worked.listing_seconds += begin.elapsed().as_secs_f64();
         let now = self.place.rpcs()?;
         worked.listings += 1;
-        worked.cold_listings += u64::from(readdirs(&now) > readdirs(rpcs) || readdirs(&played.rpcs) > 0);
+        let is_cold = if played.programs > 0 {
+            changing(&now) > changing(rpcs)
+        } else {
+            readdirs(&now) > readdirs(rpcs) || readdirs(&played.rpcs) > 0
+        };
+        worked.cold_listings += u64::from(is_cold);
+        worked.programs += played.programs;
+        worked.left_processes += played.left_processes;
         worked.complete_listings += u64::from(played.broken.is_none());
         worked.refused_mounts += played.refused_mounts;
         worked.signals += played.signals;
@@ -94,6 +101,11 @@ pub fn wait_until(end: Instant) -> Result<()> {
         std::thread::sleep(left.min(BEAT));
         progress::made();
     }
+}
+
+/// Returns the calls of all kinds but GETATTR, which the counting itself may send: who works on the mount sends some.
+fn changing(rpcs: &Rpcs) -> u64 {
+    rpcs.iter().filter(|(name, _)| *name != "GETATTR").map(|(_, calls)| calls).sum()
 }
 
 /// Returns how long a round of `slots` units on the NFS mount would take, with a little to spare.

@@ -15,7 +15,11 @@ pub struct UnitStats {
     pub refused_mounts: u64,
     /// Signals that interrupted readers.
     pub signals: u64,
-    /// What was wrong with a listing, if one was.
+    /// Programs that ran.
+    pub programs: u64,
+    /// Processes that they left behind.
+    pub left_processes: u64,
+    /// What was wrong with a listing or a program, if one was.
     pub broken: Option<String>,
 }
 

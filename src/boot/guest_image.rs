@@ -2,7 +2,7 @@
 
 use super::job::Job;
 use super::kernel_quirks::{counts_by_line, goes_with_alloc_traces, starts_with_page_owner};
-use super::{modules, nfs_utils};
+use super::{modules, nfs_utils, programs};
 use crate::error::{Context, Error, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::LOGS;
@@ -69,8 +69,16 @@ impl GuestImage {
         let scratch = Scratch::within(&cache.dir("runs")?)?;
         let mut archive = Archive::new();
         let modules = modules::add(kernel, scenario, &mut archive)?;
+        let programs = programs::add(scenario, &mut archive, cache, ui)?;
         let clock_counts = accelerator == Accelerator::Counted;
-        let plan = Plan { scenario: scenario.clone(), seed: options.seed, trace: options.trace, clock_counts, modules };
+        let plan = Plan {
+            scenario: scenario.clone(),
+            seed: options.seed,
+            trace: options.trace,
+            clock_counts,
+            modules,
+            programs,
+        };
         archive.devices();
         for dir in ["/proc", "/sys", "/run", "/export", "/tmp", "/mnt"] {
             archive.dir(dir, 0o755);

@@ -5,5 +5,7 @@ pub mod job;
 pub mod kernel_quirks;
 pub(crate) mod modules;
 pub(crate) mod nfs_utils;
+pub(crate) mod packages;
 pub mod pool;
+mod programs;
 pub mod ready;

@@ -1,5 +1,6 @@
 //! What every subcommand that measures takes, and how several guests are run side by side.
 
+use super::exec_args::Exec;
 use super::seed;
 use crate::boot::job::{BootOptions, Job};
 use crate::boot::pool::{ProcessorSlots, guests, run_parallel};
@@ -38,6 +39,8 @@ pub struct Measure {
     pub set: Option<String>,
     #[command(flatten)]
     pub overrides: Overrides,
+    #[command(flatten)]
+    pub exec: Exec,
     /// Boot guests with so many processors instead of the scenario's number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::scenario::check::MAX_CPUS)))]
     pub processors: Option<u32>,
@@ -101,7 +104,10 @@ pub(super) fn not_negative(text: &str) -> std::result::Result<f64, String> {
 impl Measure {
     /// Returns the scenarios asked for, or else the default ones.
     pub fn scenarios(&self, words: &[String], default: &[&str]) -> Result<Vec<Scenario>> {
-        let mut scenarios = select(words, self.set.as_deref(), default, &self.overrides)?;
+        let mut scenarios = match self.exec.scenario(words, &self.overrides)? {
+            Some(scenario) => vec![scenario],
+            None => select(words, self.set.as_deref(), default, &self.overrides)?,
+        };
         for (scenario, cpus) in scenarios.iter_mut().zip(self.processors.into_iter().cycle()) {
             scenario.guest.cpus = cpus;
         }

@@ -8,6 +8,7 @@ pub mod ci_workflow;
 mod doctor;
 #[cfg(test)]
 mod documented;
+mod exec_args;
 mod forecast;
 mod format_args;
 mod host;

@@ -3,6 +3,7 @@
 use super::cgroup::Workload;
 use super::serial::SerialLink;
 use super::server::RunningServer;
+use super::steps::program::Programs;
 use super::steps::runner::UnitRunner;
 use super::{exec, init, modules, nfs_mount, selinux};
 use crate::agent::executor::{self, sites};
@@ -75,7 +76,8 @@ impl GuestAgent {
             served.check_labels(&tree)?;
             steps.done("labels")?;
         }
-        let mut player = UnitRunner::new(scenario, served, tree, local, inodes, plan.seed);
+        let programs = Programs::new(plan.programs.clone(), plan.seed);
+        let mut player = UnitRunner::new(scenario, served, tree, local, inodes, plan.seed).with_programs(programs);
         player.start_readers()?;
         let measuring = executor::Executor::new(player, rest);
         Ok(Self { measuring, workload, before_mount, sites_before_mount })

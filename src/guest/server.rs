@@ -193,6 +193,11 @@ impl RunningServer {
         self.arm(Fault { on: FaultScope::Readdirplus, ..Fault::next(FaultAction::NoHandles) })
     }
 
+    /// Returns whether a client can write to it.
+    pub fn can_be_written(&self) -> bool {
+        matches!(self, Self::Knfsd { .. })
+    }
+
     /// Adds one file more to the directory.
     pub fn add(&self) -> Result<()> {
         match self {

@@ -27,6 +27,17 @@ pub struct Plan {
     pub clock_counts: bool,
     /// What to load, in this order.
     pub modules: Vec<ModuleFile>,
+    /// What the units run.
+    pub programs: Vec<ProgramWords>,
+}
+
+/// A program of the scenario, as the guest has it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ProgramWords {
+    /// As the scenario has it.
+    pub command: String,
+    /// Its path in the guest, and what it is given.
+    pub words: Vec<String>,
 }
 
 /// A kernel module in the guest's file system.
@@ -208,6 +219,12 @@ pub struct RoundStats {
     pub signals: u64,
     /// getdents64 calls on the NFS mount.
     pub getdents_calls: u64,
+    /// Programs that ran on the NFS mount.
+    #[serde(default)]
+    pub programs: u64,
+    /// Processes that they left behind, which were ended.
+    #[serde(default)]
+    pub left_processes: u64,
     /// What the NFS mount sent.
     pub rpcs: Rpcs,
     /// Time that the NFS listings took.

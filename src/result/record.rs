@@ -73,6 +73,9 @@ pub struct RunRecord {
     /// Signals that the reader of the NFS mount took, if they were to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<u64>,
+    /// Programs that ran on the mount, if units run some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programs: Option<u64>,
     /// What the server did wrong, as the scenario wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRecord>,
@@ -148,6 +151,7 @@ impl RunRecord {
             complete_listings: 0,
             refused_mounts: 0,
             signals: None,
+            programs: None,
             faults: Vec::new(),
             cgroup: None,
             kmemleak: None,

@@ -175,6 +175,13 @@ impl RunRecord {
             // Units that mount in vain list nothing.
             return Ok(());
         }
+        if self.programs.is_some() {
+            let nothing = format!(
+                "none of {} programs sent anything to the server: they did not work on the mount",
+                self.listings
+            );
+            return if self.cold_listings == 0 { Err(nothing) } else { Ok(()) };
+        }
         if self.cold_listings < self.listings {
             let warm = self.listings - self.cold_listings;
             return Err(format!(

@@ -49,6 +49,7 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.accelerator = accelerator.as_str().into();
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
+    record.programs = scenario.unit.programs().next().map(|_| 0);
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
     let sandbox = Sandbox::detect();
     record.setup = Some(Setup { sandbox: sandbox.names(), ..setup(scenario, stock) });
@@ -62,6 +63,8 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
 pub struct Observations {
     pub record: RunRecord,
     pub judgement: Option<Judgement>,
+    /// Processes that programs left behind.
+    left_processes: u64,
     /// What was wrong with the first listing that was wrong.
     pub broken: Option<String>,
     pub object_bytes: BTreeMap<String, u64>,
@@ -99,6 +102,7 @@ impl Observations {
         Self {
             record,
             judgement: None,
+            left_processes: 0,
             broken: None,
             object_bytes: BTreeMap::new(),
             shared_names: BTreeMap::new(),
@@ -138,6 +142,8 @@ impl Observations {
         record.complete_listings += worked.complete_listings;
         record.refused_mounts += worked.refused_mounts;
         record.signals = record.signals.map(|signals| signals + worked.signals);
+        record.programs = record.programs.map(|programs| programs + worked.programs);
+        self.left_processes += worked.left_processes;
         if !worked.faults.is_empty() {
             // Counted since the server was started.
             let record_of = |f: &FaultCount| FaultRecord { fault: f.fault, armed: f.armed, happened: f.happened };
@@ -221,6 +227,12 @@ impl Observations {
         for (round, reading) in self.record.rounds.iter_mut().zip(&self.readings) {
             let samples = reading.sample.objects.iter().filter(|(name, _)| moved(name));
             round.samples = samples.map(|(name, n)| (name.clone(), *n)).collect();
+        }
+        if self.left_processes > 0 {
+            let left = self.left_processes;
+            self.record.notes.push(format!(
+                "{left} processes that the programs left behind on the mount were ended after their unit"
+            ));
         }
         self.record.console_lines.extend(self.complaints.lines.iter().cloned());
         self.record.bounds = self.judgement.as_ref().map(|judgement| self.bounds(judgement));

@@ -17,7 +17,9 @@ pub fn load(word: &str) -> Result<Scenario> {
     if word.contains('/') || word.ends_with(".toml") {
         let text = std::fs::read_to_string(word)
             .map_err(|e| Error::usage(format!("cannot read the scenario file {word}: {}", plain(&e))))?;
-        return parse(word, &text);
+        let mut scenario = parse(word, &text)?;
+        scenario.beside = Path::new(word).parent().map(Path::to_owned).unwrap_or_default();
+        return Ok(scenario);
     }
     let path = format!("{SHELF}{word}.toml");
     match assets::read(&path) {

@@ -10,6 +10,7 @@ pub mod mount_options;
 pub(crate) mod nfs_version;
 pub(crate) mod overrides;
 pub(crate) mod pass;
+pub mod program;
 #[cfg(test)]
 mod schema;
 pub(crate) mod step;

@@ -1,6 +1,7 @@
 //! One thing that a scenario does to the mount, its server or the kernel's caches.
 
 use super::pass::{DirSelector, Errno, Position, ReadCall};
+use super::program::Program;
 use nfs_fault_server::{Fault, Nfs3Error};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
@@ -58,6 +59,8 @@ pub enum Step {
     MountCycle,
     /// The server refuses a mount.
     MountRefused,
+    /// A program runs in a directory of the mount.
+    Run(Program),
 }
 
 /// The steps that are a word, by their word.
@@ -81,7 +84,8 @@ const WORDS: [(&str, Step); 16] = [
 ];
 
 /// The steps that are a table of one key.
-const TABLES: [&str; 8] = ["list", "fail", "fault", "add-by", "rename-by", "remove-by", "restart-server", "cut-link"];
+const TABLES: [&str; 9] =
+    ["list", "fail", "fault", "add-by", "rename-by", "remove-by", "restart-server", "cut-link", "run"];
 
 impl Step {
     /// Returns whether the directory that is listed is another one afterwards, for who asks the server.
@@ -142,6 +146,7 @@ impl<'de> Visitor<'de> for StepVisitor {
             Some("remove-by") => Step::RemoveBy(map.next_value()?),
             Some("restart-server") => Step::RestartServer(map.next_value()?),
             Some("cut-link") => Step::CutLink(map.next_value()?),
+            Some("run") => Step::Run(map.next_value()?),
             Some(other) => return Err(A::Error::unknown_field(other, &TABLES)),
             None => return Err(A::Error::custom("an empty table is no step")),
         };
@@ -170,6 +175,7 @@ impl JsonSchema for Step {
                 "list" => generator.subschema_for::<Pass>(),
                 "fail" => generator.subschema_for::<Nfs3Error>(),
                 "fault" => generator.subschema_for::<Fault>(),
+                "run" => json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<Program>()] }),
                 _ => number.clone(),
             };
             tables.push(json_schema!({

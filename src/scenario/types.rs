@@ -6,6 +6,7 @@ use super::unit::Unit;
 use nfs_fault_server::dirtree::spec::Directory;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What is served, made, mounted and listed, with everything pinned that changes a leak's rate.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -14,6 +15,9 @@ pub struct Scenario {
     /// The file's name without `.toml`; not a key of the file.
     #[serde(skip)]
     pub name: String,
+    /// Where the files are that it names; not a key of the file.
+    #[serde(skip)]
+    pub beside: PathBuf,
     /// Why the scenario exists, in a sentence.
     pub summary: String,
     /// The commit that brought the bug which the scenario looks for.
@@ -151,6 +155,15 @@ pub struct Guest {
     /// interrupted by it.
     #[serde(default)]
     pub real_time: bool,
+    /// Files and directories from beside the scenario that programs of `run` steps need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Programs of the host that they start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<String>,
+    /// Debian packages in which they are, unpacked and never installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
 }
 
 /// A cgroup (version 2) for the workload alone, taken away at the end.

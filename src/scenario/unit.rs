@@ -1,6 +1,7 @@
 //! What a scenario repeats.
 
 use super::pass::Position;
+use super::program::Program;
 use super::step::{Pass, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,14 @@ impl Unit {
     pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
         let within = self.passes().flat_map(|pass| pass.middle.iter().chain(pass.every.iter().flat_map(|e| &e.steps)));
         self.steps.iter().chain(within)
+    }
+
+    /// Returns the programs that a unit runs, in their order.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Run(program) => Some(program),
+            _ => None,
+        })
     }
 
     /// Returns whether some step needs the cookie in the middle of the directory.

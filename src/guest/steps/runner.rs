@@ -1,5 +1,6 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
+use super::program::{Programs, WORK};
 use super::side::{Listed, Side, seeing};
 use crate::agent::target::UnitStats;
 use crate::error::{Context, Error, Result};
@@ -47,6 +48,8 @@ pub struct UnitRunner {
     pub(super) lots: [u64; 2],
     /// What a step has taken away and will give back.
     pub(super) outage: Option<Outage>,
+    /// The programs that nobody here wrote.
+    pub(super) programs: Programs,
 }
 
 impl UnitRunner {
@@ -64,6 +67,10 @@ impl UnitRunner {
         for name in [ADDED, RENAMED] {
             check.changes().other(0, name.as_bytes(), comes_and_goes);
         }
+        if scenario.unit.programs().next().is_some() {
+            let work = Other { kind: Kind::EmptyDirectory, ..comes_and_goes };
+            check.changes().other(0, WORK.as_bytes(), work);
+        }
         Self {
             scenario,
             served,
@@ -78,7 +85,13 @@ impl UnitRunner {
             last_seen: 0,
             lots: [scatter(seed ^ LOT_SALT); 2],
             outage: None,
+            programs: Programs::default(),
         }
+    }
+
+    /// Has these programs for `run` steps.
+    pub fn with_programs(self, programs: Programs) -> Self {
+        Self { programs, ..self }
     }
 
     /// Makes one unit.
@@ -97,6 +110,7 @@ impl UnitRunner {
             Step::List(pass) => self.list(pass, place, played),
             Step::MountCycle => self.mount_cycle(place, played),
             Step::MountRefused => self.mount_refused(place, played),
+            Step::Run(program) => self.run_program(program, place, played),
             other => self.apply_step(other, place),
         }
     }

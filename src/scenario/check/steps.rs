@@ -1,8 +1,9 @@
 //! Which steps make sense together, and on which server.
 
-use super::complaint::{Check, complain, in_range};
+use super::complaint::{Check, Complaint, complain, in_range};
 use super::passes;
 use crate::scenario::pass::Position;
+use crate::scenario::program::MOST_SECONDS;
 use crate::scenario::step::Step;
 use crate::scenario::types::{Scenario, ServerKind};
 
@@ -16,8 +17,9 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
     if unit.name.is_empty() || unit.name.chars().any(char::is_control) {
         return complain(KEY, "`unit.name` must be a word for what is repeated, such as \"listing\"");
     }
-    if unit.listings() == 0 && !unit.steps.contains(&Step::MountRefused) {
-        let message = "`unit.steps` neither lists nor mounts; add `list`, `mount-cycle` or `mount-refused`";
+    if unit.listings() == 0 && !unit.steps.contains(&Step::MountRefused) && unit.programs().next().is_none() {
+        let message =
+            "`unit.steps` neither lists nor mounts nor runs; add `list`, `mount-cycle`, `mount-refused` or `run`";
         return complain(KEY, message);
     }
     let mut passes = 0;
@@ -32,8 +34,8 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
         }
         passes::check(pass, scenario)?;
         for step in pass.middle.iter().chain(pass.every.iter().flat_map(|every| &every.steps)) {
-            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused) {
-                return complain(KEY, "in the middle of a `list` nothing can be listed or mounted");
+            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused | Step::Run(_)) {
+                return complain(KEY, "in the middle of a `list` nothing can be listed, mounted or run");
             }
             fits(step, scenario)?;
         }
@@ -44,6 +46,10 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
 
 /// Refuses a step that the scenario or its server cannot do.
 fn fits(step: &Step, scenario: &Scenario) -> Check {
+    if let Step::Run(program) = step {
+        program.words().map_err(|message| Complaint { key: KEY, message })?;
+        in_range(KEY, program.timeout_seconds, 1, MOST_SECONDS)?;
+    }
     match *step {
         Step::Reclaim if scenario.cgroup.is_none() => {
             return complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`");
@@ -89,9 +95,9 @@ mod tests {
     #[test]
     fn steps_that_cannot_be_are_told() {
         let table = [
-            ("steps = []", "neither lists nor mounts"),
+            ("steps = []", "neither lists nor mounts nor runs"),
             ("name = \"\"", "`unit.name` must be a word"),
-            ("steps = [\"touch\"]", "neither lists nor mounts"),
+            ("steps = [\"touch\"]", "neither lists nor mounts nor runs"),
             ("steps = [{ list = { from = \"middle\" } }]", "needs a `list` before it"),
             ("steps = [\"list\", { list = { from = \"middle\", to = \"middle\" } }]", "goes to the end"),
             ("steps = [{ list = { every = { entries = 5, steps = [\"list\"] } } }]", "nothing can be listed"),
@@ -101,6 +107,9 @@ mod tests {
             ("steps = [{ list = { middle = [\"list\"] } }]", "nothing can be listed"),
             ("steps = [\"list\", \"reclaim\"]", "add an empty section `[cgroup]`"),
             ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
+            ("steps = [{ run = \"\" }]", "`run` names no program"),
+            ("steps = [{ run = { command = \"a\", timeout_seconds = 0 } }]", "must be between 1 and 3600"),
+            ("steps = [{ list = { middle = [{ run = \"a\" }] } }]", "nothing can be listed, mounted or run"),
             ("stps = [\"list\"]", "unknown key `stps`"),
         ];
         for (unit, expected) in table {

@@ -42,7 +42,17 @@ impl Libraries {
     /// Returns everything that `program` needs, found or not.
     pub fn needs(&self, program: &Path) -> Result<Needs> {
         let object = read(program)?;
-        let mut needs = Needs { interpreter: object.interpreter.clone(), ..Needs::default() };
+        let interpreter = object.interpreter.clone();
+        self.needs_of(program, object, interpreter)
+    }
+
+    /// Returns everything that a library needs which the program `user` loads, found or not.
+    pub fn needs_of_library(&self, library: &Path, user: &Path) -> Result<Needs> {
+        self.needs_of(library, read(library)?, read(user)?.interpreter)
+    }
+
+    fn needs_of(&self, program: &Path, object: Object, interpreter: Option<PathBuf>) -> Result<Needs> {
+        let mut needs = Needs { interpreter, ..Needs::default() };
         let Some(interpreter) = &needs.interpreter else { return Ok(needs) };
         let real = fs::canonicalize(interpreter)
             .machine(|| format!("cannot find {}, the interpreter of {}", interpreter.display(), program.display()))?;

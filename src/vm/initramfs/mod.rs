@@ -95,6 +95,17 @@ impl Archive {
         Ok(self)
     }
 
+    /// Adds a library that the program `user` loads while it runs, and the libraries that it needs and this machine has, where that program finds
+    /// them.
+    pub fn shared_object(&mut self, host: &Path, user: &Path, libraries: &Libraries) -> Result<&mut Self> {
+        let needs = libraries.needs_of_library(host, user)?;
+        for (name, file) in &needs.libraries {
+            self.host_file(file, &needs.library_dir.join(name))?;
+        }
+        self.host_file(host, host)?;
+        Ok(self)
+    }
+
     /// Writes the archive to `path`, whole or not at all, and gives its size in bytes.
     pub fn write(&self, path: &Path) -> Result<u64> {
         install_atomically(path, |new| {

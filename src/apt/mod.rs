@@ -6,10 +6,12 @@
 mod run;
 mod setup;
 mod sources;
+pub mod version;
 
 use crate::error::{Context, Error, Result};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::Ui;
+use crate::text::truncate::some_of;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,9 @@ use std::time::Duration;
 
 /// An index younger than this is not fetched again.
 const INDEX_AGE: Duration = Duration::from_secs(3600);
+
+/// How many packages a line on a terminal names.
+const MOST_NAMED: usize = 3;
 
 /// Fetches a file from an address and checks it. Unlike `apt-get download` it goes on with what another one began.
 pub const HELPER: &str = "/usr/lib/apt/apt-helper";
@@ -59,6 +64,13 @@ impl Apt {
         Ok(Self { cache: cache.clone(), suite, home, bytes: AtomicU64::new(0) })
     }
 
+    /// Opens the `suite` of which an index was fetched before, as it was; the machine's apt is not asked for anything.
+    pub fn with_index(cache: &Cache, suite: &str) -> Option<Self> {
+        let home = cache.root().join("apt").join(suite);
+        let apt = Self { cache: cache.clone(), suite: suite.to_owned(), home, bytes: AtomicU64::new(0) };
+        apt.stamp().exists().then_some(apt)
+    }
+
     /// Returns the suite's name.
     pub fn suite(&self) -> &str {
         &self.suite
@@ -87,6 +99,22 @@ impl Apt {
             Err(e) if e.is_unknown_package() => Ok(None),
             Err(e) => Err(e.sentence(&format!("look up {package} in Debian {}", self.suite), &self.home)),
         }
+    }
+
+    /// Returns name and version of each package whose name begins with `prefix`, in each version that the index at hand has.
+    pub fn offered(&self, prefix: &str) -> Result<Vec<(String, String)>> {
+        let failed = |e: run::Failure| e.sentence(&format!("look up {prefix}* in Debian {}", self.suite), &self.home);
+        let mut command = self.command("apt-cache");
+        let names = run::quietly(command.args(["pkgnames", prefix])).map_err(failed)?;
+        if names.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = self.command("apt-cache");
+        let table = run::quietly(command.arg("madison").args(names.lines())).map_err(failed)?;
+        let mut offered: Vec<_> = table.lines().filter_map(offer).collect();
+        offered.sort();
+        offered.dedup();
+        Ok(offered)
     }
 
     /// Returns `packages` and everything they depend on, recommendations left out, as on a machine that has nothing installed.
@@ -135,7 +163,7 @@ impl Apt {
         let here = |p: &Package| fs::metadata(self.downloads().join(&p.file)).map_or(0, |m| m.len());
         let total: u64 = wanted.iter().map(|p| p.bytes).sum();
         let before: u64 = wanted.iter().map(here).sum();
-        let task = ui.task(format!("fetching {} ({} kB)", name_some(packages), total / 1000));
+        let task = ui.task(format!("fetching {} ({} kB)", some_of(packages, MOST_NAMED), total / 1000));
         let mut command = self.command(HELPER);
         command.current_dir(self.downloads()).args(["-q", "-o", "APT::Status-Fd=1", "download-file"]);
         for package in &wanted {
@@ -197,12 +225,11 @@ impl Apt {
     }
 }
 
-/// Names at most three, for a line on a terminal.
-fn name_some(packages: &[&str]) -> String {
-    match packages {
-        [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} and {} more", rest.len()),
-        _ => packages.join(", "),
-    }
+/// Reads a line of `apt-cache madison`: `name | version | address suite/component architecture Packages`.
+fn offer(line: &str) -> Option<(String, String)> {
+    let mut fields = line.split('|').map(str::trim);
+    let (name, version, place) = (fields.next()?, fields.next()?, fields.next()?);
+    place.ends_with("Packages").then(|| (name.to_owned(), version.to_owned()))
 }
 
 /// Reads a line of `--print-uris`: `'address' file bytes hash`.
@@ -246,8 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn many_packages_are_named_briefly() {
-        assert_eq!(name_some(&["a", "b", "c"]), "a, b, c");
-        assert_eq!(name_some(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    fn line_of_what_is_offered_is_a_package_and_its_version() {
+        let line =
+            "linux-image-6.1.0-57-cloud-amd64-unsigned |  6.1.192-3 | mirror:/debian bookworm/main amd64 Packages";
+        let wanted = ("linux-image-6.1.0-57-cloud-amd64-unsigned".to_owned(), "6.1.192-3".to_owned());
+        assert_eq!(offer(line), Some(wanted));
+        assert_eq!(offer("linux | 6.1.192-3 | mirror:/debian bookworm/main Sources"), None);
     }
 }

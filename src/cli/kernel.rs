@@ -5,12 +5,13 @@ use super::output::{print, print_exactly};
 use crate::error::{Error, Exit, Result};
 use crate::kernel;
 use crate::kernel::build::store;
-use crate::kernel::source::catalog::Catalog;
+use crate::kernel::distribution::offer::{self, Image};
+use crate::kernel::source::catalog::{Catalog, Series};
 use crate::kernel::source::debian;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::text::layout::{self, Align};
-use crate::text::truncate::head_of;
+use crate::text::truncate::{head_of, some_of};
 use std::path::Path;
 
 /// List, build and remove kernels.
@@ -22,7 +23,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    /// List the series that are known by name, their patches, and the kernels that are ready.
+    /// List the series that are known by name, their patches and the distribution's kernels of them, and the kernels that are ready.
     List,
     /// Get a kernel ready, from the newest source of its series.
     Build(Wanted),
@@ -34,8 +35,8 @@ enum Command {
 
 #[derive(clap::Args, Debug)]
 struct Wanted {
-    /// A series (6.1, or newest), a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a path to an
-    /// image.
+    /// A series (6.1, or newest), the distribution's kernel of it (6.1:cloud), a source tree (DIR, DIR@REV), each with patches or
+    /// without (6.1+spare-pages, DIR+fix.patch), or a path to an image.
     #[arg(value_name = "SPEC")]
     spec: String,
     #[command(flatten)]
@@ -62,6 +63,7 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
         if !patches.is_empty() {
             text += &layout::list("  patches: ", "    ", patches.iter().map(String::as_str), ", ", layout::WIDTH);
         }
+        text += &flavours(series, cache);
     }
     let ready = store::all(cache);
     if ready.is_empty() {
@@ -75,6 +77,22 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
         rows.push(cells.map(|(cell, width)| head_of(&cell, width)));
     }
     text + "\n" + &aligned(&rows) + &format!("in {}\n", cache.root().join("kernels").display())
+}
+
+/// Returns a line for each flavour of the series as Debian builds it, with its versions, from the index that is at hand.
+fn flavours(series: &Series, cache: &Cache) -> String {
+    let name = &series.name;
+    let Some(flavours) = offer::at_hand(name, &series.suite, cache) else {
+        return format!("  as Debian builds it: not looked up yet (dirleak kernel build {name}:cloud does)\n");
+    };
+    if flavours.is_empty() {
+        return format!("  as Debian builds it: no image of {name} in {}\n", series.suite);
+    }
+    let line = |(flavour, images): (&String, &Vec<Image>)| {
+        let versions: Vec<&str> = images.iter().map(|image| image.version.as_str()).collect();
+        format!("  {name}:{flavour} as Debian builds it: {}\n", some_of(&versions, offer::MOST_NAMED))
+    };
+    flavours.iter().map(line).collect()
 }
 
 /// Returns the rows as lines, without spaces at their ends.
@@ -122,6 +140,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = list(&Catalog::load().unwrap(), &Cache::at(dir.path().to_owned()).unwrap());
         assert!(text.contains("\n6.1: linux-source-6.1 of Debian bookworm (not fetched yet)\n  patches: "), "{text}");
+        assert!(
+            text.contains("\n  as Debian builds it: not looked up yet (dirleak kernel build 6.1:cloud does)\n"),
+            "{text}"
+        );
         assert!(!text.contains("READY"));
     }
 }

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 /// Run scenarios on a kernel and say whether it leaks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to boot: a series (6.1, or newest) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), or a
-    /// path to a vmlinux, a bzImage or a kernel package (.deb, .rpm, .pkg.tar.zst, .apk, a tarball; with commas between them if a kernel
+    /// What to boot: a series (6.1, or newest) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), the
+    /// distribution's kernel of a series (6.1:cloud, 6.1:amd64=VERSION), or a path to a vmlinux, a bzImage or a kernel package (.deb, .rpm, .pkg.tar.zst, .apk, a tarball; with commas between them if a kernel
     /// is in several). Can be given several times.
     #[arg(long = "kernel", value_name = "SPEC", required = true)]
     kernels: Vec<String>,

@@ -2,6 +2,7 @@
 
 pub mod bootable;
 pub mod build;
+pub mod distribution;
 pub mod external;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -19,13 +20,14 @@ use build::incremental::BuildOptions;
 use build::ingredients::{Options, ingredients, kernel, read_patches};
 use build::store::{Ingredients, Stored};
 use build::{incremental, store};
+use distribution::named::NamedKernel;
 use external::toolchain;
 use image::identify::{self, Kind};
 use image::user_kernel::UserKernel;
 use source::catalog::{Catalog, Series};
 use source::debian::{self, Source};
 use source::snapshot::{Snapshot, SourceTree};
-use spec::{Base, PatchRef, SpecContext};
+use spec::{Base, Flavour, PatchRef, SpecContext};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -34,6 +36,7 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
     let catalog = Catalog::load()?;
     let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
         Found::UserKernel(own) => return own.ready(cache, ui),
+        Found::NamedKernel(named) => return named.ready(options.refresh, cache, ui),
         Found::Wanted(wanted) => wanted,
     };
     let started = Instant::now();
@@ -52,6 +55,7 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
     let catalog = Catalog::load()?;
     let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
         Found::UserKernel(own) => return own.cached(cache),
+        Found::NamedKernel(named) => return named.cached(cache),
         Found::Wanted(wanted) => wanted,
     };
     let source = match &wanted.base {
@@ -69,6 +73,8 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
 enum Found<'a> {
     /// A kernel of the user's.
     UserKernel(UserKernel),
+    /// A distribution's kernel by name.
+    NamedKernel(NamedKernel),
     /// A kernel to be built.
     Wanted(Wanted<'a>),
 }
@@ -117,10 +123,31 @@ fn snapshot_as_it_is(place: &SourceTree, cache: &Cache, ui: &Ui) -> Result<Snaps
     Ok(snapshot)
 }
 
+/// Returns the distribution's kernel that `word` names.
+fn named<'a>(
+    word: &str,
+    flavour: &Flavour,
+    patches: &[PatchRef],
+    options: &Options,
+    catalog: &'a Catalog,
+) -> Result<Found<'a>> {
+    let series = catalog.series(&flavour.series).expect("the parser asked for it");
+    if !options.modules.is_empty() {
+        return Err(Error::usage(format!("--modules goes with a kernel image or package; {word} brings its modules")));
+    }
+    if !patches.is_empty() {
+        return Err(Error::usage(format!("{word}: a distribution's kernel takes no patch")));
+    }
+    // `newest` has a name of its own.
+    let flavour = Flavour { series: series.name.clone(), ..flavour.clone() };
+    Ok(Found::NamedKernel(NamedKernel { word: word.to_owned(), series: series.clone(), flavour }))
+}
+
 impl<'a> Wanted<'a> {
     fn from_spec(word: &str, options: &Options, catalog: &'a Catalog, cache: &Cache) -> Result<Found<'a>> {
         let spec = spec::parse(word, &options.patches, options.rev.as_deref(), catalog)?;
         let base = match &spec.base {
+            Base::Distribution(flavour) => return named(word, flavour, &spec.patches, options, catalog),
             Base::Series(name) => WantedBase::Series(catalog.series(name).expect("the parser asked for it")),
             Base::Path(path) => match identify::kind(path)? {
                 Kind::Tree if !spec.beside.is_empty() => {

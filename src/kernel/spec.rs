@@ -1,7 +1,7 @@
 //! The grammar of a kernel spec: what one word on the command line, with `--patch` and `--rev`, asks to be booted.
 //!
-//! `6.1`, `PATH`, `TREE@REV`, and any of them but an image or a package followed by `+NAME` or `+FILE.patch`; an image or a package
-//! followed by `,PACKAGE`, as often as the kernel is in several.
+//! `6.1`, `6.1:FLAVOUR`, `6.1:FLAVOUR=VERSION`, `PATH`, `TREE@REV`, and any of them but an image followed by `+NAME` or
+//! `+FILE.patch`; an image or a package followed by `,PACKAGE`, as often as the kernel is in several.
 //! Nothing is opened here: what exists on disk is asked of the caller.
 
 use crate::error::{Error, Result};
@@ -23,10 +23,23 @@ pub struct Spec {
 /// What a spec begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// A series of the catalog.
+    /// A series of the catalog, which is built.
     Series(String),
+    /// A kernel of the series as the distribution builds it.
+    Distribution(Flavour),
     /// An image, a package or a source tree.
     Path(PathBuf),
+}
+
+/// A distribution's kernel by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flavour {
+    /// A series of the catalog.
+    pub series: String,
+    /// What it is configured for, as the user writes it: `cloud`, `amd64`.
+    pub name: String,
+    /// The version of its package, or its release without the flavour; none is the newest.
+    pub version: Option<String>,
 }
 
 /// A patch as the user names it.
@@ -62,15 +75,24 @@ pub trait SpecContext {
 pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl SpecContext) -> Result<Spec> {
     let (base, rest) = split_base(word, world)?;
     let (beside, rest) = split_beside(word, rest, world)?;
-    if let (Base::Series(name), false) = (&base, beside.is_empty()) {
-        return Err(Error::usage(format!("{word} names packages beside the series {name}, which needs none")));
+    let needs_none = match &base {
+        Base::Series(name) => Some(format!("the series {name}")),
+        Base::Distribution(_) => Some("a distribution's kernel".to_owned()),
+        Base::Path(_) => None,
+    };
+    if let (Some(what), false) = (needs_none, beside.is_empty()) {
+        return Err(Error::usage(format!("{word} names packages beside {what}, which needs none")));
     }
     let (word_rev, rest) = split_rev(word, rest)?;
     if word_rev.is_some() && rev.is_some() {
         return Err(Error::usage(format!("{word} names a revision and --rev another; leave one of them out")));
     }
     let rev = word_rev.or(rev.map(str::to_owned));
-    if let (Base::Series(name), Some(rev)) = (&base, &rev) {
+    let of_series = match &base {
+        Base::Series(name) | Base::Distribution(Flavour { series: name, .. }) => Some(name),
+        Base::Path(_) => None,
+    };
+    if let (Some(name), Some(rev)) = (of_series, &rev) {
         return Err(Error::usage(format!(
             "the series {name} has no revisions, so '{rev}' names none; a revision needs a git tree: DIR@{rev}"
         )));
@@ -84,6 +106,10 @@ pub fn parse(word: &str, patches: &[String], rev: Option<&str>, world: &impl Spe
 
 /// Splits the base off; gives it and what follows it.
 fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a str)> {
+    if let Some((series, rest)) = word.split_once(':').filter(|(series, _)| world.is_series(series)) {
+        let (flavour, rest) = split_flavour(word, series, rest)?;
+        return Ok((Base::Distribution(flavour), rest));
+    }
     let head = &word[..word.find(['@', '+', ',']).unwrap_or(word.len())];
     if world.is_series(head) {
         return Ok((Base::Series(head.to_owned()), &word[head.len()..]));
@@ -92,11 +118,66 @@ fn split_base<'a>(word: &'a str, world: &impl SpecContext) -> Result<(Base, &'a 
         return Ok((Base::Path(PathBuf::from(path)), &word[path.len()..]));
     }
     let known = world.series_names();
-    Err(Error::usage(if head.contains('/') {
+    Err(Error::usage(if let Some((series, flavour)) = head.split_once(':').filter(|(series, _)| is_version(series)) {
+        format!("unknown series '{series}' in {series}:{flavour}; a series is one of {known}")
+    } else if head.contains('/') {
         format!("no kernel image, package or source tree at {head}; a series is one of {known}")
     } else {
         format!("unknown kernel '{head}': neither a series ({known}) nor a file or directory")
     }))
+}
+
+/// Returns whether `text` is two numbers with a dot between them.
+fn is_version(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
+}
+
+/// Reads `FLAVOUR` or `FLAVOUR=VERSION` in `rest`; gives what follows it, too.
+fn split_flavour<'a>(word: &str, series: &str, rest: &'a str) -> Result<(Flavour, &'a str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let (name, rest) = rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()));
+    if name.is_empty() {
+        let sentence =
+            format!("{word}: a flavour must follow '{series}:', for instance {series}:cloud or {series}:amd64");
+        return Err(Error::usage(sentence));
+    }
+    let flavour = |version| Flavour { series: series.to_owned(), name: name.to_owned(), version };
+    let Some(text) = rest.strip_prefix('=') else {
+        return match rest.chars().next() {
+            None | Some('+' | '@' | ',') => Ok((flavour(None), rest)),
+            Some(_) => Err(Error::usage(format!(
+                "{word}: '{rest}' follows the flavour {name}, which is no version (=VERSION)"
+            ))),
+        };
+    };
+    let (version, rest) = text.split_at(version_length(text));
+    if version.is_empty() {
+        return Err(Error::usage(format!("{word}: a version must follow '=', as dirleak kernel list shows them")));
+    }
+    if let Some(other) = version.chars().find(|c| !(c.is_ascii_alphanumeric() || "+-.:~".contains(*c))) {
+        return Err(Error::usage(format!(
+            "{word}: the version '{version}' has a {other:?} in it, which no version has"
+        )));
+    }
+    Ok((flavour(Some(version.to_owned())), rest))
+}
+
+/// Returns how many bytes of `text` are the version of a Debian package. A plus in it (`7.3.4-1~bpo13+1`, `6.12.118+deb13`) is
+/// followed by a number or by the distribution's; anything else behind a plus is a patch.
+fn version_length(text: &str) -> usize {
+    let goes_on = |rest: &str| {
+        let rest = rest.strip_prefix("deb").unwrap_or(rest);
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        // `6.1:cloud=6.1.192-3+2fixes` has a patch, `+1` and `+deb12u1` belong to the version.
+        digits > 0 && rest[digits..].chars().next().is_none_or(|c| matches!(c, '+' | '.' | 'u' | '@' | ',' | '~'))
+    };
+    let ends = |(at, c): &(usize, char)| match c {
+        '@' | ',' => true,
+        '+' => !goes_on(&text[at + 1..]),
+        _ => false,
+    };
+    text.char_indices().find(ends).map_or(text.len(), |(at, _)| at)
 }
 
 /// Reads `,PACKAGE`, as often as it comes; gives the packages and what follows them.
@@ -254,6 +335,37 @@ mod tests {
         );
         assert!(refused("vmlinux,no.deb,name").contains("there is no kernel package at 'no.deb'"));
         assert!(refused("6.1,vmlinux").contains("names packages beside the series 6.1, which needs none"));
+    }
+
+    fn flavour(name: &str, version: Option<&str>) -> Base {
+        Base::Distribution(Flavour { series: "6.1".into(), name: name.into(), version: version.map(str::to_owned) })
+    }
+
+    #[test]
+    fn flavour_of_a_series_takes_a_version_and_patches() {
+        assert_eq!(ok("6.1:cloud").base, flavour("cloud", None));
+        let spec = ok("6.1:cloud-amd64+one+fix.patch");
+        assert_eq!((spec.base, spec.patches), (flavour("cloud-amd64", None), vec![name("one"), file("fix.patch")]));
+        for version in ["6.1.192-3", "6.1.176-1+deb12u1", "7.3.4-1~bpo13+1", "6.12.118+deb13", "6.12.115+deb13.1"] {
+            let spec = ok(&format!("6.1:amd64={version}+one"));
+            assert_eq!((spec.base, spec.patches), (flavour("amd64", Some(version)), vec![name("one")]), "{version}");
+        }
+        assert_eq!(ok("6.1:cloud=6.1.192-3+2fixes").patches, [name("2fixes")]);
+    }
+
+    #[test]
+    fn flavour_that_cannot_be_is_refused_in_a_sentence() {
+        for (word, part) in [
+            ("6.1:", "a flavour must follow '6.1:', for instance 6.1:cloud or 6.1:amd64"),
+            ("6.1:cloud=", "a version must follow '='"),
+            ("6.1:cloud=../x", "the version '../x' has a '/' in it"),
+            ("6.1:cloud/x", "'/x' follows the flavour cloud"),
+            ("6.1:cloud@v6.1", "the series 6.1 has no revisions"),
+            ("6.1:cloud,vmlinux", "names packages beside a distribution's kernel"),
+            ("6.7:cloud", "unknown series '6.7' in 6.7:cloud; a series is one of 6.1"),
+        ] {
+            assert!(refused(word).contains(part), "{word}: {}", refused(word));
+        }
     }
 
     #[test]

@@ -66,6 +66,16 @@ impl Packages {
         Ok(Self { paths: paths.to_vec(), sha256 })
     }
 
+    /// Takes packages whose digest is known, whether or not they are still there.
+    pub fn known(paths: &[PathBuf], sha256: &str) -> Self {
+        Self { paths: paths.to_vec(), sha256: sha256.to_owned() }
+    }
+
+    /// Returns the digest of all of them.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// Returns what is in them, if they are unpacked.
     pub fn find(&self, cache: &Cache) -> Option<Contents> {
         let home = self.home(cache);

@@ -1,0 +1,208 @@
+//! Which kernel images Debian has: read from the names of its packages.
+
+use crate::apt::{Apt, version};
+use crate::error::{Error, Result};
+use crate::kernel::spec::Flavour;
+use crate::os::cache::Cache;
+use crate::text::truncate::some_of;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the package of an image is called before the release of its kernel, and behind it if it is not signed.
+const PREFIX: &str = "linux-image-";
+const UNSIGNED: &str = "-unsigned";
+
+/// What Debian configures kernels for x86-64 for, as its packages call it.
+const FLAVOURS: [&str; 3] = ["cloud-amd64", "rt-amd64", "amd64"];
+
+/// How many versions are named of a flavour.
+pub const MOST_NAMED: usize = 6;
+
+/// A package with a kernel image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    pub package: String,
+    /// Debian's version of it, for instance `6.1.192-3`.
+    pub version: String,
+    /// The release without the flavour, for instance `6.1.0-57`.
+    pub abi: String,
+    /// As the package calls it, for instance `cloud-amd64`.
+    pub flavour: String,
+}
+
+impl Image {
+    /// Reads the name of a package, `linux-image-6.1.0-57-cloud-amd64-unsigned`; gives `None` for what has no image itself (the
+    /// package of the newest one, debug information) and for other machines.
+    pub fn parse(package: &str, version: &str) -> Option<Self> {
+        let release = package.strip_prefix(PREFIX)?;
+        let release = release.strip_suffix(UNSIGNED).unwrap_or(release);
+        let of = |flavour: &'static str| Some((release.strip_suffix(flavour)?.strip_suffix('-')?, flavour));
+        let (abi, flavour) = FLAVOURS.into_iter().find_map(of)?;
+        let numbers = abi.split(['-', '+']).next()?;
+        let is_release = numbers.split('.').count() > 2 && numbers.split('.').all(|n| n.parse::<u32>().is_ok());
+        let (abi, flavour) = (abi.to_owned(), flavour.to_owned());
+        is_release.then(|| Self { package: package.to_owned(), version: version.to_owned(), abi, flavour })
+    }
+
+    /// Returns `uname -r` of the kernel.
+    pub fn release(&self) -> String {
+        format!("{}-{}", self.abi, self.flavour)
+    }
+
+    /// Returns the first two numbers of its version.
+    pub fn series(&self) -> String {
+        self.abi.split('.').take(2).collect::<Vec<_>>().join(".")
+    }
+
+    /// Returns whether it boots only what Debian has signed; such packages come later than the others.
+    fn is_signed(&self) -> bool {
+        !self.package.ends_with(UNSIGNED)
+    }
+
+    fn is_version(&self, wanted: &str) -> bool {
+        [&self.version, &self.abi, &self.release()].iter().any(|known| *known == wanted)
+    }
+}
+
+/// Returns the name that a spec has for a flavour: `cloud` for `cloud-amd64`, and `amd64`.
+pub fn short_flavour(flavour: &str) -> &str {
+    flavour.strip_suffix("-amd64").unwrap_or(flavour)
+}
+
+/// Returns the images that `apt`'s index has, the newest first, one of each release: the unsigned one, if there is one.
+pub fn images(apt: &Apt) -> Result<Vec<Image>> {
+    Ok(sorted(apt.offered(PREFIX)?.iter().filter_map(|(package, version)| Image::parse(package, version)).collect()))
+}
+
+fn sorted(mut images: Vec<Image>) -> Vec<Image> {
+    images.sort_by(|a, b| {
+        let newest_first = version::compare(&b.version, &a.version);
+        newest_first.then_with(|| (&a.flavour, a.is_signed()).cmp(&(&b.flavour, b.is_signed())))
+    });
+    let mut seen = BTreeSet::new();
+    images.retain(|image| seen.insert((image.release(), image.version.clone())));
+    images
+}
+
+/// Returns the images of `series` by flavour, as specs name it, from the index of `suite` that is at hand; nothing is fetched, and
+/// nothing is there if apt cannot be asked.
+pub fn at_hand(series: &str, suite: &str, cache: &Cache) -> Option<BTreeMap<String, Vec<Image>>> {
+    let images = images(&Apt::with_index(cache, suite)?).ok()?;
+    let mut by_flavour: BTreeMap<String, Vec<Image>> = BTreeMap::new();
+    for image in images.into_iter().filter(|image| image.series() == series) {
+        by_flavour.entry(short_flavour(&image.flavour).to_owned()).or_default().push(image);
+    }
+    Some(by_flavour)
+}
+
+/// Returns the image that `wanted` names among `images` of `suite`, which are sorted; the error names those that are there.
+pub fn choose<'a>(images: &'a [Image], wanted: &Flavour, suite: &str) -> Result<&'a Image> {
+    let Flavour { series, name, version } = wanted;
+    let of_series: Vec<&Image> = images.iter().filter(|image| image.series() == *series).collect();
+    let is_flavour = |image: &&&Image| image.flavour == *name || short_flavour(&image.flavour) == name;
+    let of_flavour: Vec<&Image> = of_series.iter().filter(is_flavour).copied().collect();
+    let is_wanted = |image: &&&Image| version.as_ref().is_none_or(|version| image.is_version(version));
+    if let Some(image) = of_flavour.iter().find(is_wanted) {
+        return Ok(image);
+    }
+    let listed = |all: Vec<String>| some_of(&all, MOST_NAMED);
+    Err(Error::usage(if let (Some(version), false) = (version, of_flavour.is_empty()) {
+        let there = listed(of_flavour.iter().map(|image| image.version.clone()).collect());
+        format!("Debian {suite} has no {series}:{name} of the version {version}; it has {there}")
+    } else if of_series.is_empty() {
+        let mut others: Vec<String> = Vec::new();
+        images.iter().map(Image::series).for_each(|other| {
+            if !others.contains(&other) {
+                others.push(other)
+            }
+        });
+        let there = if others.is_empty() { "none at all".to_owned() } else { format!("those of {}", listed(others)) };
+        format!(
+            "Debian {suite} has no kernel image of {series}, but {there}; {series} without a flavour is built from source"
+        )
+    } else {
+        let flavours: BTreeSet<&str> = of_series.iter().map(|image| short_flavour(&image.flavour)).collect();
+        let there = listed(flavours.into_iter().map(|flavour| format!("{series}:{flavour}")).collect());
+        format!("Debian {suite} has no kernel of the flavour '{name}'; of {series} it has {there}")
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Image> {
+        let offered = [
+            ("linux-image-6.1.0-56-cloud-amd64", "6.1.192-2"),
+            ("linux-image-6.1.0-56-cloud-amd64-unsigned", "6.1.192-2"),
+            ("linux-image-6.1.0-57-cloud-amd64-unsigned", "6.1.192-3"),
+            ("linux-image-6.1.0-9-cloud-amd64", "6.1.27-1"),
+            ("linux-image-6.1.0-57-amd64-unsigned", "6.1.192-3"),
+            ("linux-image-6.1.0-57-amd64-dbg", "6.1.192-3"),
+            ("linux-image-6.12.117+deb12-rt-amd64", "6.12.117-1~deb12u1"),
+            ("linux-image-cloud-amd64", "6.1.192-2"),
+            ("linux-image-6.12-cloud-amd64", "6.12.117-1~deb12u1"),
+            ("linux-image-6.1.0-57-arm64", "6.1.192-3"),
+        ];
+        sorted(offered.iter().filter_map(|(package, version)| Image::parse(package, version)).collect())
+    }
+
+    fn wanted(series: &str, name: &str, version: Option<&str>) -> Flavour {
+        Flavour { series: series.into(), name: name.into(), version: version.map(str::to_owned) }
+    }
+
+    #[test]
+    fn names_of_packages_tell_release_and_flavour() {
+        let image = Image::parse("linux-image-6.1.0-0.deb11.48-cloud-amd64-unsigned", "6.1.172-1~deb11u1").unwrap();
+        assert_eq!((image.abi.as_str(), image.flavour.as_str()), ("6.1.0-0.deb11.48", "cloud-amd64"));
+        assert_eq!((image.release().as_str(), image.series().as_str()), ("6.1.0-0.deb11.48-cloud-amd64", "6.1"));
+        let image = Image::parse("linux-image-6.12.115+deb13.1-amd64", "6.12.115-2").unwrap();
+        assert_eq!((image.abi.as_str(), image.series().as_str()), ("6.12.115+deb13.1", "6.12"));
+    }
+
+    #[test]
+    fn newest_version_comes_first_and_the_unsigned_image_before_the_signed() {
+        let all = all();
+        let packages: Vec<&str> = all.iter().map(|image| &image.package[PREFIX.len()..]).collect();
+        assert_eq!(
+            packages,
+            [
+                "6.12.117+deb12-rt-amd64",
+                "6.1.0-57-amd64-unsigned",
+                "6.1.0-57-cloud-amd64-unsigned",
+                "6.1.0-56-cloud-amd64-unsigned",
+                "6.1.0-9-cloud-amd64",
+            ]
+        );
+    }
+
+    #[test]
+    fn image_is_chosen_by_flavour_and_version() {
+        let all = all();
+        let chosen = |name: &str, version: Option<&str>| {
+            choose(&all, &wanted("6.1", name, version), "bookworm").map(|image| image.release())
+        };
+        for name in ["cloud", "cloud-amd64"] {
+            assert_eq!(chosen(name, None).unwrap(), "6.1.0-57-cloud-amd64");
+        }
+        for version in ["6.1.192-2", "6.1.0-56", "6.1.0-56-cloud-amd64"] {
+            assert_eq!(chosen("cloud", Some(version)).unwrap(), "6.1.0-56-cloud-amd64");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_is() {
+        let all = all();
+        let refused = |wanted: Flavour| choose(&all, &wanted, "bookworm").unwrap_err().to_string();
+        let version = refused(wanted("6.1", "cloud", Some("6.1.1-1")));
+        assert!(
+            version.ends_with("no 6.1:cloud of the version 6.1.1-1; it has 6.1.192-3, 6.1.192-2, 6.1.27-1"),
+            "{version}"
+        );
+        let flavour = refused(wanted("6.1", "clod", None));
+        assert!(flavour.ends_with("no kernel of the flavour 'clod'; of 6.1 it has 6.1:amd64, 6.1:cloud"), "{flavour}");
+        let series = refused(wanted("7.2", "cloud", None));
+        assert!(series.contains("no kernel image of 7.2, but those of 6.12, 6.1; 7.2 without a flavour"), "{series}");
+        let nothing = choose(&[], &wanted("7.2", "cloud", None), "forky").unwrap_err().to_string();
+        assert!(nothing.contains("Debian forky has no kernel image of 7.2, but none at all"), "{nothing}");
+    }
+}

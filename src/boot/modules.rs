@@ -14,7 +14,12 @@ const ASKED_FOR: [&str; 5] = ["md5", "sha256", "sha256_generic", "crc32c_generic
 /// Adds what `scenario` needs of the kernel's modules to `archive`; gives them in the order of loading.
 pub fn add(kernel: &Kernel, scenario: &Scenario, archive: &mut Archive) -> Result<Vec<ModuleFile>> {
     let Some(dir) = &kernel.modules else { return Ok(Vec::new()) };
-    let needed = Modules::open(dir)?.needed(&wanted(scenario), &ASKED_FOR, &kernel.release)?;
+    let all = Modules::open(dir)?;
+    let all = match &kernel.patched_modules {
+        Some(patched) => all.replaced_by(patched)?,
+        None => all,
+    };
+    let needed = all.needed(&wanted(scenario), &ASKED_FOR, &kernel.release)?;
     let mut files = Vec::new();
     for module in needed {
         let path = format!("/modules/{}.ko", module.name);

@@ -6,13 +6,14 @@ use crate::error::{Error, Exit, Result};
 use crate::kernel;
 use crate::kernel::build::store;
 use crate::kernel::distribution::offer::{self, Image};
+use crate::kernel::distribution::patched;
 use crate::kernel::source::catalog::{Catalog, Series};
 use crate::kernel::source::debian;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::text::layout::{self, Align};
 use crate::text::truncate::{head_of, some_of};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// List, build and remove kernels.
 #[derive(clap::Args, Debug)]
@@ -65,18 +66,48 @@ fn list(catalog: &Catalog, cache: &Cache) -> String {
         }
         text += &flavours(series, cache);
     }
-    let ready = store::all(cache);
+    let built = store::all(cache).into_iter().map(|kernel| {
+        let dir = kernel.image.parent().map(Path::to_owned).unwrap_or_default();
+        Ready {
+            name: kernel.meta.series,
+            patches: kernel.meta.patches,
+            kernel: [kernel.meta.release, kernel.meta.version],
+            dir,
+        }
+    });
+    let patched = patched::all(cache).into_iter().map(|(meta, dir)| Ready {
+        name: meta.release.clone(),
+        patches: meta.patches,
+        kernel: [meta.release, meta.version],
+        dir,
+    });
+    text + &table("READY", built.collect(), &cache.root().join("kernels"))
+        + &table("REBUILT MODULES OF", patched.collect(), &cache.root().join(patched::HOME))
+}
+
+/// Something in the cache.
+struct Ready {
+    name: String,
+    patches: Vec<String>,
+    /// The release and the version of the sources.
+    kernel: [String; 2],
+    dir: PathBuf,
+}
+
+/// Returns a table of what is ready in the directory `place`; nothing, if nothing is.
+fn table(title: &str, ready: Vec<Ready>, place: &Path) -> String {
     if ready.is_empty() {
-        return text;
+        return String::new();
     }
-    let mut rows = vec![["READY", "RELEASE", "SOURCE", "DIRECTORY"].map(str::to_owned)];
-    for kernel in ready {
-        let name = [vec![kernel.meta.series], kernel.meta.patches].concat().join("+");
-        let dir = kernel.image.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-        let cells = [(name, 28), (kernel.meta.release, 10), (kernel.meta.version, 12), (dir, 24)];
+    let mut rows = vec![[title, "RELEASE", "SOURCE", "DIRECTORY"].map(str::to_owned)];
+    for Ready { name, patches, kernel: [release, version], dir } in ready {
+        let name = [vec![name], patches].concat().join("+");
+        let width = release.len().clamp(10, 28);
+        let dir = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let cells = [(name, 28 + width - 10), (release, width), (version, 12), (dir, 24 + width - 10)];
         rows.push(cells.map(|(cell, width)| head_of(&cell, width)));
     }
-    text + "\n" + &aligned(&rows) + &format!("in {}\n", cache.root().join("kernels").display())
+    format!("\n{}in {}\n", aligned(&rows), place.display())
 }
 
 /// Returns a line for each flavour of the series as Debian builds it, with its versions, from the index that is at hand.

@@ -15,6 +15,8 @@ pub struct Kernel {
     pub image_sha256: String,
     /// The directory of its modules, if it has some.
     pub modules: Option<PathBuf>,
+    /// The directory of modules that were rebuilt with patches, if some were: they take the places of others.
+    pub patched_modules: Option<PathBuf>,
     /// Names of the patches applied, in order.
     pub patches: Vec<String>,
     /// The series it was built from, or the name of the tree in the cache.

@@ -21,13 +21,15 @@ use build::ingredients::{Options, ingredients, kernel, read_patches};
 use build::store::{Ingredients, Stored};
 use build::{incremental, store};
 use distribution::named::NamedKernel;
+use distribution::offer::Image;
+use distribution::{DistributionKernel, Place};
 use external::toolchain;
 use image::identify::{self, Kind};
 use image::user_kernel::UserKernel;
 use source::catalog::{Catalog, Series};
 use source::debian::{self, Source};
 use source::snapshot::{Snapshot, SourceTree};
-use spec::{Base, Flavour, PatchRef, SpecContext};
+use spec::{Base, Flavour, PatchRef, Spec, SpecContext};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -36,7 +38,7 @@ pub fn resolve(spec: &str, options: &Options, cache: &Cache, ui: &Ui) -> Result<
     let catalog = Catalog::load()?;
     let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
         Found::UserKernel(own) => return own.ready(cache, ui),
-        Found::NamedKernel(named) => return named.ready(options.refresh, cache, ui),
+        Found::Distribution(kernel) => return kernel.ready(options.refresh, cache, ui),
         Found::Wanted(wanted) => wanted,
     };
     let started = Instant::now();
@@ -55,7 +57,7 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
     let catalog = Catalog::load()?;
     let wanted = match Wanted::from_spec(spec, options, &catalog, cache)? {
         Found::UserKernel(own) => return own.cached(cache),
-        Found::NamedKernel(named) => return named.cached(cache),
+        Found::Distribution(kernel) => return kernel.cached(cache),
         Found::Wanted(wanted) => wanted,
     };
     let source = match &wanted.base {
@@ -73,8 +75,8 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
 enum Found<'a> {
     /// A kernel of the user's.
     UserKernel(UserKernel),
-    /// A distribution's kernel by name.
-    NamedKernel(NamedKernel),
+    /// A distribution's kernel, by name or with patches.
+    Distribution(DistributionKernel),
     /// A kernel to be built.
     Wanted(Wanted<'a>),
 }
@@ -135,12 +137,43 @@ fn named<'a>(
     if !options.modules.is_empty() {
         return Err(Error::usage(format!("--modules goes with a kernel image or package; {word} brings its modules")));
     }
-    if !patches.is_empty() {
-        return Err(Error::usage(format!("{word}: a distribution's kernel takes no patch")));
-    }
+    let patches = read_patches(patches, &series.name)?;
     // `newest` has a name of its own.
     let flavour = Flavour { series: series.name.clone(), ..flavour.clone() };
-    Ok(Found::NamedKernel(NamedKernel { word: word.to_owned(), series: series.clone(), flavour }))
+    let (word, series) = (word.to_owned(), series.clone());
+    let place = Place::Named(NamedKernel { word: word.clone(), series: series.clone(), flavour });
+    Ok(Found::Distribution(DistributionKernel { word, place, series, patches }))
+}
+
+/// Returns the kernel of the user's packages and images, the first of which is at `path` and of a `kind`; Debian's own takes patches.
+fn own<'a>(
+    word: &str,
+    (path, kind): (&Path, Kind),
+    spec: &Spec,
+    options: &Options,
+    catalog: &'a Catalog,
+) -> Result<Found<'a>> {
+    let is_patched = kind == Kind::Package && spec.rev.is_none() && !spec.patches.is_empty();
+    let files = || std::iter::once(path).chain(spec.beside.iter().map(PathBuf::as_path));
+    let image = is_patched.then(|| files().find_map(Image::from_file)).flatten();
+    let is_refused = spec.rev.is_some() || (image.is_none() && !spec.patches.is_empty());
+    let own = UserKernel::new(word, path, kind, is_refused, &spec.beside, &options.modules)?;
+    let Some(image) = image else { return Ok(Found::UserKernel(own)) };
+    let unknown = || {
+        Error::usage(format!(
+            "{word}: patches are put into Debian's kernels of the series {} only, and {} is of none of them",
+            catalog.names(),
+            image.package
+        ))
+    };
+    let series = catalog.series(&image.series()).ok_or_else(unknown)?.clone();
+    let patches = read_patches(&spec.patches, &series.name)?;
+    Ok(Found::Distribution(DistributionKernel {
+        word: word.to_owned(),
+        place: Place::Files(own, image),
+        series,
+        patches,
+    }))
 }
 
 impl<'a> Wanted<'a> {
@@ -154,11 +187,7 @@ impl<'a> Wanted<'a> {
                     return Err(Error::usage(format!("{word} names packages beside a source tree, which needs none")));
                 }
                 Kind::Tree => WantedBase::Tree(SourceTree::open(path, cache)?, spec.rev.clone()),
-                kind => {
-                    let is_changed = spec.rev.is_some() || !spec.patches.is_empty();
-                    return UserKernel::new(word, path, kind, is_changed, &spec.beside, &options.modules)
-                        .map(Found::UserKernel);
-                }
+                kind => return own(word, (path, kind), &spec, options, catalog),
             },
         };
         if !options.modules.is_empty() {

@@ -102,6 +102,7 @@ mod tests {
             release: "6.1".into(),
             image_sha256: String::new(),
             modules: None,
+            patched_modules: None,
             patches: Vec::new(),
             series: None,
             source_version: None,

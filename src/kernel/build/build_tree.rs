@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// In the tree: the version of the package it was unpacked from, or the id of the git tree it holds.
-const VERSION: &str = ".dirleak-source";
+pub const VERSION: &str = ".dirleak-source";
 
 /// A tree that is as its source has it, and the objects of earlier builds.
 pub struct Tree {
@@ -46,29 +46,43 @@ impl Tree {
     /// The first time, a tree of the user's is made from a copy of the tree `seed`, if there is one: where the two have the same
     /// files, their objects are good for both.
     pub fn open(home: PathBuf, source: &Source, seed: Option<&Path>, ui: &Ui) -> Result<Self> {
+        let usable = |held: &str| match source {
+            Source::Package { package, .. } => held == package.version,
+            // Any state of the user's tree is an increment to any other.
+            Source::Tree(_) => true,
+        };
+        let fill = |tree: &Self| match source {
+            Source::Package { package, .. } => unpack::package(package, &tree.home, &tree.src(), VERSION, ui),
+            Source::Tree(snapshot) => unpack::start(snapshot, seed, &tree.home, &tree.src(), VERSION, ui),
+        };
+        let tree = Self::open_filled(home, source.name(), usable, fill, ui)?;
+        if let Source::Tree(snapshot) = source {
+            tree.hold(snapshot, ui)?;
+        }
+        Ok(tree)
+    }
+
+    /// Finds the tree called `name` in the directory `home` as it was before it was last changed. One of which the note is not
+    /// `usable`, or in which a build was cut off, is thrown away, and `fill` puts another one in place, with its note.
+    pub fn open_filled(
+        home: PathBuf,
+        name: &str,
+        usable: impl Fn(&str) -> bool,
+        fill: impl FnOnce(&Self) -> Result<()>,
+        ui: &Ui,
+    ) -> Result<Self> {
         fs::create_dir_all(&home).machine(|| format!("cannot make {}", home.display()))?;
         let tree = Self { home };
         tree.sweep()?;
-        let held = fs::read_to_string(tree.src().join(VERSION)).ok();
-        let usable = match source {
-            Source::Package { package, .. } => held.as_ref().is_some_and(|held| *held == package.version),
-            // Any state of the user's tree is an increment to any other.
-            Source::Tree(_) => held.is_some(),
-        };
+        let usable = fs::read_to_string(tree.src().join(VERSION)).is_ok_and(|held| usable(&held));
         if usable && tree.busy().exists() {
-            ui.line(&format!("the last build of {} was cut off; starting it afresh", source.name()));
+            ui.line(&format!("the last build of {name} was cut off; starting it afresh"));
         }
         if usable && !tree.busy().exists() {
             tree.put_back()?;
         } else {
             tree.throw_away()?;
-            match source {
-                Source::Package { package, .. } => unpack::package(package, &tree.home, &tree.src(), VERSION, ui)?,
-                Source::Tree(snapshot) => unpack::start(snapshot, seed, &tree.home, &tree.src(), VERSION, ui)?,
-            }
-        }
-        if let Source::Tree(snapshot) = source {
-            tree.hold(snapshot, ui)?;
+            fill(&tree)?;
         }
         Ok(tree)
     }

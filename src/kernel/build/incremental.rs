@@ -3,18 +3,18 @@
 
 use super::build_tree::Tree;
 use super::config;
+use super::make;
 use super::store::{self, Ingredients, Stored};
 use crate::error::{Context, Error, Result};
-use crate::kernel::external::{runner, toolchain};
+use crate::kernel::external::toolchain;
 use crate::kernel::image::identify;
 use crate::kernel::source::debian::Source;
 use crate::kernel::source::patch;
 use crate::os::cache::{Cache, Lock};
 use crate::os::progress::{Task, Ui};
-use crate::os::temp_dir::Scratch;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -103,7 +103,8 @@ impl Maker<'_> {
         fs::write(&fragment, &self.ingredients.fragment).machine(|| format!("cannot write {}", fragment.display()))?;
         let mut command = self.make();
         command.env("KCONFIG_ALLCONFIG", &fragment).arg("allnoconfig");
-        self.run(&mut command, "configuring", |_| {}, || Ok(()))?;
+        let what = format!("configuring {}", self.ingredients.describe());
+        make::run(self.tree, &what, &mut command, |_| {}, || Ok(()))?;
         let dot_config = self.tree.src().join(".config");
         let dot_config = fs::read_to_string(&dot_config).machine(|| format!("cannot read {}", dot_config.display()))?;
         let dropped = config::not_taken(&self.ingredients.fragment, &dot_config);
@@ -132,12 +133,14 @@ impl Maker<'_> {
 
     /// Makes the vmlinux.
     fn compile(&self) -> Result<()> {
-        let task = self.ui.task(format!("building {}", self.ingredients.describe()));
+        let what = format!("building {}", self.ingredients.describe());
+        let task = self.ui.task(what.clone());
         let mut command = self.make();
         command.arg(format!("-j{}", self.how.jobs)).arg("vmlinux");
-        let result = self.run(
+        let result = make::run(
+            self.tree,
+            &what,
             &mut command,
-            "building",
             |line| self.steps.hear(line),
             || {
                 self.steps.show(&task);
@@ -159,51 +162,6 @@ impl Maker<'_> {
         command.env("KBUILD_BUILD_USER", "dirleak").env("KBUILD_BUILD_HOST", "dirleak").env("LOCALVERSION", "");
         command.arg("-C").arg(self.tree.src()).arg("--no-print-directory");
         command
-    }
-
-    fn run(
-        &self,
-        command: &mut Command,
-        what: &str,
-        line: impl FnMut(&str) + Send,
-        tick: impl FnMut() -> Result<()>,
-    ) -> Result<()> {
-        let log = self.tree.beside("log");
-        // A compiler that is killed leaves its temporary files.
-        let temporary = Scratch::within(&self.tree.beside(""))?;
-        command.env("TMPDIR", temporary.path());
-        self.tree.begin_writing()?;
-        let ended = runner::run(command, Stdio::null(), Some(&log), line, tick).map_err(|stopped| {
-            if stopped.gently {
-                // make removed what was half-written, so that the rest can be trusted.
-                let _ = self.tree.end_writing();
-            }
-            stopped.why
-        })?;
-        let what = format!("{what} {}", self.ingredients.describe());
-        if ended.disk_full {
-            // Nothing in the tree can be trusted now; the note that says so stays.
-            return Err(runner::disk_full(&what, &self.tree.beside("")));
-        }
-        self.tree.end_writing()?;
-        if ended.status.success() {
-            return Ok(());
-        }
-        if ended.killed {
-            // That is no fault of the sources, and must not be remembered as one.
-            return Err(Error::machine(format!(
-                "{what}: the compiler was killed; there is probably too little memory"
-            )));
-        }
-        let log = self.keep_log(log);
-        let why = ended.complaint.unwrap_or_else(|| format!("make ended with {}", ended.status));
-        Err(Error::kernel(format!("{what} failed: {why} (all of it: {})", log.display())))
-    }
-
-    /// Keeps the log of a failure from being overwritten by the next build.
-    fn keep_log(&self, log: PathBuf) -> PathBuf {
-        let kept = self.tree.beside("failed.log");
-        if fs::rename(&log, &kept).is_ok() { kept } else { log }
     }
 }
 
@@ -238,10 +196,9 @@ impl Steps {
 
     /// Counts a line such as `  CC      fs/nfs/dir.o` as a step.
     fn hear(&self, line: &str) {
-        let mut words = line.split_whitespace();
-        if let (true, Some(what), Some(target)) = (line.starts_with("  "), words.next(), words.next()) {
+        if let Some(step) = make::step(line) {
             let mut now = self.now.lock().expect("nobody panics while holding it");
-            *now = (now.0 + 1, format!("{what} {target}"));
+            *now = (now.0 + 1, step);
         }
     }
 

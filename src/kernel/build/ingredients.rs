@@ -50,6 +50,7 @@ pub fn kernel(spec: &str, stored: Stored, patches: Vec<String>, effort: Effort) 
         release: meta.release,
         image_sha256: meta.image_sha256,
         modules: None,
+        patched_modules: None,
         patches,
         series: Some(meta.series),
         source_version: Some(meta.version),

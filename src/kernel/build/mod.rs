@@ -5,5 +5,6 @@ pub(crate) mod config;
 pub(crate) mod fragment;
 pub mod incremental;
 pub mod ingredients;
+pub(crate) mod make;
 pub mod store;
 pub(crate) mod tree_builder;

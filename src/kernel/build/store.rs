@@ -121,7 +121,7 @@ pub fn clean(catalog: &Catalog, cache: &Cache, ui: &Ui) -> Result<u64> {
         locks.push(cache.lock(name, ui)?);
     }
     let mut bytes = 0;
-    for name in ["kernels", "build", "sources", "packages", "images", "distribution"] {
+    for name in ["kernels", "build", "sources", "packages", "images", "distribution", "modules"] {
         let (dir, removed) = (cache.root().join(name), cache.root().join(format!(".removed-{name}")));
         bytes += size(&dir) + size(&removed);
         super::build_tree::remove(&removed)?;

@@ -1,6 +1,6 @@
 //! A distribution's kernel by name: fetched through the machine's own apt and unpacked once, then found by a note in the cache.
 
-use super::offer::{self, short_flavour};
+use super::offer::{self, Image, short_flavour};
 use crate::apt::Apt;
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::bootable::{Effort, Kernel};
@@ -67,6 +67,12 @@ impl NamedKernel {
         Ok(kernel)
     }
 
+    /// Returns what the name of its package says, if it is in the cache.
+    pub fn image(&self, cache: &Cache) -> Option<Image> {
+        let (note, _) = self.at_hand(cache)?;
+        Image::parse(&note.package, &note.version)
+    }
+
     fn at_hand(&self, cache: &Cache) -> Option<(Note, Contents)> {
         let note: Note = serde_json::from_slice(&fs::read(self.path(cache)).ok()?).ok()?;
         let contents = note.contents(cache)?;
@@ -123,6 +129,7 @@ impl NamedKernel {
             release: image.release,
             image_sha256: image.sha256,
             modules: Some(modules.ok_or_else(lacks)?),
+            patched_modules: None,
             patches: Vec::new(),
             series: Some(self.series.name.clone()),
             source_version: Some(note.version.clone()),

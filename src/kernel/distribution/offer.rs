@@ -4,8 +4,11 @@ use crate::apt::{Apt, version};
 use crate::error::{Error, Result};
 use crate::kernel::spec::Flavour;
 use crate::os::cache::Cache;
+use crate::os::process;
 use crate::text::truncate::some_of;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
 
 /// What the package of an image is called before the release of its kernel, and behind it if it is not signed.
 const PREFIX: &str = "linux-image-";
@@ -41,6 +44,14 @@ impl Image {
         let is_release = numbers.split('.').count() > 2 && numbers.split('.').all(|n| n.parse::<u32>().is_ok());
         let (abi, flavour) = (abi.to_owned(), flavour.to_owned());
         is_release.then(|| Self { package: package.to_owned(), version: version.to_owned(), abi, flavour })
+    }
+
+    /// Reads the name and version that the package `file` says it has; gives `None` for what is not Debian's package of an image.
+    pub fn from_file(file: &Path) -> Option<Self> {
+        let text = process::output(Command::new("dpkg-deb").arg("-f").arg(file).args(["Package", "Version"])).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Self::parse(field("Package:")?, field("Version:")?)
     }
 
     /// Returns `uname -r` of the kernel.

@@ -48,13 +48,15 @@ pub fn chosen_compiler() -> Option<String> {
 
 /// Returns the compiler and the linker with their versions: another one makes another kernel.
 pub fn compiler() -> Result<String> {
-    let first_line = |program: &str| -> Result<String> {
-        let mut words = program.split_whitespace();
-        let mut command = Command::new(words.next().unwrap_or("gcc"));
-        let text = process::output(command.args(words).arg("--version").env("LC_ALL", "C"))?;
-        Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
-    };
-    Ok(format!("{}, {}", first_line(chosen_compiler().as_deref().unwrap_or("gcc"))?, first_line("ld")?))
+    Ok(format!("{}, {}", version_line(chosen_compiler().as_deref().unwrap_or("gcc"))?, version_line("ld")?))
+}
+
+/// Returns the first line of what a program, named as make takes it, tells of its version.
+pub fn version_line(program: &str) -> Result<String> {
+    let mut words = program.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or("gcc"));
+    let text = process::output(command.args(words).arg("--version").env("LC_ALL", "C"))?;
+    Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
 }
 
 /// Lets `command` see nothing of the user's environment that could change what is built, but for what tells a

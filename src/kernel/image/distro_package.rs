@@ -170,7 +170,7 @@ fn is_plain(home: &Path, below: &str) -> bool {
 }
 
 /// Moves what is in the directory `from`, if there is one, into `to`, and leaves what `to` has already. No link is followed.
-fn merge(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(crate) fn merge(from: &Path, to: &Path) -> std::io::Result<()> {
     let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
     if !is_dir(from) {
         return Ok(());

@@ -2,6 +2,7 @@
 
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
+use std::collections::BTreeSet;
 
 /// What decides how a module is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,11 +18,25 @@ pub struct Modinfo {
 impl Modinfo {
     /// Reads the file of a module; the error says what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|e| e.to_string())?;
-        let section = file.section_header_by_name(".modinfo").map_err(|e| e.to_string())?;
-        let section = section.ok_or("it has no section .modinfo")?;
-        let (data, _) = file.section_data(&section).map_err(|e| e.to_string())?;
-        Ok(Self::from_section(data))
+        Ok(Self::from_section(section(bytes, ".modinfo")?))
+    }
+
+    /// Returns what must be the same in all modules of a kernel, its release among it; empty if the module does not say it.
+    pub fn vermagic(bytes: &[u8]) -> String {
+        let data = section(bytes, ".modinfo").unwrap_or_default();
+        let mut fields = data.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+        fields.find_map(|field| field.strip_prefix("vermagic=").map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Returns the symbols of others that a module uses, as far as it tells their versions: entries of 64 bytes, each a number
+    /// and a name (`struct modversion_info`).
+    pub fn used_symbols(bytes: &[u8]) -> BTreeSet<String> {
+        let data = section(bytes, "__versions").unwrap_or_default();
+        let name = |entry: &[u8]| {
+            let name = entry[8..].split(|&byte| byte == 0).next().unwrap_or_default();
+            String::from_utf8_lossy(name).into_owned()
+        };
+        data.chunks_exact(64).map(name).collect()
     }
 
     /// Reads `name=value` strings with zeros between them.
@@ -42,6 +57,14 @@ impl Modinfo {
         }
         info
     }
+}
+
+/// Returns what is in a section of a module's file.
+fn section<'a>(bytes: &'a [u8], name: &str) -> Result<&'a [u8], String> {
+    let file = ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|e| e.to_string())?;
+    let section = file.section_header_by_name(name).map_err(|e| e.to_string())?;
+    let section = section.ok_or_else(|| format!("it has no section {name}"))?;
+    file.section_data(&section).map(|(data, _)| data).map_err(|e| e.to_string())
 }
 
 /// Returns a module's name as the kernel has it: in the name of its file a dash may stand for an underscore.
@@ -67,6 +90,7 @@ fn before(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::image::modules::file_with_section;
 
     #[test]
     fn modules_to_load_before_are_read_and_the_rest_is_not() {
@@ -79,6 +103,21 @@ mod tests {
         };
         assert_eq!(Modinfo::from_section(data), wanted);
         assert_eq!(Modinfo::from_section(b"depends=\0"), Modinfo::default());
+    }
+
+    #[test]
+    fn symbols_and_magic_are_read_from_the_file() {
+        let mut entries = Vec::new();
+        for name in ["nfs_alloc_client", "kmalloc"] {
+            entries.extend(7_u64.to_le_bytes());
+            entries.extend(name.bytes().chain(std::iter::repeat(0)).take(56));
+        }
+        let file = file_with_section("__versions", &entries);
+        let used = Modinfo::used_symbols(&file).into_iter().collect::<Vec<_>>();
+        assert_eq!(used, ["kmalloc", "nfs_alloc_client"]);
+        let file = file_with_section(".modinfo", b"license=GPL\0vermagic=6.1.0-18-amd64 SMP modversions \0");
+        assert_eq!(Modinfo::vermagic(&file), "6.1.0-18-amd64 SMP modversions ");
+        assert!(Modinfo::vermagic(b"text").is_empty() && Modinfo::used_symbols(b"text").is_empty());
     }
 
     #[test]

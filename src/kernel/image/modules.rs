@@ -64,6 +64,34 @@ impl Modules {
         Ok(Self { dir: dir.to_owned(), files, built_in })
     }
 
+    /// Takes the modules that are in `dir` in place of those of the same names.
+    pub fn replaced_by(mut self, dir: &Path) -> Result<Self> {
+        find(dir, &mut self.files).machine(|| format!("cannot read {}", dir.display()))?;
+        Ok(self)
+    }
+
+    /// Returns whether there is a file of the module `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// Returns the vermagic of the module `name`; `None` if there is no such module.
+    pub fn vermagic(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.read(name)?.map(|bytes| Modinfo::vermagic(&bytes)))
+    }
+
+    /// Returns the modules that use one of `symbols`, and where their files are below the directory.
+    pub fn users_of(&self, symbols: &BTreeSet<String>) -> Result<BTreeMap<String, PathBuf>> {
+        let mut users = BTreeMap::new();
+        for (name, path) in &self.files {
+            let bytes = self.read(name)?.unwrap_or_default();
+            if !Modinfo::used_symbols(&bytes).is_disjoint(symbols) {
+                users.insert(name.clone(), path.strip_prefix(&self.dir).unwrap_or(path).to_owned());
+            }
+        }
+        Ok(users)
+    }
+
     /// Returns all that must be loaded to have the modules `wanted`, and, where that can be had, those that are `welcome`, each
     /// after what it needs. `release` is the kernel's.
     pub fn needed(&self, wanted: &[&str], welcome: &[&str], release: &str) -> Result<Vec<Module>> {

@@ -51,7 +51,7 @@ impl UserKernel {
             let name = if matches!(kind, Kind::Image { .. }) { "kernel image" } else { "kernel package" };
             return Err(Error::usage(format!(
                 "{} is a {name}, which takes neither a revision nor a patch; build a patched one from a series or \
-                 a source tree, for instance 6.1+FILE.patch",
+                 a source tree, for instance 6.1+FILE.patch (of packages only Debian's linux-image-VERSION.deb takes a patch)",
                 path.display()
             )));
         }
@@ -159,6 +159,7 @@ impl UserKernel {
             release: found.release,
             image_sha256: found.image_sha256,
             modules: found.modules,
+            patched_modules: None,
             patches: Vec::new(),
             series: None,
             source_version: None,

@@ -56,8 +56,44 @@ fn read_plainly(path: &Path) -> Option<Vec<u8>> {
     fs::symlink_metadata(path).ok().filter(|meta| meta.is_file()).and_then(|_| fs::read(path).ok())
 }
 
+/// Returns `patch` without what it changes of files of which all names are `left_out`; `None` if nothing of it is left.
+pub fn without(patch: &Patch, left_out: impl Fn(&Path) -> bool) -> Result<Option<Patch>> {
+    let mut content = Vec::new();
+    let mut is_left = false;
+    for section in sections(&patch.content) {
+        let part = Patch { name: patch.name.clone(), content: section.to_vec() };
+        let files = touched_files(&part).unwrap_or_default();
+        // What stands before the first file is a mail.
+        if files.is_empty() || !files.iter().all(|file| left_out(file)) {
+            content.extend_from_slice(section);
+            is_left |= !files.is_empty();
+        }
+    }
+    // What is wrong with it is told.
+    touched_files(patch)?;
+    Ok(is_left.then(|| Patch { name: patch.name.clone(), content }))
+}
+
+/// Cuts a patch before each file that it changes.
+fn sections(content: &[u8]) -> Vec<&[u8]> {
+    let lines: Vec<&[u8]> = content.split_inclusive(|&byte| byte == b'\n').collect();
+    let (mut sections, mut begin, mut at, mut has_hunk) = (Vec::new(), 0, 0, true);
+    for (i, line) in lines.iter().enumerate() {
+        let is_names = line.starts_with(b"--- ") && lines.get(i + 1).is_some_and(|next| next.starts_with(b"+++ "));
+        if line.starts_with(b"diff --git ") || (is_names && has_hunk) {
+            sections.push(&content[begin..at]);
+            (begin, has_hunk) = (at, false);
+        }
+        has_hunk |= line.starts_with(b"@@ ");
+        at += line.len();
+    }
+    sections.push(&content[begin..]);
+    sections.retain(|section: &&[u8]| !section.is_empty());
+    sections
+}
+
 /// Returns the files that `patch` names, without the `a/` and `b/` in front.
-fn touched_files(patch: &Patch) -> Result<BTreeSet<PathBuf>> {
+pub fn touched_files(patch: &Patch) -> Result<BTreeSet<PathBuf>> {
     let text = String::from_utf8_lossy(&patch.content);
     let mut files = BTreeSet::new();
     let mut lines = text.lines().peekable();
@@ -214,6 +250,25 @@ mod tests {
             let text = error.to_string();
             assert!(text.starts_with("the patch fix does not apply to linux 6.1: ") && text.ends_with(part), "{text}");
         }
+    }
+
+    #[test]
+    fn files_can_be_left_out_of_a_patch() {
+        let git = |name: &str| {
+            format!(
+                "diff --git a/{name} b/{name}\nindex 1..2 100644\n--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-x\n+y\n"
+            )
+        };
+        let is_left_out = |path: &Path| path.starts_with("Documentation");
+        let left = |content: &str| {
+            without(&patch(content), is_left_out).unwrap().map(|p| String::from_utf8(p.content).unwrap())
+        };
+        let (one, doc, two) = (git("fs/a.c"), git("Documentation/a.rst"), git("fs/b.c"));
+        assert_eq!(left(&format!("mail\n{one}{doc}{two}")).unwrap(), format!("mail\n{one}{two}"));
+        let plain = NEW.replace("fs/nfs", "Documentation");
+        assert_eq!(left(&format!("{CHANGE}{plain}{GONE}")).unwrap(), format!("{CHANGE}{GONE}"));
+        assert_eq!(left(&format!("mail\n{doc}")), None);
+        assert!(without(&patch("hello"), is_left_out).is_err());
     }
 
     #[test]

@@ -15,40 +15,56 @@ use std::process::Command;
 /// What unpacked sources and their objects take, measured for 6.12, and a little more.
 pub const NEEDED_MIB: u64 = 2300;
 
+/// What the headers of a kernel, the sources of its modules and their objects take.
+pub const NEEDED_FOR_MODULES_MIB: u64 = 700;
+
 /// Unpacks `package` to `src` in the directory `home`; the file `note` in it then has its version.
 pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) -> Result<()> {
-    check_space(home, &package.package)?;
+    check_space(home, &package.package, NEEDED_MIB)?;
+    install_atomically(src, |new| {
+        fs::create_dir(new).machine(|| format!("cannot make {}", new.display()))?;
+        sources(package, new, &[], home, ui)?;
+        fs::write(new.join(note), &package.version).machine(|| format!("cannot write in {}", new.display()))
+    })
+}
+
+/// Unpacks the sources in `package` into the directory `into`, but for what `left_out` names from the top of the sources on.
+/// `home` is for what is in the making.
+pub fn sources(package: &Package, into: &Path, left_out: &[&str], home: &Path, ui: &Ui) -> Result<()> {
     let what = format!("unpacking {} {}", package.package, package.version);
     let scratch = Scratch::within(home)?;
-    let mut extract = Command::new("dpkg-deb");
-    let nothing = File::open("/dev/null").machine(|| "cannot open /dev/null".into())?;
-    tool(extract.arg("-x").arg(&package.deb).arg(scratch.path()), nothing, &what, home, || Ok(()))?;
+    deb(&package.deb, scratch.path(), home)?;
     let archive = scratch.path().join(format!("usr/src/{}.tar.xz", package.package));
     let mut archive = File::open(&archive)
         .machine(|| format!("{} has no usr/src/{}.tar.xz", package.deb.display(), package.package))?;
     let total = archive.metadata().map_or(0, |m| m.len());
-    install_atomically(src, |new| {
-        fs::create_dir(new).machine(|| format!("cannot make {}", new.display()))?;
-        let task = ui.task(what.clone());
-        let input = archive.try_clone().machine(|| "cannot copy a file handle".into())?;
-        // tar reads through our own handle, so our position in the file is how far it has come.
-        let tick = || {
-            task.progress(archive.stream_position().unwrap_or(0) >> 20, total >> 20);
-            Ok(())
-        };
-        let mut tar = Command::new("tar");
-        tar.args(["-x", "--no-same-owner", "--strip-components=1", "-I", "xz -T0 -dc", "-f", "-", "-C"]).arg(new);
-        tool(&mut tar, input, &what, home, tick)?;
-        fs::write(new.join(note), &package.version).machine(|| format!("cannot write in {}", new.display()))?;
-        task.done("done");
+    let task = ui.task(what.clone());
+    let input = archive.try_clone().machine(|| "cannot copy a file handle".into())?;
+    // tar reads through our own handle, so our position in the file is how far it has come.
+    let tick = || {
+        task.progress(archive.stream_position().unwrap_or(0) >> 20, total >> 20);
         Ok(())
-    })
+    };
+    let mut tar = Command::new("tar");
+    tar.args(["-x", "--no-same-owner", "--strip-components=1", "-I", "xz -T0 -dc", "--anchored"]);
+    tar.args(left_out.iter().map(|pattern| format!("--exclude={}/{pattern}", package.package)));
+    tool(tar.args(["-f", "-", "-C"]).arg(into), input, &what, home, tick)?;
+    task.done("done");
+    Ok(())
+}
+
+/// Unpacks all that is in the Debian package `file` into the directory `into`; `home` is where that is.
+pub fn deb(file: &Path, into: &Path, home: &Path) -> Result<()> {
+    let nothing = File::open("/dev/null").machine(|| "cannot open /dev/null".into())?;
+    let mut extract = Command::new("dpkg-deb");
+    let what = format!("unpacking {}", file.file_name().unwrap_or_default().to_string_lossy());
+    tool(extract.arg("-x").arg(file).arg(into), nothing, &what, home, || Ok(()))
 }
 
 /// Begins a tree at `src` that is to be made into `snapshot`: a copy of `seed`, or else nothing. The file `note` in it
 /// then is empty.
 pub fn start(snapshot: &Snapshot, seed: Option<&Path>, home: &Path, src: &Path, note: &str, ui: &Ui) -> Result<()> {
-    check_space(home, &snapshot.name)?;
+    check_space(home, &snapshot.name, NEEDED_MIB)?;
     let failed = || format!("cannot make {}", src.display());
     install_atomically(src, |new| {
         match seed {
@@ -87,14 +103,14 @@ fn relocate(dir: &Path, from: &str, to: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Fails where the disk that holds `home` has too little space for the build of `what`.
-pub fn check_space(home: &Path, what: &str) -> Result<()> {
+/// Fails where the disk that holds `home` has less than `needed_mib` for the build of `what`.
+pub fn check_space(home: &Path, what: &str, needed_mib: u64) -> Result<()> {
     let stat = nix::sys::statvfs::statvfs(home).machine(|| format!("cannot look at {}", home.display()))?;
     let free_mib = (stat.blocks_available() * stat.fragment_size()) >> 20;
-    if free_mib < NEEDED_MIB {
+    if free_mib < needed_mib {
         let place = home.display();
         return Err(Error::machine(format!(
-            "building {what} takes {NEEDED_MIB} MiB, but the disk that holds {place} has {free_mib} MiB left; \
+            "building {what} takes {needed_mib} MiB, but the disk that holds {place} has {free_mib} MiB left; \
              free some of it or set XDG_CACHE_HOME to another"
         )));
     }

@@ -1,6 +1,6 @@
 //! Scenarios on real kernels: every trial boots guests by running dirleak as a user does. The kernels that the chosen
 //! trials need are built first. Those of 6.1 always are; trials of another series run when its kernel is in the cache already, or
-//! when `DIRLEAK_SERIES` names it, for instance `DIRLEAK_SERIES="5.10 7.2"`.
+//! when `DIRLEAK_SERIES` names it, for instance `DIRLEAK_SERIES="5.10 7.2"`, and so do those of Debian's own kernels: `DIRLEAK_SERIES="6.1:cloud"`.
 //!
 //! Without hardware virtualisation a trial takes 5 to 20 s, those of `huge-flat` 1 to 2 minutes:
 //! `cargo test --test scenarios -- --skip huge-flat` leaves them out.
@@ -23,6 +23,8 @@ mod clock;
 mod cluster;
 #[path = "scenarios/directory.rs"]
 mod directory;
+#[path = "scenarios/distribution.rs"]
+mod distribution;
 #[path = "scenarios/exec.rs"]
 mod exec;
 #[path = "support/git_history.rs"]
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         model(),
         verdicts::cases(),
         series::cases(),
+        distribution::cases(),
         bisect::cases(),
         bench::cases(),
         bad_luck::cases(),

@@ -104,7 +104,7 @@ fn table(title: &str, ready: Vec<Ready>, place: &Path) -> String {
         let name = [vec![name], patches].concat().join("+");
         let width = release.len().clamp(10, 28);
         let dir = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let cells = [(name, 28 + width - 10), (release, width), (version, 12), (dir, 24 + width - 10)];
+        let cells = [(name, 28 + width - 10), (release, width), (version, 12), (dir, 24.max(width + 17))];
         rows.push(cells.map(|(cell, width)| head_of(&cell, width)));
     }
     format!("\n{}in {}\n", aligned(&rows), place.display())

@@ -20,9 +20,10 @@ use std::path::PathBuf;
 /// Run scenarios on a kernel and say whether it leaks.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to boot: a series (6.1, or newest) or a source tree (DIR, DIR@REV), either with patches (6.1+spare-pages, DIR+fix.patch), the
-    /// distribution's kernel of a series (6.1:cloud, 6.1:amd64=VERSION), or a path to a vmlinux, a bzImage or a kernel package (.deb, .rpm, .pkg.tar.zst, .apk, a tarball; with commas between them if a kernel
-    /// is in several). Can be given several times.
+    /// What to boot: a series (6.1, or newest), the distribution's kernel of it (6.1:cloud, 6.1:amd64=VERSION) or a source tree (DIR,
+    /// DIR@REV), each with patches or without (6.1+spare-pages, DIR+fix.patch), or a path to a vmlinux, a bzImage or a kernel package
+    /// (.deb, of Debian with patches, too; .rpm, .pkg.tar.zst, .apk, a tarball; with commas between them if a kernel is in several). Can
+    /// be given several times.
     #[arg(long = "kernel", value_name = "SPEC", required = true)]
     kernels: Vec<String>,
     /// The modules of a kernel image: a directory like /lib/modules/VERSION, a root directory that has it, or packages, behind commas or one

@@ -33,13 +33,18 @@ fn build(spec: &str) -> Result<String, String> {
 
 /// Why trials of a series are left out, if they are: its kernel is not in the cache, and nobody asked for it.
 pub fn left_out(series: &str) -> Option<String> {
+    left_out_unless(series, series)
+}
+
+/// Why trials of the kernel `spec` are left out, if they are: it is not in the cache, and nobody asked for it by the word `asked_by`.
+pub fn left_out_unless(spec: &str, asked_by: &str) -> Option<String> {
     let asked = std::env::var("DIRLEAK_SERIES").unwrap_or_default();
-    if asked.split_whitespace().any(|name| name == series) {
+    if asked.split_whitespace().any(|name| name == asked_by) {
         return None;
     }
-    match Cache::open().and_then(|cache| kernel::cached(series, &Options::default(), &cache)) {
+    match Cache::open().and_then(|cache| kernel::cached(spec, &Options::default(), &cache)) {
         Ok(Some(_)) => None,
-        Ok(None) => Some(format!("Linux {series} is not in the cache; DIRLEAK_SERIES={series} has it built")),
+        Ok(None) => Some(format!("Linux {spec} is not in the cache; DIRLEAK_SERIES={asked_by} has it made")),
         Err(error) => Some(error.to_string()),
     }
 }

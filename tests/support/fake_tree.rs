@@ -148,6 +148,13 @@ impl FakeTree {
         line.split('"').nth(3).unwrap().to_owned()
     }
 
+    /// Builds `spec`, which must succeed; gives what was said on the way.
+    pub fn ready(&self, spec: &str) -> String {
+        let output = self.run(&["build", spec]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
     /// Builds `spec`, which must fail with `status` and a last line that has all of `parts`.
     pub fn refused(&self, spec: &str, status: i32, parts: &[&str]) {
         let output = self.run(&["build", spec]);

@@ -13,11 +13,13 @@ use crate::kernel::source::catalog::Series;
 use crate::kernel::source::debian::{self, Package};
 use crate::kernel::source::unpack;
 use crate::os::cache::{Cache, Lock, install_atomically};
+use crate::os::process;
 use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
 use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Changed when another tree is made of the same packages.
 const RECIPE: &str = "1";
@@ -40,6 +42,9 @@ const LEFT_OUT: [&str; 15] = [
     "usr",
     "virt",
 ];
+
+/// What make runs of kbuild's tools.
+const TOOLS: [&str; 3] = ["scripts/basic/fixdep", "scripts/mod/modpost", "scripts/genksyms/genksyms"];
 
 /// A kernel of Debian's, and where its packages are.
 pub struct Origin<'a> {
@@ -80,11 +85,13 @@ impl Origin<'_> {
         let words: Vec<&str> = packages.iter().map(String::as_str).collect();
         let (debs, unpacked) = (scratch.path().join("debs"), scratch.path().join("unpacked"));
         for deb in apt.download(&words, &debs, ui)? {
-            unpack::deb(&deb, &unpacked, home)?;
+            let what = format!("unpacking {}", deb.file_name().unwrap_or_default().to_string_lossy());
+            unpack::deb(&deb, &unpacked, &what, home)?;
         }
         self.arrange(&unpacked, new)?;
         // Before 140 MB are fetched for nothing.
         self.compiler(new)?;
+        self.check_tools(new)?;
         let (source, _lock) = self.source(&apt, &debs, cache, ui)?;
         unpack::sources(&source, new, &LEFT_OUT, home, ui)?;
         Ok(apt.bytes())
@@ -97,11 +104,32 @@ impl Origin<'_> {
         compiler::of_kernel(&config, &self.image.release(), self.way_out)
     }
 
+    /// Fails if the tools of kbuild in `tree`, which are Debian's programs, do not run on this machine.
+    fn check_tools(&self, tree: &Path) -> Result<()> {
+        for tool in TOOLS.iter().filter(|tool| tree.join(tool).exists()) {
+            let finished = process::finish(&mut Command::new(tree.join(tool)), Stdio::null())?;
+            // Without arguments they end with an error of their own, unless the loader does.
+            let complaint = finished.first_complaint();
+            if ["not found (required by", "error while loading shared libraries"]
+                .iter()
+                .any(|why| complaint.contains(why))
+            {
+                let release = self.image.release();
+                return Err(Error::kernel(format!(
+                    "modules of {release} are rebuilt with tools that do not run here ({complaint}); {}",
+                    self.way_out
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Puts what is in the packages of headers, unpacked below `root`, where it would be in the kernel's own tree.
     fn arrange(&self, root: &Path, new: &Path) -> Result<()> {
         let failed = || format!("cannot put the headers of {} into {}", self.image.release(), new.display());
         let headers = root.join(format!("usr/src/linux-headers-{}", self.image.release()));
-        let common = root.join("usr/src").join(self.common());
+        let common = self.common().map(|name| root.join("usr/src").join(name)).into_iter().find(|dir| dir.is_dir());
+        let common = common.ok_or_else(|| Error::machine(format!("{}: there are no common headers", failed())))?;
         let tools = fs::read_dir(root.join("usr/lib")).machine(failed)?.flatten().map(|entry| entry.path());
         let is_tools = |path: &PathBuf| path.join("scripts/Makefile.modpost").is_file();
         let tools = tools.filter(is_tools).next();
@@ -128,11 +156,16 @@ impl Origin<'_> {
             is_there.then(|| format!("{package}={version}")).ok_or_else(|| self.lacks(&package, apt))
         };
         let headers = format!("linux-headers-{}", self.image.release());
-        Ok(vec![exact(headers)?, exact(self.common())?, self.tools(apt)?])
+        let [common, of_rt] = self.common();
+        let is_rt = self.image.flavour.starts_with("rt") && offered.iter().any(|(name, _)| *name == of_rt);
+        let common = if is_rt { of_rt } else { common };
+        Ok(vec![exact(headers)?, exact(common)?, self.tools(apt)?])
     }
 
-    fn common(&self) -> String {
-        format!("linux-headers-{}-common", self.image.abi)
+    /// Returns the packages of what headers of several flavours have in common: real-time kernels were patched, and may have one of
+    /// their own.
+    fn common(&self) -> [String; 2] {
+        ["", "-rt"].map(|end| format!("linux-headers-{}-common{end}", self.image.abi))
     }
 
     /// Returns the package of kbuild's tools: before Linux 6.12 one serves all kernels of a series.

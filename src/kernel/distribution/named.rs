@@ -102,9 +102,13 @@ impl NamedKernel {
             return Ok((note, contents, apt.bytes()));
         }
         let scratch = Scratch::within(&cache.dir(HOME)?)?;
-        let files = apt.download(&[&format!("{}={}", image.package, image.version)], scratch.path(), ui)?;
+        let names = image.packages();
+        let files = apt.download(&names.iter().map(String::as_str).collect::<Vec<_>>(), scratch.path(), ui)?;
         let packages = Packages::new(&files)?;
         let contents = packages.unpack(cache, ui)?;
+        if contents.image.is_none() {
+            return Err(has_no_image(&[PathBuf::from(&image.package)]));
+        }
         let (package, version) = (image.package.clone(), image.version.clone());
         let note = Note { package, version, suite: suite.clone(), sha256: packages.sha256().to_owned() };
         let text = serde_json::to_vec_pretty(&note).expect("strings are always JSON");

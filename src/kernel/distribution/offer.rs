@@ -10,9 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-/// What the package of an image is called before the release of its kernel, and behind it if it is not signed.
-const PREFIX: &str = "linux-image-";
-const UNSIGNED: &str = "-unsigned";
+/// What the package of an image is called before and behind the release of its kernel, the better one before. Since Linux 7.2 the image is
+/// in `linux-binary`, and `linux-image` only asks for that. What is not signed is there first, and the same otherwise.
+const NAMES: [(&str, &str); 4] =
+    [("linux-binary-unsigned-", ""), ("linux-binary-", ""), ("linux-image-", "-unsigned"), ("linux-image-", "")];
+
+/// Which of them has its modules in a package of their own, of this name before the release.
+const SPLIT: &str = "linux-binary-";
+const MODULES: &str = "linux-modules-";
 
 /// What Debian configures kernels for x86-64 for, as its packages call it.
 const FLAVOURS: [&str; 3] = ["cloud-amd64", "rt-amd64", "amd64"];
@@ -36,8 +41,7 @@ impl Image {
     /// Reads the name of a package, `linux-image-6.1.0-57-cloud-amd64-unsigned`; gives `None` for what has no image itself (the
     /// package of the newest one, debug information) and for other machines.
     pub fn parse(package: &str, version: &str) -> Option<Self> {
-        let release = package.strip_prefix(PREFIX)?;
-        let release = release.strip_suffix(UNSIGNED).unwrap_or(release);
+        let (_, release) = named(package)?;
         let of = |flavour: &'static str| Some((release.strip_suffix(flavour)?.strip_suffix('-')?, flavour));
         let (abi, flavour) = FLAVOURS.into_iter().find_map(of)?;
         let numbers = abi.split(['-', '+']).next()?;
@@ -64,9 +68,16 @@ impl Image {
         self.abi.split('.').take(2).collect::<Vec<_>>().join(".")
     }
 
-    /// Returns whether it boots only what Debian has signed; such packages come later than the others.
-    fn is_signed(&self) -> bool {
-        !self.package.ends_with(UNSIGNED)
+    /// Returns all packages that the kernel is in, as apt takes them.
+    pub fn packages(&self) -> Vec<String> {
+        let modules = format!("{MODULES}{}", self.release());
+        let beside = self.package.starts_with(SPLIT).then_some(&modules);
+        std::iter::once(&self.package).chain(beside).map(|package| format!("{package}={}", self.version)).collect()
+    }
+
+    /// Returns which of the packages of a release is to be taken: the one of the lowest number.
+    fn rank(&self) -> Option<usize> {
+        named(&self.package).map(|(rank, _)| rank)
     }
 
     fn is_version(&self, wanted: &str) -> bool {
@@ -74,20 +85,28 @@ impl Image {
     }
 }
 
+/// Returns the place in the list of names of packages, and what stands for the release in `package`.
+fn named(package: &str) -> Option<(usize, &str)> {
+    let release = |(before, behind): &(&str, &str)| package.strip_prefix(before)?.strip_suffix(behind);
+    NAMES.iter().map(release).enumerate().find_map(|(rank, release)| Some((rank, release?)))
+}
+
 /// Returns the name that a spec has for a flavour: `cloud` for `cloud-amd64`, and `amd64`.
 pub fn short_flavour(flavour: &str) -> &str {
     flavour.strip_suffix("-amd64").unwrap_or(flavour)
 }
 
-/// Returns the images that `apt`'s index has, the newest first, one of each release: the unsigned one, if there is one.
+/// Returns the images that `apt`'s index has, the newest first, and one of each release.
 pub fn images(apt: &Apt) -> Result<Vec<Image>> {
-    Ok(sorted(apt.offered(PREFIX)?.iter().filter_map(|(package, version)| Image::parse(package, version)).collect()))
+    let mut offered = apt.offered("linux-image-")?;
+    offered.extend(apt.offered(SPLIT)?);
+    Ok(sorted(offered.iter().filter_map(|(package, version)| Image::parse(package, version)).collect()))
 }
 
 fn sorted(mut images: Vec<Image>) -> Vec<Image> {
     images.sort_by(|a, b| {
         let newest_first = version::compare(&b.version, &a.version);
-        newest_first.then_with(|| (&a.flavour, a.is_signed()).cmp(&(&b.flavour, b.is_signed())))
+        newest_first.then_with(|| (&a.flavour, a.rank()).cmp(&(&b.flavour, b.rank())))
     });
     let mut seen = BTreeSet::new();
     images.retain(|image| seen.insert((image.release(), image.version.clone())));
@@ -173,17 +192,29 @@ mod tests {
     #[test]
     fn newest_version_comes_first_and_the_unsigned_image_before_the_signed() {
         let all = all();
-        let packages: Vec<&str> = all.iter().map(|image| &image.package[PREFIX.len()..]).collect();
+        let packages: Vec<&str> = all.iter().map(|image| image.package.as_str()).collect();
         assert_eq!(
             packages,
             [
-                "6.12.117+deb12-rt-amd64",
-                "6.1.0-57-amd64-unsigned",
-                "6.1.0-57-cloud-amd64-unsigned",
-                "6.1.0-56-cloud-amd64-unsigned",
-                "6.1.0-9-cloud-amd64",
+                "linux-image-6.12.117+deb12-rt-amd64",
+                "linux-image-6.1.0-57-amd64-unsigned",
+                "linux-image-6.1.0-57-cloud-amd64-unsigned",
+                "linux-image-6.1.0-56-cloud-amd64-unsigned",
+                "linux-image-6.1.0-9-cloud-amd64",
             ]
         );
+    }
+
+    #[test]
+    fn kernel_in_two_packages_is_fetched_as_both() {
+        let release = "7.3.4+deb13-cloud-amd64";
+        let names = ["linux-image-", "linux-binary-", "linux-binary-unsigned-"].map(|name| format!("{name}{release}"));
+        let all = sorted(names.iter().filter_map(|name| Image::parse(name, "7.3.4-1~bpo13+1")).collect());
+        let packages: Vec<_> = all.iter().flat_map(Image::packages).collect();
+        let wanted = ["linux-binary-unsigned", "linux-modules"].map(|name| format!("{name}-{release}=7.3.4-1~bpo13+1"));
+        assert_eq!(packages, wanted);
+        let one = Image::parse("linux-image-6.1.0-57-amd64-unsigned", "6.1.192-3").unwrap();
+        assert_eq!(one.packages(), ["linux-image-6.1.0-57-amd64-unsigned=6.1.192-3"]);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl<'a> Patched<'a> {
             toolchain::require(program, &format!("putting a patch into {release}"))?;
         }
         // What is wrong with a patch is told before anything is fetched.
-        touched::files(self.patches, &release, &self.way_out)?;
+        let files = touched::files(self.patches, &release, &self.way_out)?;
         let code = self.patches.iter().map(|patch| patch::without(patch, is_no_code));
         let code: Vec<Patch> = code.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let origin = Origin { image: &self.image, series: self.series, way_out: &self.way_out };
@@ -130,11 +130,10 @@ impl<'a> Patched<'a> {
         let cc = origin.compiler(&tree.src())?;
         let source = format!("linux-source-{} {}", self.image.series(), self.image.version);
         let changes = patch::changes(&tree.src(), &source, &code)?;
-        let paths: Vec<PathBuf> = changes.iter().map(|change| change.path.clone()).collect();
         let changed = tree.change(&changes)?;
         let maker = Maker { patched: self, tree: &tree, cc: &cc, ui };
         let stock = self.stock(kernel)?;
-        let wanted = Kbuild::new(&tree.src(), &release, &self.way_out).modules(&paths)?;
+        let wanted = Kbuild::new(&tree.src(), &release, &self.way_out).modules(&files)?;
         let built = maker.all(wanted, &stock)?;
         self.keep(&built, &stock, &cc, &tree, &self.home(kernel, cache))?;
         changed.put_back()?;

@@ -107,7 +107,7 @@ impl<'a> Kbuild<'a> {
     }
 
     /// Returns the modules that the files `paths`, which patches have changed in the tree, are part of.
-    pub fn modules(&mut self, paths: &[PathBuf]) -> Result<BTreeSet<ModuleAt>> {
+    pub fn modules(&mut self, paths: &BTreeSet<PathBuf>) -> Result<BTreeSet<ModuleAt>> {
         let mut modules = BTreeSet::new();
         let mut headers = Vec::new();
         for path in paths.iter().filter(|path| !is_no_code(path)) {
@@ -294,7 +294,7 @@ obj-$(CONFIG_PNFS_FILE_LAYOUT) += filelayout/
     fn touched(paths: &[&str]) -> Result<Vec<String>> {
         let tree = tree();
         let mut kbuild = Kbuild::new(tree.path(), "6.1.0-57-cloud-amd64", WAY_OUT);
-        let modules = kbuild.modules(&paths.iter().map(PathBuf::from).collect::<Vec<_>>())?;
+        let modules = kbuild.modules(&paths.iter().map(PathBuf::from).collect())?;
         Ok(modules.iter().map(|module| format!("{}/{}", module.dir.display(), module.name)).collect())
     }
 
@@ -310,7 +310,7 @@ obj-$(CONFIG_PNFS_FILE_LAYOUT) += filelayout/
     fn header_is_of_all_modules_that_include_it() {
         assert_eq!(
             touched(&["fs/nfs/internal.h"]).unwrap(),
-            ["fs/nfs/filelayout/layout", "fs/nfs/nfs", "fs/nfs/nfsv3"]
+            ["fs/nfs/nfs", "fs/nfs/nfsv3", "fs/nfs/filelayout/layout"]
         );
     }
 

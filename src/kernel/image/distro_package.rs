@@ -12,11 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Changed when more of a package is kept.
-const RECIPE: &str = "3";
+const RECIPE: &str = "4";
 
 /// Where packages have their kernel: in one file or the other, never both different.
 const IMAGES: [&str; 5] =
-    ["boot/vmlinuz*", "boot/bzImage*", "boot/vmlinux*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz"];
+    ["boot/vmlinuz*", "boot/bzImage*", "boot/vmlinux*", "lib/modules/*/vmlinuz*", "usr/lib/modules/*/vmlinuz*"];
 
 /// The kernel and the modules of a distribution, with all that tells debuggers of them, have less.
 const MOST_BYTES: u64 = 8 << 30;

@@ -33,7 +33,7 @@ pub fn package(package: &Package, home: &Path, src: &Path, note: &str, ui: &Ui) 
 pub fn sources(package: &Package, into: &Path, left_out: &[&str], home: &Path, ui: &Ui) -> Result<()> {
     let what = format!("unpacking {} {}", package.package, package.version);
     let scratch = Scratch::within(home)?;
-    deb(&package.deb, scratch.path(), home)?;
+    deb(&package.deb, scratch.path(), &what, home)?;
     let archive = scratch.path().join(format!("usr/src/{}.tar.xz", package.package));
     let mut archive = File::open(&archive)
         .machine(|| format!("{} has no usr/src/{}.tar.xz", package.deb.display(), package.package))?;
@@ -53,12 +53,12 @@ pub fn sources(package: &Package, into: &Path, left_out: &[&str], home: &Path, u
     Ok(())
 }
 
-/// Unpacks all that is in the Debian package `file` into the directory `into`; `home` is where that is.
-pub fn deb(file: &Path, into: &Path, home: &Path) -> Result<()> {
+/// Unpacks all that is in the Debian package `file` into the directory `into`; `what` says in errors what it is about, and `home` is
+/// where that is.
+pub fn deb(file: &Path, into: &Path, what: &str, home: &Path) -> Result<()> {
     let nothing = File::open("/dev/null").machine(|| "cannot open /dev/null".into())?;
     let mut extract = Command::new("dpkg-deb");
-    let what = format!("unpacking {}", file.file_name().unwrap_or_default().to_string_lossy());
-    tool(extract.arg("-x").arg(file).arg(into), nothing, &what, home, || Ok(()))
+    tool(extract.arg("-x").arg(file).arg(into), nothing, what, home, || Ok(()))
 }
 
 /// Begins a tree at `src` that is to be made into `snapshot`: a copy of `seed`, or else nothing. The file `note` in it

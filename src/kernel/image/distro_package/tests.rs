@@ -122,6 +122,14 @@ fn linking(dir: &Path, links: &[(&str, &Path)]) -> PathBuf {
 }
 
 #[test]
+fn image_that_is_not_signed_may_say_so_in_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::at(dir.path().join("cache")).unwrap();
+    let deb = package(dir.path(), &[("usr/lib/modules/7.3-x/vmlinuz.unsigned", &bzimage("7.3-x"))]);
+    assert_eq!(unpack(&deb, &"d".repeat(64), &cache).unwrap().release, "7.3-x");
+}
+
+#[test]
 fn rpm_package_is_unpacked_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::at(dir.path().join("cache")).unwrap();

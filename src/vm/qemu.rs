@@ -55,8 +55,11 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 /// - `cryptomgr.notests` leaves self-tests out, which take 0.3 s under TCG.
 /// - `trace_eval_init` puts numbers for the names of enumerations into the texts of some hundred trace events that nobody here reads, and
 ///   takes 2 s.
+/// - `damon_stat.enabled=N` keeps DAMON, which Debian's kernels since 7.2 have watch all memory from the start, from making and
+///   dropping objects all the time; others know no such name and pass over it.
 pub const KERNEL_COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=5 reboot=t panic=-1 oops=panic \
-     noreplace-smp no_timer_check cryptomgr.notests mitigations=off initcall_blacklist=trace_eval_init";
+     noreplace-smp no_timer_check cryptomgr.notests mitigations=off initcall_blacklist=trace_eval_init \
+     damon_stat.enabled=N";
 
 /// What makes counts exact and says who allocated what is counted.
 ///

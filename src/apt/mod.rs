@@ -225,6 +225,11 @@ impl Apt {
     }
 }
 
+/// Returns whether a file that the index names could not be fetched because the archive does not have it any more.
+pub fn is_gone(error: &Error) -> bool {
+    run::says_gone(&error.to_string())
+}
+
 /// Reads a line of `apt-cache madison`: `name | version | address suite/component architecture Packages`.
 fn offer(line: &str) -> Option<(String, String)> {
     let mut fields = line.split('|').map(str::trim);

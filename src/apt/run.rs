@@ -24,7 +24,7 @@ impl Failure {
 
     /// Returns whether the file that the index names is not there any more.
     pub fn is_gone(&self) -> bool {
-        self.says("404 ")
+        matches!(self, Self::Said(text) if says_gone(text))
     }
 
     /// Returns whether what was fetched is not what the index promised.
@@ -56,6 +56,11 @@ impl Failure {
         };
         Error::machine(format!("cannot {what}: {reason}; {way_out}"))
     }
+}
+
+/// Returns whether what apt says is that an address leads to nothing.
+pub fn says_gone(text: &str) -> bool {
+    text.contains("404 ")
 }
 
 /// Returns the first error apt reported, blanks squeezed.
@@ -175,6 +180,12 @@ mod tests {
         assert_eq!(fetched_bytes("Fetched 9417 kB in 1s (6927 kB/s)"), Some(9_417_000));
         assert_eq!(fetched_bytes("Fetched 10.2 MB in 2s (4418 kB/s)"), Some(10_200_000));
         assert_eq!(fetched_bytes("Reading package lists..."), None);
+    }
+
+    #[test]
+    fn file_that_is_gone_is_told_from_other_failures() {
+        assert!(says_gone("E: Failed to fetch mirror:/pool/x.deb  404  Not Found [IP: mirror]"));
+        assert!(!says_gone("E: Failed to fetch mirror:/pool/x_404.deb  Could not connect"));
     }
 
     #[test]

@@ -44,7 +44,8 @@ const LEFT_OUT: [&str; 15] = [
 ];
 
 /// What make runs of kbuild's tools.
-const TOOLS: [&str; 3] = ["scripts/basic/fixdep", "scripts/mod/modpost", "scripts/genksyms/genksyms"];
+const TOOLS: [&str; 4] =
+    ["scripts/basic/fixdep", "scripts/mod/modpost", "scripts/genksyms/genksyms", "tools/objtool/objtool"];
 
 /// A kernel of Debian's, and where its packages are.
 pub struct Origin<'a> {
@@ -107,7 +108,9 @@ impl Origin<'_> {
     /// Fails if the tools of kbuild in `tree`, which are Debian's programs, do not run on this machine.
     fn check_tools(&self, tree: &Path) -> Result<()> {
         for tool in TOOLS.iter().filter(|tool| tree.join(tool).exists()) {
-            let finished = process::finish(&mut Command::new(tree.join(tool)), Stdio::null())?;
+            // Debian's objtool starts the one for this processor.
+            let mut command = Command::new(tree.join(tool));
+            let finished = process::finish(command.env("SRCARCH", "x86").env("LC_ALL", "C"), Stdio::null())?;
             // Without arguments they end with an error of their own, unless the loader does.
             let complaint = finished.first_complaint();
             if ["not found (required by", "error while loading shared libraries"]
@@ -130,9 +133,9 @@ impl Origin<'_> {
         let headers = root.join(format!("usr/src/linux-headers-{}", self.image.release()));
         let common = self.common().map(|name| root.join("usr/src").join(name)).into_iter().find(|dir| dir.is_dir());
         let common = common.ok_or_else(|| Error::machine(format!("{}: there are no common headers", failed())))?;
-        let tools = fs::read_dir(root.join("usr/lib")).machine(failed)?.flatten().map(|entry| entry.path());
+        let mut tools = fs::read_dir(root.join("usr/lib")).machine(failed)?.flatten().map(|entry| entry.path());
         let is_tools = |path: &PathBuf| path.join("scripts/Makefile.modpost").is_file();
-        let tools = tools.filter(is_tools).next();
+        let tools = tools.find(is_tools);
         let lacks = || Error::machine(format!("{}: there are no tools of kbuild in the packages", failed()));
         let tools = tools.ok_or_else(lacks)?;
         fs::create_dir(new).machine(failed)?;
@@ -191,6 +194,10 @@ impl Origin<'_> {
         let version = &self.image.version;
         let package = format!("linux-source-{}", self.image.series());
         let is_it = |found: &Package| (&found.package, &found.version) == (&package, version);
+        // Kept for the series, unless that has another one, whose kernels would all have to be built anew.
+        if debian::cached(self.series, cache).is_none() && apt.newest(&package)?.as_ref() == Some(version) {
+            debian::newest(self.series, cache, ui)?;
+        }
         let lock = cache.lock(&format!("source-{}", self.series.name), ui)?;
         if let Some(found) = debian::cached(self.series, cache).filter(is_it) {
             return Ok((found, Some(lock)));

@@ -1,7 +1,7 @@
 //! A distribution's kernel by name: fetched through the machine's own apt and unpacked once, then found by a note in the cache.
 
 use super::offer::{self, Image, short_flavour};
-use crate::apt::Apt;
+use crate::apt::{self, Apt};
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::bootable::{Effort, Kernel};
 use crate::kernel::image::distro_package::{Contents, PackagedImage, Packages, has_no_image};
@@ -13,7 +13,7 @@ use crate::os::progress::Ui;
 use crate::os::temp_dir::Scratch;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Where in the cache the notes are.
@@ -41,6 +41,10 @@ pub struct Note {
 }
 
 impl Note {
+    fn image(&self) -> Option<Image> {
+        Image::parse(&self.package, &self.version)
+    }
+
     fn contents(&self, cache: &Cache) -> Option<Contents> {
         Packages::known(&[], &self.sha256).find(cache)
     }
@@ -69,8 +73,7 @@ impl NamedKernel {
 
     /// Returns what the name of its package says, if it is in the cache.
     pub fn image(&self, cache: &Cache) -> Option<Image> {
-        let (note, _) = self.at_hand(cache)?;
-        Image::parse(&note.package, &note.version)
+        self.at_hand(cache)?.0.image()
     }
 
     fn at_hand(&self, cache: &Cache) -> Option<(Note, Contents)> {
@@ -97,13 +100,14 @@ impl NamedKernel {
         apt.update(ui)?;
         let images = offer::images(&apt)?;
         let image = offer::choose(&images, &self.flavour, suite)?;
-        let is_same = |note: &Note| (&note.package, &note.version) == (&image.package, &image.version);
+        let is_same = |note: &Note| {
+            note.version == image.version && note.image().is_some_and(|noted| noted.release() == image.release())
+        };
         if let Some((note, contents)) = self.at_hand(cache).filter(|(note, _)| is_same(note)) {
             return Ok((note, contents, apt.bytes()));
         }
         let scratch = Scratch::within(&cache.dir(HOME)?)?;
-        let names = image.packages();
-        let files = apt.download(&names.iter().map(String::as_str).collect::<Vec<_>>(), scratch.path(), ui)?;
+        let (image, files) = download(&apt, &offer::packagings(&images, image), scratch.path(), ui)?;
         let packages = Packages::new(&files)?;
         let contents = packages.unpack(cache, ui)?;
         if contents.image.is_none() {
@@ -151,4 +155,18 @@ impl NamedKernel {
         let version = self.flavour.version.as_ref().map(|version| format!("={version}")).unwrap_or_default();
         format!("{}-{}{version}", self.series.name, short_flavour(&self.flavour.name))
     }
+}
+
+/// Fetches the first of `images`, which are one kernel, that the archive still has: of an old suite it may have dropped some.
+fn download<'a>(apt: &Apt, images: &[&'a Image], into: &Path, ui: &Ui) -> Result<(&'a Image, Vec<PathBuf>)> {
+    let mut gone = None;
+    for image in images {
+        let names = image.packages();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match apt.download(&names, into, ui) {
+            Err(e) if apt::is_gone(&e) => drop(gone.get_or_insert(e)),
+            result => return result.map(|files| (*image, files)),
+        }
+    }
+    Err(gone.unwrap_or_else(|| Error::machine("there is no package to be fetched")))
 }

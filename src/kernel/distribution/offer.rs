@@ -96,7 +96,7 @@ pub fn short_flavour(flavour: &str) -> &str {
     flavour.strip_suffix("-amd64").unwrap_or(flavour)
 }
 
-/// Returns the images that `apt`'s index has, the newest first, and one of each release.
+/// Returns the images that `apt`'s index has, the newest first, and of each release the one first that is to be taken.
 pub fn images(apt: &Apt) -> Result<Vec<Image>> {
     let mut offered = apt.offered("linux-image-")?;
     offered.extend(apt.offered(SPLIT)?);
@@ -108,9 +108,13 @@ fn sorted(mut images: Vec<Image>) -> Vec<Image> {
         let newest_first = version::compare(&b.version, &a.version);
         newest_first.then_with(|| (&a.flavour, a.rank()).cmp(&(&b.flavour, b.rank())))
     });
-    let mut seen = BTreeSet::new();
-    images.retain(|image| seen.insert((image.release(), image.version.clone())));
     images
+}
+
+/// Returns the images of the same kernel as `image`, the one first that is to be taken.
+pub fn packagings<'a>(images: &'a [Image], image: &Image) -> Vec<&'a Image> {
+    let is_same = |other: &&Image| (other.release(), &other.version) == (image.release(), &image.version);
+    images.iter().filter(is_same).collect()
 }
 
 /// Returns the images of `series` by flavour, as specs name it, from the index of `suite` that is at hand; nothing is fetched, and
@@ -119,7 +123,10 @@ pub fn at_hand(series: &str, suite: &str, cache: &Cache) -> Option<BTreeMap<Stri
     let images = images(&Apt::with_index(cache, suite)?).ok()?;
     let mut by_flavour: BTreeMap<String, Vec<Image>> = BTreeMap::new();
     for image in images.into_iter().filter(|image| image.series() == series) {
-        by_flavour.entry(short_flavour(&image.flavour).to_owned()).or_default().push(image);
+        let known = by_flavour.entry(short_flavour(&image.flavour).to_owned()).or_default();
+        if packagings(known, &image).is_empty() {
+            known.push(image);
+        }
     }
     Some(by_flavour)
 }
@@ -136,7 +143,9 @@ pub fn choose<'a>(images: &'a [Image], wanted: &Flavour, suite: &str) -> Result<
     }
     let listed = |all: Vec<String>| some_of(&all, MOST_NAMED);
     Err(Error::usage(if let (Some(version), false) = (version, of_flavour.is_empty()) {
-        let there = listed(of_flavour.iter().map(|image| image.version.clone()).collect());
+        let mut there: Vec<String> = of_flavour.iter().map(|image| image.version.clone()).collect();
+        there.dedup();
+        let there = listed(there);
         format!("Debian {suite} has no {series}:{name} of the version {version}; it has {there}")
     } else if of_series.is_empty() {
         let mut others: Vec<String> = Vec::new();
@@ -200,9 +209,12 @@ mod tests {
                 "linux-image-6.1.0-57-amd64-unsigned",
                 "linux-image-6.1.0-57-cloud-amd64-unsigned",
                 "linux-image-6.1.0-56-cloud-amd64-unsigned",
+                "linux-image-6.1.0-56-cloud-amd64",
                 "linux-image-6.1.0-9-cloud-amd64",
             ]
         );
+        let of_56: Vec<_> = packagings(&all, &all[4]).into_iter().map(|image| image.package.as_str()).collect();
+        assert_eq!(of_56, packages[3..5]);
     }
 
     #[test]
@@ -210,7 +222,8 @@ mod tests {
         let release = "7.3.4+deb13-cloud-amd64";
         let names = ["linux-image-", "linux-binary-", "linux-binary-unsigned-"].map(|name| format!("{name}{release}"));
         let all = sorted(names.iter().filter_map(|name| Image::parse(name, "7.3.4-1~bpo13+1")).collect());
-        let packages: Vec<_> = all.iter().flat_map(Image::packages).collect();
+        let packages = all[0].packages();
+        assert_eq!((all.len(), all[2].package.as_str()), (3, names[0].as_str()));
         let wanted = ["linux-binary-unsigned", "linux-modules"].map(|name| format!("{name}-{release}=7.3.4-1~bpo13+1"));
         assert_eq!(packages, wanted);
         let one = Image::parse("linux-image-6.1.0-57-amd64-unsigned", "6.1.192-3").unwrap();

@@ -15,6 +15,7 @@ use crate::kernel::source::catalog::Series;
 use crate::kernel::source::patch::{self, Patch};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::{Task, Ui};
+use crate::text::truncate::some_of;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,9 @@ const META: &str = "meta.json";
 
 /// What tells debuggers of a kernel takes longer than all the rest, and needs the kernel's own.
 const WITHOUT: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
+
+/// How many modules a line names.
+const MOST_NAMED: usize = 3;
 
 /// Patches that are put into a kernel of Debian's.
 pub struct Patched<'a> {
@@ -244,7 +248,7 @@ impl Maker<'_> {
     /// Makes `modules`, directory by directory; `before` were made already.
     fn make(&self, modules: &[ModuleAt], before: &[ModuleAt]) -> Result<()> {
         let names: Vec<String> = modules.iter().map(|module| format!("{}.ko", module.name)).collect();
-        let what = format!("building {} of {}", names.join(", "), self.patched.word);
+        let what = format!("building {} of {}", some_of(&names, MOST_NAMED), self.patched.word);
         let task = self.ui.task(what.clone());
         let mut made: Vec<&Path> = before.iter().map(|module| module.dir.as_path()).collect();
         let mut rest = modules;

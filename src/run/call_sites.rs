@@ -47,4 +47,17 @@ mod tests {
         let expected = format!("call sites of {} beyond one page of alloc_calls", cut.name);
         assert_eq!(not_read(&[shown, cut]), Some(expected));
     }
+
+    #[test]
+    fn call_sites_of_a_function_are_one_with_its_most_frequent_stack() {
+        let site = |function: &str, stack: &str, objects| Site {
+            function: function.into(),
+            stack: vec![stack.into()],
+            objects,
+        };
+        let sites = call_sites(&[site("g", "a", 4), site("f", "b", 3), site("f", "c", 3)]);
+        let told: Vec<_> =
+            sites.iter().map(|site| (site.function.as_str(), site.share, site.stack[0].as_str())).collect();
+        assert_eq!(told, [("f", 0.6, "b"), ("g", 0.4, "a")]);
+    }
 }

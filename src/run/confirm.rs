@@ -137,4 +137,11 @@ mod tests {
         assert!(note("pages", Some(&[]), 20).unwrap().contains("allocated"));
         assert!(note("pages", None, 20).unwrap().contains("lost events"));
     }
+
+    #[test]
+    fn trace_may_be_off_by_a_quarter_and_four_objects() {
+        let sites = |objects| vec![Site { function: "f".into(), stack: vec![], objects }];
+        let is_told = |seen| note("kmalloc-96", Some(&sites(seen)), 16).is_some();
+        assert_eq!([7, 8, 16, 24, 25].map(is_told), [true, false, false, false, true]);
+    }
 }

@@ -196,6 +196,9 @@ impl RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::parts::FaultRecord;
+    use crate::result::record::KernelRecord;
+    use nfs_fault_server::{Fault, FaultAction};
 
     fn held() -> ControlAllocs {
         let eventfd_caches = vec!["kmalloc-64".to_owned()];
@@ -309,5 +312,88 @@ mod tests {
         let heard = |times| Controls { sources: vec![console(times)], ..Controls::default() }.missed();
         assert_eq!(heard(2), None);
         assert!(heard(1).unwrap().contains("of unmount failed: of 2 lines that the guest printed 1 were seen"));
+    }
+
+    #[test]
+    fn what_is_seen_is_what_comes_and_goes() {
+        let of = |before, meanwhile, after| {
+            let samples = [&sample(before, 0, 0, 0, 0), &sample(meanwhile, 0, 0, 0, 0), &sample(after, 0, 0, 0, 0)];
+            let readings = Readings { held: held(), missing: &[], samples, sites: None, noise: None };
+            let control = readings.counter(CounterKind::Slab, "filp", 584);
+            (control.seen, control.left)
+        };
+        assert_eq!(of(100, 700, 116), (584, 16), "what stayed was not held");
+        assert_eq!(of(100, 684, 90), (584, -10), "and what went besides was not, either");
+    }
+
+    #[test]
+    fn things_that_count_several_times_are_as_many_as_fit_best() {
+        let control = |seen| {
+            let (source, name) = (CounterKind::Percpu, "percpu".to_owned());
+            multiple(SourceControl { source, name, held: 64, seen, left: 0, noise: 0 }).held
+        };
+        assert_eq!([0, 64, 95, 96, 128].map(control), [64, 64, 64, 128, 128]);
+    }
+
+    #[test]
+    fn control_is_missed_beyond_its_noise_and_where_noise_could_hide_it() {
+        let missed = |seen, left, noise| {
+            SourceControl { source: CounterKind::Pages, name: "pages".into(), held: 512, seen, left, noise }.missed()
+        };
+        // A sixteenth of what is held may be off, and a fourth may stay.
+        assert!(!missed(512 - 32, 0, 0) && missed(512 - 33, 0, 0) && missed(512 + 33, 0, 0));
+        assert!(!missed(512, 128, 0) && missed(512, 129, 0) && missed(512, -129, 0));
+        // What else the machine does twice as much of is left out, up to a fourth of what is held.
+        assert!(!missed(512 - 200, 200, 100) && missed(512 - 201, 0, 100) && missed(512, 201, 100));
+        assert!(!missed(512, 0, 128) && missed(512, 0, 129));
+    }
+
+    /// Makes the record of a run with so many listings, of which some were cold, and refused mounts.
+    fn listed(listings: u64, cold: u64, refused: u64) -> RunRecord {
+        let mut record = RunRecord::begin("quick", KernelRecord::default(), 1);
+        (record.listings, record.cold_listings, record.refused_mounts) = (listings, cold, refused);
+        record
+    }
+
+    #[test]
+    fn listing_that_was_not_cold_is_told_unless_all_mounts_were_refused() {
+        assert_eq!(listed(5, 5, 0).controls_seen(), Ok(()));
+        assert_eq!(listed(0, 0, 0).controls_seen(), Ok(()));
+        let warm = listed(5, 3, 0).controls_seen().unwrap_err();
+        assert!(warm.starts_with("2 of 5 listings sent no READDIR"), "{warm}");
+        assert_eq!(listed(5, 0, 5).controls_seen(), Ok(()));
+        assert!(listed(5, 3, 2).controls_seen().is_err());
+    }
+
+    #[test]
+    fn fault_or_signal_that_never_happened_is_told() {
+        let mut record = listed(5, 5, 0);
+        record.signals = Some(3);
+        let mut fault = FaultRecord { fault: Fault::next(FaultAction::NoHandles), armed: 4, happened: 2 };
+        record.faults = vec![fault.clone()];
+        assert_eq!(record.controls_seen(), Ok(()));
+        fault.happened = 0;
+        record.faults.push(fault);
+        let missed = record.controls_seen().unwrap_err();
+        assert!(missed.ends_with("was armed 4 times and never happened"), "{missed}");
+        record.faults.clear();
+        record.signals = Some(0);
+        assert_eq!(record.controls_seen().unwrap_err(), "signals were to interrupt the reader, and none came");
+        record.signals = None;
+        assert_eq!(record.controls_seen(), Ok(()));
+    }
+
+    #[test]
+    fn names_must_come_and_go_unless_call_sites_cannot_be_seen() {
+        let mut record = listed(5, 5, 0);
+        record.entries = 150;
+        (record.controls.names_cached, record.controls.names_removed) = (150, 150);
+        assert_eq!(record.names_seen(), Ok(()));
+        record.controls.names_removed = 149;
+        assert!(record.names_seen().unwrap_err().contains("of which dropping the caches took 149"));
+        record.not_looked_for = vec!["pages".into()];
+        assert!(record.names_seen().is_err());
+        record.not_looked_for.push(CALL_SITES.into());
+        assert_eq!(record.names_seen(), Ok(()));
     }
 }

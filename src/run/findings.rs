@@ -213,3 +213,239 @@ impl Observations {
         bytes.or_else(|| self.object_bytes.get(counter).copied()).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::parts::SourceControl;
+    use crate::result::record::KernelRecord;
+    use crate::run::observations::Reading;
+    use crate::run::options::Options;
+    use crate::sample::{Sample, Site};
+    use crate::stats::estimate::Estimate;
+
+    const CACHE: &str = "kmalloc-256";
+
+    fn options() -> Options {
+        Options::default()
+    }
+
+    fn counter(name: &str, low: f64, high: f64, says: CounterVerdict) -> Counter {
+        Counter { name: name.into(), fit: Estimate { estimate: (low + high) / 2.0, low, high }, says }
+    }
+
+    /// Returns what was seen of so many units, in which the cache grew by so many objects and unmounting left some.
+    fn seen(options: &Options, units: u64, [grown, unmounted]: [i64; 2], counters: Vec<Counter>) -> Observations {
+        let mut record = RunRecord::begin("quick", KernelRecord::default(), 1);
+        (record.entries, record.listings, record.cold_listings) = (150, units, units);
+        (record.controls.names_cached, record.controls.names_removed) = (150, 150);
+        let mut seen = Observations::new(record, options);
+        let mut read = |kind, dose, objects| {
+            let sample = Sample { objects: [(CACHE.to_owned(), 1000 + objects)].into() };
+            seen.reading(Reading { kind, dose, sample, settled_seconds: Some(0.1) });
+        };
+        // What the warm-up makes counts for nothing.
+        read(RoundKind::Warmup, 2, 0);
+        read(RoundKind::Dose, units / 2, grown);
+        read(RoundKind::Control, 0, grown);
+        read(RoundKind::Proof, units - units / 2, grown);
+        seen.judgement = Some(Judgement { counters });
+        seen.net = [(CACHE.to_owned(), grown)].into();
+        seen.net_unmounted = [(CACHE.to_owned(), unmounted)].into();
+        seen
+    }
+
+    /// Returns the same where the cache leaks an object in each unit.
+    fn leaking(options: &Options, units: i64, unmounted: i64) -> Observations {
+        let leak = vec![counter(CACHE, 0.9, 1.1, CounterVerdict::Leak)];
+        seen(options, units as u64, [units, unmounted], leak)
+    }
+
+    /// Returns the same where nothing grows.
+    fn at_rest(units: u64) -> Observations {
+        seen(&options(), units, [0, 0], vec![counter(CACHE, -0.1, 0.1, CounterVerdict::Clean)])
+    }
+
+    fn judged(seen: Observations) -> (Verdict, String) {
+        let record = seen.into_judged_record();
+        (record.verdict, record.reason)
+    }
+
+    fn is_undecided(seen: Observations, why: &str) {
+        let (verdict, reason) = judged(seen);
+        assert!(verdict == Verdict::Undecided && reason.contains(why), "{verdict:?}: {reason}");
+    }
+
+    #[test]
+    fn growth_is_a_leak_once_it_is_past_what_a_cache_holds() {
+        assert_eq!(judged(leaking(&options(), 5010, 5010)).0, Verdict::Leak);
+        is_undecided(
+            leaking(&options(), 5009, 5009),
+            "kmalloc-256 has grown by 5009 in 5009 listings, 1.00 kmalloc-256 objects per listing (0.90 to 1.10), not yet told \
+             from a cache of more than 5009",
+        );
+        is_undecided(leaking(&options(), 5009, 0), "more than 5009; unmounting frees it");
+    }
+
+    #[test]
+    fn growth_survives_unmount_if_half_of_it_does() {
+        assert_eq!(judged(leaking(&options(), 6000, 3000)).0, Verdict::Leak);
+        is_undecided(leaking(&options(), 6000, 2999), "stay as long as it is mounted, without a bound (6000 so far)");
+    }
+
+    #[test]
+    fn growth_until_unmount_is_what_the_user_wants_it_to_be() {
+        is_undecided(leaking(&options(), 6000, 0), "--strict calls that a leak, --allow-until-unmount clean");
+        let strict = Options { strict: true, ..options() };
+        assert_eq!(judged(leaking(&strict, 6000, 0)).0, Verdict::Leak);
+        let allowed = Options { allow_until_unmount: true, ..options() };
+        assert_eq!(judged(leaking(&allowed, 6000, 0)).0, Verdict::Clean);
+        assert_eq!(judged(leaking(&allowed, 6000, 6000)).0, Verdict::Leak, "unmounting frees nothing");
+    }
+
+    #[test]
+    fn growth_that_stopped_or_is_gone_is_no_finding() {
+        let mut stopped = leaking(&options(), 6000, 6000);
+        stopped.stopped.insert(CACHE.into());
+        assert_eq!(stopped.findings(), []);
+        is_undecided(stopped, "has grown by 6000 in 6000 listings and then stopped, which may be a cache or a leak");
+        let mut gone = leaking(&options(), 6000, 6000);
+        gone.net.insert(CACHE.into(), 2999);
+        assert_eq!(gone.findings(), []);
+        gone.net.insert(CACHE.into(), 3000);
+        assert_eq!(gone.findings().len(), 1);
+    }
+
+    #[test]
+    fn finding_has_its_rate_per_call_per_entry_and_in_bytes() {
+        let mut seen = leaking(&options(), 6000, 6000);
+        seen.record.rpcs = [("READDIR".to_owned(), 6000), ("READDIRPLUS".to_owned(), 12_000)].into();
+        seen.object_bytes.insert(CACHE.into(), 256);
+        let sites = ["nfs_opendir", "other", "nfs_opendir"].map(|f| (f, [f.to_owned(), "vfs_open".to_owned()]));
+        let sites = sites.into_iter().zip([4000, 2000, 2000]);
+        let site = |((function, stack), objects): ((&str, [String; 2]), i64)| Site {
+            function: function.into(),
+            stack: stack.into(),
+            objects,
+        };
+        seen.sites.insert(CACHE.into(), sites.map(site).collect());
+        let found = seen.findings().remove(0);
+        assert_eq!(
+            (found.net_objects, found.excluded_cache_objects, found.bytes_per_listing),
+            (6000, Some(5990), 256.0)
+        );
+        assert!((found.objects_per_rpc.unwrap().estimate - 1.0 / 3.0).abs() < 1e-9, "{found:?}");
+        assert!((found.objects_per_entry.unwrap().estimate - 1.0 / 150.0).abs() < 1e-9, "{found:?}");
+        let shares: Vec<_> = found.call_sites.iter().map(|site| (site.function.as_str(), site.share)).collect();
+        assert_eq!(shares, [("nfs_opendir", 0.75), ("other", 0.25)]);
+        assert_eq!((seen.object_bytes("pages"), seen.object_bytes("kmalloc-8")), (4096, 0));
+    }
+
+    #[test]
+    fn kernel_at_rest_is_clean_after_enough_units() {
+        assert_eq!(judged(at_rest(100)).0, Verdict::Clean);
+        is_undecided(
+            at_rest(8),
+            "8 listings are too few to say that nothing leaks now and then; --listings 11 makes enough",
+        );
+        let mut one = at_rest(8);
+        one.readings[1].sample.objects.insert(CACHE.into(), 1001);
+        one.readings[2].sample.objects.insert(CACHE.into(), 1001);
+        one.readings[3].sample.objects.insert(CACHE.into(), 1001);
+        one.net.insert(CACHE.into(), 1);
+        is_undecided(one, "kmalloc-256 has grown by 1 in 8 listings, which may be a cache or a leak");
+    }
+
+    #[test]
+    fn run_whose_controls_were_missed_is_neither_a_leak_nor_clean() {
+        let missed =
+            |source, name: &str| SourceControl { source, name: name.into(), held: 584, seen: 0, left: 0, noise: 0 };
+        let mut blind = leaking(&options(), 6000, 6000);
+        blind.record.controls.sources = vec![missed(CounterKind::Slab, "filp")];
+        is_undecided(blind, "the control of slab failed");
+        // Another source that was missed takes nothing from a leak of objects, but from a clean verdict.
+        let pages = || vec![missed(CounterKind::Pages, "pages")];
+        let mut leak = leaking(&options(), 6000, 6000);
+        leak.record.controls.sources = pages();
+        assert_eq!(judged(leak).0, Verdict::Leak);
+        let mut clean = at_rest(100);
+        clean.record.controls.sources = pages();
+        is_undecided(clean, "the control of pages failed");
+    }
+
+    #[test]
+    fn run_whose_names_were_not_seen_may_be_a_leak_but_is_not_clean() {
+        let mut leak = leaking(&options(), 6000, 6000);
+        leak.record.controls.names_removed = 149;
+        assert_eq!(judged(leak).0, Verdict::Leak);
+        let mut clean = at_rest(100);
+        clean.record.controls.names_removed = 149;
+        is_undecided(clean, "of 150 names the probe saw 150 at their call site, of which dropping the caches took 149");
+    }
+
+    #[test]
+    fn listing_that_was_wrong_outweighs_everything() {
+        let mut broken = leaking(&options(), 6000, 6000);
+        broken.broken = Some("a name came twice".into());
+        assert_eq!(judged(broken), (Verdict::Broken, "a name came twice".into()));
+    }
+
+    #[test]
+    fn counter_that_is_open_is_named_the_most_restless_first() {
+        let open = |name, high| counter(name, -3.0, high, CounterVerdict::Undecided);
+        let counters =
+            || vec![open("filp", 3.0), open(CACHE, 4.0), counter("dentry", -0.1, 0.1, CounterVerdict::Clean)];
+        let noisy =
+            "2 counters are too noisy to judge, most of all kmalloc-256, which grows by -3.00 to 4.00 per listing";
+        is_undecided(seen(&options(), 100, [0, 0], counters()), noisy);
+        let mut unsettled = seen(&options(), 100, [0, 0], counters());
+        unsettled.unsettled = 2;
+        is_undecided(unsettled, &format!("{noisy}; 2 readings never came to rest"));
+        is_undecided(seen(&options(), 100, [0, 0], Vec::new()), "no counter was read");
+    }
+
+    #[test]
+    fn memory_that_ran_out_is_the_leak_that_was_seen_before() {
+        let ended = |seen: Observations, kind: &str| {
+            let record = seen.into_crash_record(kind, "the guest ran out of memory.".into());
+            (record.verdict, record.findings.len(), record.reason)
+        };
+        let (verdict, findings, reason) = ended(leaking(&options(), 6000, 6000), "out of memory");
+        assert_eq!((verdict, findings), (Verdict::Leak, 1));
+        assert!(reason.ends_with(". Then the guest ran out of memory."), "{reason}");
+        let is_crash = |seen, kind: &str| {
+            assert_eq!(ended(seen, kind), (Verdict::Crash, 0, "the guest ran out of memory.".into()), "{kind}");
+        };
+        is_crash(leaking(&options(), 6000, 6000), "panic");
+        is_crash(at_rest(100), "out of memory");
+        let mut warm = leaking(&options(), 6000, 6000);
+        warm.record.cold_listings = 5999;
+        is_crash(warm, "out of memory");
+        let mut blind = leaking(&options(), 6000, 6000);
+        let (source, name) = (CounterKind::Slab, "filp".to_owned());
+        blind.record.controls.sources = vec![SourceControl { source, name, held: 584, seen: 0, left: 0, noise: 0 }];
+        is_crash(blind, "out of memory");
+    }
+
+    #[test]
+    fn run_ended_for_nothing_if_what_grew_is_gone_and_others_are_open() {
+        let open = || counter("filp", -3.0, 3.0, CounterVerdict::Undecided);
+        let gone = || {
+            let leak = counter(CACHE, 0.9, 1.1, CounterVerdict::Leak);
+            let mut seen = seen(&options(), 6000, [6000, 6000], vec![leak, open()]);
+            seen.net.insert(CACHE.into(), 10);
+            seen
+        };
+        assert!(gone().ended_for_nothing());
+        let mut stays = gone();
+        stays.net.insert(CACHE.into(), 6000);
+        assert!(!stays.ended_for_nothing());
+        let mut broken = gone();
+        broken.broken = Some("a name came twice".into());
+        assert!(!broken.ended_for_nothing());
+        let mut all_known = gone();
+        all_known.judgement.as_mut().unwrap().counters.pop();
+        assert!(!all_known.ended_for_nothing());
+        assert!(!seen(&options(), 100, [0, 0], vec![open()]).ended_for_nothing());
+    }
+}

@@ -126,4 +126,33 @@ mod tests {
         };
         assert!(width(60) < 0.7 * width(5), "{} and {}", width(60), width(5));
     }
+
+    #[test]
+    fn share_of_draws_outside_is_that_of_expanded_percentiles() {
+        // The normal distribution beyond t of n - 1 degrees of freedom, 2.776, 2.262 and 2.093 in any table, times the root of n/(n - 1).
+        for (measurements, share) in [(5, 0.00096), (10, 0.00856), (20, 0.01588)] {
+            let tail = tail(measurements, 0.05);
+            assert!((tail / share - 1.0).abs() < 0.01, "{tail} of {measurements}");
+        }
+        // Between two t is 1 at a quarter, and the normal distribution has 7.86 % beyond the root of 2.
+        assert!((tail(2, 0.5) - 0.0786).abs() < 1e-4, "{}", tail(2, 0.5));
+        assert_eq!(tail(1, 0.05), 0.0);
+    }
+
+    #[test]
+    fn few_listings_are_off_by_the_scatter_of_their_logarithms() {
+        let of = |logarithms: &[f64]| logarithms.iter().map(|l| l.exp()).collect::<Vec<_>>();
+        let factor = |base: &[f64], other: &[f64]| few_listings_factor(base, other, 0.5);
+        // Variances of the means are 1 and 0, and t of one degree of freedom is 1 at a quarter.
+        let one = factor(&of(&[0.0, 2.0]), &of(&[1.0, 1.0])).unwrap();
+        assert!((one.ln() - 1.0).abs() < 1e-9, "{one}");
+        // They are 1 each, and t of two is 0.8165.
+        let three = factor(&of(&[0.0, 0.0, 3.0]), &of(&[0.0, 3.0, 0.0])).unwrap();
+        assert!((three.ln() - 0.8165 * 2.0_f64.sqrt()).abs() < 1e-3, "{three}");
+        for (base, other) in
+            [(vec![2.0; FEW], vec![3.0; FEW]), (vec![2.0], vec![3.0; 2]), (vec![2.0, 0.0], vec![3.0; 2])]
+        {
+            assert_eq!(factor(&base, &other), None, "{base:?} and {other:?}");
+        }
+    }
 }

@@ -91,4 +91,21 @@ mod tests {
         assert_eq!(per_second(&[(0.0, 5.0), (10.0, 25.0), (20.0, 45.0)]), Some(2.0));
         assert_eq!(per_second(&[(0.0, 5.0)]), None);
     }
+
+    #[test]
+    fn bounds_are_the_ranks_that_kendalls_score_gives() {
+        // The slope between two of these is the sum of their doses: 1, 2, 3, 3, 4, 4, ... 18, 18, 19, 19, 20, 21. Their score has the variance
+        // 12 * 11 * 29 / 18, so 3.94 deviations of 125 counters are 57.5 of 66, and 4.35 of 750 are 63.5.
+        let squares: Vec<(f64, f64)> = (0..LEAST_INTERVALS).map(|n| (n as f64, (n * n) as f64)).collect();
+        let bounds = |counters| follow(&squares, counters).map(|fit| (fit.low, fit.estimate, fit.high));
+        assert_eq!(bounds(125), Some((3.0, 11.0, 19.0)));
+        assert_eq!(bounds(750), Some((1.0, 11.0, 21.0)));
+        assert_eq!(bounds(1), Some((7.0, 11.0, 15.0)));
+    }
+
+    #[test]
+    fn doses_that_came_twice_take_from_the_variance_of_the_score() {
+        let points = [1.0, 2.0, 2.0, 1.0, 2.0].map(|dose| (dose, 0.0));
+        assert_eq!(score_variance(&points), (5.0 * 4.0 * 15.0 - 2.0 * 1.0 * 9.0 - 3.0 * 2.0 * 11.0) / 18.0);
+    }
 }

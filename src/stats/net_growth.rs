@@ -162,4 +162,28 @@ mod tests {
             assert!(missed as f64 <= 0.005 * f64::from(runs) + 10.0, "{lump} every {every}: {missed}");
         }
     }
+
+    #[test]
+    fn units_wanted_are_those_of_one_more_lump() {
+        let net = |grown| NetGrowth { name: "it".into(), grown, lump: 64.0, high: 0.0 };
+        // After two events a Poisson mean is at most 9.274 with 99.5 %.
+        assert_eq!(units_wanted(&net(128.0), 0.0, 0.5), (64.0 * 9.274 / 0.5_f64) as u64 + 1);
+        assert_eq!(units_wanted(&net(64.0), 1.0, 0.5), units_wanted(&net(128.0), 0.0, 0.5));
+    }
+
+    #[test]
+    fn lump_is_the_largest_growth_of_a_round_and_its_control() {
+        let seen =
+            net_growth(&[round(20, 1.0, 30), round(0, 1.0, -20), round(20, 1.0, 25), round(0, 1.0, 0)]).remove(0);
+        assert_eq!((seen.grown, seen.lump), (35.0, 25.0));
+    }
+
+    #[test]
+    fn growth_with_time_is_that_of_controls_per_second() {
+        let slow = [round(20, 1.0, 2), round(0, 2.0, 4), round(20, 1.0, 2), round(0, 2.0, 4)];
+        assert_eq!(net_growth(&slow)[0].grown, 0.0);
+        // A control round that took no time tells nothing of a pace.
+        let at_once = [round(20, 1.0, 0), round(0, 0.0, 5), round(20, 1.0, 0), round(0, 1.0, 0)];
+        assert_eq!(net_growth(&at_once)[0].grown, 5.0);
+    }
 }

@@ -334,4 +334,37 @@ mod tests {
     fn dose_that_is_alone_gives_no_line() {
         assert_eq!(fit(&points(&[(3.0, 1.0, 0.0), (3.0, 1.0, 0.0)]), BoundWidth::new(2, 0.99, 900.0)), None);
     }
+
+    #[test]
+    fn scatter_is_that_of_blocks_of_controls_and_between_both() {
+        let of = |points: &[Point]| {
+            let (slope, scatter, spread) = scatter_around(points).unwrap();
+            [slope, spread, scatter.all, scatter.trimmed, scatter.drift]
+        };
+        let near = |seen: [f64; 5], expected: [f64; 5]| {
+            assert!(seen.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{seen:?}, not {expected:?}");
+        };
+        // Residuals of the blocks are -2, 0, 2, 0, those of the controls half of that, and the lines meet dose 0 at -1 and 2.5.
+        let four = points(&[(4.0, 0.0, 1.0), (12.0, 8.0, 1.0), (4.0, 4.0, 3.0), (12.0, 8.0, 1.0)]);
+        near(of(&four), [0.75, 64.0, 8.0 + 2.0 * 2.0 + 36.0 / 1.25, 8.0 + 2.0 * 2.0 + 36.0 / 1.25, 36.0 / 1.25]);
+        // Two controls are compared with each other; the lines meet dose 0 at -2 and -0.5.
+        let two = points(&[(4.0, 2.0, 1.0), (12.0, 10.0, 4.0)]);
+        near(of(&two), [1.0, 32.0, 2.0 * 4.5 + 0.4, 2.0 * 4.5 + 0.4, 0.4]);
+    }
+
+    #[test]
+    fn width_is_that_of_what_is_known_of_the_counter() {
+        let width = BoundWidth { freedom: 5.0, quiet: 100.0, noisy: 10.0, noisy_trimmed: 30.0, noisy_scatter: 0.0 };
+        let half_width = |all, trimmed, drift, squares| width.half_width(&Scatter { all, trimmed, drift }, squares);
+        assert!((half_width(9.0, 0.3, 0.05, 0.0) - 100.0 * (1.74 / 21.0_f64).sqrt()).abs() < 1e-9);
+        // Five times 0.09 are still quiet, and so is a drift of 0.09.
+        assert_eq!(half_width(9.0, 0.46, 0.05, 0.0), 30.0 * 0.46_f64.sqrt());
+        assert_eq!(half_width(4.0, 0.3, 0.1, 0.0), 30.0 * 0.3_f64.sqrt());
+        assert_eq!(half_width(4.0, 1.0, 0.1, 0.0), 20.0);
+        assert_eq!((half_width(4.0, 0.3, 0.0, 9.0), half_width(16.0, 0.3, 0.0, 9.0)), (30.0, 40.0));
+        assert_eq!(
+            BoundWidth { quiet: 1.0, ..width }.half_width(&Scatter { all: 0.0, trimmed: 0.0, drift: 0.0 }, 0.0),
+            NOISE_OBJECTS
+        );
+    }
 }

@@ -322,4 +322,28 @@ mod tests {
         let third = |_, dose: u64| (dose as i64 / 4, 0);
         assert_eq!(said(&DOSES[..6], third), CounterVerdict::Clean);
     }
+
+    #[test]
+    fn bounds_that_reach_the_limit_decide_nothing() {
+        let says = |estimate, low, high| verdict_of(&Estimate { estimate, low, high }, EVERY_DOSE_TWICE_FROM, MIN_RATE);
+        assert_eq!(says(1.0, 0.0, 2.0), CounterVerdict::Undecided);
+        assert_eq!(says(1.0, 0.01, 2.0), CounterVerdict::Leak);
+        assert_eq!(says(0.25, 0.0, MIN_RATE), CounterVerdict::Undecided);
+        assert_eq!(says(0.25, 0.0, 0.49), CounterVerdict::Clean);
+    }
+
+    #[test]
+    fn growth_stays_if_half_of_what_the_rate_promises_is_there() {
+        let fit = Estimate { estimate: 25.0, low: 24.0, high: 26.0 };
+        assert!(stays(&fit, 1250, 100) && !stays(&fit, 1249, 100));
+    }
+
+    #[test]
+    fn counters_that_are_open_are_counted() {
+        let counter = |says| Counter { name: "it".into(), fit: Estimate { estimate: 0.0, low: 0.0, high: 0.0 }, says };
+        let of = |says: &[CounterVerdict]| Judgement { counters: says.iter().copied().map(counter).collect() };
+        use CounterVerdict::{Clean, Leak, Undecided};
+        assert_eq!(of(&[Undecided, Clean, Undecided, Leak]).open(), 2);
+        assert_eq!(of(&[Clean]).open(), 0);
+    }
 }

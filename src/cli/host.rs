@@ -51,7 +51,8 @@ pub struct Args {
     /// With --passive and --watch: read this often.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     interval: f64,
-    /// Take no longer than this. Without it a measurement takes up to 300 s, --passive 600 s, and --watch goes on until it is stopped.
+    /// Begin no listing after this; a reading that has begun is not broken off. Without it a measurement takes up to 300 s, --passive 600 s,
+    /// and --watch goes on until it is stopped.
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     budget: Option<f64>,
     /// List no more often than this.

@@ -95,8 +95,8 @@ pub fn markdown(runs: &[CleanRun]) -> String {
     let upper = 100.0 * upper_bound(accused as u64, runs.len() as u64, CONFIDENCE);
     let _ = writeln!(
         text,
-        "\n{accused} of {} runs accused a kernel without a known leak. Each had a boot of its own, so for verdicts and boots alike the \
-         rate of false alarms is at most {upper:.2} % ({:.0} % confidence, exact binomial).",
+        "\n{accused} of {} runs accused a kernel without a known leak. Each had a seed of its own, which draws the order of the \
+         doses: over such draws, with the noise of this kernel, the rate of false alarms is at most {upper:.2} % ({:.0} % confidence, exact binomial).",
         runs.len(),
         100.0 * CONFIDENCE
     );

@@ -145,4 +145,35 @@ mod tests {
             assert!(doubt.ends_with("conflicts in fs/nfs/dir.c"), "{doubt}");
         }
     }
+
+    #[test]
+    fn error_of_a_result_is_that_of_the_better_of_two_verdicts_on_each_commit() {
+        let commit = |id: &str| Commit { id: id.into(), subject: "x".into() };
+        let step = |id: &str, error| super::super::found::Step {
+            commit: commit(id),
+            judged: TestResult { error, ..judged(State::Leaks) },
+        };
+        let found = |commit| Found {
+            commit,
+            among: Vec::new(),
+            steps: vec![step("1", 0.04), step("2", 0.005)],
+            log: String::new(),
+        };
+        // The parent is "1", and each was asked again with an error of 0.01.
+        let again = confirmation(State::Leaks, State::Clean, Revert::IsParent);
+        assert!((again.error(&found(Some(commit("2")))) - (0.005 + 0.01)).abs() < 1e-12);
+        assert!((again.error(&found(Some(commit("3")))) - (0.01 + 0.01)).abs() < 1e-12, "it was never asked before");
+        assert!((again.error(&found(None)) - (1.0 + 0.01)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn guests_of_a_confirmation_are_those_of_all_three() {
+        let mut again = confirmation(State::Leaks, State::Clean, Revert::Judged(Box::new(judged(State::Clean))));
+        (again.commit.guests, again.parent_judged.guests) = (1, 2);
+        let Revert::Judged(revert) = &mut again.revert else { panic!("it was judged") };
+        revert.guests = 4;
+        assert_eq!(again.guests(), 7);
+        again.revert = Revert::IsParent;
+        assert_eq!(again.guests(), 3);
+    }
 }

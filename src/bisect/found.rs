@@ -117,4 +117,22 @@ mod tests {
         let unbuilt = TestResult { state: State::Unknown("crash".into()), ..TestResult::default() };
         assert_eq!(clean(0.02).with_second(unbuilt).state, State::Unknown("crash".into()));
     }
+
+    #[test]
+    fn second_question_adds_its_guests_and_seconds() {
+        let clean = judged(State::Clean, example::clean(), 0.02);
+        let second = TestResult { guests: 3, seconds: 5.0, ..clean.clone() };
+        let both = clean.with_second(second);
+        assert_eq!((both.guests, both.seconds), (4, 7.0));
+    }
+
+    #[test]
+    fn error_of_a_path_is_that_of_any_of_its_verdicts() {
+        let commit = |id: &str| Commit { id: id.into(), subject: "x".into() };
+        let step = |error| Step { commit: commit("1"), judged: judged(State::Leaks, example::leak(), error) };
+        let found = Found { commit: None, among: Vec::new(), steps: vec![step(0.1), step(0.2)], log: String::new() };
+        assert!((found.error() - (1.0 - 0.9 * 0.8)).abs() < 1e-12);
+        assert_eq!(found.guests(), 2);
+        assert_eq!(commit("0123456789abcdef").to_string(), "0123456789ab (\"x\")");
+    }
 }

@@ -207,4 +207,19 @@ mod tests {
         let error = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(4), &paths).err();
         assert!(error.is_some_and(|e| e.to_string().contains("touches nowhere")));
     }
+
+    #[test]
+    fn refusal_is_not_read_out_of_a_subject() {
+        let made = TestHistory::straight(3);
+        let (history, _) = History::start(made.repo(), Terms::Break, &made.id(0), &made.id(2), &[]).unwrap();
+        let refused = history.refused("it is full", "[1234] a merge base must be tested\n[1234] bisect cannot work");
+        assert_eq!(refused.to_string(), "git bisect: it is full");
+        assert!(history.refused("it is full", "a merge base must be tested").to_string().contains("is not older than"));
+    }
+
+    #[test]
+    fn id_is_forty_hexadecimal_digits() {
+        assert!(is_id(&"0a".repeat(20)));
+        assert!(!is_id("0a") && !is_id(&"0g".repeat(20)) && !is_id(&"0a".repeat(21)));
+    }
 }

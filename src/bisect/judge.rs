@@ -259,4 +259,23 @@ mod tests {
         record.reason = "the guest's kernel is lost (panic)".into();
         assert_eq!(state(&record, None), State::Unknown("crash: the guest's kernel is lost (panic)".into()));
     }
+
+    #[test]
+    fn error_of_a_commit_counts_each_guest_that_may_have_been_asked() {
+        assert!((error(1) - 0.02).abs() < 1e-12 && (error(3) - 0.06).abs() < 1e-12);
+    }
+
+    #[test]
+    fn guest_that_died_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().to_owned()).unwrap();
+        let scenario = crate::scenario::load("quick").unwrap();
+        let verdicts = Verdicts::open(&scenario, &Options::default(), &cache).unwrap();
+        for (verdict, is_kept) in [(Verdict::Crash, false), (Verdict::Undecided, true), (Verdict::Leak, true)] {
+            let record = RunRecord { verdict, seed: verdict as u64, ..example::leak() };
+            assert_eq!(keep(record.clone(), &verdicts).unwrap(), record);
+            let found = verdicts.find(&record.kernel.image_sha256, record.seed);
+            assert_eq!(found.is_some(), is_kept, "{verdict:?}");
+        }
+    }
 }

@@ -119,3 +119,107 @@ pub fn rate(record: &RunRecord) -> String {
         _ => sentence::at_most(record).unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::example;
+
+    fn commit(id: &str) -> Commit {
+        Commit { id: id.into(), subject: "x".into() }
+    }
+
+    fn judged(state: State, record: RunRecord) -> TestResult {
+        TestResult { state, record: Some(record), guests: 1, seconds: 2.0, error: 0.01 }
+    }
+
+    fn found() -> Found {
+        let commit = commit("2");
+        let step = Step { commit: commit.clone(), judged: judged(State::Leaks, example::leak()) };
+        Found { commit: Some(commit), among: Vec::new(), steps: vec![step], log: "git bisect start".into() }
+    }
+
+    fn confirmation(revert: Revert) -> Confirmation {
+        Confirmation {
+            commit: judged(State::Leaks, example::leak()),
+            parent: commit("1"),
+            parent_judged: judged(State::Clean, example::clean()),
+            revert,
+        }
+    }
+
+    fn taken_out(state: State) -> Revert {
+        Revert::Judged(Box::new(judged(state, example::clean())))
+    }
+
+    fn record_of(confirmation: Option<&Confirmation>) -> BisectionRecord {
+        let config = BisectConfig {
+            tree: "linux",
+            terms: Terms::Break,
+            scenario: "quick",
+            call_site: None,
+            options: &["--largest-cache".into(), "300".into()],
+            message: "NFS: x\n\nwhy\n",
+            seconds: 60.0,
+        };
+        record(&config, &found(), confirmation)
+    }
+
+    #[test]
+    fn result_is_confirmed_only_by_a_confirmation_without_a_doubt() {
+        let confirmed = record_of(Some(&confirmation(taken_out(State::Clean))));
+        assert!(confirmed.confirmed);
+        assert_eq!(
+            confirmed.confirmation,
+            "confirmed: in fresh guests the commit and its parent said the same again, and the bad end without it is clean"
+        );
+        assert_eq!(
+            (confirmed.guests, confirmed.guests_of_confirmation, confirmed.message.as_str()),
+            (4, 3, "NFS: x\n\nwhy")
+        );
+        assert_eq!(confirmed.function.as_deref(), Some("nfs_readdir_page_array_append"));
+        assert_eq!(confirmed.reproduce[1], "dirleak run --kernel .@2 quick --largest-cache 300");
+        for revert in [taken_out(State::Leaks), Revert::NotTried("it conflicts".into())] {
+            let doubted = record_of(Some(&confirmation(revert)));
+            assert!(
+                !doubted.confirmed && doubted.confirmation.starts_with("not confirmed: "),
+                "{}",
+                doubted.confirmation
+            );
+        }
+        let alone = record_of(None);
+        assert!(!alone.confirmed && alone.confirmation.is_empty());
+        assert_eq!((alone.error_of_result, alone.guests), (1.0, 1));
+    }
+
+    #[test]
+    fn end_without_a_fix_leaks() {
+        let sentence = confirmation_sentence(&confirmation(taken_out(State::Leaks)), Terms::Fix, None);
+        assert!(sentence.ends_with("and the fixed end without it leaks"), "{sentence}");
+        let sentence = confirmation_sentence(&confirmation(Revert::IsParent), Terms::Fix, None);
+        assert!(sentence.ends_with("and it is the fixed end itself"), "{sentence}");
+    }
+
+    #[test]
+    fn runs_are_those_of_the_steps_and_of_the_confirmation() {
+        let confirmation = confirmation(taken_out(State::Clean));
+        let verdicts = |confirmation| runs(&found(), confirmation).iter().map(|run| run.verdict).collect::<Vec<_>>();
+        assert_eq!(verdicts(None), [Verdict::Leak]);
+        assert_eq!(verdicts(Some(&confirmation)), [Verdict::Leak, Verdict::Leak, Verdict::Clean, Verdict::Clean]);
+    }
+
+    #[test]
+    fn step_says_what_leaks_or_how_much_may() {
+        let said = |state, record| {
+            let step = step(&Step { commit: commit("1"), judged: judged(state, record) });
+            (step.state, step.what)
+        };
+        let rate = "25.0 kmalloc-256 objects per listing (24.8 to 25.2)".to_owned();
+        assert_eq!(said(State::Leaks, example::leak()), ("leak".into(), rate.clone()));
+        assert_eq!(said(State::Clean, example::leak()), ("clean".into(), format!("but {rate} of others")));
+        assert_eq!(said(State::Clean, example::clean()), ("clean".into(), "at most 0.13".into()));
+        assert_eq!(said(State::Unknown("crash".into()), example::clean()), ("skip".into(), "crash".into()));
+        let growth = RunRecord { verdict: Verdict::Clean, ..example::leak() };
+        assert!(!super::rate(&growth).contains("25.0"), "growth of a clean kernel is no leak");
+    }
+}

@@ -192,4 +192,10 @@ mod tests {
         let (found, _) = made.search(Terms::Break, &made.id(4), &[made.id(0)]);
         assert!(found.err().unwrap().to_string().contains("cannot be judged (it does not build)"));
     }
+
+    #[test]
+    fn steps_left_are_those_of_a_test() {
+        assert_eq!(steps_left(&Next::Test { commit: "1".into(), steps: 5 }), 5);
+        assert_eq!(steps_left(&Next::Found("1".into())), 0);
+    }
 }

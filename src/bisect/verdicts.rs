@@ -102,4 +102,17 @@ mod tests {
         let other = Verdicts::open(&scenario("many-pages"), &options, &cache).unwrap();
         assert_eq!(other.find(image, record.seed), None);
     }
+
+    #[test]
+    fn build_is_remembered_by_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().to_owned()).unwrap();
+        let scenario = select(&["quick".to_owned()], None, &[], &Overrides::default()).unwrap().remove(0);
+        let verdicts = Verdicts::open(&scenario, &Options::default(), &cache).unwrap();
+        assert!(verdicts.built("a").is_none());
+        verdicts.keep_built("a", &Built::Image("ab".into())).unwrap();
+        verdicts.keep_built("b", &Built::Failed("error: x".into())).unwrap();
+        assert!(matches!(verdicts.built("a"), Some(Built::Image(digest)) if digest == "ab"));
+        assert!(matches!(verdicts.built("b"), Some(Built::Failed(why)) if why == "error: x"));
+    }
 }

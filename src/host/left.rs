@@ -226,4 +226,23 @@ mod tests {
         assert_eq!(make(home.path()).1, [""; 0]);
         assert!(full.join("precious").exists(), "files with something in them are not removed");
     }
+
+    #[test]
+    fn directory_from_before_the_last_boot_is_removed_after_a_day() {
+        let home = tempfile::tempdir().unwrap();
+        let mark = Mark::dead().to_string();
+        let (machine, rest) = mark.split_once('-').unwrap();
+        let (boot, rest) = rest.split_once('-').unwrap();
+        let dir = home.path().join(format!("{PREFIX}{machine}-{}-{rest}Ab3xYz", "0".repeat(boot.len())));
+        fs::create_dir(&dir).unwrap();
+        let age = |seconds: i64| {
+            let then = SystemTime::now() - std::time::Duration::from_secs(seconds as u64);
+            fs::File::open(&dir).unwrap().set_modified(then).unwrap();
+        };
+        age(OLD_SECONDS - 60);
+        assert_eq!(make(home.path()).1, [""; 0]);
+        age(OLD_SECONDS + 60);
+        assert_eq!(make(home.path()).1.len(), 1);
+        assert!(!dir.exists());
+    }
 }

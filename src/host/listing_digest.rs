@@ -60,4 +60,12 @@ mod tests {
         assert_ne!(names(&["a", "b"]), names(&["a", "a"]));
         assert_eq!(names(&[".", ".."]).count, 0);
     }
+
+    #[test]
+    fn names_are_counted_by_the_length_of_their_allocation() {
+        let mut lengths = NameLengths::default();
+        [".", "..", "a", "bc", "d"].iter().for_each(|name| lengths.add(name.as_bytes()));
+        assert_eq!(lengths.counts(), [(2, 2), (3, 1)]);
+        assert_eq!(names(&["a", "b", "c"]).count, 3);
+    }
 }

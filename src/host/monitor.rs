@@ -2,7 +2,7 @@
 
 use super::mount::Mounted;
 use super::prometheus;
-use super::readings::{DAY_SECONDS, ReadingLog, Trend, bytes_per_day};
+use super::readings::{DAY_SECONDS, ReadingLog, Trend, Watch, bytes_per_day};
 use crate::error::Result;
 use crate::os::output_file::OutputFile;
 use crate::probe::ftrace::Unmounts;
@@ -16,17 +16,18 @@ const NAMED: usize = 3;
 /// Reads every `interval`, until `end` or until it is stopped.
 pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&OutputFile>) -> Result<()> {
     let _tracefs = Unmounts::unless_mounted();
-    let mut watched = ReadingLog::begin(mounted.mount.clone())?;
+    let mut watch = Watch::begin(mounted.mount.clone())?;
     let mut out = std::io::stdout();
     while end.is_none_or(|end| Instant::now() < end) {
-        watched.wait_and_read(interval, end)?;
+        watch.wait_and_read(interval, end)?;
+        let watched = watch.log();
         let mut trends = watched.trends();
         trends.sort_by(|a, b| bytes_per_day(b).total_cmp(&bytes_per_day(a)));
         if let Some(textfile) = textfile {
-            textfile.write_bytes(prometheus::text(&watched, &trends).as_bytes())?;
+            textfile.write_bytes(prometheus::text(watched, &trends).as_bytes())?;
         }
         // Whoever reads may stop early, and the file is still to be written.
-        let _ = writeln!(out, "{}", line(&watched, &trends));
+        let _ = writeln!(out, "{}", line(watched, &trends));
     }
     Ok(())
 }
@@ -72,5 +73,53 @@ mod tests {
     #[test]
     fn time_is_told_in_the_unit_that_suits_it() {
         assert_eq!([40.0, 600.0, 12_600.0, 1_036_800.0].map(time), ["40 s", "10 min", "3.5 hours", "12 days"]);
+    }
+
+    #[test]
+    fn time_of_two_of_a_unit_is_told_in_that_unit() {
+        let times = [119.0, 120.0, 7199.0, 7200.0, 100_000.0, 172_800.0];
+        assert_eq!(times.map(time), ["119 s", "2 min", "120 min", "2.0 hours", "27.8 hours", "2 days"]);
+    }
+
+    #[test]
+    fn line_says_what_grows_and_when_memory_is_gone() {
+        let said = |intervals, per_call| {
+            let log = ReadingLog::made_up(intervals, per_call);
+            line(&log, &log.trends())
+        };
+        let grows = said(20, 2);
+        assert!(
+            grows.starts_with(
+                "after 3 min: 335 READDIR calls, 49.2 MiB of slab that cannot be given back; kmalloc-256 "
+            ),
+            "{grows}"
+        );
+        assert!(
+            grows.ends_with(" a day (2.00 objects per READDIR call); at this pace memory is gone in 10.0 hours"),
+            "{grows}"
+        );
+        assert!(!grows.contains("filp"), "{grows}");
+        let rests = said(20, 0);
+        assert!(rests.ends_with("cannot be given back; it does not grow"), "{rests}");
+        let short = said(3, 2);
+        assert!(short.ends_with("; too few readings yet for a pace"), "{short}");
+    }
+
+    #[test]
+    fn line_names_growth_of_which_the_bytes_are_known() {
+        let log = ReadingLog::made_up(20, 2);
+        let trend = |name: &str, object_bytes, per_second| Trend {
+            name: name.into(),
+            grown: 1,
+            object_bytes,
+            per_second,
+            per_readdir: None,
+        };
+        let trends =
+            [("a", 8, 1.0), ("b", 0, 1.0), ("c", 8, 0.0), ("d", 8, -1.0), ("e", 8, 1.0), ("f", 8, 1.0), ("g", 8, 1.0)];
+        let text = line(&log, &trends.map(|(name, bytes, pace)| trend(name, bytes, pace)));
+        let named: Vec<&str> =
+            text.split("; ").filter(|part| part.ends_with(" a day")).map(|part| &part[..1]).collect();
+        assert_eq!(named, ["a", "e", "f"], "{text}");
     }
 }

@@ -83,6 +83,17 @@ impl Mounted {
     }
 }
 
+#[cfg(test)]
+impl Mounted {
+    /// Takes a directory for one on an NFS mount.
+    pub fn made_up(dir: &Path) -> Self {
+        let fd = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
+        let point = dir.display().to_string();
+        let mount = Mount { point, source: "server:/export".into(), options: "rw,vers=4.2,rsize=4096".into() };
+        Self { dir: dir.to_owned(), mount, _fd: fd }
+    }
+}
+
 /// Returns the number of the mount that an open file is on.
 fn mount_id(fd: &OwnedFd) -> Result<String> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());

@@ -1,7 +1,7 @@
 //! A verdict on a machine that is left alone: slab growth against the READDIR calls that others have the mount send.
 
 use super::mount::Mounted;
-use super::readings::{ReadingLog, Trend};
+use super::readings::{ReadingLog, Trend, Watch};
 use crate::error::Result;
 use crate::os::progress::Ui;
 use crate::probe::ftrace::Unmounts;
@@ -31,15 +31,15 @@ pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64,
     let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
     let task = ui.task(format!("{}, watched", record.scenario));
     let _tracefs = Unmounts::unless_mounted();
-    let mut watched = ReadingLog::begin(mounted.mount.clone())?;
+    let mut watch = Watch::begin(mounted.mount.clone())?;
     while begin.elapsed() < whole {
-        watched.wait_and_read(interval, Some(begin + whole))?;
+        watch.wait_and_read(interval, Some(begin + whole))?;
         task.progress(begin.elapsed().min(whole).as_secs(), whole.as_secs().max(1));
     }
     record.seconds = begin.elapsed().as_secs_f64();
-    let fits = fits(&watched);
-    fill(&mut record, &watched, &fits, min_rate);
-    judge(&mut record, &watched, &fits, min_rate);
+    let (watched, fits) = (watch.log(), fits(watch.log()));
+    fill(&mut record, watched, &fits, min_rate);
+    judge(&mut record, watched, &fits, min_rate);
     task.done(record.verdict.as_str());
     Ok(record)
 }
@@ -84,9 +84,8 @@ fn bound(trend: &Trend, fit: &Estimate) -> CounterBound {
 /// Judges it undecided, with what follows the calls. Never a leak: nobody chose the doses; and never clean: nothing was
 /// held to show that the counters see what there is.
 fn judge(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)], min_rate: f64) {
-    let shared_names = watched.shared_names();
     let following = fits.iter().filter(|(trend, fit)| follows(trend, fit, watched.readdirs()));
-    let mut findings: Vec<Finding> = following.map(|followed| finding(followed, &shared_names)).collect();
+    let mut findings: Vec<Finding> = following.map(|followed| finding(followed, watched.shared_names())).collect();
     findings.sort_by(|a, b| b.bytes_per_listing.total_cmp(&a.bytes_per_listing));
     record.findings = findings;
     record.verdict = Verdict::Undecided;
@@ -148,4 +147,85 @@ pub fn text(record: &RunRecord) -> String {
         text += &format!("  note: {note}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::record::KernelRecord;
+
+    /// Returns the record of a machine that was watched for so many intervals, in which a size class grew by so many objects a call.
+    fn watched(intervals: u64, per_call: i64, min_rate: f64) -> RunRecord {
+        let log = ReadingLog::made_up(intervals, per_call);
+        let mut record = RunRecord::begin("/mnt", KernelRecord::default(), 0);
+        let fits = fits(&log);
+        fill(&mut record, &log, &fits, min_rate);
+        judge(&mut record, &log, &fits, min_rate);
+        record
+    }
+
+    #[test]
+    fn growth_that_follows_the_calls_is_told_and_is_no_leak() {
+        let record = watched(20, 2, 0.5);
+        assert_eq!(record.verdict, Verdict::Undecided);
+        assert_eq!(
+            record.reason,
+            "over 335 READDIR calls 2.00 kmalloc-256 objects per READDIR call (2.00 to 2.00) followed them, 512 B each, with a \
+             probability of 99 %"
+        );
+        let [found] = &record.findings[..] else { panic!("{:?}", record.findings) };
+        assert_eq!((found.net_objects, found.bytes_per_listing, found.shares_with.len()), (670, 512.0, 1));
+        let told = text(&record);
+        assert!(
+            told.contains(&record.reason) && told.contains("\n  note: nothing was listed and no cache dropped"),
+            "{told}"
+        );
+        assert!(!told.contains("  and "), "{told}");
+        let second = RunRecord { findings: vec![found.clone(), found.clone()], ..record.clone() };
+        assert!(text(&second).contains("\n  and 2.00 kmalloc-256 objects per READDIR call"), "{}", text(&second));
+    }
+
+    #[test]
+    fn record_has_the_calls_of_each_interval_and_what_moved() {
+        let record = watched(20, 2, 0.5);
+        assert_eq!((record.unit.as_str(), record.listings, record.cold_listings), (UNIT, 335, 335));
+        let rounds: Vec<_> = record.rounds.iter().take(4).map(|r| (r.kind, r.dose, r.seconds)).collect();
+        use RoundKind::{Warmup, Watched};
+        assert_eq!(rounds, [(Warmup, 0, 0.0), (Watched, 10, 10.0), (Watched, 17, 10.0), (Watched, 24, 10.0)]);
+        assert_eq!(record.rounds[1].samples.keys().collect::<Vec<_>>(), ["dentry", "kmalloc-256"]);
+        let bounds = record.bounds.as_ref().unwrap();
+        let highest: Vec<_> = bounds.highest.iter().map(|b| (b.name.as_str(), b.objects_per_listing.high)).collect();
+        assert_eq!((highest, bounds.counters), (vec![("kmalloc-256", 2.0), ("filp", 0.0)], 2));
+        assert_eq!(record.not_looked_for, [crate::probe::counters::CALL_SITES]);
+    }
+
+    #[test]
+    fn machine_at_rest_is_not_called_clean() {
+        let record = watched(20, 0, 0.5);
+        assert_eq!((record.verdict, record.findings.len()), (Verdict::Undecided, 0));
+        assert!(
+            record.reason.starts_with(
+                "nothing was seen to follow 335 READDIR calls, at most 0.00 of any counter per READDIR call"
+            ),
+            "{}",
+            record.reason
+        );
+        assert!(watched(20, 0, 0.0).reason.contains("but filp may, by 0.00 to 0.00"), "{}", watched(20, 0, 0.0).reason);
+    }
+
+    #[test]
+    fn few_intervals_tell_nothing() {
+        let record = watched(3, 2, 0.5);
+        assert!(record.reason.starts_with("51 READDIR calls in 3 intervals are too few"), "{}", record.reason);
+        assert_eq!(record.bounds, None);
+    }
+
+    #[test]
+    fn counter_follows_if_its_bounds_say_so_and_it_is_still_as_large() {
+        let follows = |low, grown| {
+            let trend = Trend { name: "it".into(), grown, object_bytes: 0, per_second: 0.0, per_readdir: None };
+            follows(&trend, &Estimate { estimate: 2.0, low, high: 3.0 }, 100)
+        };
+        assert!(follows(1.0, 100) && !follows(0.0, 100) && !follows(-1.0, 100) && !follows(1.0, 99));
+    }
 }

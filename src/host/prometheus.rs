@@ -126,4 +126,40 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn metrics_are_those_of_the_last_reading() {
+        let log = ReadingLog::made_up(20, 2);
+        let told = text(&log, &log.trends());
+        for line in [
+            "dirleak_watched_seconds{mount=\"/mnt\"} 200\n",
+            "dirleak_readdir_calls_total{mount=\"/mnt\"} 835\n",
+            "dirleak_unreclaimable_slab_bytes{mount=\"/mnt\"} 51609600\n",
+            "dirleak_objects{mount=\"/mnt\",counter=\"kmalloc-256\"} 1670\n",
+            "dirleak_objects{mount=\"/mnt\",counter=\"filp\"} 900\n",
+            "dirleak_memory_exhausted_in_seconds{mount=\"/mnt\"} 36000\n",
+            "dirleak_growth_objects_per_day{mount=\"/mnt\",counter=\"filp\"} 0\n",
+            "dirleak_growth_objects_per_readdir{mount=\"/mnt\",counter=\"kmalloc-256\"} 2\n",
+            "dirleak_growth_objects_per_readdir_low{mount=\"/mnt\",counter=\"kmalloc-256\"} 2\n",
+            "dirleak_growth_objects_per_readdir_high{mount=\"/mnt\",counter=\"kmalloc-256\"} 2\n",
+        ] {
+            assert!(told.contains(line), "{line} is not in {told}");
+        }
+        let value = |name: &str| -> f64 {
+            let begin = format!("dirleak_{name}{{mount=\"/mnt\",counter=\"kmalloc-256\"}} ");
+            told.lines().find_map(|line| line.strip_prefix(&begin)).unwrap().parse().unwrap()
+        };
+        let objects = value("growth_objects_per_day");
+        assert!(
+            (250_000.0..350_000.0).contains(&objects) && value("growth_bytes_per_day") == 256.0 * objects,
+            "{told}"
+        );
+        assert!(
+            !told.contains("dirleak_growth_bytes_per_day{mount=\"/mnt\",counter=\"filp\"}"),
+            "its bytes are not known"
+        );
+        let short = ReadingLog::made_up(3, 2);
+        let told = text(&short, &short.trends());
+        assert!(!told.contains("memory_exhausted") && !told.contains("growth_"), "{told}");
+    }
 }

@@ -34,14 +34,23 @@ impl Reading {
     }
 }
 
-/// A machine that is watched.
-pub struct ReadingLog {
+/// A machine that is watched: reads it, and keeps what was read.
+pub struct Watch {
     counters: Counters,
-    mount: Mount,
     begin: Instant,
+    log: ReadingLog,
+}
+
+/// What was read of a machine that is watched.
+pub struct ReadingLog {
+    mount: Mount,
     readings: Vec<Reading>,
     /// Caches that the kernel empties when it wants memory: what they hold is no leak.
     reclaimable: Vec<String>,
+    /// Bytes of an object, by cache.
+    object_bytes: BTreeMap<String, u64>,
+    /// The other names of each slab cache that the kernel has merged.
+    shared_names: BTreeMap<String, Vec<String>>,
 }
 
 /// How a counter went.
@@ -58,16 +67,19 @@ pub struct Trend {
     pub per_readdir: Option<Estimate>,
 }
 
-impl ReadingLog {
+impl Watch {
     /// Begins with a first reading.
     pub fn begin(mount: Mount) -> Result<Self> {
-        let counters = Counters::open()?;
-        let mut watched =
-            Self { counters, mount, begin: Instant::now(), readings: Vec::new(), reclaimable: Vec::new() };
-        watched.read()?;
-        let names = watched.readings[0].sample.objects.keys();
-        watched.reclaimable = names.filter(|name| slab::is_reclaimable(name)).cloned().collect();
-        Ok(watched)
+        let mut watch = Self { counters: Counters::open()?, begin: Instant::now(), log: ReadingLog::new(mount) };
+        watch.read()?;
+        let names = watch.log.readings[0].sample.objects.keys();
+        watch.log.reclaimable = names.filter(|name| slab::is_reclaimable(name)).cloned().collect();
+        Ok(watch)
+    }
+
+    /// Returns what was read so far.
+    pub fn log(&self) -> &ReadingLog {
+        &self.log
     }
 
     /// Waits for `interval`, no longer than to `end`, and reads.
@@ -78,22 +90,41 @@ impl ReadingLog {
     }
 
     fn read(&mut self) -> Result<()> {
-        let rpcs = mountstats::read(self.mount.path())?;
-        if rpcs.is_empty() && !self.readings.is_empty() {
-            return Err(Error::machine(format!("the mount on {} is gone", self.mount.point)));
+        let log = &mut self.log;
+        let rpcs = mountstats::read(log.mount.path())?;
+        if rpcs.is_empty() && !log.readings.is_empty() {
+            return Err(Error::machine(format!("the mount on {} is gone", log.mount.point)));
         }
         let field = |name: &str| {
             memory::kib(name).ok_or_else(|| Error::kernel(format!("/proc/meminfo of this kernel has no {name}")))
         };
-        self.readings.push(Reading {
+        log.add(Reading {
             seconds: self.begin.elapsed().as_secs_f64(),
             readdirs: mountstats::readdirs(&rpcs),
             sample: self.counters.read()?,
             unreclaimable_kib: field("SUnreclaim")?,
             available_kib: field("MemAvailable")?,
         });
-        thin_out(&mut self.readings);
+        log.object_bytes = self.counters.slabs().object_bytes();
+        log.shared_names = self.counters.slabs().shared_names();
         Ok(())
+    }
+}
+
+impl ReadingLog {
+    fn new(mount: Mount) -> Self {
+        Self {
+            mount,
+            readings: Vec::new(),
+            reclaimable: Vec::new(),
+            object_bytes: BTreeMap::new(),
+            shared_names: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, reading: Reading) {
+        self.readings.push(reading);
+        thin_out(&mut self.readings);
     }
 
     pub fn mount(&self) -> &Mount {
@@ -113,30 +144,24 @@ impl ReadingLog {
         self.last().readdirs.saturating_sub(self.readings[0].readdirs)
     }
 
-    /// Returns the bytes of an object, by cache.
-    pub fn object_bytes(&self) -> BTreeMap<String, u64> {
-        self.counters.slabs().object_bytes()
-    }
-
     /// Returns the other names of each slab cache that the kernel has merged.
-    pub fn shared_names(&self) -> BTreeMap<String, Vec<String>> {
-        self.counters.slabs().shared_names()
+    pub fn shared_names(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.shared_names
     }
 
     /// Returns how every counter went that is no cache which the kernel can empty.
     pub fn trends(&self) -> Vec<Trend> {
-        let bytes = self.object_bytes();
         let names: Vec<&String> =
             self.last().sample.objects.keys().filter(|name| !self.reclaimable.contains(*name)).collect();
-        names.iter().map(|name| self.trend(name, names.len(), bytes.get(*name).copied().unwrap_or(0))).collect()
+        names.iter().map(|name| self.trend(name, names.len())).collect()
     }
 
-    fn trend(&self, name: &str, counters: usize, object_bytes: u64) -> Trend {
+    fn trend(&self, name: &str, counters: usize) -> Trend {
         let levels: Vec<_> = self.readings.iter().map(|r| (r.seconds, r.objects(name) as f64)).collect();
         Trend {
             name: name.to_owned(),
             grown: self.last().objects(name) - self.readings[0].objects(name),
-            object_bytes,
+            object_bytes: self.object_bytes.get(name).copied().unwrap_or(0),
             per_second: per_second(&levels).unwrap_or(0.0),
             per_readdir: follow(&intervals(&self.readings, name), counters),
         }
@@ -188,6 +213,32 @@ pub fn bytes_per_day(trend: &Trend) -> f64 {
 }
 
 pub const DAY_SECONDS: f64 = 86_400.0;
+
+#[cfg(test)]
+impl ReadingLog {
+    /// Makes the log of a machine on which others made some 20 calls in each of so many intervals of ten seconds, with each of which a size
+    /// class grew by so many objects; a cache that can be emptied grew beside it, and slab memory by a KiB a second.
+    pub fn made_up(intervals: u64, per_call: i64) -> Self {
+        let mount = Mount { point: "/mnt".into(), source: "server:/export".into(), options: "rw,vers=4.2".into() };
+        let mut log = Self::new(mount);
+        let mut readdirs = 500;
+        for number in 0..=intervals {
+            let objects = [("kmalloc-256", per_call * readdirs as i64), ("filp", 900), ("dentry", 40 * number as i64)];
+            log.add(Reading {
+                seconds: 10.0 * number as f64,
+                readdirs,
+                sample: Sample { objects: objects.map(|(name, n)| (name.to_owned(), n)).into() },
+                unreclaimable_kib: 50_000 + 10 * per_call as u64 * number,
+                available_kib: 36_000 * per_call as u64,
+            });
+            readdirs += 10 + 7 * number % 21;
+        }
+        log.reclaimable = vec!["dentry".into()];
+        log.object_bytes = [("kmalloc-256".to_owned(), 256)].into();
+        log.shared_names = [("kmalloc-256".to_owned(), vec!["nfs_direct_cache".to_owned()])].into();
+        log
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -253,5 +304,52 @@ mod tests {
         }
         assert!(readings.len() >= MOST_READINGS / 2);
         assert!(readings.is_sorted_by(|a, b| a.seconds < b.seconds));
+    }
+
+    #[test]
+    fn trends_are_of_what_the_kernel_cannot_empty() {
+        let log = ReadingLog::made_up(20, 2);
+        // 20 intervals of 10, 17, 24, 10, ... calls.
+        assert_eq!((log.readdirs(), log.last().readdirs, log.readings().len()), (335, 835, 21));
+        let trends = log.trends();
+        let told: Vec<_> = trends.iter().map(|t| (t.name.as_str(), t.grown, t.object_bytes)).collect();
+        assert_eq!(told, [("filp", 0, 0), ("kmalloc-256", 670, 256)]);
+        assert_eq!(trends[0].per_second, 0.0);
+        assert!((trends[1].per_second - 3.4).abs() < 0.1, "{trends:?}");
+        let fit = trends[1].per_readdir.unwrap();
+        assert_eq!((fit.low, fit.estimate, fit.high), (2.0, 2.0, 2.0));
+        assert_eq!(log.grown()["kmalloc-256"], 670);
+        assert_eq!(log.shared_names()["kmalloc-256"], ["nfs_direct_cache"]);
+    }
+
+    #[test]
+    fn pace_is_told_from_the_thirteenth_reading_on() {
+        let is_long_enough = |intervals| ReadingLog::made_up(intervals, 2).is_long_enough();
+        let least = LEAST_INTERVALS as u64;
+        assert!(!is_long_enough(least - 1) && is_long_enough(least) && is_long_enough(least + 1));
+    }
+
+    #[test]
+    fn memory_is_gone_when_what_is_available_has_grown_at_the_pace() {
+        assert!((ReadingLog::made_up(20, 2).seconds_left().unwrap() - 36_000.0).abs() < 1e-6);
+        assert_eq!(ReadingLog::made_up(20, 0).seconds_left(), None, "nothing grows");
+    }
+
+    #[test]
+    fn bytes_per_day_are_those_of_the_objects() {
+        let trend = Trend { name: "it".into(), grown: 1, object_bytes: 8, per_second: 0.5, per_readdir: None };
+        assert_eq!(bytes_per_day(&trend), 345_600.0);
+    }
+
+    #[test]
+    fn interval_of_no_time_is_none_and_the_last_reading_stays() {
+        let mut readings = ReadingLog::made_up(3, 2).readings;
+        readings[1].seconds = 0.0;
+        assert_eq!(intervals(&readings, "kmalloc-256").len(), 2);
+        let mut many: Vec<Reading> = (0..65).flat_map(|_| readings[..2].to_vec()).collect();
+        let last = many.len() - 1;
+        many[last].seconds = 7.0;
+        thin_out(&mut many);
+        assert_eq!((many.len(), many.last().unwrap().seconds), (66, 7.0));
     }
 }

@@ -199,3 +199,88 @@ impl Pace {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const FAST: Budget = Budget { whole: Duration::from_secs(600), listings_per_second: 1e6 };
+
+    /// Makes a directory with these files.
+    fn directory(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        names.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+        dir
+    }
+
+    fn target(dir: &tempfile::TempDir, budget: Budget) -> Result<LiveTarget> {
+        LiveTarget::new(Mounted::made_up(dir.path()), None, budget)
+    }
+
+    #[test]
+    fn directory_is_listed_whole_and_told_when_it_changes() {
+        let dir = directory(&["a", "b", "ccc"]);
+        let mut target = target(&dir, FAST).unwrap();
+        assert_eq!((target.unit_name(), target.entries(), target.changed), ("listing", 3, 0));
+        assert_eq!(target.name_allocations(), [(2, 2), (4, 1)]);
+        let listed = target.list_nfs().unwrap();
+        assert_eq!((listed.broken, listed.getdents_calls > 0, target.changed), (None, true, 0));
+        fs::write(dir.path().join("d"), "").unwrap();
+        // A directory of others may change, which is counted where a listing is a unit.
+        assert_eq!(target.list_plainly().unwrap().broken, None);
+        assert_eq!(target.changed, 0);
+        assert_eq!(target.list_nfs().unwrap().broken, None);
+        assert_eq!(target.changed, 1);
+        target.list_local().unwrap();
+        assert_eq!(fs::read_dir(target.local.path()).unwrap().count(), 3);
+        let mut record = crate::result::record::RunRecord::begin("/mnt", Default::default(), 1);
+        record.complete_listings = 5;
+        super::super::amend(&mut record, &target);
+        assert_eq!((record.complete_listings, record.notes.len()), (4, 1));
+        target.changed = 0;
+        super::super::amend(&mut record, &target);
+        assert_eq!((record.complete_listings, record.notes.len()), (4, 1));
+    }
+
+    #[test]
+    fn scratch_directory_that_changes_is_a_wrong_listing_and_is_gone_at_the_end() {
+        let dir = directory(&["of the user"]);
+        let scratch = ScratchDir::make(&Mounted::made_up(dir.path()), 5, 1).unwrap();
+        let path = scratch.path().to_owned();
+        let mut target = LiveTarget::new(Mounted::made_up(dir.path()), Some(scratch), FAST).unwrap();
+        assert_eq!((target.entries(), target.list_nfs().unwrap().broken), (5, None));
+        fs::write(path.join("of somebody else"), "").unwrap();
+        let broken = target.list_nfs().unwrap().broken.unwrap();
+        assert_eq!(broken, "a listing of the scratch directory showed 6 entries, not the 5 that were made in it");
+        target.clear_away().unwrap();
+        assert!(!path.exists() && dir.path().join("of the user").exists());
+    }
+
+    #[test]
+    fn listing_that_is_cut_short_shows_no_more_names() {
+        let dir = directory(&["a", "b", "c", "d"]);
+        let mut names = NameDigest::default();
+        let calls = list(&mut Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES)), dir.path(), 2, &mut names);
+        assert_eq!((names.count, calls.is_ok_and(|calls| calls == 1)), (2, true));
+    }
+
+    #[test]
+    fn listing_after_the_budget_is_refused_and_so_is_an_empty_directory() {
+        let dir = directory(&["a"]);
+        let mut late = target(&dir, Budget { whole: Duration::ZERO, ..FAST }).unwrap();
+        let error = late.list_nfs().unwrap_err();
+        assert_eq!(error.to_string(), "the budget of 0 s was used up; give more with --budget");
+        assert!(late.list_local().is_err());
+        let error = target(&directory(&[]), FAST).err().unwrap();
+        assert!(error.to_string().contains("is empty; name a directory with files"), "{error}");
+    }
+
+    #[test]
+    fn listings_are_no_faster_than_is_allowed() {
+        let mut pace = Pace::new(20.0);
+        let begin = Instant::now();
+        (0..4).for_each(|_| pace.wait().unwrap());
+        assert!(begin.elapsed() >= Duration::from_millis(150), "{:?}", begin.elapsed());
+    }
+}

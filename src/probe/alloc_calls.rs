@@ -75,4 +75,12 @@ mod tests {
         assert_eq!(sites("No data\n", 0), Some(Vec::new()));
         assert_eq!(sites("Out of memory\n", 5), None);
     }
+
+    #[test]
+    fn text_of_a_full_page_that_has_all_objects_hides_none() {
+        let text = cut();
+        let shown: i64 = parse(&text).iter().map(|site| site.objects).sum();
+        let hides = |objects| sites(&text, objects).unwrap().iter().any(|site| site.function == NOT_SHOWN);
+        assert!(!hides(shown) && hides(shown + 1));
+    }
 }

@@ -177,4 +177,13 @@ mod tests {
             "allocinfo - version: 9\n-64 1 a.c:1 func:f\n64 1 a.c:x func:f\n64 1 a.c:1 [m\n64 1 \u{1b}a.c:1 func:f\n";
         assert_eq!(parse(hostile), None);
     }
+
+    #[test]
+    fn line_that_grew_by_calls_or_bytes_alone_is_none() {
+        let of = |bytes: i64, calls: i64| {
+            parse(&format!("allocinfo - version: 1.0\n{bytes} {calls} fs/nfs/dir.c:83 func:nfs_opendir\n")).unwrap()
+        };
+        let grown = |bytes, calls| of(bytes, calls).since(&of(100, 2)).len();
+        assert_eq!([grown(100, 3), grown(101, 2), grown(101, 3), grown(99, 3)], [0, 0, 1, 0]);
+    }
 }

@@ -23,4 +23,9 @@ mod tests {
         assert_eq!((parse(text, "Cached"), parse(text, "MemTotal")), (Some(123), Some(24683536)));
         assert_eq!((parse(text, "Mem"), parse(text, "HugePages_Total")), (None, None));
     }
+
+    #[test]
+    fn machine_has_memory() {
+        assert!(kib("MemTotal") > Some(10_000) && kib("NoSuchField").is_none());
+    }
 }

@@ -201,4 +201,13 @@ mod tests {
         assert!(operations_since(&before, &after).is_empty());
         assert!(since(&calls(before), &calls(after)).is_empty());
     }
+
+    #[test]
+    fn calls_that_list_are_those_with_attributes_and_those_without() {
+        let of = |calls: &[(&str, u64)]| -> Rpcs { calls.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect() };
+        let mut sum = of(&[("READDIR", 3), ("GETATTR", 9)]);
+        assert_eq!(readdirs(&sum), 3);
+        add(&mut sum, &of(&[("READDIRPLUS", 4), ("GETATTR", 2)]));
+        assert_eq!((readdirs(&sum), sum["GETATTR"]), (7, 11));
+    }
 }

@@ -464,4 +464,23 @@ mod tests {
         assert_eq!(frame_of("x\nPFN 0xffffffffffffffff type\n"), None);
         assert_eq!(frame_of("x\nPFN 18446744073709551615 type\n"), None);
     }
+
+    #[test]
+    fn frame_beyond_what_a_machine_can_have_is_none() {
+        let record = |frame: u64| format!("Page allocated via order 0, mask 0x0\nPFN {frame} type Unmovable\n");
+        assert_eq!(frame_of(&record(MOST_FRAMES - 1)), Some(MOST_FRAMES - 1));
+        assert_eq!(frame_of(&record(MOST_FRAMES)), None);
+    }
+
+    #[test]
+    fn depot_is_searched_again_at_each_reading() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let record = "Page allocated via order 2, mask 0x0\nPFN 0 type Unmovable\n stack_depot_save+0x1/0x2\n";
+        std::fs::write(file.path(), record).unwrap();
+        let opened = File::open(file.path()).unwrap();
+        let depot = DepotSearch { file: opened, last: Cell::default(), has_given_up: Cell::default() };
+        assert_eq!((depot.pages(), depot.has_given_up()), (Some(4), false));
+        std::fs::write(file.path(), record.replace("stack_depot_save", "somebody_else")).unwrap();
+        assert_eq!((depot.pages(), depot.has_given_up()), (Some(0), false));
+    }
 }

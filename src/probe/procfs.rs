@@ -119,4 +119,44 @@ mod tests {
         assert_eq!(parse_busy("cpu  1 2 3\n"), None);
         assert_eq!(parse_busy("intr 1\n"), None);
     }
+
+    #[test]
+    fn time_since_is_what_was_spent_between() {
+        let of = |user_seconds, system_seconds| Busy { user_seconds, system_seconds };
+        assert_eq!(of(5.0, 9.0).since(of(2.0, 3.0)), of(3.0, 6.0));
+    }
+
+    #[test]
+    fn page_cache_is_told_in_bytes() {
+        let text = "nr_free_pages 5\nnr_file_pages_x 9\nnr_file_pages 12\nnr_dirty 3\n";
+        assert_eq!(parse_page_cache(text), Some(12 * 4096));
+        assert_eq!(parse_page_cache("nr_free_pages 5\n"), None);
+    }
+
+    #[test]
+    fn machine_tells_its_release_what_it_has_done_and_its_page_cache() {
+        assert!(release().unwrap().starts_with(|c: char| c.is_ascii_digit()), "{}", release().unwrap());
+        assert!(busy().unwrap().user_seconds > 0.0 && page_cache_bytes().unwrap() > 1 << 12);
+        // A thread that calls the kernel is in it for longer and longer.
+        let begin = thread_system_seconds().unwrap();
+        let goes_on = (0..1_000_000).any(|_| {
+            drop(fs::read("/proc/self/maps"));
+            thread_system_seconds().unwrap() > begin
+        });
+        assert!(goes_on && (0.0..600.0).contains(&begin), "{begin}");
+    }
+
+    #[test]
+    fn text_longer_than_the_buffer_is_read_to_its_end() {
+        let text: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &text).unwrap();
+        let opened = File::open(file.path()).unwrap();
+        assert!(read_all(&opened).unwrap() == text);
+        let mut bytes = Vec::new();
+        read_into(&opened, &mut bytes).unwrap();
+        fs::write(file.path(), "short").unwrap();
+        read_into(&opened, &mut bytes).unwrap();
+        assert_eq!(bytes, b"short");
+    }
 }

@@ -39,3 +39,16 @@ pub fn parse(text: &str) -> Vec<Site> {
     sites.iter_mut().for_each(look_through);
     sites
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asked_stands_behind_the_function_that_is_named() {
+        let stack = ["irq_exit", "kstrdup", "kmemdup", "nfs_opendir", "vfs_open"].map(str::to_owned).to_vec();
+        let mut site = Site { function: "kstrdup".into(), stack, objects: 1 };
+        look_through(&mut site);
+        assert_eq!(site.function, "nfs_opendir");
+    }
+}

@@ -588,4 +588,13 @@ mod tests {
         assert_eq!(counted_as("kmalloc-rnd-07-rnd-07-64"), "kmalloc-rnd-07-rnd-07-64");
         assert_eq!(parse_objects(b"9223372036854775807 N0=1"), None);
     }
+
+    #[test]
+    fn cache_is_asked_to_shrink() {
+        let root = tempfile::tempdir().unwrap();
+        cache(root.path(), "kmalloc-32", 12);
+        let slabs = Slabs::open_at(root.path()).unwrap();
+        slabs.caches.iter().for_each(Cache::shrink);
+        assert_eq!(fs::read_to_string(root.path().join("kmalloc-32/shrink")).unwrap(), "1");
+    }
 }

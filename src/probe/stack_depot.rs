@@ -58,4 +58,15 @@ mod tests {
         assert_eq!(pools("persistent_count: 3\n"), None);
         assert_eq!(pools("pools: many\n"), None);
     }
+
+    #[test]
+    fn pages_are_four_for_each_pool_where_no_owner_is_told() {
+        use std::io::Write;
+        let mut stats = tempfile::tempfile().unwrap();
+        stats.write_all(b"pools: 34\n").unwrap();
+        let depot = StackDepot { owned: None, pools: Some(stats) };
+        assert_eq!((depot.pages(), depot.note()), (34 * 4, None));
+        let untold = StackDepot { owned: None, pools: None };
+        assert_eq!((untold.pages(), untold.note()), (0, None));
+    }
 }

@@ -17,7 +17,7 @@ pub(super) struct LinesBegun {
     /// Units that were made before it.
     units: u64,
     /// Allocations per unit from which on a line is told.
-    least: f64,
+    pub(super) least: f64,
 }
 
 impl Session<'_> {

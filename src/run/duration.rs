@@ -83,4 +83,11 @@ mod tests {
         huge.name = "mine".into();
         assert!(seconds(&huge) > LEAST_SECONDS, "what is not in the table is estimated");
     }
+
+    #[test]
+    fn scenario_without_entries_takes_as_long_as_a_guest_itself() {
+        let mut quick = load("quick").unwrap();
+        quick.directory.entries = 0;
+        assert_eq!(formula(&quick), LEAST_SECONDS);
+    }
 }

@@ -248,11 +248,4 @@ mod tests {
         assert!(is_as_promised(240, 1.0, 281) && !is_as_promised(160, 1.0, 281));
         assert!(!is_as_promised(0, 1.0, 3), "what does not grow does not go on");
     }
-
-    #[test]
-    fn promise_is_four_fifths_but_for_chance() {
-        // Of 500 that are promised 400, less 3.1 times the root of 500.
-        assert!(is_as_promised(331, 0.5, 1000) && !is_as_promised(330, 0.5, 1000));
-        assert!(!is_as_promised(0, 0.5, 1), "nothing grew");
-    }
 }

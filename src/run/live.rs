@@ -236,4 +236,67 @@ mod tests {
         assert!(is_of_listings("kmalloc-32") && is_of_listings("nfs_inode_cache"));
         assert!(!is_of_listings("dentry") && !is_of_listings("pages"));
     }
+
+    /// A machine whose counters move by so many objects from reading to reading.
+    struct Wandering {
+        moves: Vec<i64>,
+        readings: usize,
+        level: i64,
+    }
+
+    impl Agent for Wandering {
+        fn request(&mut self, order: &Request, _: &mut dyn FnMut(&str)) -> std::result::Result<Response, AgentError> {
+            Ok(match order {
+                Request::Work { .. } => Response::Worked(crate::protocol::message::RoundStats::default()),
+                Request::Glance => {
+                    self.level += self.moves[self.readings];
+                    self.readings += 1;
+                    let objects = [("kmalloc-256".to_owned(), self.level)].into();
+                    Response::Sample { sample: crate::sample::Sample { objects }, settled_seconds: None }
+                }
+                _ => Response::Done,
+            })
+        }
+    }
+
+    #[test]
+    fn noise_is_what_moves_once_the_machine_is_used_to_being_read() {
+        let mut outcome = Observations::new(RunRecord::begin("made", KernelRecord::default(), 1), &Options::default());
+        let mut worker = Wandering { moves: vec![0, 900, 3, -7, 5, 0], readings: 0, level: 1000 };
+        let task = Ui::silent().task("made");
+        let mut session = Session::new(&mut worker, &task, &mut outcome);
+        session.measure_noise().unwrap();
+        assert_eq!(session.noise.as_ref().unwrap()["kmalloc-256"], 7);
+        let moved: Vec<_> = session.moves.iter().map(|moved| moved.get("kmalloc-256").copied().unwrap_or(0)).collect();
+        assert_eq!(moved, [3, -7, 5, 0]);
+        (session.unit_seconds, session.deadline) = (1e-6, Some(Instant::now() + Duration::from_secs(300)));
+        let Rounds { doses: [small, large], scout_doses } = session.rounds(0.5);
+        assert!(large >= LEAST_DOSE && small == large / 3, "{small} and {large}");
+        assert_eq!(scout_doses, [large / 6, large / 2]);
+    }
+
+    #[test]
+    fn machine_that_does_nothing_ends_undecided_within_its_budget() {
+        let ready = Ready {
+            object_bytes: Default::default(),
+            shared_names: Default::default(),
+            name_allocations: Vec::new(),
+            missing_sources: Vec::new(),
+            before_mount: Default::default(),
+            sites_before_mount: Default::default(),
+            site_source: crate::probe::counters::SiteSource::None,
+            untraceable: None,
+        };
+        let live = Live {
+            worker: &mut Idle,
+            ready,
+            record: RunRecord::begin("made", KernelRecord::default(), 1),
+            options: &Options::default(),
+            budget: Duration::from_secs(300),
+            task: &Ui::silent().task("made"),
+        };
+        let record = run(live).unwrap();
+        assert_eq!(record.verdict, Verdict::Undecided);
+        assert!(record.reason.contains("answered something else than it was asked"), "{}", record.reason);
+    }
 }

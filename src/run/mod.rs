@@ -5,6 +5,8 @@ pub mod call_sites;
 mod cgroup;
 mod confirm;
 mod controls;
+#[cfg(test)]
+mod course_tests;
 pub mod duration;
 mod explained;
 mod findings;

@@ -252,3 +252,154 @@ fn setup(scenario: &Scenario, stock: bool) -> Setup {
         sandbox: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::record::KernelRecord;
+    use crate::scenario::load;
+    use crate::stats::estimate::Estimate;
+    use crate::verdict::judge::CounterVerdict;
+    use nfs_fault_server::{Fault, FaultAction};
+
+    fn seen() -> Observations {
+        Observations::new(RunRecord::begin("quick", KernelRecord::default(), 1), &Options::default())
+    }
+
+    fn sample(objects: &[(&str, i64)]) -> Sample {
+        Sample { objects: objects.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect() }
+    }
+
+    fn read(seen: &mut Observations, kind: RoundKind, dose: u64, objects: &[(&str, i64)]) {
+        seen.reading(Reading { kind, dose, sample: sample(objects), settled_seconds: Some(0.1) });
+    }
+
+    fn kernel() -> Kernel {
+        Kernel {
+            spec: "6.1".into(),
+            image: "vmlinux".into(),
+            release: "6.1.0".into(),
+            image_sha256: "ab".into(),
+            modules: None,
+            patches: vec!["spare-pages".into()],
+            series: None,
+            source_version: None,
+            is_package: false,
+            effort: crate::kernel::bootable::Effort::default(),
+        }
+    }
+
+    #[test]
+    fn record_begins_with_the_stage() {
+        let begun = |scenario: &str| begin(&load(scenario).unwrap(), &kernel(), Accelerator::Tcg, &Options::default());
+        let (plain, signalled) = (begun("quick"), begun("signals"));
+        assert_eq!((plain.signals, signalled.signals), (None, Some(0)));
+        assert_eq!(
+            (plain.kernel.spec.as_str(), plain.kernel.patches.as_slice()),
+            ("6.1", &["spare-pages".to_owned()][..])
+        );
+        let sandbox = Sandbox::detect();
+        assert_eq!(plain.setup.as_ref().unwrap().sandbox, sandbox.names());
+        assert_eq!(plain.notes.is_empty(), sandbox.seccomp, "{:?}", plain.notes);
+    }
+
+    #[test]
+    fn work_of_all_rounds_is_added_up() {
+        let mut seen = seen();
+        seen.record.signals = Some(1);
+        let fault = |happened| FaultCount { fault: Fault::next(FaultAction::NoHandles), armed: 9, happened };
+        let worked = |n: u64, broken: Option<&str>| RoundStats {
+            listings: n,
+            cold_listings: n - 1,
+            complete_listings: n - 2,
+            refused_mounts: n - 3,
+            signals: n,
+            rpcs: [("READDIR".to_owned(), n), ("OTHER".to_owned(), 1)].into(),
+            broken: broken.map(str::to_owned),
+            faults: vec![fault(n)],
+            ..RoundStats::default()
+        };
+        seen.worked(&worked(5, None));
+        seen.worked(&worked(7, Some("first")));
+        seen.worked(&worked(8, Some("second")));
+        let record = &seen.record;
+        let counted = (record.listings, record.cold_listings, record.complete_listings, record.refused_mounts);
+        assert_eq!((counted, record.signals), ((20, 17, 14, 11), Some(21)));
+        assert_eq!((record.rpcs["READDIR"], record.rpcs["OTHER"], record.rpcs["READDIRPLUS"]), (20, 3, 0));
+        // The server counts since it was started.
+        assert_eq!((record.faults.len(), record.faults[0].armed, record.faults[0].happened), (1, 9, 8));
+        assert_eq!(seen.broken.as_deref(), Some("first"));
+        seen.worked(&RoundStats::default());
+        assert_eq!(seen.record.faults.len(), 1, "a round without faults takes none back");
+    }
+
+    #[test]
+    fn time_since_the_last_unit_is_what_was_waited_for_late_frees() {
+        let pause = std::time::Duration::from_millis(20);
+        let mut idle = seen();
+        idle.worked(&RoundStats::default());
+        std::thread::sleep(pause);
+        read(&mut idle, RoundKind::Control, 0, &[]);
+        assert_eq!(idle.record.settled_seconds, 0.0, "no unit was made");
+        let mut seen = seen();
+        seen.worked(&RoundStats { listings: 1, ..RoundStats::default() });
+        std::thread::sleep(pause);
+        read(&mut seen, RoundKind::Warmup, 0, &[]);
+        assert_eq!(seen.record.settled_seconds, 0.0);
+        read(&mut seen, RoundKind::Proof, 0, &[]);
+        assert!(seen.record.settled_seconds >= pause.as_secs_f64(), "{}", seen.record.settled_seconds);
+    }
+
+    #[test]
+    fn record_has_each_reading_with_the_counters_that_moved() {
+        let mut seen = seen();
+        read(&mut seen, RoundKind::Warmup, 2, &[("filp", 7), ("dentry", 10)]);
+        read(&mut seen, RoundKind::Dose, 4, &[("filp", 7), ("dentry", 12)]);
+        seen.reading(Reading {
+            kind: RoundKind::Control,
+            dose: 0,
+            sample: sample(&[("filp", 7), ("dentry", 10)]),
+            settled_seconds: None,
+        });
+        assert_eq!(seen.unsettled, 1);
+        seen.complaints.lines = vec!["BUG: Dentry still in use".into()];
+        seen.time_of("rounds", 1.5);
+        seen.time("controls", Instant::now());
+        seen.fill();
+        let rounds: Vec<_> = seen.record.rounds.iter().map(|r| (r.kind, r.dose, r.samples.clone())).collect();
+        let of = |n| std::collections::BTreeMap::from([("dentry".to_owned(), n)]);
+        let expected = [(RoundKind::Warmup, 2, of(10)), (RoundKind::Dose, 4, of(12)), (RoundKind::Control, 0, of(10))];
+        assert_eq!(rounds, expected);
+        assert_eq!(seen.record.console_lines, ["BUG: Dentry still in use"]);
+        let timings: Vec<_> = seen.record.timings.iter().map(|timing| timing.phase.as_str()).collect();
+        assert_eq!((timings, seen.record.timings[0].seconds), (vec!["rounds", "controls"], 1.5));
+        assert_eq!(seen.record.bounds, None, "nothing was judged");
+    }
+
+    #[test]
+    fn bounds_are_of_the_highest_that_go_on() {
+        let mut seen = seen();
+        assert!(!seen.grows());
+        let counter = |n: u32| Counter {
+            name: format!("cache-{n}"),
+            fit: Estimate { estimate: 0.0, low: 0.0, high: f64::from(10 - n) },
+            says: CounterVerdict::Clean,
+        };
+        seen.judgement = Some(Judgement { counters: (0..8).map(counter).collect() });
+        assert!(!seen.grows());
+        seen.stopped.insert("cache-1".into());
+        read(&mut seen, RoundKind::Warmup, 0, &[("cache-1", 0)]);
+        read(&mut seen, RoundKind::Dose, 106, &[("cache-1", 3)]);
+        read(&mut seen, RoundKind::Control, 0, &[("cache-1", 3)]);
+        seen.net.insert("cache-1".into(), 3);
+        seen.fill();
+        let bounds = seen.record.bounds.as_ref().unwrap();
+        let names: Vec<_> = bounds.highest.iter().map(|bound| bound.name.as_str()).collect();
+        assert_eq!(names, ["cache-0", "cache-2", "cache-3", "cache-4", "cache-5"]);
+        let net = &bounds.highest_net[0];
+        assert_eq!((net.name.as_str(), net.net_objects, net.lump_objects), ("cache-1", 3, 3));
+        assert_eq!((bounds.counters, bounds.rarest_listings, bounds.largest_cache_objects), (8, Some(20), Some(5000)));
+        seen.judgement.as_mut().unwrap().counters[0].says = CounterVerdict::Leak;
+        assert!(seen.grows());
+    }
+}

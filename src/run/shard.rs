@@ -168,4 +168,14 @@ mod tests {
             prop_assert_eq!(split(&seconds, kernels, shards), parts);
         }
     }
+
+    #[test]
+    fn run_goes_to_the_shard_that_is_done_first_with_the_build_of_its_kernel() {
+        let runs = |parts: Vec<Part>| parts.into_iter().map(|part| part.runs).collect::<Vec<_>>();
+        // Tenths of a second count, too.
+        assert_eq!(runs(deal(&[1.2, 1.9, 1.5], 1, 2, |_, _| true)), [vec![1], vec![0, 2]]);
+        let two = deal(&[10.0], 2, 2, |_, _| true);
+        assert!(two.iter().all(|part| part.seconds == KERNEL_SECONDS + 10.0));
+        assert_eq!(runs(two), [[0], [1]]);
+    }
 }

@@ -135,4 +135,32 @@ mod tests {
         let spread = Finding { net_objects: 3 * class.net_objects, ..sum };
         assert_eq!(without_sum(vec![spread.clone(), class.clone()]).len(), 2, "the class is a third of it");
     }
+
+    #[test]
+    fn sum_of_which_classes_have_half_is_left_out() {
+        let net = |name: &str, grown| NetGrowth { name: name.into(), grown, lump: 1.0, high: 0.0 };
+        let is_left = |class, sum| without_summed(vec![net("kmalloc-64", class), net(COUNTER, sum)]).len() == 2;
+        assert!(!is_left(32.0, 64.0) && is_left(31.0, 64.0));
+        let is_left = |class, sum| {
+            let leaks = vec![("kmalloc-64".to_owned(), 1.0, class), (COUNTER.to_owned(), 1.0, sum)];
+            without_summed_leaks(leaks).len() == 2
+        };
+        assert!(!is_left(32, 64) && is_left(31, 64));
+        let finding = |name: &str, net| Finding { name: name.into(), net_objects: net, ..example() };
+        let is_left = |class, sum| without_sum(vec![finding("kmalloc-64", class), finding(COUNTER, sum)]).len() == 2;
+        assert!(!is_left(32, 64) && is_left(31, 64));
+    }
+
+    fn example() -> Finding {
+        crate::result::example::leak().findings.remove(0)
+    }
+
+    #[test]
+    fn class_that_did_not_grow_is_not_asked_for() {
+        let net =
+            [("kmalloc-64", 5), ("kmalloc-32", 0), ("kmalloc-96", 7)].map(|(name, n)| (name.to_owned(), n)).into();
+        let wanted = |names: &[&str]| instead_of_sum(names.iter().map(|name| (*name).to_owned()), &net);
+        assert_eq!(wanted(&["filp", COUNTER]), ["filp", "kmalloc-96", "kmalloc-64"]);
+        assert_eq!(wanted(&["kmalloc-64", COUNTER]), ["kmalloc-64", "kmalloc-96"]);
+    }
 }

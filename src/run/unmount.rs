@@ -115,6 +115,7 @@ mod tests {
         let finding = left.finding(&complaint(), 26).unwrap();
         assert_eq!((finding.name.as_str(), finding.net_objects), ("dentry", 150));
         assert_eq!(finding.call_sites[0].function, "nfs_prime_dcache");
+        assert_eq!(finding.objects_per_listing.estimate, 150.0 / 26.0);
     }
 
     #[test]

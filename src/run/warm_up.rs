@@ -192,6 +192,7 @@ mod tests {
             let record = controls(leak, None);
             assert_eq!(record.controls.missed(), None, "{leak} a unit");
             assert_eq!(record.names_seen(), Ok(()), "{leak} a unit");
+            assert_eq!(record.controls.names_removed, NAMES, "{leak} a unit");
             let exact =
                 |control: &crate::result::parts::SourceControl| control.seen == control.held && control.left == 0;
             assert!(record.controls.sources.iter().all(exact), "{leak} a unit: {:?}", record.controls.sources);

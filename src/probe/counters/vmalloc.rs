@@ -123,4 +123,11 @@ mod tests {
         assert_eq!(pages(others), Some(0), "those pages belong to others");
         assert_eq!(pages("0x0-0x2000 8192 nfs_leak+0x1/0x2 pages=many vmalloc\n"), None);
     }
+
+    #[test]
+    fn stacks_may_be_a_fourth_fewer_than_the_kernel_counts() {
+        let of = |areas| "0x1-0x2   20480 kernel_clone+0xb8/0x400 pages=4 vmalloc N0=4\n".repeat(areas);
+        assert!(has_stacks(&of(3), 16) && !has_stacks(&of(2), 16));
+        assert!(!has_stacks(&of(3), 0), "there are no threads");
+    }
 }

@@ -75,38 +75,11 @@ impl KernelTester<'_> {
     /// Judges sources by guests whose seeds begin with `seed`.
     pub fn test_snapshot(&self, snapshot: &Snapshot, seed: u64, guess: &[String]) -> Result<TestResult> {
         let begin = Instant::now();
-        let mut judged = TestResult::default();
         let verdicts = Verdicts::open(self.scenario, &self.options, self.cache)?;
-        let mut asked = 0;
-        for number in 0..TRIES {
-            asked += 1;
-            // Far from what other searches draw.
-            let seed = seed + number * 1_000_003;
-            let record = match self.record(snapshot, seed, guess, &verdicts, &mut judged.guests) {
-                Ok(record) => self.with_what_is_looked_for_first(record),
-                Err(error) if error.exit() == Exit::CannotJudge => {
-                    judged.state = State::Unknown(error.to_string());
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            judged.state = state(&record, self.call_site.as_deref());
-            let again = record.verdict == Verdict::Undecided;
-            judged.record = Some(record);
-            if !again {
-                break;
-            }
-        }
-        judged.error = if matches!(judged.state, State::Unknown(_)) { 0.0 } else { error(asked) };
-        judged.seconds = begin.elapsed().as_secs_f64();
-        Ok(judged)
-    }
-
-    fn with_what_is_looked_for_first(&self, mut record: RunRecord) -> RunRecord {
-        if let Some(function) = &self.call_site {
-            record.findings.sort_by_key(|finding| !is_of(finding, function));
-        }
-        record
+        let mut guests = 0;
+        let judged =
+            asked(seed, self.call_site.as_deref(), |seed| self.record(snapshot, seed, guess, &verdicts, &mut guests))?;
+        Ok(TestResult { guests, seconds: begin.elapsed().as_secs_f64(), ..judged })
     }
 
     /// Returns the verdict on `snapshot`: from earlier, or of a guest.
@@ -195,6 +168,40 @@ impl KernelTester<'_> {
     }
 }
 
+/// Returns what is known of a commit once up to [`TRIES`] guests were asked, each with another seed, until one is not undecided; `guest`
+/// gives the record of one.
+fn asked(seed: u64, call_site: Option<&str>, mut guest: impl FnMut(u64) -> Result<RunRecord>) -> Result<TestResult> {
+    let mut judged = TestResult::default();
+    let mut asked = 0;
+    for number in 0..TRIES {
+        asked += 1;
+        // Far from what other searches draw.
+        let record = match guest(seed + number * 1_000_003) {
+            Ok(record) => with_what_is_looked_for_first(record, call_site),
+            Err(error) if error.exit() == Exit::CannotJudge => {
+                judged.state = State::Unknown(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        judged.state = state(&record, call_site);
+        let again = record.verdict == Verdict::Undecided;
+        judged.record = Some(record);
+        if !again {
+            break;
+        }
+    }
+    judged.error = if matches!(judged.state, State::Unknown(_)) { 0.0 } else { error(asked) };
+    Ok(judged)
+}
+
+fn with_what_is_looked_for_first(mut record: RunRecord, call_site: Option<&str>) -> RunRecord {
+    if let Some(function) = call_site {
+        record.findings.sort_by_key(|finding| !is_of(finding, function));
+    }
+    record
+}
+
 /// Returns the probability, at most, that one of so many verdicts is wrong, of which only the last was taken. Each may have been
 /// reached by a second guest, after growth in a first one that was no leak.
 fn error(asked: u64) -> f64 {
@@ -277,5 +284,54 @@ mod tests {
             let found = verdicts.find(&record.kernel.image_sha256, record.seed);
             assert_eq!(found.is_some(), is_kept, "{verdict:?}");
         }
+    }
+
+    /// Asks guests that say one after the other what is told; gives what came of it and the seeds.
+    fn ask(says: &[Result<RunRecord>], call_site: Option<&str>) -> (Result<TestResult>, Vec<u64>) {
+        let mut seeds = Vec::new();
+        let judged = asked(42, call_site, |seed| {
+            seeds.push(seed);
+            says[seeds.len() - 1].clone()
+        });
+        (judged, seeds)
+    }
+
+    #[test]
+    fn undecided_guest_is_followed_by_others_with_other_seeds() {
+        let undecided = || Ok(RunRecord { verdict: Verdict::Undecided, reason: "noisy".into(), ..example::clean() });
+        let (judged, seeds) = ask(&[Ok(example::leak())], None);
+        let judged = judged.unwrap();
+        assert_eq!((judged.state, seeds), (State::Leaks, vec![42]));
+        assert!((judged.error - 0.02).abs() < 1e-12);
+        let (judged, seeds) = ask(&[undecided(), undecided(), Ok(example::clean())], None);
+        let judged = judged.unwrap();
+        assert_eq!((judged.state, seeds), (State::Clean, vec![42, 1_000_045, 2_000_048]));
+        assert!((judged.error - 0.06).abs() < 1e-12, "each of three may be wrong");
+        let (judged, seeds) = ask(&[undecided(), undecided(), undecided(), Ok(example::leak())], None);
+        let judged = judged.unwrap();
+        assert_eq!((judged.state, judged.error, seeds.len()), (State::Unknown("undecided: noisy".into()), 0.0, 3));
+    }
+
+    #[test]
+    fn kernel_that_cannot_be_built_is_skipped_and_a_machine_that_fails_ends_the_search() {
+        let (judged, seeds) = ask(&[Err(Error::kernel("error: x")), Ok(example::leak())], None);
+        let judged = judged.unwrap();
+        assert_eq!((judged.state, judged.error, seeds.len()), (State::Unknown("error: x".into()), 0.0, 1));
+        let (judged, _) = ask(&[Err(Error::machine("the disk is full"))], None);
+        assert_eq!(judged.unwrap_err().to_string(), "the disk is full");
+    }
+
+    #[test]
+    fn finding_that_is_looked_for_stands_first() {
+        let mut leak = example::leak();
+        let mut other = leak.findings[0].clone();
+        other.call_sites[0].function = "nfs_opendir".into();
+        leak.findings.push(other);
+        let first = |call_site| {
+            let (judged, _) = ask(&[Ok(leak.clone())], call_site);
+            judged.unwrap().record.unwrap().findings[0].call_sites[0].function.clone()
+        };
+        assert_eq!(first(Some("nfs_opendir")), "nfs_opendir");
+        assert_eq!(first(None), "nfs_readdir_page_array_append");
     }
 }

@@ -81,4 +81,21 @@ mod tests {
         assert_eq!(fs::read(dir.path().join(ROOT).join("README")).unwrap(), b"text\n");
         assert_eq!(fs::read(dir.path().join(ROOT).join("slabinfo")).unwrap(), large);
     }
+
+    #[test]
+    fn bundle_has_the_result_the_report_and_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bundle.tar.gz");
+        let mut file = ResultFile::new();
+        file.results.push(crate::result::example::leak());
+        let mount = Mount { point: "/mnt".into(), source: "server:/export".into(), options: "rw".into() };
+        write(&OutputFile::check(&path).unwrap(), &file, "it leaks\n", &mount).unwrap();
+        assert!(Command::new("tar").arg("-xzf").arg(&path).current_dir(dir.path()).status().unwrap().success());
+        let root = dir.path().join(ROOT);
+        assert_eq!(crate::result::read::read(&root.join("result.json")).unwrap(), file);
+        assert_eq!(fs::read_to_string(root.join("report.txt")).unwrap(), "it leaks\n");
+        for name in ["README", "mountstats", "meminfo", "kernel-version"] {
+            assert!(root.join(name).exists(), "{name}");
+        }
+    }
 }

@@ -245,4 +245,17 @@ mod tests {
         assert_eq!(make(home.path()).1.len(), 1);
         assert!(!dir.exists());
     }
+
+    #[test]
+    fn link_with_the_name_of_a_dead_run_leads_nowhere() {
+        let home = tempfile::tempdir().unwrap();
+        let victim = home.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("precious"), "").unwrap();
+        let parent = home.path().join("parent");
+        fs::create_dir(&parent).unwrap();
+        symlink(&victim, parent.join(format!("{PREFIX}{}Ab3xYz", Mark::dead()))).unwrap();
+        assert_eq!(make(&parent).1, [""; 0]);
+        assert!(victim.join("precious").exists());
+    }
 }

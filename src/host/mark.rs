@@ -136,4 +136,13 @@ mod tests {
             assert_eq!(Mark::parse(name, ".dirleak-"), None, "{name}");
         }
     }
+
+    #[test]
+    fn machine_and_boot_are_told_by_the_first_digits_of_digests() {
+        // SHA-256 of "abc" in FIPS 180-4.
+        assert_eq!(digest("abc"), &"ba7816bf8f01cfea"[..2 * DIGEST_BYTES]);
+        let ours = Mark::from_this_process();
+        let is_digest = |word: &str| word.len() == 2 * DIGEST_BYTES && word.bytes().all(|b| b.is_ascii_hexdigit());
+        assert!(is_digest(&ours.machine) && is_digest(&ours.boot) && ours.machine != ours.boot);
+    }
 }

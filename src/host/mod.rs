@@ -138,3 +138,24 @@ impl Agent for HostAgent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_begins_with_the_mount_and_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = |source| begin(&Mounted::made_up(dir.path()), source, 7).unwrap();
+        let record = begun(SiteSource::Kept);
+        assert_eq!((record.scenario.as_str(), record.seed), (&*dir.path().to_string_lossy(), 7));
+        assert_eq!((record.kernel.spec.as_str(), record.kernel.release), (SPEC, procfs::release().unwrap()));
+        let setup = record.setup.unwrap();
+        assert_eq!(
+            (setup.server.as_str(), setup.nfs_version.as_str(), setup.rsize_bytes),
+            ("server:/export", "4.2", 4096)
+        );
+        assert_eq!(setup.memory_mib, memory::kib("MemTotal").unwrap() / 1024);
+        assert!(!setup.stock && begun(SiteSource::Traced).setup.unwrap().stock);
+    }
+}

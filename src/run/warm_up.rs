@@ -98,10 +98,11 @@ mod tests {
     use crate::os::progress::Ui;
     use crate::protocol::agent::{Agent, AgentError};
     use crate::protocol::message::{Request, Response, RoundStats};
+    use crate::result::parts::Setup;
     use crate::result::record::{KernelRecord, RunRecord};
     use crate::run::observations::Observations;
     use crate::run::options::Options;
-    use crate::sample::Site;
+    use crate::sample::{Growth, Site};
     use std::collections::BTreeMap;
 
     /// What is held of each counter.
@@ -116,6 +117,16 @@ mod tests {
         units: i64,
         is_held: bool,
         names: i64,
+        /// Socket filters that it holds, if it has any.
+        filters: Option<i64>,
+        /// Units and fillers of each round.
+        rounds: Vec<(u64, u64)>,
+    }
+
+    impl Machine {
+        fn new(leak: i64, blind_to: Option<&'static str>) -> Self {
+            Self { leak, blind_to, units: 0, is_held: false, names: 0, filters: Some(64), rounds: Vec::new() }
+        }
     }
 
     impl Machine {
@@ -138,7 +149,8 @@ mod tests {
     impl Agent for Machine {
         fn request(&mut self, order: &Request, _: &mut dyn FnMut(&str)) -> Result<Response, AgentError> {
             Ok(match *order {
-                Request::Work { listings, .. } => {
+                Request::Work { listings, fillers, .. } => {
+                    self.rounds.push((listings, fillers));
                     self.units += listings as i64;
                     self.names += self.leak * listings as i64;
                     Response::Worked(RoundStats { listings, cold_listings: listings, ..RoundStats::default() })
@@ -156,7 +168,7 @@ mod tests {
                         eventfd_caches: vec!["kmalloc-64".into()],
                         pages: 512,
                         pages_owned: Some(64),
-                        filters: Some(64),
+                        filters: self.filters,
                     })
                 }
                 Request::Release => {
@@ -175,12 +187,17 @@ mod tests {
 
     /// Returns the record of the controls of a machine where each unit leaks so much.
     fn controls(leak: i64, blind_to: Option<&'static str>) -> RunRecord {
+        controls_of(&mut Machine::new(leak, blind_to), |_| ())
+    }
+
+    /// Returns the same of any machine; `prepare` has the last word on the session.
+    fn controls_of(machine: &mut Machine, prepare: impl FnOnce(&mut Session)) -> RunRecord {
         let options = Options::default();
         let mut outcome = Observations::new(RunRecord::begin("made", KernelRecord::default(), 42), &options);
-        let mut machine = Machine { leak, blind_to, units: 0, is_held: false, names: 0 };
         let task = Ui::silent().task("made");
-        let mut session = Session::new(&mut machine, &task, &mut outcome);
+        let mut session = Session::new(machine, &task, &mut outcome);
         session.site_source = SiteSource::Kept;
+        prepare(&mut session);
         session.controls(&["kmalloc-64".to_owned()]).unwrap();
         outcome.record.entries = NAMES as u64;
         outcome.record
@@ -208,5 +225,39 @@ mod tests {
                 assert!(missed.contains(&format!("saw 0 in {counter}")) && !missed.contains(';'), "{missed}");
             }
         }
+    }
+
+    #[test]
+    fn each_of_up_to_four_processors_is_warmed_up_by_two_units() {
+        for (processors, units) in [(None, 2), (Some(1), 2), (Some(2), 4), (Some(4), 8), (Some(64), 8)] {
+            let mut machine = Machine::new(0, None);
+            controls_of(&mut machine, |session| {
+                session.outcome.record.setup = processors.map(|cpus| Setup { cpus, ..setup() });
+            });
+            assert_eq!(machine.rounds, [(units, 1)], "{processors:?} processors");
+        }
+    }
+
+    fn setup() -> Setup {
+        crate::result::example::leak().setup.expect("the example has one")
+    }
+
+    #[test]
+    fn call_site_of_eventfds_is_no_control_where_others_have_some_too() {
+        let has_site = |noise: Option<Growth>| {
+            let record = controls_of(&mut Machine::new(0, None), |session| session.noise = noise);
+            record.controls.sources.iter().any(|control| control.name == "eventfd")
+        };
+        assert!(has_site(None) && !has_site(Some(Growth::new())));
+    }
+
+    #[test]
+    fn source_of_which_nothing_is_held_is_not_looked_for_and_named_once() {
+        let mut machine = Machine { filters: None, ..Machine::new(0, None) };
+        let record = controls_of(&mut machine, |session| {
+            session.outcome.record.not_looked_for = vec!["vmalloc".into(), "call sites".into()];
+        });
+        assert_eq!(record.not_looked_for, ["vmalloc", "call sites", "percpu"]);
+        assert_eq!(controls(0, None).not_looked_for, [""; 0]);
     }
 }

@@ -443,4 +443,74 @@ mod tests {
         assert!(has_entries(stats));
         assert!(!has_entries(&stats.replace("12", "0")) && !has_entries(""));
     }
+
+    const NOTHING: &str = "entries: 0\noverrun: 0\ncommit overrun: 0\ndropped events: 0\n";
+
+    /// Makes a directory that looks like a trace buffer of two processors with one event.
+    fn buffer() -> (tempfile::TempDir, TraceBuffer) {
+        let dir = tempfile::tempdir().unwrap();
+        let files =
+            ["set_event", "per_cpu/cpu0/trace_pipe_raw", "per_cpu/cpu1/trace_pipe_raw", "events/kmem/kfree/enable"];
+        for (file, text) in files.map(|file| (file, "")).into_iter().chain([
+            ("current_tracer", "nop\n"),
+            ("per_cpu/cpu0/stats", NOTHING),
+            ("per_cpu/cpu1/stats", NOTHING),
+        ]) {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let buffer = TraceBuffer(dir.path().to_owned());
+        (dir, buffer)
+    }
+
+    #[test]
+    fn buffer_with_an_event_a_tracer_or_an_entry_is_in_use() {
+        let (dir, buffer) = buffer();
+        assert!(!buffer.in_use());
+        for (file, text) in [
+            ("set_event", "sched:sched_wakeup\n"),
+            ("current_tracer", "function\n"),
+            ("per_cpu/cpu1/stats", "entries: 3\n"),
+        ] {
+            let before = fs::read(dir.path().join(file)).unwrap();
+            fs::write(dir.path().join(file), text).unwrap();
+            assert!(buffer.in_use(), "{file}");
+            fs::write(dir.path().join(file), before).unwrap();
+        }
+        assert!(!buffer.in_use());
+    }
+
+    #[test]
+    fn buffer_of_each_processor_is_read_and_asked_what_it_lost() {
+        let (dir, buffer) = buffer();
+        assert_eq!((buffer.open().len(), buffer.lost()), (2, false));
+        fs::write(dir.path().join("per_cpu/cpu1/stats"), NOTHING.replace("overrun: 0\nc", "overrun: 7\nc")).unwrap();
+        assert!(buffer.lost());
+        fs::remove_file(dir.path().join("per_cpu/cpu1/trace_pipe_raw")).unwrap();
+        assert_eq!(buffer.open().len(), 1);
+    }
+
+    #[test]
+    fn events_are_on_until_they_are_dropped() {
+        let (dir, buffer) = buffer();
+        let read = |file: &str| fs::read_to_string(dir.path().join(file)).unwrap_or_default();
+        let of_event = |file: &str| read(&format!("events/kmem/kfree/{file}"));
+        let mut enabled = Enabled { buffer: buffer.clone(), events: Vec::new() };
+        assert_eq!(enabled.event("kmem/no_such_event", "", true), None);
+        assert_eq!(enabled.event("kmem/kfree", "", false), Some(()));
+        assert_eq!([of_event("enable"), of_event("filter"), of_event("trigger")], ["1", "", ""]);
+        enabled.event("kmem/kfree", "", true).unwrap();
+        assert_eq!(of_event("trigger"), "stacktrace");
+        enabled.event("kmem/kfree", "bytes_alloc==256", true).unwrap();
+        assert_eq!([of_event("filter"), of_event("trigger")], ["bytes_alloc==256", "stacktrace if bytes_alloc==256"]);
+        assert!(enabled.start());
+        assert_eq!(read("tracing_on"), "1");
+        fs::write(dir.path().join("trace"), "what is left").unwrap();
+        drop(enabled);
+        assert_eq!([of_event("enable"), of_event("filter"), of_event("trigger")], ["0", "0", "!stacktrace"]);
+        assert_eq!([read("tracing_on"), read("trace"), read("buffer_size_kb")], ["0", "", "1"]);
+        let gone = Enabled { buffer: TraceBuffer(dir.path().join("gone")), events: Vec::new() };
+        assert!(!gone.start());
+    }
 }

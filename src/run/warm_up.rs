@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn setup() -> Setup {
-        crate::result::example::leak().setup.expect("the example has one")
+        crate::result::example::every_field().setup.expect("it has every field")
     }
 
     #[test]

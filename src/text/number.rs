@@ -9,9 +9,13 @@ fn decimals(size: f64) -> usize {
     }
 }
 
-/// Returns a rate alone: `25.0`.
+/// Returns a rate alone: `25.0`. What is less than it shows is 0, whatever its sign.
 pub fn rate(number: f64) -> String {
-    format!("{number:.*}", decimals(number))
+    let shown = format!("{number:.*}", decimals(number));
+    match shown.strip_prefix('-') {
+        Some(digits) if digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) => digits.to_owned(),
+        _ => shown,
+    }
 }
 
 /// Returns what a rate of about `estimate` lies between: `24.8 to 25.2`. Rounded outwards, so that what is shown never claims
@@ -101,5 +105,10 @@ mod tests {
         for (number, expected) in [(1.0, "100 %"), (0.9999, "99.9 %"), (0.996, "99.6 %"), (0.83, "83 %")] {
             assert_eq!(share(number), expected);
         }
+    }
+
+    #[test]
+    fn rate_of_nothing_has_no_sign() {
+        assert_eq!([0.0, -0.0, -0.001, -0.4].map(rate), ["0.00", "0.00", "0.00", "-0.40"]);
     }
 }

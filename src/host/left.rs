@@ -258,4 +258,10 @@ mod tests {
         assert_eq!(make(&parent).1, [""; 0]);
         assert!(victim.join("precious").exists());
     }
+
+    #[test]
+    fn parent_that_is_no_directory_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(open_parent(file.path()).unwrap_err().to_string().starts_with("cannot open "));
+    }
 }

@@ -158,4 +158,11 @@ mod tests {
             assert!(error.to_string().contains(sentence), "{error}");
         }
     }
+
+    #[test]
+    fn number_of_a_mount_is_one_of_those_that_are_there() {
+        let id = mount_id(&open("/", OFlag::O_PATH, Mode::empty()).unwrap()).unwrap();
+        let mounts = fs::read_to_string(MOUNTS).unwrap();
+        assert!(mounts.lines().any(|line| line.starts_with(&format!("{id} "))), "{id} is not in {mounts}");
+    }
 }

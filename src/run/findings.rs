@@ -242,7 +242,7 @@ mod tests {
         let mut seen = Observations::new(record, options);
         let mut read = |kind, dose, objects| {
             let sample = Sample { objects: [(CACHE.to_owned(), 1000 + objects)].into() };
-            seen.reading(Reading { kind, dose, sample, settled_seconds: Some(0.1) });
+            seen.reading(Reading { kind, dose, sample, settled_seconds: Some(0.1), clock_seconds: 0.0 });
         };
         // What the warm-up makes counts for nothing.
         read(RoundKind::Warmup, 2, 0);

@@ -252,7 +252,11 @@ mod tests {
                     self.level += self.moves[self.readings];
                     self.readings += 1;
                     let objects = [("kmalloc-256".to_owned(), self.level)].into();
-                    Response::Sample { sample: crate::sample::Sample { objects }, settled_seconds: None }
+                    Response::Sample {
+                        sample: crate::sample::Sample { objects },
+                        settled_seconds: None,
+                        clock_seconds: 0.0,
+                    }
                 }
                 _ => Response::Done,
             })

@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn read(seen: &mut Observations, kind: RoundKind, dose: u64, objects: &[(&str, i64)]) {
-        seen.reading(Reading { kind, dose, sample: sample(objects), settled_seconds: Some(0.1) });
+        seen.reading(Reading { kind, dose, sample: sample(objects), settled_seconds: Some(0.1), clock_seconds: 0.0 });
     }
 
     fn kernel() -> Kernel {
@@ -285,6 +285,7 @@ mod tests {
             series: None,
             source_version: None,
             is_package: false,
+            patched_modules: None,
             effort: crate::kernel::bootable::Effort::default(),
         }
     }
@@ -335,19 +336,21 @@ mod tests {
 
     #[test]
     fn time_since_the_last_unit_is_what_was_waited_for_late_frees() {
-        let pause = std::time::Duration::from_millis(20);
+        let read_at = |seen: &mut Observations, kind, clock_seconds| {
+            seen.reading(Reading { kind, dose: 0, sample: sample(&[]), settled_seconds: Some(0.1), clock_seconds });
+        };
         let mut idle = seen();
         idle.worked(&RoundStats::default());
-        std::thread::sleep(pause);
-        read(&mut idle, RoundKind::Control, 0, &[]);
+        read_at(&mut idle, RoundKind::Control, 5.0);
         assert_eq!(idle.record.settled_seconds, 0.0, "no unit was made");
         let mut seen = seen();
-        seen.worked(&RoundStats { listings: 1, ..RoundStats::default() });
-        std::thread::sleep(pause);
-        read(&mut seen, RoundKind::Warmup, 0, &[]);
+        seen.worked(&RoundStats { listings: 1, clock_seconds: 7.0, ..RoundStats::default() });
+        read_at(&mut seen, RoundKind::Warmup, 7.5);
         assert_eq!(seen.record.settled_seconds, 0.0);
-        read(&mut seen, RoundKind::Proof, 0, &[]);
-        assert!(seen.record.settled_seconds >= pause.as_secs_f64(), "{}", seen.record.settled_seconds);
+        read_at(&mut seen, RoundKind::Proof, 9.0);
+        assert_eq!(seen.record.settled_seconds, 2.0);
+        let seconds: Vec<f64> = seen.record.rounds.iter().map(|round| round.seconds).collect();
+        assert_eq!(seconds, [7.5, 1.5], "since the guest booted, and since the reading before");
     }
 
     #[test]
@@ -360,6 +363,7 @@ mod tests {
             dose: 0,
             sample: sample(&[("filp", 7), ("dentry", 10)]),
             settled_seconds: None,
+            clock_seconds: 0.0,
         });
         assert_eq!(seen.unsettled, 1);
         seen.complaints.lines = vec!["BUG: Dentry still in use".into()];

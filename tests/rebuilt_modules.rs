@@ -23,6 +23,9 @@ __attribute__((section(\".modinfo\"), used)) static const char magic[] = \"verma
 int names = 1;
 ";
 
+/// What its modules offer.
+const SYMBOLS: &str = "0x1\tnfs_free\tfs/nfs/nfs\tEXPORT_SYMBOL_GPL\t\n";
+
 const CHANGE: &str = "--- a/fs/nfs/dir.c\n+++ b/fs/nfs/dir.c\n@@ -2,1 +2,1 @@\n-int names = 1;\n+int names = 2;\n";
 const MISTAKE: &str = "--- a/fs/nfs/dir.c\n+++ b/fs/nfs/dir.c\n@@ -2,1 +2,1 @@\n-int names = 1;\n+int names = ;\n";
 const OTHER_MAGIC: &str = "--- a/fs/nfs/dir.c\n+++ b/fs/nfs/dir.c\n@@ -2,1 +2,2 @@\n int names = 1;\n+#define OTHER\n";
@@ -51,7 +54,7 @@ fn desk() -> FakeTree {
         (".config", format!("CONFIG_GCC_VERSION={}0200\n", gcc_major())),
         ("include/config/auto.conf", "CONFIG_NFS_FS=m\n".into()),
         ("Makefile", MAKEFILE.into()),
-        ("Module.symvers", "0x1\tnfs_free\tfs/nfs/nfs\tEXPORT_SYMBOL_GPL\t\n".into()),
+        ("Module.symvers", SYMBOLS.into()),
         ("fs/nfs/Makefile", "obj-$(CONFIG_NFS_FS) += nfs.o\nnfs-y := dir.o\n".into()),
         ("fs/nfs/dir.c", NFS_C.into()),
         ("mm/Makefile", "obj-y := slub.o\n".into()),
@@ -95,7 +98,8 @@ fn rebuilt(desk: &FakeTree) -> Vec<Vec<u8>> {
 fn is_put_back(desk: &FakeTree) -> bool {
     let home = desk.cache(TREE).parent().unwrap().to_owned();
     let source = fs::read_to_string(home.join("tree/fs/nfs/dir.c")).unwrap();
-    ["busy", "originals"].iter().all(|left| !home.join(left).exists()) && source == NFS_C
+    let symbols = fs::read_to_string(home.join("tree/Module.symvers")).unwrap();
+    ["busy", "originals"].iter().all(|left| !home.join(left).exists()) && source == NFS_C && symbols == SYMBOLS
 }
 
 #[test]

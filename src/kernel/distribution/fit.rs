@@ -26,14 +26,28 @@ pub fn check_magic(module: &ModuleAt, built: &Path, stock: &Modules) -> Result<(
     )))
 }
 
-/// Returns the symbols of `modules` that the kernel's other modules would miss: they are gone, or their versions have changed.
-pub fn changed_symbols(tree: &Path, modules: &[ModuleAt]) -> Result<BTreeSet<String>> {
-    let read = |path: &Path| fs::read_to_string(path).machine(|| format!("cannot read {}", path.display()));
-    let before = read(&tree.join(SYMBOLS))?;
+/// Reads what is offered by what was made in the directory `dir`.
+pub fn read_symbols(dir: &Path) -> Result<String> {
+    let path = dir.join(SYMBOLS);
+    fs::read_to_string(&path).machine(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes into `tree` what the kernel offers by `symbols` without what `modules` do, which are made anew.
+pub fn write_symbols(tree: &Path, symbols: &str, modules: &[ModuleAt]) -> Result<()> {
+    let is_of = |line: &str, module: &ModuleAt| offer(line).is_some_and(|(name, _, _)| name == module.name);
+    let kept = symbols.lines().filter(|line| !modules.iter().any(|module| is_of(line, module)));
+    let text: String = kept.map(|line| format!("{line}\n")).collect();
+    let path = tree.join(SYMBOLS);
+    fs::write(&path, text).machine(|| format!("cannot write {}", path.display()))
+}
+
+/// Returns the symbols of `modules` that the kernel's other modules would miss: of those that were offered `before` they are gone, or
+/// their versions have changed.
+pub fn changed_symbols(before: &str, tree: &Path, modules: &[ModuleAt]) -> Result<BTreeSet<String>> {
     let mut changed = BTreeSet::new();
     for module in modules {
-        let now = read(&tree.join(&module.dir).join(SYMBOLS))?;
-        let (was, is) = (offered(&before, &module.name), offered(&now, &module.name));
+        let now = read_symbols(&tree.join(&module.dir))?;
+        let (was, is) = (offered(before, &module.name), offered(&now, &module.name));
         let differs = |(symbol, crc): &(&&str, &&str)| is.get(*symbol) != Some(*crc);
         changed.extend(was.iter().filter(differs).map(|(symbol, _)| (*symbol).to_owned()));
     }
@@ -42,12 +56,15 @@ pub fn changed_symbols(tree: &Path, modules: &[ModuleAt]) -> Result<BTreeSet<Str
 
 /// Returns the versions of the symbols that `module` offers.
 fn offered<'a>(text: &'a str, module: &str) -> BTreeMap<&'a str, &'a str> {
-    let offer = |line: &'a str| {
-        let mut fields = line.split('\t');
-        let (crc, symbol, path) = (fields.next()?, fields.next()?, fields.next()?);
-        (path.rsplit('/').next() == Some(module)).then_some((symbol, crc))
-    };
-    text.lines().filter_map(offer).collect()
+    let of_module = text.lines().filter_map(offer).filter(|(name, _, _)| *name == module);
+    of_module.map(|(_, symbol, crc)| (symbol, crc)).collect()
+}
+
+/// Reads a line: the module, a symbol that it offers, and the symbol's version.
+fn offer(line: &str) -> Option<(&str, &str, &str)> {
+    let mut fields = line.split('\t');
+    let (crc, symbol, path) = (fields.next()?, fields.next()?, fields.next()?);
+    Some((path.rsplit('/').next()?, symbol, crc))
 }
 
 /// Returns the modules beside `built` that use `changed` symbols, so that they have to be rebuilt, too; the error names one of which
@@ -104,7 +121,14 @@ mod tests {
     }
 
     fn changed(now: &str) -> Vec<String> {
-        changed_symbols(tree(now).path(), &[nfs()]).unwrap().into_iter().collect()
+        changed_symbols(BEFORE, tree(now).path(), &[nfs()]).unwrap().into_iter().collect()
+    }
+
+    #[test]
+    fn symbols_of_what_is_rebuilt_are_taken_out() {
+        let tree = tree("");
+        write_symbols(tree.path(), BEFORE, &[nfs()]).unwrap();
+        assert_eq!(read_symbols(tree.path()).unwrap(), "0x3\tkmalloc\tvmlinux\tEXPORT_SYMBOL\t\n");
     }
 
     #[test]

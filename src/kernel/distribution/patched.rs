@@ -12,7 +12,7 @@ use crate::kernel::external::toolchain;
 use crate::kernel::image::identify;
 use crate::kernel::image::modules::Modules;
 use crate::kernel::source::catalog::Series;
-use crate::kernel::source::patch::{self, Patch};
+use crate::kernel::source::patch::{self, Change, Patch};
 use crate::os::cache::{Cache, install_atomically};
 use crate::os::progress::{Task, Ui};
 use crate::text::truncate::some_of;
@@ -133,9 +133,12 @@ impl<'a> Patched<'a> {
         let (tree, bytes) = origin.open(cache, ui)?;
         let cc = origin.compiler(&tree.src())?;
         let source = format!("linux-source-{} {}", self.image.series(), self.image.version);
-        let changes = patch::changes(&tree.src(), &source, &code)?;
+        let mut changes = patch::changes(&tree.src(), &source, &code)?;
+        let symbols = fit::read_symbols(&tree.src())?;
+        // Saved with the others, as what is rebuilt is taken out of it.
+        changes.push(Change { path: fit::SYMBOLS.into(), content: Some(symbols.clone().into_bytes()) });
         let changed = tree.change(&changes)?;
-        let maker = Maker { patched: self, tree: &tree, cc: &cc, ui };
+        let maker = Maker { patched: self, tree: &tree, cc: &cc, symbols, ui };
         let stock = self.stock(kernel)?;
         let wanted = Kbuild::new(&tree.src(), &release, &self.way_out).modules(&files)?;
         let built = maker.all(wanted, &stock)?;
@@ -203,6 +206,8 @@ struct Maker<'a> {
     patched: &'a Patched<'a>,
     tree: &'a Tree,
     cc: &'a str,
+    /// What the kernel and its modules offer, as the package says it.
+    symbols: String,
     ui: &'a Ui,
 }
 
@@ -213,9 +218,11 @@ impl Maker<'_> {
         let mut all: Vec<ModuleAt> = self.in_order(wanted, stock)?;
         let mut done = 0;
         while done < all.len() {
-            self.make(&all[done..], &all[..done])?;
+            // What is rebuilt offers what it offers then, and nothing else.
+            fit::write_symbols(&self.tree.src(), &self.symbols, &all)?;
+            self.make(&all, done)?;
             done = all.len();
-            let changed = fit::changed_symbols(&self.tree.src(), &all)?;
+            let changed = fit::changed_symbols(&self.symbols, &self.tree.src(), &all)?;
             let misfits = fit::misfits(&changed, stock, &all, &self.tree.src(), &release, &self.patched.way_out)?;
             all.extend(self.in_order(misfits, stock)?);
         }
@@ -245,28 +252,36 @@ impl Maker<'_> {
         Ok(there)
     }
 
-    /// Makes `modules`, directory by directory; `before` were made already.
-    fn make(&self, modules: &[ModuleAt], before: &[ModuleAt]) -> Result<()> {
-        let names: Vec<String> = modules.iter().map(|module| format!("{}.ko", module.name)).collect();
+    /// Makes all of `modules` but the first `done`, which were made already, directory by directory. Of a directory those that were
+    /// made are made with it, so that its list of symbols has them all.
+    fn make(&self, modules: &[ModuleAt], done: usize) -> Result<()> {
+        let names: Vec<String> = modules[done..].iter().map(|module| format!("{}.ko", module.name)).collect();
         let what = format!("building {} of {}", some_of(&names, MOST_NAMED), self.patched.word);
         let task = self.ui.task(what.clone());
-        let mut made: Vec<&Path> = before.iter().map(|module| module.dir.as_path()).collect();
-        let mut rest = modules;
-        while let Some(first) = rest.first() {
-            let length = rest.iter().take_while(|module| module.dir == first.dir).count();
-            self.make_in(&first.dir, &rest[..length], &made, &what, &task)?;
-            made.push(&first.dir);
-            rest = &rest[length..];
+        let mut end = done;
+        while end < modules.len() {
+            let dir = &modules[end].dir;
+            end += modules[end..].iter().take_while(|module| module.dir == *dir).count();
+            let (here, elsewhere): (Vec<&ModuleAt>, Vec<_>) =
+                modules[..end].iter().partition(|module| module.dir == *dir);
+            let symbols = elsewhere.iter().map(|module| self.tree.src().join(&module.dir).join(fit::SYMBOLS)).collect();
+            self.make_in(dir, &here, &symbols, &what, &task)?;
         }
         task.done("done");
         Ok(())
     }
 
-    fn make_in(&self, dir: &Path, modules: &[ModuleAt], made: &[&Path], what: &str, task: &Task) -> Result<()> {
+    /// Makes `modules` in `dir`; `symbols` are the lists of what was made elsewhere.
+    fn make_in(
+        &self,
+        dir: &Path,
+        modules: &[&ModuleAt],
+        symbols: &BTreeSet<PathBuf>,
+        what: &str,
+        task: &Task,
+    ) -> Result<()> {
         let src = self.tree.src();
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let symbols: BTreeSet<PathBuf> =
-            made.iter().filter(|other| **other != dir).map(|other| src.join(other).join(fit::SYMBOLS)).collect();
         let symbols: Vec<_> = symbols.iter().map(|path| path.display().to_string()).collect();
         let mut command = Command::new("make");
         toolchain::clean_environment(&mut command);

@@ -5,6 +5,7 @@ pub(crate) mod concurrent;
 pub(crate) mod cursor;
 pub(crate) mod pass;
 pub(crate) mod program;
+mod run_program;
 pub(crate) mod runner;
 pub mod side;
 pub(crate) mod target;

@@ -1,8 +1,5 @@
-//! A program as a step: run to its end in a directory of the mount, or of control rounds, and nothing of it left behind.
+//! A program that nobody here wrote: run to its end, and nothing of it left behind.
 
-use super::runner::UnitRunner;
-use super::side::Side;
-use crate::agent::target::UnitStats;
 use crate::error::{Context, Error, Result};
 use crate::protocol::message::ProgramWords;
 use crate::scenario::program::Program;
@@ -17,7 +14,7 @@ use std::fs;
 use std::io::{PipeReader, Read, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,13 +40,13 @@ const KILLED: Duration = Duration::from_secs(2);
 /// What the programs of a scenario have done.
 #[derive(Default)]
 pub struct Programs {
-    packed: Vec<ProgramWords>,
+    pub(super) packed: Vec<ProgramWords>,
     /// What they are told of the run.
-    seed: u64,
+    pub(super) seed: u64,
     /// Units so far, on the mount and in the local directory.
-    units: [u64; 2],
+    pub(super) units: [u64; 2],
     /// Processes that were here before any of them; none of theirs.
-    ours: Option<Vec<Pid>>,
+    pub(super) ours: Option<Vec<Pid>>,
 }
 
 impl Programs {
@@ -59,66 +56,8 @@ impl Programs {
     }
 }
 
-impl UnitRunner {
-    /// Runs a program once, and notes what was wrong with it and how many processes it left behind, which are ended.
-    pub(super) fn run_program(&mut self, program: &Program, place: Side, played: &mut UnitStats) -> Result<()> {
-        let dir = self.work_dir(place)?;
-        let mount = self.root(place, 1);
-        let ours = match self.programs.ours.take() {
-            Some(ours) => ours,
-            None => processes()?,
-        };
-        let unit = &mut self.programs.units[place as usize];
-        *unit += 1;
-        let told = [
-            ("{dir}", dir.display().to_string()),
-            ("{mount}", mount.display().to_string()),
-            ("{unit}", unit.to_string()),
-            ("{seed}", self.programs.seed.to_string()),
-        ];
-        let packed = self.programs.packed.iter().find(|packed| packed.command == program.command);
-        let words = packed.map(|packed| packed.words.as_slice()).unwrap_or_default();
-        let words: Vec<String> =
-            words.iter().map(|word| told.iter().fold(word.clone(), |w, (k, v)| w.replace(k, v))).collect();
-        let before = tasks();
-        let wrong = run(&words, &dir, &told, program)?;
-        played.left_processes += end_what_is_left(&ours, before)?;
-        played.programs += 1;
-        self.programs.ours = Some(ours);
-        match (wrong, place) {
-            (Some(wrong), Side::Local) => Err(Error::machine(format!(
-                "{wrong} (in {}, a local directory, where control rounds do the same)",
-                dir.display()
-            ))),
-            (wrong, _) => {
-                played.broken = played.broken.take().or(wrong);
-                Ok(())
-            }
-        }
-    }
-
-    /// Returns the directory that programs work in, which is there from then on: one of their own, or the mount itself where the server can only
-    /// be read.
-    fn work_dir(&mut self, place: Side) -> Result<PathBuf> {
-        let root = self.root(place, 1);
-        if place == Side::Nfs && !self.served.can_be_written() {
-            return Ok(root);
-        }
-        let dir = root.join(WORK);
-        // Asking the server for it each time would look like work of the program's.
-        if self.programs.units[place as usize] > 0 {
-            return Ok(dir);
-        }
-        match fs::create_dir(&dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
-            _ => Ok(dir),
-        }
-        .machine(|| format!("cannot make the directory {WORK} in {}", root.display()))
-    }
-}
-
 /// Runs it to its end or to its limit, and gives what was wrong.
-fn run(words: &[String], dir: &Path, told: &[(&str, String)], program: &Program) -> Result<Option<String>> {
+pub(super) fn run(words: &[String], dir: &Path, told: &[(&str, String)], program: &Program) -> Result<Option<String>> {
     let [name, rest @ ..] = words else {
         return Err(Error::machine(format!("a bug of dirleak: nobody packed `{}`", program.command)));
     };
@@ -215,7 +154,7 @@ impl Running {
 }
 
 /// Returns all processes of this machine but the kernel's own, which are children of 2.
-fn processes() -> Result<Vec<Pid>> {
+pub(super) fn processes() -> Result<Vec<Pid>> {
     let what = || "cannot read /proc".into();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").machine(what)? {
@@ -233,7 +172,7 @@ fn processes() -> Result<Vec<Pid>> {
 
 /// Ends what a program has left behind, which are now our children, and takes the dead away: each would be a task that stays. Gives how many
 /// lived.
-fn end_what_is_left(ours: &[Pid], tasks_before: Option<u64>) -> Result<u64> {
+pub(super) fn end_what_is_left(ours: &[Pid], tasks_before: Option<u64>) -> Result<u64> {
     let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     let nobody_died = matches!(waitid(Id::All, peek), Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD));
     // Reading all of /proc for each unit would take longer than a small program.
@@ -265,7 +204,7 @@ fn lives_on(pid: Pid, time: Duration) -> bool {
 
 /// Returns how many tasks there are, kernel threads among them; `None` if the kernel does not tell. The number behind the slash of
 /// `/proc/loadavg` (loadavg_proc_show in fs/proc/loadavg.c, 5.1 to 7.3).
-fn tasks() -> Option<u64> {
+pub(super) fn tasks() -> Option<u64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(['/', ' ']).nth(4)?.parse().ok()
 }
 

@@ -226,4 +226,10 @@ mod tests {
     fn kernel_without_the_events_cannot_tell() {
         assert!(Decoder::new(&BTreeMap::new(), &TraceTargets::new(&["pages".to_owned()], &BTreeMap::new())).is_none());
     }
+
+    #[test]
+    fn order_is_none_that_no_kernel_has() {
+        let most = u64::from(MOST_ORDER);
+        assert_eq!([0, most, most + 1, 300].map(order_of), [Some(0), Some(MOST_ORDER), None, None]);
+    }
 }

@@ -101,7 +101,8 @@ impl Words {
         self.disk_full |= line.contains("No space left on device");
         // As gcc says it when the kernel took one of its own processes.
         self.killed |= line.contains("Killed signal terminated program");
-        let is_compilers = ["error: ", "undefined reference", "Error: "].iter().any(|e| line.contains(e));
+        let is_compilers =
+            ["error: ", "undefined reference", "Error: ", "ERROR: modpost: "].iter().any(|e| line.contains(e));
         if is_compilers && self.compiler.is_none() {
             self.compiler = Some(line.trim().to_owned());
         }
@@ -158,6 +159,13 @@ mod tests {
         assert_eq!(ended.complaint.as_deref(), Some("dir.c:5:1: error: expected x"));
         assert_eq!(ended.status.code(), Some(2));
         assert!(!ended.disk_full);
+    }
+
+    #[test]
+    fn symbol_that_modpost_misses_is_picked_before_the_error_of_make() {
+        let ended =
+            sh("echo 'make: *** [x] Error 1' >&2; echo 'ERROR: modpost: \"x\" [fs/fat/vfat.ko] undefined!'; exit 2");
+        assert_eq!(ended.complaint.as_deref(), Some("ERROR: modpost: \"x\" [fs/fat/vfat.ko] undefined!"));
     }
 
     #[test]

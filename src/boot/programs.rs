@@ -39,8 +39,8 @@ pub fn add(scenario: &Scenario, archive: &mut Archive, cache: &Cache, ui: &Ui) -
     let mut libraries = Libraries::detect();
     let mut places: Vec<PathBuf> = PATH.iter().map(PathBuf::from).collect();
     if let Some(root) = &unpacked {
-        packages::add_to(root, archive, &libraries)?;
         libraries = libraries.with_first(packages::library_dirs(root));
+        packages::add_to(root, archive, &libraries)?;
         let inner = PATH.iter().map(|dir| root.join(dir.trim_start_matches('/')));
         places = inner.chain(places).collect();
     }
@@ -84,6 +84,12 @@ impl Packer<'_> {
             if is_name {
                 *word = self.named(word)?;
             } else if is_file && !word.is_empty() && self.beside.join(word.as_str()).exists() {
+                if is_shell {
+                    // A script that a shell is given needs no first line that says so.
+                    self.named_in(&String::from_utf8_lossy(
+                        &fs::read(self.beside.join(word.as_str())).unwrap_or_default(),
+                    ))?;
+                }
                 *word = self.beside(word)?;
             } else if number == 0 {
                 *word = self.by_path(word)?;
@@ -317,10 +323,11 @@ mod tests {
 
     #[test]
     fn file_that_a_word_names_lies_in_the_guest_too() {
-        let files = [("a/data", "x"), ("run.sh", "#!/bin/sh\ncat a/data\n")];
+        let files = [("a/data", "x"), ("run.sh", "cat a/data\n")];
         let (words, packed) = packed(&files, "sh run.sh a {dir}").unwrap();
         assert_eq!(words[1..], ["/exec/run.sh", "/exec/a", "{dir}"]);
         assert!(packed.contains(&"/exec/a/data".to_owned()), "{packed:?}");
+        assert!(packed.iter().any(|path| path.ends_with("/cat")), "what a script names that a shell is given");
     }
 
     #[test]

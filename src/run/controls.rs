@@ -176,11 +176,14 @@ impl RunRecord {
             return Ok(());
         }
         if self.programs.is_some() {
-            let nothing = format!(
-                "none of {} programs sent anything to the server: they did not work on the mount",
-                self.listings
-            );
-            return if self.cold_listings == 0 { Err(nothing) } else { Ok(()) };
+            let idle = self.listings - self.cold_listings;
+            // One that uses a file that is in the cache sends nothing now and then, and looking up its directory sends something.
+            return if 2 * idle > self.listings {
+                let all = self.listings;
+                Err(format!("{idle} of {all} programs sent nothing to the server: they did not work on the mount"))
+            } else {
+                Ok(())
+            };
         }
         if self.cold_listings < self.listings {
             let warm = self.listings - self.cold_listings;

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use crate::program::{Program, Seen, Trialled};
+use dirleak::result::parts::{Round, RoundKind};
 use dirleak::result::record::{RunRecord, Verdict};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,9 +61,16 @@ fn beside_busy_threads(
     })
 }
 
-/// Returns for each round its kind, its dose, and every counter.
+/// Returns for each round that is judged its kind, its dose, and what each counter has grown by since the first one. What there was before may
+/// differ by a page or an area of some process, as orders come from the host at any time; and unmounting is not judged by doses.
 fn samples(record: &RunRecord) -> Vec<String> {
-    record.rounds.iter().map(|round| format!("{:?} {} {:?}", round.kind, round.dose, round.samples)).collect()
+    let first = record.rounds.first().map(|round| round.samples.clone()).unwrap_or_default();
+    let tell = |round: &Round| {
+        let grown = round.samples.iter().map(|(name, n)| (name, n - first.get(name).copied().unwrap_or(0)));
+        let grown: Vec<String> = grown.filter(|(_, n)| *n != 0).map(|(name, n)| format!("{name} {n:+}")).collect();
+        format!("{:?} {}: {}", round.kind, round.dose, grown.join(", "))
+    };
+    record.rounds.iter().filter(|round| round.kind != RoundKind::Unmount).map(tell).collect()
 }
 
 fn first_difference(first: &RunRecord, second: &RunRecord) -> String {

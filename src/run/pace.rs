@@ -31,9 +31,7 @@ impl Pace {
             Self::Counted => worked.busy_seconds * HOST_SECONDS_A_COUNTED_ONE,
         }
     }
-}
 
-impl Pace {
     /// Returns how many units to make of `most` that the time allows. Where the same seed is to make the same units the number is of a few only,
     /// so that it does not follow what little the time of a unit differs by from run to run.
     pub(super) fn units(self, most: u64) -> u64 {

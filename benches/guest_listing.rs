@@ -5,8 +5,8 @@
 //! so. This program is its own guest, as dirleak is.
 
 use criterion::{Criterion, SamplingMode, Throughput};
+use dirleak::internals::bench::eligible;
 use dirleak::internals::bench::guest::Guest;
-use dirleak::internals::bench::{eligible, session};
 use dirleak::internals::boot::job::{BootOptions, Job};
 use dirleak::internals::error::Result;
 use dirleak::internals::kernel;
@@ -56,7 +56,7 @@ fn benchmarks(criterion: &mut Criterion, spec: &str) -> Result<bool> {
 
 /// One scenario in one guest, in each state of the cache.
 fn listings(criterion: &mut Criterion, kernel: &Kernel, scenario: &Scenario, cache: &Cache, ui: &Ui) -> Result<()> {
-    let accelerator = session::clocked(accelerator::choose(&kernel.image, cache, ui)?, false);
+    let accelerator = accelerator::choose(&kernel.image, cache, ui)?;
     let options = BootOptions { limits: LIMITS, ..BootOptions::default() };
     let mut guest = Guest::start(&Job { scenario, kernel, accelerator, options: &options, cache, ui })?;
     guest.wait(&ui.task(format!("{} on {}", scenario.name, kernel.spec)))?;

@@ -5,7 +5,7 @@ pub mod apt {
     pub use crate::apt::Apt;
 }
 pub mod bench {
-    pub use crate::bench::{eligible, session};
+    pub use crate::bench::eligible;
     pub mod guest {
         pub use crate::bench::guest::Guest;
     }

@@ -125,6 +125,7 @@ pub fn sites(counters: &Counters, names: impl IntoIterator<Item = String>) -> Re
     }
     Ok(sites)
 }
+
 /// Returns the answer that tells counters, and when they were read.
 fn sampled(sample: Sample, settled: Option<Duration>) -> Response {
     let settled_seconds = settled.map(|time| time.as_secs_f64());

@@ -45,11 +45,6 @@ impl Effort {
 const COUNTED_LOOKS: [u32; 3] = [2, 4, 8];
 const REAL_LOOKS: [u32; compare::MOST_LOOKS] = [10, 20, 40, 60];
 
-/// Returns what guests are timed by: where there is no KVM, instructions are counted unless that is not wanted.
-pub fn clocked(chosen: Accelerator, real_time: bool) -> Accelerator {
-    if chosen == Accelerator::Tcg && !real_time { Accelerator::Counted } else { chosen }
-}
-
 /// One kernel's part of it.
 struct Side<'a> {
     kernel: &'a Kernel,

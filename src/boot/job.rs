@@ -80,7 +80,7 @@ impl Job<'_> {
 /// Has the guest's clock count instructions where there is no KVM, unless the user or the scenario wants real time: what nobody does takes no
 /// time then, and how busy the host is makes no difference. Several processors would take turns, and one that waits for another goes round in
 /// a loop for the whole of its turn.
-fn clocked(accelerator: Accelerator, cpus: u32, real_time: bool) -> Accelerator {
+pub fn clocked(accelerator: Accelerator, cpus: u32, real_time: bool) -> Accelerator {
     if accelerator == Accelerator::Tcg && cpus == 1 && !real_time { Accelerator::Counted } else { accelerator }
 }
 

@@ -4,10 +4,13 @@
 use super::packages;
 use crate::error::{Context, Error, Result};
 use crate::os::cache::Cache;
+use crate::os::process;
 use crate::os::progress::Ui;
 use crate::os::search_path::SearchPath;
+use crate::protocol::guest_paths::{EXEC_FILES, PROGRAM_DIRS};
 use crate::protocol::message::ProgramWords;
 use crate::scenario::Scenario;
+use crate::scenario::program::Program;
 use crate::vm::initramfs::{Archive, Libraries};
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,10 +18,6 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-/// Where files from beside the scenario lie in the guest.
-const FILES: &str = "/exec";
-/// Directories of programs, in the guest as on the host.
-const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Shells, whose scripts name the programs that they start.
 const SHELLS: [&str; 6] = ["sh", "dash", "bash", "ksh", "zsh", "busybox"];
 /// A program that a script may name by chance is left out if it is larger.
@@ -37,11 +36,11 @@ pub fn add(scenario: &Scenario, archive: &mut Archive, cache: &Cache, ui: &Ui) -
     let guest = &scenario.guest;
     let unpacked = if guest.packages.is_empty() { None } else { Some(packages::unpacked(&guest.packages, cache, ui)?) };
     let mut libraries = Libraries::detect();
-    let mut places: Vec<PathBuf> = PATH.iter().map(PathBuf::from).collect();
+    let mut places: Vec<PathBuf> = PROGRAM_DIRS.iter().map(PathBuf::from).collect();
     if let Some(root) = &unpacked {
         libraries = libraries.with_first(packages::library_dirs(root));
         packages::add_to(root, archive, &libraries)?;
-        let inner = PATH.iter().map(|dir| root.join(dir.trim_start_matches('/')));
+        let inner = PROGRAM_DIRS.iter().map(|dir| root.join(dir.trim_start_matches('/')));
         places = inner.chain(places).collect();
     }
     let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
@@ -55,9 +54,8 @@ pub fn add(scenario: &Scenario, archive: &mut Archive, cache: &Cache, ui: &Ui) -
     for name in &guest.files {
         packer.beside(name)?;
     }
-    let words = |program: &crate::scenario::program::Program| {
-        Ok(ProgramWords { command: program.command.clone(), words: packer.words(program)? })
-    };
+    let words =
+        |program: &Program| Ok(ProgramWords { command: program.command.clone(), words: packer.words(program)? });
     scenario.unit.programs().map(words).collect()
 }
 
@@ -75,7 +73,7 @@ struct Packer<'a> {
 
 impl Packer<'_> {
     /// Adds what the words of a program name, and gives them as the guest has them.
-    fn words(&mut self, program: &crate::scenario::program::Program) -> Result<Vec<String>> {
+    fn words(&mut self, program: &Program) -> Result<Vec<String>> {
         let mut words = program.words().map_err(Error::usage)?;
         let is_shell = SHELLS.contains(&file_name(Path::new(&words[0])).as_str());
         for (number, word) in words.iter_mut().enumerate() {
@@ -86,9 +84,8 @@ impl Packer<'_> {
             } else if is_file && !word.is_empty() && self.beside.join(word.as_str()).exists() {
                 if is_shell {
                     // A script that a shell is given needs no first line that says so.
-                    self.named_in(&String::from_utf8_lossy(
-                        &fs::read(self.beside.join(word.as_str())).unwrap_or_default(),
-                    ))?;
+                    let text = fs::read(self.beside.join(word.as_str())).unwrap_or_default();
+                    self.named_in(&String::from_utf8_lossy(&text))?;
                 }
                 *word = self.beside(word)?;
             } else if number == 0 {
@@ -139,7 +136,7 @@ impl Packer<'_> {
             return Err(Error::usage(format!("the file {name} must lie beside the scenario, or below")));
         }
         let host = self.beside.join(&inner);
-        let guest = Path::new(FILES).join(&inner);
+        let guest = Path::new(EXEC_FILES).join(&inner);
         self.tree(&host, &guest)?;
         Ok(guest.to_string_lossy().into_owned())
     }
@@ -231,9 +228,8 @@ impl Packer<'_> {
     /// Adds Python's standard library, where this Python says that it has it.
     fn python(&mut self, program: &Path) -> Result<()> {
         let ask = "import sysconfig; print(sysconfig.get_path('stdlib'))";
-        let output = Command::new(program).args(["-I", "-c", ask]).output();
-        let output = output.machine(|| format!("cannot ask {} for its library", program.display()))?;
-        let dir = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let answer = process::output(Command::new(program).args(["-I", "-c", ask]))?;
+        let dir = PathBuf::from(String::from_utf8_lossy(&answer).trim());
         if !dir.is_absolute() || !dir.is_dir() {
             return Err(Error::machine(format!("{} does not say where its library is", program.display())));
         }
@@ -279,7 +275,6 @@ fn interpreter(head: &[u8]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::program::Program;
 
     /// Packs a program from beside files of these names and texts, and gives its words and the paths in the archive.
     fn packed(files: &[(&str, &str)], command: &str) -> Result<(Vec<String>, Vec<String>)> {
@@ -289,7 +284,7 @@ mod tests {
             fs::write(home.path().join(name), text).unwrap();
         }
         let mut archive = Archive::new();
-        let places: Vec<&Path> = PATH.iter().map(Path::new).collect();
+        let places: Vec<&Path> = PROGRAM_DIRS.iter().map(Path::new).collect();
         let mut packer = Packer {
             archive: &mut archive,
             libraries: Libraries::detect(),

@@ -3,9 +3,9 @@
 use super::kernel_args::Config;
 use super::measure_args::{not_negative, positive};
 use crate::bench::baseline::Baseline;
-use crate::bench::session::{Effort, clocked, measure};
+use crate::bench::session::{Effort, measure};
 use crate::bench::{compare, eligible, scaling};
-use crate::boot::job::{BootOptions, Job};
+use crate::boot::job::{BootOptions, Job, clocked};
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
 use crate::kernel;
@@ -155,7 +155,8 @@ impl<'a> Bench<'a> {
         if let Some(vs) = &arguments.vs {
             kernels.push(resolve(vs, &arguments.vs_modules)?);
         }
-        let accelerator = clocked(accelerator::choose(&kernels[0].image, &cache, &ui)?, arguments.real_time);
+        // Guests have one processor whatever the scenario says (bench/eligible.rs).
+        let accelerator = clocked(accelerator::choose(&kernels[0].image, &cache, &ui)?, 1, arguments.real_time);
         let limits = Limits {
             whole: Some(Duration::from_secs_f64(arguments.timeout)),
             silence: Duration::from_secs_f64(arguments.silence),

@@ -193,14 +193,19 @@ mod tests {
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 
+    /// Makes a directory with something in it that must stay, and one that others can write to, too.
+    fn victim_and_parent(home: &Path) -> (PathBuf, PathBuf) {
+        let made = ["victim", "parent"].map(|name| home.join(name));
+        made.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+        let [victim, parent] = made;
+        fs::write(victim.join("precious"), "").unwrap();
+        (victim, parent)
+    }
+
     #[test]
     fn directory_that_was_exchanged_is_filled_and_emptied_where_it_is() {
         let home = tempfile::tempdir().unwrap();
-        let victim = home.path().join("victim");
-        fs::create_dir(&victim).unwrap();
-        fs::write(victim.join("precious"), "").unwrap();
-        let parent = home.path().join("parent");
-        fs::create_dir(&parent).unwrap();
+        let (victim, parent) = victim_and_parent(home.path());
         let (own, _) = make(&parent);
         // Who owns the parent puts a link in its place.
         fs::rename(own.path(), parent.join("away")).unwrap();
@@ -249,11 +254,7 @@ mod tests {
     #[test]
     fn link_with_the_name_of_a_dead_run_leads_nowhere() {
         let home = tempfile::tempdir().unwrap();
-        let victim = home.path().join("victim");
-        fs::create_dir(&victim).unwrap();
-        fs::write(victim.join("precious"), "").unwrap();
-        let parent = home.path().join("parent");
-        fs::create_dir(&parent).unwrap();
+        let (victim, parent) = victim_and_parent(home.path());
         symlink(&victim, parent.join(format!("{PREFIX}{}Ab3xYz", Mark::dead()))).unwrap();
         assert_eq!(make(&parent).1, [""; 0]);
         assert!(victim.join("precious").exists());

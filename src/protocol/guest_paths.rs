@@ -11,6 +11,12 @@ pub const PLAN: &str = "/plan.json";
 /// size classes of 6.12 restless.
 pub const LINES_ARE_COUNTED_LATER: &str = "sysctl.vm.mem_profiling=0";
 
+/// Where files that the scenario's programs need lie in the guest.
+pub const EXEC_FILES: &str = "/exec";
+
+/// Where programs are, in the guest as on the host.
+pub const PROGRAM_DIRS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 /// What a mount that cannot be taken down cleanly holds on to.
 pub const BUSY_CACHES: [&str; 2] = ["dentry", "nfs_inode_cache"];
 

@@ -1,6 +1,7 @@
 //! A program that nobody here wrote: run to its end, and nothing of it left behind.
 
 use crate::error::{Context, Error, Result};
+use crate::protocol::guest_paths::{EXEC_FILES, PROGRAM_DIRS};
 use crate::protocol::message::ProgramWords;
 use crate::scenario::program::Program;
 use crate::text::sanitize;
@@ -18,14 +19,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where programs look for others, and for files of their own.
-const ENVIRONMENT: [(&str, &str); 5] = [
-    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/exec"),
-    ("HOME", "/tmp"),
-    ("TMPDIR", "/tmp"),
-    ("LANG", "C.UTF-8"),
-    ("TERM", "dumb"),
-];
+/// What programs find in their environment beside PATH.
+const ENVIRONMENT: [(&str, &str); 4] = [("HOME", "/tmp"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8"), ("TERM", "dumb")];
 /// The directory of the mount that programs have to themselves, where a client can write to it.
 pub(super) const WORK: &str = "work";
 /// What is kept of what a program says: its last bytes, and the last lines of them.
@@ -65,6 +60,7 @@ pub(super) fn run(words: &[String], dir: &Path, told: &[(&str, String)], program
     let (said, says) = pipe().machine(cannot)?;
     let mut command = Command::new(name);
     command.args(rest).current_dir(dir).env_clear().envs(ENVIRONMENT).stdin(Stdio::null()).process_group(0);
+    command.env("PATH", [&PROGRAM_DIRS[..], &[EXEC_FILES]].concat().join(":"));
     command.envs(
         told.iter().map(|(key, value)| (format!("DIRLEAK_{}", key.trim_matches(['{', '}']).to_uppercase()), value)),
     );

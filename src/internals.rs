@@ -45,6 +45,9 @@ pub mod kernel {
             pub use crate::kernel::build::ingredients::Options;
         }
     }
+    pub mod distribution {
+        pub use crate::kernel::distribution::usual;
+    }
     pub mod external {
         pub mod git {
             pub use crate::kernel::external::git::{Repo, git};

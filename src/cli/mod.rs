@@ -17,6 +17,7 @@ mod kernel_args;
 mod manual;
 mod measure_args;
 pub mod output;
+mod plan;
 mod report;
 mod run;
 mod score;

@@ -2,6 +2,7 @@
 
 use super::kernel_args::Sources;
 use super::measure_args::Measure;
+use super::plan;
 use crate::boot::job::AGREED_SEED;
 use crate::error::{Error, Exit, Result};
 use crate::fleet::{cluster_compare, cluster_guests};
@@ -56,6 +57,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let ui = Ui::new();
     let cache = Cache::open()?;
     let options = Options { modules: arguments.modules.clone(), ..arguments.sources.options(false) };
+    if options.patches.is_empty() && options.config.is_empty() {
+        plan::tell(&arguments.kernels, &scenarios, &cache, &ui)?;
+    }
     let mut kernels = BTreeMap::new();
     for run in &runs {
         if let Entry::Vacant(kernel) = kernels.entry(run.kernel) {

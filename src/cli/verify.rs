@@ -2,11 +2,14 @@
 
 use super::kernel_args::Config;
 use super::measure_args::Measure;
+use super::plan;
 use super::second_seed;
 use super::verify_branches::{self, Branches};
 use crate::error::{Exit, Result};
 use crate::fleet::cluster;
 use crate::kernel;
+use crate::kernel::distribution;
+use crate::kernel::source::catalog::Catalog;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::result::file::ResultFile;
@@ -15,22 +18,21 @@ use crate::run::shard::{self, Shard};
 use crate::scenario::Scenario;
 use std::path::PathBuf;
 
-/// The kernel that leaks, if no other is named.
-pub(super) const UNPATCHED: &str = "6.1+spare-pages";
-/// The kernel that does not.
-pub(super) const PATCHED: &str = "6.1";
+/// What makes a kernel leak, if no other is named.
+const LEAK: &str = "spare-pages";
 /// The scenarios, if none is named.
 pub(super) const SCENARIOS: [&str; 2] = ["huge-flat", "quick"];
 
 /// Prove that a leak is there on one kernel and gone on another.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The kernel that is to leak.
-    #[arg(long, value_name = "SPEC", default_value = UNPATCHED)]
-    unpatched: String,
-    /// The kernel that is to be clean.
-    #[arg(long, value_name = "SPEC", default_value = PATCHED)]
-    patched: String,
+    /// The kernel that is to leak [default: the other one with the leak of 2019 put into it: SPEC+spare-pages of 6.1:cloud].
+    #[arg(long, value_name = "SPEC")]
+    unpatched: Option<String>,
+    /// The kernel that is to be clean [default: 6.1:cloud, or 6.12:cloud where gcc is that of Debian trixie; 6.1 where it is another one,
+    /// and with --config].
+    #[arg(long, value_name = "SPEC")]
+    patched: Option<String>,
     #[command(flatten)]
     pub(super) branches: Branches,
     #[command(flatten)]
@@ -68,8 +70,10 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         let options = kernel::build::ingredients::Options { modules: modules.to_vec(), ..arguments.config.options() };
         kernel::resolve(spec, &options, &cache, &ui)
     };
-    let unpatched = resolve(&arguments.unpatched, &arguments.unpatched_modules)?;
-    let patched = resolve(&arguments.patched, &arguments.patched_modules)?;
+    let [unpatched_spec, patched_spec] = arguments.kernels()?;
+    plan::tell(&[unpatched_spec.clone(), patched_spec.clone()], &all, &cache, &ui)?;
+    let unpatched = resolve(&unpatched_spec, &arguments.unpatched_modules)?;
+    let patched = resolve(&patched_spec, &arguments.patched_modules)?;
     let pairs: Vec<_> = scenarios.into_iter().flat_map(|s| [(s, &unpatched), (s, &patched)]).collect();
     let mut file = ResultFile::new();
     file.shard = arguments.shard.map(|shard| shard.to_record(2 * all.len()));
@@ -77,7 +81,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     second_seed::confirm(&arguments.measure, &pairs, &mut file.results, &cache, &ui)?;
     let one_is_enough = arguments.measure.set.is_some();
     let prove = if arguments.shard.is_some() { proof::from_part } else { proof::from_records };
-    let proof = prove(&file.results, one_is_enough, &arguments.unpatched, &arguments.patched);
+    let proof = prove(&file.results, one_is_enough, &unpatched_spec, &patched_spec);
     let outcome = proof.outcome;
     file.proof = Some(proof);
     arguments.measure.show(&file, &targets)?;
@@ -88,7 +92,19 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     })
 }
 
+/// Returns the kernels that are judged where none is named: the one that is to leak, and the one that is not. `is_built` asks for kernels
+/// that are built from source.
+pub(super) fn usual_kernels(is_built: bool) -> Result<[String; 2]> {
+    let patched = if is_built { distribution::USUAL.to_owned() } else { distribution::usual(&Catalog::load()?) };
+    Ok([format!("{patched}+{LEAK}"), patched])
+}
+
 impl Args {
+    fn kernels(&self) -> Result<[String; 2]> {
+        let [unpatched, patched] = usual_kernels(!self.config.files.is_empty())?;
+        Ok([self.unpatched.clone().unwrap_or(unpatched), self.patched.clone().unwrap_or(patched)])
+    }
+
     /// Returns the scenarios that are run here. Both kernels of one stay together, as a pair is what proves something.
     fn part<'a>(&self, all: &'a [Scenario]) -> Result<Vec<&'a Scenario>> {
         match self.shard {

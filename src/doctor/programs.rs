@@ -44,6 +44,8 @@ const PACKAGES: [(&str, &str); 27] = [
 const C_HEADER: &str = "stdio.h";
 /// Which compiler it is makes another kernel, so these are asked even if the kernel is ready.
 const ALWAYS_ASKED: [&str; 2] = ["gcc", "ld"];
+/// What building modules of a distribution's kernel calls; its package of tools brings the rest.
+const FOR_MODULES: [&str; 4] = ["patch", "make", "gcc", "ld"];
 const OF_APT: [&str; 3] = ["apt-get", "apt-cache", "apt-config"];
 const DECOMPRESSORS: [&str; 5] = ["gzip", "xz", "zstd", "lz4", "bsdtar"];
 const MKFS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
@@ -55,13 +57,14 @@ pub fn guests(path: &SearchPath) -> Vec<Check> {
 
 /// Checks for what builds a kernel.
 pub fn building(path: &SearchPath, verify: &CostEstimate) -> Result<Vec<Check>> {
-    let builds = verify.builds();
-    let needed = |name: &str| builds || ALWAYS_ASKED.contains(&name);
+    let whole = verify.builds_kernels();
+    let modules = |name: &str| verify.builds() && FOR_MODULES.contains(&name);
+    let needed = |name: &str| whole || modules(name) || ALWAYS_ASKED.contains(&name);
     let here = |name: &str| path.find(name).is_some();
     let mut checks: Vec<Check> =
         PROGRAMS.iter().map(|name| program(name, Purpose::Building, needed(name), here(name))).collect();
     for header in [ELF_HEADER, C_HEADER] {
-        checks.push(program(header, Purpose::Building, builds, path.has_header(header)?));
+        checks.push(program(header, Purpose::Building, whole, path.has_header(header)?));
     }
     Ok(checks)
 }

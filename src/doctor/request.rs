@@ -6,8 +6,8 @@ use crate::scenario::Scenario;
 use std::path::Path;
 
 /// What a verify without arguments does.
-pub struct CheckRequest<'a> {
-    pub kernels: [&'a str; 2],
+pub struct CheckRequest {
+    pub kernels: Vec<String>,
     pub scenarios: Vec<Scenario>,
 }
 

@@ -22,7 +22,7 @@ use build::store::{Ingredients, Stored};
 use build::{incremental, store};
 use distribution::named::NamedKernel;
 use distribution::offer::Image;
-use distribution::{DistributionKernel, Place};
+use distribution::{DistributionKernel, Place, USUAL};
 use external::toolchain;
 use image::identify::{self, Kind};
 use image::user_kernel::UserKernel;
@@ -137,12 +137,23 @@ fn named<'a>(
     if !options.modules.is_empty() {
         return Err(Error::usage(format!("--modules goes with a kernel image or package; {word} brings its modules")));
     }
+    takes_no_config(word, options)?;
     let patches = read_patches(patches, &series.name)?;
     // `newest` has a name of its own.
     let flavour = Flavour { series: series.name.clone(), ..flavour.clone() };
     let (word, series) = (word.to_owned(), series.clone());
     let place = Place::Named(NamedKernel { word: word.clone(), series: series.clone(), flavour });
     Ok(Found::Distribution(DistributionKernel { word, place, series, patches }))
+}
+
+/// Fails if the user configures a kernel that `word` says is built already.
+fn takes_no_config(word: &str, options: &Options) -> Result<()> {
+    if options.config.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "--config goes with a kernel that is built from source, such as {USUAL}; {word} is as somebody else configured it"
+    )))
 }
 
 /// Returns the kernel of the user's packages and images, the first of which is at `path` and of a `kind`; Debian's own takes patches.
@@ -153,6 +164,7 @@ fn own<'a>(
     options: &Options,
     catalog: &'a Catalog,
 ) -> Result<Found<'a>> {
+    takes_no_config(word, options)?;
     let is_patched = kind == Kind::Package && spec.rev.is_none() && !spec.patches.is_empty();
     let files = || std::iter::once(path).chain(spec.beside.iter().map(PathBuf::as_path));
     let image = is_patched.then(|| files().find_map(Image::from_file)).flatten();

@@ -14,8 +14,14 @@ pub struct CostEstimate {
     pub download_bytes: u64,
     /// Bytes that the cache grows by.
     pub disk_bytes: u64,
-    /// About how long it takes, with guests under TCG.
+    /// About how long it takes, with guests under TCG; the parts of it follow.
     pub seconds: f64,
+    /// Fetching what is fetched.
+    pub fetch_seconds: f64,
+    /// Unpacking and building what is built.
+    pub build_seconds: f64,
+    /// Judging.
+    pub run_seconds: f64,
     /// Memory of the largest guest and of its QEMU.
     pub largest_guest_mib: u64,
 }
@@ -41,6 +47,12 @@ pub enum Step {
     Build,
     /// Its source is fetched, and it is built.
     FetchAndBuild,
+    /// A distribution's package of it is fetched.
+    Fetch,
+    /// Modules of a distribution's kernel are built with a patch.
+    BuildModules,
+    /// Sources and headers of a distribution's kernel are fetched, and modules of it are built with a patch.
+    FetchAndBuildModules,
 }
 
 /// Whether something is there.

@@ -1,11 +1,14 @@
-//! Trials of Debian's own kernels: as they are, and with modules that were rebuilt with a patch. They are fetched from the archive, so they run
-//! when they are in the cache already, or when `DIRLEAK_SERIES="6.1:cloud"` asks for them.
+//! Trials of Debian's own kernels: as they are, and with modules that were rebuilt with a patch. `verify` takes such a kernel if none is named;
+//! where it is 6.1:cloud, all run, and else those that name it run when it is in the cache already, or when `DIRLEAK_SERIES="6.1:cloud"` asks for it.
 
 use crate::case::Case;
 use crate::kernels::left_out_unless;
 use crate::program::{Program, Trialled};
-use crate::verdicts::clean;
+use crate::verdicts::{clean, outcome, verdicts};
+use dirleak::internals::kernel::distribution::usual;
+use dirleak::internals::kernel::source::catalog::Catalog;
 use dirleak::internals::sample::CounterKind;
+use dirleak::result::proof::Outcome;
 use dirleak::result::record::Verdict;
 
 const CLOUD: &str = "6.1:cloud";
@@ -14,13 +17,33 @@ const LEAKING: &str = "6.1:cloud+spare-pages";
 const BUILT_IN: &str = concat!("6.1:cloud+", env!("CARGO_MANIFEST_DIR"), "/tests/data/no-slab.patch");
 
 pub fn cases() -> Vec<Case> {
+    let usual = usual(&Catalog::load().expect("the catalog is embedded"));
+    let reason = |spec| if usual == CLOUD { None } else { left_out_unless(spec, CLOUD) };
     let leaking = Case::new(format!("quick on {LEAKING} leaks 25 names per listing"), &[LEAKING], |_| leaking());
     let built_in = Case::new("a patch to what Debian's kernel has built in is refused", &[LEAKING], |_| built_in());
+    let [unpatched, patched] = [format!("{usual}+spare-pages"), usual.clone()];
+    let both = [unpatched.as_str(), patched.as_str()].map(str::to_owned);
+    let both = both.each_ref().map(String::as_str);
     vec![
-        clean("quick", CLOUD).ignored_because(left_out_unless(CLOUD, CLOUD)),
-        leaking.ignored_because(left_out_unless(LEAKING, CLOUD)),
-        built_in.ignored_because(left_out_unless(LEAKING, CLOUD)),
+        clean("quick", CLOUD).ignored_because(reason(CLOUD)),
+        leaking.ignored_because(reason(LEAKING)),
+        built_in.ignored_because(reason(LEAKING)),
+        Case::new("verify quick without kernels proves it on the kernels of this machine's Debian", &both, move |_| {
+            proven(&[unpatched, patched])
+        }),
     ]
+}
+
+/// Two guests of Debian's kernel, of which one has a module that was built here, and a second seed of the one that is clean.
+fn proven(specs: &[String; 2]) -> Trialled {
+    let seen = Program::new(&["verify", "quick"]).run()?;
+    let judged = verdicts(&seen);
+    seen.must(judged == [Verdict::Leak, Verdict::Clean], || format!("the verdicts are {judged:?}"))?;
+    seen.must(outcome(&seen) == Some(Outcome::Proven), || "it is not proven".into())?;
+    let results = seen.result.iter().flat_map(|file| &file.results);
+    let kernels: Vec<&str> = results.map(|record| record.kernel.spec.as_str()).collect();
+    seen.must(kernels == specs.each_ref(), || format!("the kernels are {kernels:?}"))?;
+    seen.must_end_with(0)
 }
 
 /// The package tracks no allocations, so a trace tells where the names come from: the function of the module that was rebuilt.

@@ -11,6 +11,7 @@ use dirleak::result::record::{RunRecord, Verdict};
 
 const FIXED: &str = "6.1";
 const LEAKING: &str = "6.1+spare-pages";
+const VERIFY: [&str; 3] = ["verify", "--unpatched", LEAKING];
 /// A kernel that keeps an object per open until it unmounts.
 const UNTIL_UNMOUNT: &str = concat!("6.1+", env!("CARGO_MANIFEST_DIR"), "/tests/data/until-unmount.patch");
 /// A kernel that leaks a page per listing.
@@ -46,7 +47,9 @@ pub fn cases() -> Vec<Case> {
         },
     ));
     cases.push(Case::new("verify proves nothing over growth that unmounting frees", &[LEAKING, UNTIL_UNMOUNT], |_| {
-        let seen = Program::new(&["verify", "--patched", UNTIL_UNMOUNT, "--largest-cache", "300", "quick"]).run()?;
+        let seen =
+            Program::new(&[&VERIFY[..], &["--patched", UNTIL_UNMOUNT, "--largest-cache", "300", "quick"]].concat())
+                .run()?;
         seen.must(outcome(&seen) == Some(Outcome::Undecided), || "it is not undecided".into())?;
         seen.must(seen.stdout.contains("unmounting frees them"), || "it does not say what frees it".into())?;
         seen.must_end_with(125)
@@ -232,7 +235,7 @@ fn until_unmount(arguments: &[&str], verdict: Verdict, status: i32) -> Trialled 
 }
 
 fn proven() -> Trialled {
-    let seen = Program::new(&["verify", "quick"]).run()?;
+    let seen = Program::new(&[&VERIFY[..], &["--patched", FIXED, "quick"]].concat()).run()?;
     let verdicts = verdicts(&seen);
     seen.must(verdicts == [Verdict::Leak, Verdict::Clean], || format!("the verdicts are {verdicts:?}"))?;
     seen.must(outcome(&seen) == Some(Outcome::Proven), || "it is not proven".into())?;
@@ -240,17 +243,19 @@ fn proven() -> Trialled {
 }
 
 fn not_proven() -> Trialled {
-    let seen = Program::new(&["verify", "--patched", LEAKING, "quick"]).run()?;
+    let seen = Program::new(&[&VERIFY[..], &["--patched", LEAKING, "quick"]].concat()).run()?;
     let verdicts = verdicts(&seen);
     seen.must(verdicts == [Verdict::Leak, Verdict::Leak], || format!("the verdicts are {verdicts:?}"))?;
     seen.must(outcome(&seen) == Some(Outcome::NotProven), || "it is not called unproven".into())?;
     seen.must_end_with(1)
 }
 
-fn verdicts(seen: &Seen) -> Vec<Verdict> {
+/// Returns the verdicts of a result file in their order.
+pub fn verdicts(seen: &Seen) -> Vec<Verdict> {
     seen.result.iter().flat_map(|file| &file.results).map(|record| record.verdict).collect()
 }
 
-fn outcome(seen: &Seen) -> Option<Outcome> {
+/// Returns what became of a proof.
+pub fn outcome(seen: &Seen) -> Option<Outcome> {
     seen.result.as_ref()?.proof.as_ref().map(|proof| proof.outcome)
 }

@@ -40,6 +40,12 @@ pub fn is_built(name: &str, cache: &Cache) -> bool {
     Tree::at_rest(cache.root().join("build").join(name)).is_some()
 }
 
+/// Returns whether sources called `name` are there, built or not.
+pub fn is_filled(name: &str, cache: &Cache) -> bool {
+    let tree = Tree { home: cache.root().join("build").join(name) };
+    tree.src().join(VERSION).exists()
+}
+
 impl Tree {
     /// Finds the tree of `source` in the directory `home`, filling it where needed.
     ///

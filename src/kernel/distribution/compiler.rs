@@ -14,18 +14,23 @@ pub fn of_kernel(config: &str, release: &str, way_out: &str) -> Result<String> {
     let no_gcc =
         || Error::kernel(format!("{release} was not built with gcc, and modules are rebuilt with gcc only; {way_out}"));
     let major = gcc_major(config).ok_or_else(no_gcc)?;
+    let missing = || {
+        Error::kernel(format!(
+            "{release} was built with gcc {major}, and gcc-{major} is not on this machine: install it (apt install gcc-{major}), name \
+             another compiler in CC, or {way_out}"
+        ))
+    };
+    installed(major).ok_or_else(missing)
+}
+
+/// Returns what gcc of the version `major` is called on this machine, if it is there.
+pub fn installed(major: u32) -> Option<String> {
     let own = format!("gcc-{major}");
     if SearchPath::from_env().find(&own).is_some() {
-        return Ok(own);
+        return Some(own);
     }
     let is_same = |text: Vec<u8>| String::from_utf8_lossy(&text).trim().split('.').next() == Some(&major.to_string());
-    if process::output(Command::new("gcc").arg("-dumpversion")).is_ok_and(is_same) {
-        return Ok("gcc".to_owned());
-    }
-    Err(Error::kernel(format!(
-        "{release} was built with gcc {major}, and {own} is not on this machine: install it (apt install {own}), name another \
-         compiler in CC, or {way_out}"
-    )))
+    process::output(Command::new("gcc").arg("-dumpversion")).is_ok_and(is_same).then(|| "gcc".to_owned())
 }
 
 /// Returns the first number of the version of gcc that a configuration is of.

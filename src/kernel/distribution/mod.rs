@@ -3,7 +3,7 @@
 mod compiler;
 mod fit;
 mod includes;
-mod module_tree;
+pub mod module_tree;
 pub mod named;
 pub mod offer;
 pub mod patched;
@@ -11,14 +11,37 @@ mod touched;
 
 use crate::error::{Error, Result};
 use crate::kernel::bootable::Kernel;
+use crate::kernel::external::toolchain;
 use crate::kernel::image::user_kernel::UserKernel;
-use crate::kernel::source::catalog::Series;
+use crate::kernel::source::catalog::{Catalog, Series};
 use crate::kernel::source::patch::Patch;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
+use crate::os::search_path::SearchPath;
+use crate::probe::version::Version;
 use named::NamedKernel;
 use offer::Image;
 use patched::Patched;
+
+/// The lowest series that is judged where none is named; it is the one that the tests build, too.
+pub const USUAL: &str = "6.1";
+
+/// Returns the kernel that is judged where none is named. It is Debian's for clouds, as no kernel is compiled for it and a patch takes half a
+/// minute: of the lowest series from 6.1 on whose modules the gcc of this machine can rebuild. Where there is another gcc, it is the
+/// series 6.1 built from source, which takes any.
+pub fn usual(catalog: &Catalog) -> String {
+    let is_free = toolchain::chosen_compiler().is_some() || SearchPath::from_env().find("gcc").is_none();
+    usual_with(catalog, |major| is_free || compiler::installed(major).is_some())
+}
+
+fn usual_with(catalog: &Catalog, has_gcc: impl Fn(u32) -> bool) -> String {
+    let version = |series: &Series| series.version().ok();
+    let lowest: Option<Version> = USUAL.parse().ok();
+    let mut all: Vec<&Series> = catalog.iter().filter(|series| version(series) >= lowest).collect();
+    all.sort_by_key(|series| version(series));
+    let fits = all.into_iter().find(|series| has_gcc(series.gcc));
+    fits.map_or(USUAL.to_owned(), |series| format!("{}:cloud", series.name))
+}
 
 /// A distribution's kernel, and what is put into it.
 pub struct DistributionKernel {
@@ -81,5 +104,21 @@ impl DistributionKernel {
             )));
         }
         Ok(Some(Patched::new(&self.word, image, &self.series, &self.patches)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_that_nobody_named_is_one_that_this_machines_gcc_can_rebuild() {
+        let catalog = Catalog::load().unwrap();
+        let usual = |there: &[u32]| usual_with(&catalog, |major| there.contains(&major));
+        assert_eq!(usual(&[10, 12]), "6.1:cloud", "Debian bookworm");
+        assert_eq!(usual(&[14]), "6.12:cloud", "Debian trixie");
+        assert_eq!(usual(&[12, 14]), "6.1:cloud", "the lower series first");
+        assert_eq!(usual(&[10]), "6.1", "older series are not what anybody means");
+        assert_eq!(usual(&[13]), "6.1", "built from source");
     }
 }

@@ -7,7 +7,8 @@ use super::compiler;
 use super::offer::Image;
 use crate::apt::{Apt, version};
 use crate::error::{Context, Error, Result};
-use crate::kernel::build::build_tree::{Tree, VERSION};
+use crate::kernel::bootable::Kernel;
+use crate::kernel::build::build_tree::{self, Tree, VERSION};
 use crate::kernel::image::distro_package::merge;
 use crate::kernel::source::catalog::Series;
 use crate::kernel::source::debian::{self, Package};
@@ -47,6 +48,17 @@ const LEFT_OUT: [&str; 15] = [
 const TOOLS: [&str; 4] =
     ["scripts/basic/fixdep", "scripts/mod/modpost", "scripts/genksyms/genksyms", "tools/objtool/objtool"];
 
+/// Returns whether the tree of a distribution's kernel was made.
+pub fn is_filled(kernel: &Kernel, cache: &Cache) -> bool {
+    let is_of = |version: &String| build_tree::is_filled(&name(&kernel.release, version), cache);
+    kernel.source_version.as_ref().is_some_and(is_of)
+}
+
+/// Returns the name that the tree of a kernel has in directories and locks: `6.1.0-57-cloud-amd64_6.1.192-3`.
+fn name(release: &str, version: &str) -> String {
+    format!("{release}_{version}")
+}
+
 /// A kernel of Debian's, and where its packages are.
 pub struct Origin<'a> {
     pub image: &'a Image,
@@ -56,9 +68,9 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// Returns a name for directories and locks: `6.1.0-57-cloud-amd64_6.1.192-3`.
+    /// Returns a name for directories and locks.
     pub fn name(&self) -> String {
-        format!("{}_{}", self.image.release(), self.image.version)
+        name(&self.image.release(), &self.image.version)
     }
 
     /// Opens the tree, unpacking it where needed; gives how many bytes were fetched for it, too.

@@ -32,6 +32,8 @@ pub struct Series {
     pub config: Vec<String>,
     /// About how many steps (objects compiled, archives and links made) a build from scratch takes.
     pub steps: u64,
+    /// The major version of gcc that Debian builds its own kernels of the series with.
+    pub gcc: u32,
 }
 
 impl Catalog {
@@ -145,7 +147,7 @@ mod tests {
         assert!(catalog.iter().all(|series| series.version().ok() <= newest.version().ok()), "{}", newest.name);
         // By numbers, not by letters.
         let table =
-            |name: &str| format!("[series.\"{name}\"]\npackage = \"p\"\nsuite = \"s\"\nconfig = []\nsteps = 1\n");
+            |name: &str| format!("[series.\"{name}\"]\npackage = \"p\"\nsuite = \"s\"\nconfig = []\nsteps = 1\ngcc = 12\n");
         let two = Catalog::parse(&(table("6.12") + &table("6.9"))).unwrap();
         assert_eq!(two.series("newest").unwrap().name, "6.12");
         assert_eq!(two.names(), "6.12, 6.9, newest");

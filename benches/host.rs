@@ -57,7 +57,7 @@ fn reading_slabinfo(criterion: &mut Criterion) {
 fn blocks() -> (Vec<Block>, Growth) {
     let mut net = Growth::new();
     let block = |number: usize| {
-        let dose = if number.is_multiple_of(2) { 8 } else { 24 };
+        let dose = if number % 2 == 0 { 8 } else { 24 };
         let grown = |counter: usize| match counter {
             0 => 25 * dose as i64,
             _ => ((number * 7 + counter) % 3) as i64 - 1,

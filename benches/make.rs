@@ -36,7 +36,7 @@ const WAYS: [(&str, Make); 3] = [
     }),
     ("mknodat", |dir, name, _, _| mknodat(dir, name, SFlag::S_IFREG, MODE, 0).expect("a file is made")),
     ("linkat to one file", |dir, name, number, seed| {
-        if number.is_multiple_of(LINKS) {
+        if number % LINKS == 0 {
             let _ = nix::unistd::unlink(seed);
             mknodat(AT_FDCWD, seed, SFlag::S_IFREG, MODE, 0).expect("a file is made");
         }

@@ -87,7 +87,7 @@ fn rounds(sides: &mut [Side], effort: &Effort, begin: Instant, task: &Task) -> R
         let round = Instant::now();
         for place in order {
             // What is first in one round is last in the next, so that neither kernel is favoured by its place.
-            let side = if (done / of_each).is_multiple_of(2) { *place } else { sides.len() - 1 - place };
+            let side = if (done / of_each) % 2 == 0 { *place } else { sides.len() - 1 - place };
             let side = &mut sides[side];
             task.note(&format!("{}: listing {}", side.kernel.spec, side.listings.len() + 1));
             let listings = while_resumed(&mut side.guest, |guest| guest.time(&effort.states))?;

@@ -109,7 +109,7 @@ fn script(commits: usize, every: usize) -> String {
     let mut mark = 0;
     let mut commit = |text: &mut String, branch: &str, number: usize, from: &[usize]| {
         mark += 1;
-        let file = if number.is_multiple_of(3) { "fs/nfs/dir.c" } else { "net/sunrpc/clnt.c" };
+        let file = if number % 3 == 0 { "fs/nfs/dir.c" } else { "net/sunrpc/clnt.c" };
         let content = format!("change {mark}\n");
         text.push_str(&format!(
             "commit refs/heads/{branch}\nmark :{mark}\ncommitter a <a@b> {} +0000\n",

@@ -202,9 +202,9 @@ impl Packer<'_> {
             return Err(missing(program));
         }
         self.executable(&host, Path::new(program))?;
-        if file_name(Path::new(program)) == "env"
-            && let Some(name) = rest.iter().find(|word| !word.starts_with('-') && !word.contains('='))
-        {
+        let is_env = file_name(Path::new(program)) == "env";
+        let its_program = rest.iter().find(|word| is_env && !word.starts_with('-') && !word.contains('='));
+        if let Some(name) = its_program {
             let found = self.path.find(name).ok_or_else(|| missing(name))?;
             self.program(&found)?;
         }

@@ -208,7 +208,7 @@ impl Measure {
         let file = ResultFile { results, ..ResultFile::new() };
         // The error that ended the run is told anyway, and is the one to mend.
         if OutputFile::check(name.as_ref()).and_then(|target| target.write(&file)).is_ok() {
-            ui.warn(&format!("{ended} of {all} runs had ended; their records are in {}", name.display()));
+            ui.warn(&format!("{ended} of {all} runs had ended; their records are in {}", name.to_string_lossy()));
         }
     }
 

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod output_file;
 pub mod owned;
 pub mod panic_hook;
+pub mod pipe;
 pub mod process;
 pub mod progress;
 pub mod search_path;

@@ -1,13 +1,15 @@
 //! How other programs are run: in a process group of their own, whose first process never outlives us however we die, and where it starts
 //! others, none of them does.
 
+use super::pipe::pipe;
 use super::{progress, signals};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use std::io::{ErrorKind, PipeWriter, Read};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -27,7 +29,7 @@ pub struct Child {
 struct Guard {
     shell: std::process::Child,
     /// Its standard input, which ends when we do.
-    _alive: PipeWriter,
+    _alive: File,
 }
 
 /// Waits for the end of its standard input.
@@ -66,7 +68,7 @@ impl Child {
     /// Has the whole process group of a program that starts others die with us: the kernel does that only with the program itself.
     pub fn guarded(mut self) -> Result<Self> {
         let failed = || format!("cannot watch over {}", self.name);
-        let (end, alive) = std::io::pipe().machine(failed)?;
+        let (end, alive) = pipe().machine(failed)?;
         let mut shell = Command::new("sh");
         shell.args(["-c", GUARD, "sh", &self.inner.id().to_string()]).process_group(0);
         let shell = shell.stdin(end).stdout(Stdio::null()).stderr(Stdio::null()).spawn().machine(failed)?;

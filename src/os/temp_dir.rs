@@ -58,9 +58,8 @@ fn forget_dead(parent: &Path) {
     let dirs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(ours).collect();
     for dir in dirs {
         // Held while it is removed, so that nobody takes it for living meanwhile.
-        if let Ok(dead) = lock(&dir)
-            && dead.metadata().is_ok_and(|meta| owned::is_of_us(&meta))
-        {
+        let dead = lock(&dir);
+        if dead.as_ref().is_ok_and(|dead| dead.metadata().is_ok_and(|meta| owned::is_of_us(&meta))) {
             let _ = fs::remove_dir_all(&dir);
         }
     }

@@ -153,9 +153,7 @@ impl Quiescer {
     /// Caches dropped and a grace period waited for, until that frees nothing more.
     fn quiesce(&self) -> Result<()> {
         // One that is open can be written once (nonseekable_open). The number is passed over.
-        if self.groups_of_users.is_some()
-            && let Some(mut file) = open_groups_of_users()
-        {
+        if let Some(mut file) = self.groups_of_users.as_ref().and_then(|_| open_groups_of_users()) {
             let _ = file.write_all(b"1");
         }
         let mut left = None;

@@ -17,7 +17,8 @@ pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, most: usize) -> Op
     line.clear();
     // One byte more for the end of the line.
     let length = from.take(most as u64 + 1).read_until(b'\n', line).ok()?;
-    if line.pop_if(|last| *last == b'\n').is_some() {
+    if line.last() == Some(&b'\n') {
+        line.pop();
         return Some(Ok(()));
     }
     (length > most).then_some(Err(LineTooLong))

@@ -91,19 +91,16 @@ pub fn judge(records: &[RunRecord], one_is_enough: bool) -> (Outcome, String) {
         return (Outcome::NotProven, format!("the patched kernel {}", does(bad)));
     }
     let leaking = pairs.iter().filter(|(unpatched, _)| unpatched.verdict == Verdict::Leak).count();
-    let clean = pairs.iter().find(|(unpatched, _)| unpatched.verdict == Verdict::Clean);
-    if let Some((clean, _)) = clean
-        && (!one_is_enough || leaking == 0)
-    {
+    let is_needed = !one_is_enough || leaking == 0;
+    let clean = pairs.iter().find(|(unpatched, _)| unpatched.verdict == Verdict::Clean && is_needed);
+    if let Some((clean, _)) = clean {
         return (Outcome::NotProven, format!("the unpatched kernel {}", does(clean)));
     }
     if let Some((_, open)) = pairs.iter().find(|(_, patched)| patched.verdict != Verdict::Clean) {
         return (Outcome::Undecided, format!("the patched kernel {}", does(open)));
     }
-    let open = pairs.iter().find(|(u, _)| !matches!(u.verdict, Verdict::Leak | Verdict::Clean));
-    if let Some((open, _)) = open
-        && (!one_is_enough || leaking == 0)
-    {
+    let open = pairs.iter().find(|(u, _)| !matches!(u.verdict, Verdict::Leak | Verdict::Clean) && is_needed);
+    if let Some((open, _)) = open {
         return (Outcome::Undecided, format!("the unpatched kernel {}", does(open)));
     }
     let both =

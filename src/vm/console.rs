@@ -102,9 +102,8 @@ impl Console {
         let mut bytes = vec![0; READ_BYTES];
         let end = self.bytes + MOST_LOG_BYTES;
         // A log that cannot be read shows nothing; the deadlines still hold.
-        while self.bytes < end
-            && let Ok(length @ 1..) = file.read(&mut bytes)
-        {
+        while self.bytes < end {
+            let Ok(length @ 1..) = file.read(&mut bytes) else { break };
             self.take(&bytes[..length]);
         }
         self.file = Some(file);

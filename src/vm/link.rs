@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn order_that_nobody_takes_keeps_nobody_waiting() {
-        let (_unread, orders) = std::io::pipe().unwrap();
+        let (_unread, orders) = crate::os::pipe::pipe().unwrap();
         let link = Link::new(orders, std::io::empty());
         let order = Request::Sites { caches: vec!["x".repeat(1 << 20)] };
         assert!(link.send(&order) && link.send(&order));

@@ -89,7 +89,7 @@ impl UnitRunner {
         if let Some(every) = pass.every.as_ref().filter(|every| course.is_time_for(every)) {
             course.due.extend(&every.steps);
         }
-        if course.seeks > 0 && course.seen.is_multiple_of(course.between_seeks) {
+        if course.seeks > 0 && course.seen % course.between_seeks == 0 {
             course.turn = Some(Turn::Back(record.cookie));
             return ControlFlow::Break(());
         }
@@ -185,7 +185,7 @@ impl<'p> ReadCursor<'p> {
     /// Returns whether these steps are due after the entry that was just seen.
     fn is_time_for(&mut self, every: &Every) -> bool {
         let Some(period) = every.milliseconds else {
-            return every.entries.is_some_and(|n| self.seen.is_multiple_of(n));
+            return every.entries.is_some_and(|n| self.seen % n == 0);
         };
         let is_due = self.due.is_empty() && self.clock.elapsed() >= Duration::from_millis(period);
         if is_due {

@@ -1,6 +1,7 @@
 //! A program that nobody here wrote: run to its end, and nothing of it left behind.
 
 use crate::error::{Context, Error, Result};
+use crate::os::pipe::pipe;
 use crate::protocol::guest_paths::{EXEC_FILES, PROGRAM_DIRS};
 use crate::protocol::message::ProgramWords;
 use crate::scenario::program::Program;
@@ -11,8 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
-use std::fs;
-use std::io::{PipeReader, Read, pipe};
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -96,7 +97,7 @@ fn how(status: ExitStatus) -> String {
 
 struct Running {
     child: Child,
-    said: PipeReader,
+    said: File,
     /// The last of what it said.
     last: Vec<u8>,
     /// Whether nobody can say anything more.

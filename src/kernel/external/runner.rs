@@ -2,9 +2,10 @@
 //! wrong is picked out of it, and they are asked to end before they are made to.
 
 use crate::error::{Context, Error, Result};
+use crate::os::pipe::pipe;
 use crate::os::process::Child;
 use std::fs::File;
-use std::io::{BufRead, BufReader, PipeReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub fn run(
     let early = |why| Stopped { why, gently: true };
     let log =
         log.map(|p| File::create(p).machine(|| format!("cannot write {}", p.display()))).transpose().map_err(early)?;
-    let (reader, writer) = std::io::pipe().machine(|| "cannot make a pipe".into()).map_err(early)?;
+    let (reader, writer) = pipe().machine(|| "cannot make a pipe".into()).map_err(early)?;
     let second = writer.try_clone().machine(|| "cannot make a pipe".into()).map_err(early)?;
     command.stdin(input).stdout(second).stderr(writer);
     let child = Child::spawn(command);
@@ -126,7 +127,7 @@ impl Words {
     }
 }
 
-fn listen(reader: PipeReader, mut log: Option<File>, mut line: impl FnMut(&str)) -> Words {
+fn listen(reader: File, mut log: Option<File>, mut line: impl FnMut(&str)) -> Words {
     let mut words = Words::default();
     let keep = log.is_none();
     let mut reader = BufReader::new(reader);

@@ -3,6 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::kernel::build::store::size;
 use crate::kernel::external::runner;
+use crate::os::pipe::pipe;
 use crate::os::process::{self, Child};
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -78,7 +79,7 @@ pub fn extract(path: &Path, into: &Path, most: u64) -> Result<()> {
 
 /// Extracts a Debian package: dpkg-deb decompresses, and tar picks out of it.
 fn extract_debian(path: &Path, unpacker: &mut Command, into: &Path, watch: &mut Watch) -> Result<()> {
-    let (reader, writer) = std::io::pipe().machine(|| "cannot make a pipe".into())?;
+    let (reader, writer) = pipe().machine(|| "cannot make a pipe".into())?;
     let mut said = tempfile::tempfile().machine(|| "cannot write a temporary file".into())?;
     let errors = said.try_clone().machine(|| "cannot write a temporary file".into())?;
     let mut command = Command::new("dpkg-deb");

@@ -141,10 +141,7 @@ impl UserKernel {
     fn of_release(&self, modules: &BTreeMap<String, PathBuf>, release: &str) -> Result<Option<PathBuf>> {
         let own = modules.get(release);
         let is_split = self.packages.len() > usize::from(self.image.is_none());
-        if own.is_none()
-            && is_split
-            && let Some(other) = modules.keys().next()
-        {
+        if let (None, true, Some(other)) = (own, is_split, modules.keys().next()) {
             return Err(Error::usage(format!(
                 "the kernel is {release}, but the packages have modules of {other}; name packages of one version"
             )));

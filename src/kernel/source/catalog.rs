@@ -146,8 +146,9 @@ mod tests {
         let newest = catalog.series("newest").unwrap();
         assert!(catalog.iter().all(|series| series.version().ok() <= newest.version().ok()), "{}", newest.name);
         // By numbers, not by letters.
-        let table =
-            |name: &str| format!("[series.\"{name}\"]\npackage = \"p\"\nsuite = \"s\"\nconfig = []\nsteps = 1\ngcc = 12\n");
+        let table = |name: &str| {
+            format!("[series.\"{name}\"]\npackage = \"p\"\nsuite = \"s\"\nconfig = []\nsteps = 1\ngcc = 12\n")
+        };
         let two = Catalog::parse(&(table("6.12") + &table("6.9"))).unwrap();
         assert_eq!(two.series("newest").unwrap().name, "6.12");
         assert_eq!(two.names(), "6.12, 6.9, newest");

@@ -20,11 +20,12 @@ pub(crate) fn check(cluster: &Cluster, scenario: &Scenario) -> Check {
     }
     let key = "cluster.listings_per_hour";
     let sites = shape.directories();
-    if let PerSite::Each(numbers) = &cluster.listings_per_hour
-        && numbers.len() as u64 != sites
-    {
-        let message = format!("`{key}` has {} numbers and there are {sites} sites; make them equal", numbers.len());
-        return complain(key, message);
+    match &cluster.listings_per_hour {
+        PerSite::Each(numbers) if numbers.len() as u64 != sites => {
+            let message = format!("`{key}` has {} numbers and there are {sites} sites; make them equal", numbers.len());
+            return complain(key, message);
+        }
+        _ => {}
     }
     let numbers =
         (0..usize::try_from(sites).unwrap_or(usize::MAX)).map(|rank| cluster.listings_per_hour.for_rank(rank));

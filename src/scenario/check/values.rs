@@ -121,7 +121,7 @@ fn mount(scenario: &Scenario) -> Check {
         return complain("mount.version", message);
     }
     in_range("mount.rsize_bytes", mount.rsize_bytes, PAGE, MAX_RSIZE_BYTES)?;
-    if !mount.rsize_bytes.is_multiple_of(PAGE) {
+    if mount.rsize_bytes % PAGE != 0 {
         let message = format!("`mount.rsize_bytes` is {}; it must be a multiple of {PAGE}", mount.rsize_bytes);
         return complain("mount.rsize_bytes", message);
     }

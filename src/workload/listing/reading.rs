@@ -93,7 +93,7 @@ impl<'b> Reading<'b> {
                 // SAFETY: the stream keeps it open.
                 record.stat = looked_at(unsafe { BorrowedFd::borrow_raw(fd) }, record.name, *stat);
                 counts.entries += 1;
-                if counts.entries.is_multiple_of(ENTRIES_A_PIECE) {
+                if counts.entries % ENTRIES_A_PIECE == 0 {
                     progress::made();
                 }
                 if each(&record).is_break() {

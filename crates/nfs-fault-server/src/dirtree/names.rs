@@ -149,14 +149,15 @@ impl NameMaker {
                 })?;
                 let (length, words) = self.draw(number, lengths);
                 let mut expected = words.map(|word| alphabet.bytes(word));
-                let (whole, rest) = random.as_chunks::<8>();
+                let whole = random.chunks_exact(8);
+                let rest = whole.remainder();
                 if random.len() != length {
                     return None;
                 }
                 // No branch for each word: nearly every name is right.
-                let word = u64::from_le_bytes;
-                let difference =
-                    whole.iter().zip(&mut expected).fold(0, |d, (one, other)| d | (word(*one) ^ word(other)));
+                let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("it is a chunk of eight"));
+                let eight = |other: [u8; 8]| u64::from_le_bytes(other);
+                let difference = whole.zip(&mut expected).fold(0, |d, (one, other)| d | (word(one) ^ eight(other)));
                 let same = difference == 0 && expected.next().is_some_and(|other| equal(rest, &other[..rest.len()]));
                 same.then_some(number)
             }

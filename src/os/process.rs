@@ -76,6 +76,16 @@ impl Child {
         Ok(self)
     }
 
+    /// Returns how long that thread of it which had to wait longest has stood in line for a processor: the second number of
+    /// `/proc/PID/task/TID/schedstat`, in nanoseconds (Documentation/scheduler/sched-stats, Linux 2.6.9 and later with CONFIG_SCHED_INFO, which
+    /// distributions have); zero where the kernel does not tell.
+    pub fn waited_for_processor(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.inner.id())).into_iter().flatten().flatten();
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+        let waited = stats.filter_map(|text| text.split_whitespace().nth(1)?.parse().ok());
+        Duration::from_nanos(waited.max().unwrap_or(0))
+    }
+
     /// Returns its exit status if it has ended. It is not reaped before this is dropped: until then no other process group can
     /// get its number, which signals go to.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
@@ -243,6 +253,22 @@ mod tests {
     fn failing_program_is_quoted() {
         let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert!(error.to_string().contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn child_that_others_keep_from_the_processor_is_told_from_one_that_sleeps() {
+        let spin =
+            || Child::spawn(Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"])).unwrap();
+        let (one, other) = (spin(), spin());
+        let asleep = Child::spawn(Command::new("sleep").arg("60")).unwrap();
+        let begin = Instant::now();
+        // Of two that share a processor each waits half of the time.
+        while one.waited_for_processor() + other.waited_for_processor() < Duration::from_millis(40) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "nobody waits");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let waited = one.waited_for_processor() + other.waited_for_processor();
+        assert!(asleep.waited_for_processor() < waited / 2, "{:?}", asleep.waited_for_processor());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub fn leak() -> RunRecord {
         release: "6.1.192".into(),
         image_sha256: "00ff".into(),
         patches: vec!["spare-pages".into()],
+        rebuilt_modules: BTreeMap::new(),
         source_version: Some("6.1.192-2".into()),
     };
     let rate = Estimate { estimate: 25.0, low: 24.8, high: 25.2 };

@@ -179,6 +179,9 @@ pub struct KernelRecord {
     /// Version of the source package it was built from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_version: Option<String>,
+    /// SHA-256 of each module that was built with the patches and took the place of the distribution's, by its file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rebuilt_modules: BTreeMap<String, String>,
 }
 
 /// The six things that can be said about a scenario on a kernel.

@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
+use crate::kernel::distribution::patched;
 use crate::probe::clock;
 use crate::protocol::message::RoundStats;
 use crate::result::finding::AllocationSite;
@@ -44,6 +45,7 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
         image_sha256: kernel.image_sha256.clone(),
         patches: kernel.patches.clone(),
         source_version: kernel.source_version.clone(),
+        rebuilt_modules: kernel.patched_modules.as_deref().map(patched::digests).unwrap_or_default(),
     };
     let mut record = RunRecord::begin(&scenario.name, kernel, options.boot.seed);
     record.accelerator = accelerator.as_str().into();

@@ -179,7 +179,8 @@ impl<'a> Session<'a> {
                     last = after;
                 }
                 self.outcome.net = growth(&baseline.objects, &last.objects);
-                let judgement = judge(phase, &blocks, &self.outcome.net, self.dose, options.min_rate);
+                let mut judgement = judge(phase, &blocks, &self.outcome.net, self.dose, options.min_rate);
+                size_classes::accuse_parts(&mut judgement, &self.outcome.net, self.dose, options.min_rate);
                 let enough = match until {
                     Until::Decided => judgement.verdict() != CounterVerdict::Undecided,
                     Until::AllDecided => judgement.open() == 0,

@@ -4,6 +4,7 @@
 use crate::result::finding::Finding;
 use crate::sample::{CounterKind, Growth, Sample, Site};
 use crate::stats::net_growth::NetGrowth;
+use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 use std::collections::BTreeMap;
 
 /// Classes whose call sites are asked for instead of the sum's, at most.
@@ -20,6 +21,22 @@ pub fn with_sum(mut sample: Sample) -> Sample {
     let sum = sample.objects.iter().filter(|(name, _)| is_class(name)).map(|(_, objects)| objects).sum();
     sample.objects.insert(COUNTER.to_owned(), sum);
     sample
+}
+
+/// Lets classes leak that certainly grow, too, where the sum leaks. Where something leaks in two of them the sum is soon known to some percent
+/// and each of them is not; yet they are what leaks, at rates and of sizes that can be told. `net` is the growth of the whole run, in which
+/// `total_dose` units were made.
+pub fn accuse_parts(judgement: &mut Judgement, net: &Growth, total_dose: u64, min_rate: f64) {
+    if !judgement.counters.iter().any(|c| c.name == COUNTER && c.says == CounterVerdict::Leak) {
+        return;
+    }
+    let grows = |c: &Counter| {
+        let stays = stays(&c.fit, net.get(&c.name).copied().unwrap_or(0), total_dose);
+        is_class(&c.name) && c.fit.low > 0.0 && c.fit.estimate >= min_rate && stays
+    };
+    for counter in judgement.counters.iter_mut().filter(|c| grows(c)) {
+        counter.says = CounterVerdict::Leak;
+    }
 }
 
 /// Returns the findings without the sum where classes that are found themselves have half of it or more.
@@ -76,6 +93,7 @@ fn is_class(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::result::example;
+    use crate::stats::estimate::Estimate;
 
     #[test]
     fn sum_has_every_class_and_nothing_else() {
@@ -149,6 +167,33 @@ mod tests {
         let finding = |name: &str, net| Finding { name: name.into(), net_objects: net, ..example() };
         let is_left = |class, sum| without_sum(vec![finding("kmalloc-64", class), finding(COUNTER, sum)]).len() == 2;
         assert!(!is_left(32, 64) && is_left(31, 64));
+    }
+
+    #[test]
+    fn classes_that_certainly_grow_leak_where_their_sum_does() {
+        let counter = |name: &str, estimate: f64, width: f64, says| {
+            let fit = Estimate { estimate, low: estimate - width, high: estimate + width };
+            Counter { name: name.into(), fit, says }
+        };
+        // As two blocks of a label and its text say it: the sum to nine percent, the classes to eighteen.
+        let said = |sum, net: i64| {
+            let undecided = CounterVerdict::Undecided;
+            let mut judgement = Judgement {
+                counters: vec![
+                    counter(COUNTER, 4.0, 0.36, sum),
+                    counter("kmalloc-2k", 2.0, 0.36, undecided),
+                    counter("kmalloc-32", 2.0, 2.5, undecided),
+                    counter("kmalloc-8", 0.4, 0.36, undecided),
+                    counter("filp", 2.0, 0.36, undecided),
+                ],
+            };
+            let net = judgement.counters.iter().map(|c| (c.name.clone(), net)).collect();
+            accuse_parts(&mut judgement, &net, 24, 0.5);
+            judgement.leaks().iter().map(|c| c.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(said(CounterVerdict::Leak, 48), [COUNTER, "kmalloc-2k"]);
+        assert_eq!(said(CounterVerdict::Leak, 20), [COUNTER], "what is not there any more is no leak");
+        assert!(said(CounterVerdict::Undecided, 48).is_empty());
     }
 
     fn example() -> Finding {

@@ -54,6 +54,8 @@ fn leaking() -> Trialled {
     seen.must_end_with(1)?;
     let kernel = &record.kernel;
     seen.must(kernel.patches == ["spare-pages"], || format!("the patches are {:?}", kernel.patches))?;
+    let rebuilt: Vec<&str> = kernel.rebuilt_modules.keys().map(String::as_str).collect();
+    seen.must(rebuilt == ["nfs.ko"], || format!("the modules that were rebuilt are {rebuilt:?}"))?;
     let is_debians = kernel.release.starts_with("6.1.0-") && kernel.release.ends_with("-cloud-amd64");
     seen.must(is_debians, || format!("{} is no release of Debian's", kernel.release))?;
     let [finding] = record.findings.as_slice() else {

@@ -185,6 +185,11 @@ impl Meta {
     }
 }
 
+/// Returns the SHA-256 of each module in the directory of a kernel's rebuilt modules.
+pub fn digests(dir: &Path) -> BTreeMap<String, String> {
+    read(dir).map(|meta| meta.modules).unwrap_or_default()
+}
+
 /// Reads what is whole in `dir`.
 fn read(dir: &Path) -> Option<Meta> {
     let meta: Meta = serde_json::from_slice(&fs::read(dir.join(META)).ok()?).ok()?;

@@ -4,6 +4,7 @@ pub mod bundle;
 mod journal;
 mod left;
 mod listing_digest;
+mod made_tree;
 mod mark;
 pub mod monitor;
 pub mod mount;
@@ -11,11 +12,13 @@ pub mod passive;
 mod prometheus;
 mod readings;
 mod scratch_dir;
+pub mod synthetic;
 pub mod target;
 
 use crate::agent::executor::Executor;
 use crate::agent::target::Target;
 use crate::error::{Error, Exit, Result};
+use crate::os::privileges;
 use crate::os::progress::Ui;
 use crate::os::signals;
 use crate::probe::counters::{Counters, SiteSource};
@@ -32,41 +35,57 @@ use journal::Journal;
 use mount::Mounted;
 use scratch_dir::ScratchDir;
 use std::collections::BTreeMap;
+use synthetic::SyntheticMount;
 use target::{Budget, GETDENTS_BUFFER_BYTES, LiveTarget};
 
 /// What the kernel of this machine is called where others have the word of a command line.
 pub const SPEC: &str = "host";
-/// How much we stand back behind others who want the processor.
-const NICENESS: libc::c_int = 10;
 
 /// What is to be measured on this machine.
 pub struct HostJob<'a> {
     pub mounted: Mounted,
-    /// So many files are made in a scratch directory, and that is listed.
-    pub scratch: Option<u64>,
+    pub listed: Listed<'a>,
     pub budget: Budget,
     pub options: &'a Options,
     pub ui: &'a Ui,
 }
 
+/// What is listed of a mount.
+pub enum Listed<'a> {
+    /// The directory that was named.
+    Named,
+    /// A scratch directory in it, with so many files.
+    Scratch(u64),
+    /// All of our own mount.
+    Synthetic(&'a SyntheticMount),
+}
+
 /// Lists and reads, and gives the record.
 pub fn run(request: HostJob) -> Result<RunRecord> {
-    let HostJob { mounted, scratch, budget, options, ui } = request;
-    stand_back();
+    let HostJob { mounted, listed, budget, options, ui } = request;
+    privileges::stand_back();
     let tracing = Journal::begin(ui);
     let counters = Counters::open()?;
     let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
+    if matches!(listed, Listed::Synthetic(_)) {
+        synthetic::call_so(&mut record);
+    }
     let task = ui.task(record.scenario.clone());
-    let scratch = scratch.map(|entries| {
-        task.note("making files");
-        ScratchDir::make(&mounted, entries, options.boot.seed)
-    });
-    let scratch = scratch.transpose()?;
+    let scratch = match listed {
+        Listed::Scratch(entries) => {
+            task.note("making files");
+            Some(ScratchDir::make(&mounted, entries, options.boot.seed)?)
+        }
+        Listed::Named | Listed::Synthetic(_) => None,
+    };
     for name in scratch.iter().flat_map(|scratch| &scratch.removed) {
         ui.line(&format!("removed {name}, which a run that was killed had left"));
     }
     task.note("the first listing");
-    let place = LiveTarget::new(mounted, scratch, budget)?;
+    let mut place = LiveTarget::new(mounted, scratch, budget)?;
+    if let Listed::Synthetic(made) = listed {
+        place = place.expecting(made.names, "synthetic directory");
+    }
     let executor = Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?);
     let mut here = HostAgent(executor.tracing_into(tracing.buffer()));
     record.entries = here.0.place.entries();
@@ -110,12 +129,6 @@ fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRec
         sandbox: Vec::new(),
     });
     Ok(record)
-}
-
-/// Lets whoever wants the processor have it first.
-fn stand_back() {
-    // SAFETY: setpriority touches no memory of ours. If it fails we are only less polite.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
 /// This machine, which carries out orders.

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Say whether this machine leaks memory when it lists a directory of one of its NFS mounts.
 ///
-/// Lists DIR and a local directory in rounds, drops caches, and reads how many kernel objects stay. Never reads a file, and writes into
-/// DIR only with --scratch. Needs root. Exit status as of run.
+/// Lists DIR and a local directory in rounds and reads how many kernel objects stay. Of the machine's caches only the pages of DIR are dropped.
+/// Never reads a file, and writes into DIR only with --scratch. Needs root. Exit status as of run.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A directory on an NFS mount of this machine.
@@ -38,7 +38,11 @@ pub struct Args {
     /// Pack the evidence for a bug mail into this file, a .tar.gz; no name of a file in DIR is in it.
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     bundle: Option<PathBuf>,
-    /// Drop caches without asking.
+    /// Drop page cache, dentries and inodes of the whole machine before each reading: less moves by itself, and what the kernel keeps in
+    /// caches is looked at, too. Asks first.
+    #[arg(long, conflicts_with_all = ["passive", "watch"])]
+    drop_caches: bool,
+    /// With --drop-caches: drop them without asking.
     #[arg(long)]
     yes: bool,
     /// Make so many empty files in a directory of their own in DIR, list that, and remove it.
@@ -86,9 +90,7 @@ const PASSIVE_SECONDS: f64 = 600.0;
 /// Measures or watches, shows, and gives the status of the verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(Error::usage(
-            "dirleak host reads the kernel's memory and drops its caches, for which it must be root; use sudo",
-        ));
+        return Err(Error::usage("dirleak host reads the kernel's memory, for which it must be root; use sudo"));
     }
     let mut named = arguments.dir.as_deref().map(Mounted::find).transpose()?;
     let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
@@ -96,7 +98,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let (true, Some(mounted)) = (arguments.watch, &named) {
         return watch(arguments, mounted);
     }
-    if !arguments.passive {
+    if arguments.drop_caches {
         consent(arguments)?;
     }
     let options = options(arguments);
@@ -128,7 +130,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 fn measure(arguments: &Args, options: &Options, mounted: Mounted, listed: Listed) -> Result<RunRecord> {
     let whole = Duration::from_secs_f64(arguments.budget.unwrap_or(MEASURING_SECONDS));
     let budget = Budget { whole, listings_per_second: arguments.listings_per_second };
-    host::run(HostJob { mounted, listed, budget, options, ui: &Ui::new() })
+    host::run(HostJob { mounted, listed, drops_caches: arguments.drop_caches, budget, options, ui: &Ui::new() })
 }
 
 fn options(arguments: &Args) -> Options {
@@ -167,8 +169,8 @@ fn consent(arguments: &Args) -> Result<()> {
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::usage(
-            "dirleak host drops the caches of this machine and asks first, but there is no terminal to ask on; say --yes if that may \
-             be",
+            "dirleak host --drop-caches drops the caches of this machine and asks first, but there is no terminal to ask on; say --yes \
+             if that may be",
         ));
     }
     eprint!("{} Go on? [y/N] ", cost(arguments.budget.unwrap_or(MEASURING_SECONDS)));

@@ -18,16 +18,16 @@ pub mod target;
 use crate::agent::executor::Executor;
 use crate::agent::target::Target;
 use crate::error::{Error, Exit, Result};
-use crate::os::privileges;
 use crate::os::progress::Ui;
 use crate::os::signals;
+use crate::probe::access::{self, Limit, Takes};
 use crate::probe::counters::{Counters, SiteSource};
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
-use crate::probe::{memory, procfs};
+use crate::probe::{memory, privileges, procfs};
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::{Request, Response};
 use crate::result::parts::Setup;
-use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord};
+use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Verdict};
 use crate::run::live::{self, Live};
 use crate::run::options::Options;
 use crate::sample::Sample;
@@ -45,6 +45,8 @@ pub const SPEC: &str = "host";
 pub struct HostJob<'a> {
     pub mounted: Mounted,
     pub listed: Listed<'a>,
+    /// Whether page cache, dentries and inodes of the machine are dropped before each reading.
+    pub drops_caches: bool,
     pub budget: Budget,
     pub options: &'a Options,
     pub ui: &'a Ui,
@@ -62,11 +64,16 @@ pub enum Listed<'a> {
 
 /// Lists and reads, and gives the record.
 pub fn run(request: HostJob) -> Result<RunRecord> {
-    let HostJob { mounted, listed, budget, options, ui } = request;
+    let HostJob { mounted, listed, drops_caches, budget, options, ui } = request;
     privileges::stand_back();
+    let limits = access::limits();
+    refuse(&limits, drops_caches)?;
     let tracing = Journal::begin(ui);
     let counters = Counters::open()?;
     let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
+    if let Some(setup) = &mut record.setup {
+        setup.caches_dropped = drops_caches;
+    }
     if matches!(listed, Listed::Synthetic(_)) {
         synthetic::call_so(&mut record);
     }
@@ -86,7 +93,10 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     if let Listed::Synthetic(made) = listed {
         place = place.expecting(made.names, "synthetic directory");
     }
-    let executor = Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?);
+    let (place, mode) =
+        if drops_caches { (place, QuiesceMode::Light) } else { (place.letting_go(), QuiesceMode::Gentle) };
+    let rest = Quiescer::new(counters, mode)?.renaming_in(&place.local())?;
+    let executor = Executor::new(place, rest);
     let mut here = HostAgent(executor.tracing_into(tracing.buffer()));
     record.entries = here.0.place.entries();
     let ready = here.0.ready(Sample::default(), BTreeMap::new());
@@ -94,10 +104,37 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     let mut record = live::run(live)?;
     amend(&mut record, &here.0.place);
     record.notes.extend(here.0.rest.counters().notes());
+    record.notes.extend(notes(&limits, here.0.rest.counters().site_source()));
     record.notes.extend(tracing.note().filter(|_| here.0.rest.counters().site_source() == SiteSource::Traced));
+    if !drops_caches && record.verdict == Verdict::Undecided {
+        record.notes.push(
+            "no cache of the machine was dropped; with --drop-caches there is less that moves by itself, and what the kernel keeps in caches \
+             is looked at, too"
+                .into(),
+        );
+    }
     here.0.place.clear_away()?;
     task.done(record.verdict.as_str());
     Ok(record)
+}
+
+/// Refuses to measure where what is kept from us leaves no measurement.
+fn refuse(limits: &[Limit], drops_caches: bool) -> Result<()> {
+    let refused = |limit: &&Limit| limit.stops_measuring() || drops_caches && limit.takes == Takes::Pages;
+    limits.iter().find(refused).map_or(Ok(()), |limit| {
+        let sentence = limit.sentence();
+        Err(if limit.takes == Takes::Everything { Error::kernel(sentence) } else { Error::usage(sentence) })
+    })
+}
+
+/// Returns what is to be noted of what is kept from us: a sentence each.
+fn notes(limits: &[Limit], site_source: SiteSource) -> impl Iterator<Item = String> {
+    let is_noted = move |limit: &&Limit| match limit.takes {
+        Takes::Pages | Takes::Processors => true,
+        Takes::Functions => site_source == SiteSource::None,
+        Takes::Everything | Takes::Measuring | Takes::Mounting => false,
+    };
+    limits.iter().filter(is_noted).map(Limit::sentence)
 }
 
 /// Adds to the record what only the place knows of its listings.
@@ -127,6 +164,7 @@ fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRec
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
         stock: site_source != SiteSource::Kept,
         sandbox: Vec::new(),
+        caches_dropped: false,
     });
     Ok(record)
 }
@@ -155,6 +193,25 @@ impl Agent for HostAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_leave_no_measurement_are_refused_and_others_noted() {
+        let limit = |takes| Limit { takes, what: format!("{takes:?} is gone"), mend: "mend it" };
+        let is_refused = |takes, drops_caches| refuse(&[limit(takes)], drops_caches).is_err();
+        for takes in [Takes::Everything, Takes::Measuring] {
+            assert!(is_refused(takes, false) && is_refused(takes, true), "{takes:?}");
+        }
+        for takes in [Takes::Functions, Takes::Processors, Takes::Mounting] {
+            assert!(!is_refused(takes, false) && !is_refused(takes, true), "{takes:?}");
+        }
+        assert!(!is_refused(Takes::Pages, false) && is_refused(Takes::Pages, true));
+        let error = refuse(&[limit(Takes::Measuring)], false).unwrap_err();
+        assert_eq!((error.exit(), error.to_string().as_str()), (Exit::Usage, "Measuring is gone; mend it"));
+        assert_eq!(refuse(&[limit(Takes::Everything)], false).unwrap_err().exit(), Exit::CannotJudge);
+        let all = [Takes::Pages, Takes::Functions, Takes::Processors, Takes::Mounting].map(limit);
+        assert_eq!(notes(&all, SiteSource::None).count(), 3);
+        assert_eq!(notes(&all, SiteSource::Traced).count(), 2, "functions are named");
+    }
 
     #[test]
     fn record_begins_with_the_mount_and_the_machine() {

@@ -7,7 +7,7 @@ use super::made_tree::MadeTree;
 use super::mount::Mounted;
 use crate::error::{Error, Result};
 use crate::guest::nfs_mount::{self, ADDRESS};
-use crate::os::privileges;
+use crate::probe::privileges;
 use crate::result::record::RunRecord;
 use crate::scenario::NfsVersion;
 use nfs_fault_server::{Export, Server};

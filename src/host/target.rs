@@ -40,6 +40,8 @@ pub struct LiveTarget {
     lengths: NameLengths,
     /// A directory that nobody else is to change.
     scratch: Option<ScratchDir>,
+    /// Whether the pages of the directories are taken from the page cache before each reading, as nobody drops all of it.
+    lets_go: bool,
     /// What a directory is called that nobody else is to change.
     ours: Option<&'static str>,
     /// Listings that showed other names than the first.
@@ -81,13 +83,24 @@ impl LiveTarget {
             lengths,
             ours: scratch.as_ref().map(|_| "scratch directory"),
             scratch,
+            lets_go: false,
             changed: 0,
         })
+    }
+
+    /// Has the pages of the directories, which hold the names, be gone before each reading.
+    pub fn letting_go(self) -> Self {
+        Self { lets_go: true, ..self }
     }
 
     /// Says that these names were made, which nobody else is to change, in what is called so.
     pub fn expecting(self, names: NameDigest, called: &'static str) -> Self {
         Self { first: names, ours: Some(called), ..self }
+    }
+
+    /// Returns a path to the local directory.
+    pub fn local(&self) -> PathBuf {
+        self.local.path_by_descriptor()
     }
 
     /// Removes what was made.
@@ -156,6 +169,14 @@ impl Target for LiveTarget {
 
     fn list_plainly(&mut self) -> Result<UnitStats> {
         self.list(MOST_LISTED_PLAINLY)
+    }
+
+    fn let_go(&self) -> Result<()> {
+        if self.lets_go {
+            evict(&self.dir)?;
+            evict(self.local.path())?;
+        }
+        Ok(())
     }
 
     fn rpcs(&self) -> Result<Rpcs> {
@@ -254,6 +275,25 @@ mod tests {
         assert_eq!(broken, "a listing of the scratch directory showed 6 entries, not the 5 that were made in it");
         target.clear_away().unwrap();
         assert!(!path.exists() && dir.path().join("of the user").exists());
+    }
+
+    #[test]
+    fn listing_that_shows_other_names_than_were_made_is_wrong() {
+        let dir = directory(&["a"]);
+        let mut target = target(&dir, FAST).unwrap().expecting(NameDigest::default(), "synthetic directory");
+        let broken = target.list_nfs().unwrap().broken.unwrap();
+        assert_eq!(broken, "a listing of the synthetic directory showed 1 entries, not the 0 that were made in it");
+    }
+
+    #[test]
+    fn pages_are_let_go_where_nobody_drops_all() {
+        let dir = directory(&["a"]);
+        let target = target(&dir, FAST).unwrap();
+        target.let_go().unwrap();
+        fs::remove_dir_all(dir.path()).unwrap();
+        target.let_go().unwrap();
+        let error = target.letting_go().let_go().unwrap_err();
+        assert!(error.to_string().starts_with("cannot evict the pages of "), "{error}");
     }
 
     #[test]

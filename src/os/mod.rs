@@ -1,12 +1,10 @@
-//! What is asked of the operating system: other programs, signals, files that are put in place whole, progress on a terminal, and what it
-//! lets us do.
+//! What is asked of the operating system: other programs, signals, files that are put in place whole, progress on a terminal.
 
 pub mod assets;
 pub mod cache;
 pub mod output_file;
 pub mod owned;
 pub mod panic_hook;
-pub mod privileges;
 pub mod process;
 pub mod progress;
 pub mod search_path;

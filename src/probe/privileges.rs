@@ -23,7 +23,8 @@ pub fn has_sys_admin() -> bool {
 
 /// Returns whether it is the machine's own root that this process may be, and not one that a user namespace made.
 pub fn owns_the_machine() -> bool {
-    fs::read_to_string(USERS).is_ok_and(|text| maps_everybody(&text))
+    // A kernel without user namespaces has no such file.
+    fs::read_to_string(USERS).map_or(true, |text| maps_everybody(&text))
 }
 
 /// Returns why this process may not mount, and what would mend it, as the end of a sentence about it.
@@ -44,7 +45,7 @@ pub fn why_it_may_not_mount() -> &'static str {
     }
 }
 
-/// Reads the effective capabilities of a status file: "CapEff:	000001ffffffffff".
+/// Reads the effective capabilities of a status file: `CapEff: 000001ffffffffff`.
 fn effective(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     u64::from_str_radix(line.trim(), 16).ok()

@@ -96,7 +96,7 @@ pub mod protocol {
     }
     pub mod message {
         pub use crate::protocol::message::{
-            CommandLine, CommandOutput, MOST_LISTED_PLAINLY, Ready, Request, Response, RoundStats,
+            CommandLine, CommandOutput, Confinement, MOST_LISTED_PLAINLY, Ready, Request, Response, RoundStats,
         };
     }
     pub mod timing {
@@ -113,7 +113,7 @@ pub mod sample {
     pub use crate::sample::{CounterKind, Growth, Sample, growth, since};
 }
 pub mod scenario {
-    pub use crate::scenario::{Overrides, Rounds, Scenario, ServerKind, load, select};
+    pub use crate::scenario::{FileSystem, Overrides, Rounds, Scenario, ServerKind, load, select};
 }
 pub mod score {
     pub use crate::score::{Row, patches};

@@ -55,8 +55,12 @@ impl<P: Target> Executor<P> {
                 self.rest.wait_for_frees()?;
                 Response::Done
             }
-            Request::Glance => sampled(self.rest.read_once()?, None),
+            Request::Glance => {
+                self.prepare_reading()?;
+                sampled(self.rest.read_once()?, None)
+            }
             Request::Settle => {
+                self.prepare_reading()?;
                 let rested = self.rest.read_settled()?;
                 sampled(rested.sample, rested.settled)
             }
@@ -91,6 +95,11 @@ impl<P: Target> Executor<P> {
         }))
     }
 
+    fn prepare_reading(&self) -> Result<()> {
+        self.rest.set_traced(self.tracing.is_some());
+        self.place.let_go()
+    }
+
     /// Returns what the one who gives the orders needs to know first.
     pub fn ready(&self, before_mount: crate::sample::Sample, sites_before_mount: BTreeMap<String, Vec<Site>>) -> Ready {
         let counters = self.rest.counters();
@@ -98,7 +107,7 @@ impl<P: Target> Executor<P> {
             object_bytes: counters.slabs().object_bytes(),
             shared_names: counters.slabs().shared_names(),
             name_allocations: self.place.name_allocations(),
-            missing_sources: counters.missing(),
+            missing_sources: counters.missing().into_iter().chain(self.rest.not_read()).collect(),
             before_mount,
             sites_before_mount,
             site_source: counters.site_source(),

@@ -37,6 +37,11 @@ pub trait Target {
     /// Makes one plain cold listing of the NFS mount, to [`crate::protocol::message::MOST_LISTED_PLAINLY`] entries.
     fn list_plainly(&mut self) -> Result<UnitStats>;
 
+    /// Lets go of what units left in caches that nothing else does, where whoever reads drops none.
+    fn let_go(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns what the mount has sent so far.
     fn rpcs(&self) -> Result<Rpcs>;
 

@@ -4,8 +4,9 @@ use super::measure_args::positive;
 use crate::boot::job::BootOptions;
 use crate::error::{Error, Exit, Result};
 use crate::host::mount::Mounted;
+use crate::host::synthetic::SyntheticMount;
 use crate::host::target::Budget;
-use crate::host::{self, HostJob};
+use crate::host::{self, HostJob, Listed};
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::probe::memory;
@@ -19,20 +20,29 @@ use std::time::{Duration, Instant};
 
 /// Say whether this machine leaks memory when it lists a directory of one of its NFS mounts.
 ///
-/// Lists DIR and a local directory in rounds, drops caches, and reads how many kernel objects stay. Never reads a file, and writes into
-/// DIR only with --scratch. Needs root. Exit status as of run.
+/// Lists DIR and a local directory in rounds and reads how many kernel objects stay. Of the machine's caches only the pages of DIR are dropped.
+/// Never reads a file, and writes into DIR only with --scratch. Needs root. Exit status as of run.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A directory on an NFS mount of this machine.
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "synthetic")]
+    dir: Option<PathBuf>,
+    /// Without DIR: serve a directory of so many made-up names on the loopback address, mount it where no other process sees it, list that, and
+    /// take it away.
+    #[arg(long, value_name = "ENTRIES", num_args = 0..=1, require_equals = true, default_missing_value = "1000",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000), conflicts_with_all = ["dir", "scratch", "passive", "watch"])]
+    synthetic: Option<u64>,
     /// Write the result to this file, as JSON.
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     json: Option<PathBuf>,
     /// Pack the evidence for a bug mail into this file, a .tar.gz; no name of a file in DIR is in it.
     #[arg(long, value_name = "FILE", conflicts_with = "watch")]
     bundle: Option<PathBuf>,
-    /// Drop caches without asking.
+    /// Drop page cache, dentries and inodes of the whole machine before each reading: less moves by itself, and what the kernel keeps in
+    /// caches is looked at, too. Asks first.
+    #[arg(long, conflicts_with_all = ["passive", "watch"])]
+    drop_caches: bool,
+    /// With --drop-caches: drop them without asking.
     #[arg(long)]
     yes: bool,
     /// Make so many empty files in a directory of their own in DIR, list that, and remove it.
@@ -80,19 +90,30 @@ const PASSIVE_SECONDS: f64 = 600.0;
 /// Measures or watches, shows, and gives the status of the verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(Error::usage(
-            "dirleak host reads the kernel's memory and drops its caches, for which it must be root; use sudo",
-        ));
+        return Err(Error::usage("dirleak host reads the kernel's memory, for which it must be root; use sudo"));
     }
-    let mounted = Mounted::find(&arguments.dir)?;
+    let mut named = arguments.dir.as_deref().map(Mounted::find).transpose()?;
     let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
     let bundle = arguments.bundle.as_deref().map(|path| OutputFile::check_other(path, "bundle")).transpose()?;
-    if arguments.watch {
-        return watch(arguments, &mounted);
+    if let (true, Some(mounted)) = (arguments.watch, &named) {
+        return watch(arguments, mounted);
     }
+    if arguments.drop_caches {
+        consent(arguments)?;
+    }
+    let options = options(arguments);
+    let ours = arguments.synthetic.map(|entries| SyntheticMount::make(entries, options.boot.seed)).transpose()?;
+    if let Some(ours) = &ours {
+        named = Some(ours.mounted()?);
+    }
+    let Some(mounted) = named else { return Err(Error::usage("name a directory, or say --synthetic")) };
     let mount = mounted.mount.clone();
     let mut file = ResultFile::new();
-    file.results.push(if arguments.passive { passive(arguments, mounted) } else { measure(arguments, mounted) }?);
+    file.results.push(match &ours {
+        _ if arguments.passive => passive(arguments, mounted)?,
+        Some(ours) => measure(arguments, &options, mounted, Listed::Synthetic(ours))?,
+        None => measure(arguments, &options, mounted, arguments.scratch.map_or(Listed::Named, Listed::Scratch))?,
+    });
     if let Some(target) = target {
         target.write(&file)?;
     }
@@ -101,23 +122,25 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
+    ours.map_or(Ok(()), SyntheticMount::take_away)?;
     super::output::print(&text)?;
     Ok(super::run::exit(&file.results))
 }
 
-fn measure(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
-    let whole = arguments.budget.unwrap_or(MEASURING_SECONDS);
-    consent(arguments, whole)?;
-    let options = Options {
+fn measure(arguments: &Args, options: &Options, mounted: Mounted, listed: Listed) -> Result<RunRecord> {
+    let whole = Duration::from_secs_f64(arguments.budget.unwrap_or(MEASURING_SECONDS));
+    let budget = Budget { whole, listings_per_second: arguments.listings_per_second };
+    host::run(HostJob { mounted, listed, drops_caches: arguments.drop_caches, budget, options, ui: &Ui::new() })
+}
+
+fn options(arguments: &Args) -> Options {
+    Options {
         boot: BootOptions { seed: arguments.seed.unwrap_or_else(super::seed::drawn), ..BootOptions::default() },
         min_rate: arguments.min_rate,
         listings: arguments.listings,
         largest_cache: arguments.largest_cache,
         ..Options::default()
-    };
-    let budget = Budget { whole: Duration::from_secs_f64(whole), listings_per_second: arguments.listings_per_second };
-    let request = HostJob { mounted, scratch: arguments.scratch, budget, options: &options, ui: &Ui::new() };
-    host::run(request)
+    }
 }
 
 fn passive(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
@@ -140,17 +163,17 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
 }
 
 /// Says what dropping caches costs, and asks, unless that was answered already.
-fn consent(arguments: &Args, budget: f64) -> Result<()> {
+fn consent(arguments: &Args) -> Result<()> {
     if arguments.yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::usage(
-            "dirleak host drops the caches of this machine and asks first, but there is no terminal to ask on; say --yes if that may \
-             be",
+            "dirleak host --drop-caches drops the caches of this machine and asks first, but there is no terminal to ask on; say --yes \
+             if that may be",
         ));
     }
-    eprint!("{} Go on? [y/N] ", cost(budget));
+    eprint!("{} Go on? [y/N] ", cost(arguments.budget.unwrap_or(MEASURING_SECONDS)));
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
     if answer.trim().eq_ignore_ascii_case("y") || answer.trim().eq_ignore_ascii_case("yes") {

@@ -1,7 +1,7 @@
 //! Looking at everything that this machine has and lacks.
 
 use super::request::{CheckRequest, Places};
-use super::{machine, programs};
+use super::{host, machine, programs};
 use crate::error::Result;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
@@ -21,6 +21,7 @@ pub fn examine(question: &CheckRequest, places: &Places, cache: &Cache, ui: &Ui)
     checks.extend(programs::fetching(&places.path, &verify));
     checks.push(machine::apt_sources(&checks, &verify, cache));
     checks.extend(programs::others(places));
+    checks.extend(host::checks());
     let has_apt = has_apt(&checks);
     for check in checks.iter_mut().filter(|check| check.state != State::Ok) {
         check.mend = check.mend.take().or_else(|| check.package.map(|package| programs::install(&[package], has_apt)));

@@ -2,6 +2,7 @@
 
 pub(crate) mod cost;
 pub mod examine;
+mod host;
 pub(crate) mod machine;
 pub(crate) mod programs;
 pub mod request;

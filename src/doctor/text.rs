@@ -9,13 +9,14 @@ use crate::text::truncate::head_of;
 /// Where what is told of a state begins.
 const INDENT: &str = "            ";
 
-const PURPOSES: [(Purpose, &str); 6] = [
+const PURPOSES: [(Purpose, &str); 7] = [
     (Purpose::Guests, "Running guests"),
     (Purpose::Building, "Building kernels"),
     (Purpose::Fetching, "Fetching kernel sources and knfsd's programs"),
     (Purpose::OwnKernels, "Kernel images and packages of your own"),
     (Purpose::Trees, "Source trees, bisect"),
     (Purpose::Exports, "Scenarios whose export is on ext4, XFS or Btrfs"),
+    (Purpose::Host, "This machine's own kernel: dirleak host"),
 ];
 
 /// Tells what there is, what is missing, and what a verify would take.

@@ -2,8 +2,11 @@
 
 use crate::error::{Context, Error, Result};
 use crate::os::assets::OURSELVES;
-use crate::protocol::message::{CommandLine, CommandOutput};
+use crate::protocol::message::{CommandLine, CommandOutput, Confinement};
 use crate::workload::progress;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -12,6 +15,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// In include/uapi/linux/capability.h.
+const CAP_SYS_ADMIN: libc::c_ulong = 21;
 /// Between two looks at who still runs.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -53,6 +58,9 @@ impl<'c> Running<'c> {
         if command.user != 0 {
             process.uid(command.user);
         }
+        let confined = command.confined.clone();
+        // SAFETY: between fork and exec nothing is done but system calls.
+        unsafe { process.pre_exec(move || confined.iter().try_for_each(|one| confine(*one)).map_err(Into::into)) };
         let child = process.spawn().machine(cannot)?;
         Ok(Self { command, child, said, begin: Instant::now(), signalled: false, status: None })
     }
@@ -92,6 +100,31 @@ impl<'c> Running<'c> {
             stderr: stderr.machine(cannot)?,
             files: self.command.files.iter().filter_map(file).collect(),
         })
+    }
+}
+
+/// Keeps something from this process and what it starts.
+fn confine(how: Confinement) -> nix::Result<()> {
+    let own_mounts = || unshare(CloneFlags::CLONE_NEWNS);
+    let read_only = |path: &str| {
+        own_mounts()?;
+        let bind = |flags| mount(Some(path), path, None::<&str>, MsFlags::MS_BIND | flags, None::<&str>);
+        bind(MsFlags::empty())?;
+        bind(MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY)
+    };
+    match how {
+        Confinement::ReadOnlySys => read_only("/sys"),
+        Confinement::ReadOnlyProcSys => read_only("/proc/sys"),
+        Confinement::WithoutTracefs => own_mounts().and_then(|()| umount2("/sys/kernel/tracing", MntFlags::MNT_DETACH)),
+        Confinement::OneProcessor => {
+            let mut first = CpuSet::new();
+            first.set(0)?;
+            sched_setaffinity(Pid::from_raw(0), &first)
+        }
+        Confinement::WithoutSysAdmin => {
+            // SAFETY: it touches no memory of ours.
+            Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) }).map(drop)
+        }
     }
 }
 

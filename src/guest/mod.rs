@@ -10,7 +10,7 @@ mod init;
 pub mod knfsd;
 mod memory_pressure;
 mod modules;
-mod nfs_mount;
+pub mod nfs_mount;
 mod outage;
 mod selinux;
 mod selinux_policy;

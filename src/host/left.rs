@@ -22,6 +22,11 @@ const NO_LINK: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::
 /// What was made before this machine was started anew is removed when it is as old as this: another machine may go by the same name.
 const OLD_SECONDS: i64 = 24 * 3600;
 
+/// Where a directory is made that only has to be somewhere: file systems in memory first.
+const LOCAL: [&str; 3] = ["/dev/shm", "/run", "/tmp"];
+/// How its name begins: the next run removes one that was left by a kill.
+const LOCAL_PREFIX: &str = "dirleak-";
+
 /// Names that are kept in memory while a directory is emptied, which may have millions.
 const AT_ONCE: usize = 10_000;
 /// Names among which what was left is looked for: whoever has a directory with millions waits for no listing of it.
@@ -59,6 +64,14 @@ impl OwnDirectory {
         let own = Self { parent, dir, name, path, is_gone: false };
         let removed = own.remove_dead(prefix);
         Ok((own, removed))
+    }
+
+    /// Makes one on this machine, in memory if that can be.
+    pub fn make_local() -> Result<Self> {
+        let make = |parent: &Path| Self::make(open_parent(parent).ok()?, parent, LOCAL_PREFIX).ok();
+        let made = LOCAL.iter().find_map(|parent| make(Path::new(parent)));
+        made.map(|(dir, _)| dir)
+            .ok_or_else(|| Error::machine(format!("cannot make a local directory in any of {}", LOCAL.join(", "))))
     }
 
     /// Returns where it was made. Who may rename it can have something else be there.

@@ -4,6 +4,7 @@ pub mod bundle;
 mod journal;
 mod left;
 mod listing_digest;
+mod made_tree;
 mod mark;
 pub mod monitor;
 pub mod mount;
@@ -11,6 +12,7 @@ pub mod passive;
 mod prometheus;
 mod readings;
 mod scratch_dir;
+pub mod synthetic;
 pub mod target;
 
 use crate::agent::executor::Executor;
@@ -18,13 +20,14 @@ use crate::agent::target::Target;
 use crate::error::{Error, Exit, Result};
 use crate::os::progress::Ui;
 use crate::os::signals;
+use crate::probe::access::{self, Limit, Takes};
 use crate::probe::counters::{Counters, SiteSource};
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
-use crate::probe::{memory, procfs};
+use crate::probe::{memory, privileges, procfs};
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::{Request, Response};
 use crate::result::parts::Setup;
-use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord};
+use crate::result::record::{KernelRecord, NO_ACCELERATOR, RunRecord, Verdict};
 use crate::run::live::{self, Live};
 use crate::run::options::Options;
 use crate::sample::Sample;
@@ -32,42 +35,68 @@ use journal::Journal;
 use mount::Mounted;
 use scratch_dir::ScratchDir;
 use std::collections::BTreeMap;
+use synthetic::SyntheticMount;
 use target::{Budget, GETDENTS_BUFFER_BYTES, LiveTarget};
 
 /// What the kernel of this machine is called where others have the word of a command line.
 pub const SPEC: &str = "host";
-/// How much we stand back behind others who want the processor.
-const NICENESS: libc::c_int = 10;
 
 /// What is to be measured on this machine.
 pub struct HostJob<'a> {
     pub mounted: Mounted,
-    /// So many files are made in a scratch directory, and that is listed.
-    pub scratch: Option<u64>,
+    pub listed: Listed<'a>,
+    /// Whether page cache, dentries and inodes of the machine are dropped before each reading.
+    pub drops_caches: bool,
     pub budget: Budget,
     pub options: &'a Options,
     pub ui: &'a Ui,
 }
 
+/// What is listed of a mount.
+pub enum Listed<'a> {
+    /// The directory that was named.
+    Named,
+    /// A scratch directory in it, with so many files.
+    Scratch(u64),
+    /// All of our own mount.
+    Synthetic(&'a SyntheticMount),
+}
+
 /// Lists and reads, and gives the record.
 pub fn run(request: HostJob) -> Result<RunRecord> {
-    let HostJob { mounted, scratch, budget, options, ui } = request;
-    stand_back();
+    let HostJob { mounted, listed, drops_caches, budget, options, ui } = request;
+    privileges::stand_back();
+    let limits = access::limits();
+    refuse(&limits, drops_caches)?;
     let tracing = Journal::begin(ui);
     let counters = Counters::open()?;
     let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
+    if let Some(setup) = &mut record.setup {
+        setup.caches_dropped = drops_caches;
+    }
+    if matches!(listed, Listed::Synthetic(_)) {
+        synthetic::call_so(&mut record);
+    }
     let task = ui.task(record.scenario.clone());
-    let scratch = scratch.map(|entries| {
-        task.note("making files");
-        ScratchDir::make(&mounted, entries, options.boot.seed)
-    });
-    let scratch = scratch.transpose()?;
+    let scratch = match listed {
+        Listed::Scratch(entries) => {
+            task.note("making files");
+            Some(ScratchDir::make(&mounted, entries, options.boot.seed)?)
+        }
+        Listed::Named | Listed::Synthetic(_) => None,
+    };
     for name in scratch.iter().flat_map(|scratch| &scratch.removed) {
         ui.line(&format!("removed {name}, which a run that was killed had left"));
     }
     task.note("the first listing");
-    let place = LiveTarget::new(mounted, scratch, budget)?;
-    let executor = Executor::new(place, Quiescer::new(counters, QuiesceMode::Light)?);
+    let mut place = LiveTarget::new(mounted, scratch, budget)?;
+    if let Listed::Synthetic(made) = listed {
+        place = place.expecting(made.names, "synthetic directory");
+    }
+    let (place, mode) =
+        if drops_caches { (place, QuiesceMode::Light) } else { (place.letting_go(), QuiesceMode::Gentle) };
+    let rest = Quiescer::new(counters, mode)?.renaming_in(&place.local())?;
+    let executor = Executor::new(place, rest);
     let mut here = HostAgent(executor.tracing_into(tracing.buffer()));
     record.entries = here.0.place.entries();
     let ready = here.0.ready(Sample::default(), BTreeMap::new());
@@ -75,10 +104,37 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     let mut record = live::run(live)?;
     amend(&mut record, &here.0.place);
     record.notes.extend(here.0.rest.counters().notes());
+    record.notes.extend(notes(&limits, here.0.rest.counters().site_source()));
     record.notes.extend(tracing.note().filter(|_| here.0.rest.counters().site_source() == SiteSource::Traced));
+    if !drops_caches && record.verdict == Verdict::Undecided {
+        record.notes.push(
+            "no cache of the machine was dropped; with --drop-caches there is less that moves by itself, and what the kernel keeps in caches \
+             is looked at, too"
+                .into(),
+        );
+    }
     here.0.place.clear_away()?;
     task.done(record.verdict.as_str());
     Ok(record)
+}
+
+/// Refuses to measure where what is kept from us leaves no measurement.
+fn refuse(limits: &[Limit], drops_caches: bool) -> Result<()> {
+    let refused = |limit: &&Limit| limit.stops_measuring() || drops_caches && limit.takes == Takes::Pages;
+    limits.iter().find(refused).map_or(Ok(()), |limit| {
+        let sentence = limit.sentence();
+        Err(if limit.takes == Takes::Everything { Error::kernel(sentence) } else { Error::usage(sentence) })
+    })
+}
+
+/// Returns what is to be noted of what is kept from us: a sentence each.
+fn notes(limits: &[Limit], site_source: SiteSource) -> impl Iterator<Item = String> {
+    let is_noted = move |limit: &&Limit| match limit.takes {
+        Takes::Pages | Takes::Processors => true,
+        Takes::Functions => site_source == SiteSource::None,
+        Takes::Everything | Takes::Measuring | Takes::Mounting => false,
+    };
+    limits.iter().filter(is_noted).map(Limit::sentence)
 }
 
 /// Adds to the record what only the place knows of its listings.
@@ -108,14 +164,9 @@ fn begin(mounted: &Mounted, site_source: SiteSource, seed: u64) -> Result<RunRec
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
         stock: site_source != SiteSource::Kept,
         sandbox: Vec::new(),
+        caches_dropped: false,
     });
     Ok(record)
-}
-
-/// Lets whoever wants the processor have it first.
-fn stand_back() {
-    // SAFETY: setpriority touches no memory of ours. If it fails we are only less polite.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
 /// This machine, which carries out orders.
@@ -142,6 +193,25 @@ impl Agent for HostAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_leave_no_measurement_are_refused_and_others_noted() {
+        let limit = |takes| Limit { takes, what: format!("{takes:?} is gone"), mend: "mend it" };
+        let is_refused = |takes, drops_caches| refuse(&[limit(takes)], drops_caches).is_err();
+        for takes in [Takes::Everything, Takes::Measuring] {
+            assert!(is_refused(takes, false) && is_refused(takes, true), "{takes:?}");
+        }
+        for takes in [Takes::Functions, Takes::Processors, Takes::Mounting] {
+            assert!(!is_refused(takes, false) && !is_refused(takes, true), "{takes:?}");
+        }
+        assert!(!is_refused(Takes::Pages, false) && is_refused(Takes::Pages, true));
+        let error = refuse(&[limit(Takes::Measuring)], false).unwrap_err();
+        assert_eq!((error.exit(), error.to_string().as_str()), (Exit::Usage, "Measuring is gone; mend it"));
+        assert_eq!(refuse(&[limit(Takes::Everything)], false).unwrap_err().exit(), Exit::CannotJudge);
+        let all = [Takes::Pages, Takes::Functions, Takes::Processors, Takes::Mounting].map(limit);
+        assert_eq!(notes(&all, SiteSource::None).count(), 3);
+        assert_eq!(notes(&all, SiteSource::Traced).count(), 2, "functions are named");
+    }
 
     #[test]
     fn record_begins_with_the_mount_and_the_machine() {

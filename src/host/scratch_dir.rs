@@ -2,13 +2,11 @@
 
 use super::left::OwnDirectory;
 use super::listing_digest::NameDigest;
+use super::made_tree::MadeTree;
 use super::mount::Mounted;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::workload::populate;
-use nfs_fault_server::dirtree::name_spec::Names as Naming;
-use nfs_fault_server::dirtree::spec::Directory;
-use nfs_fault_server::dirtree::tree::Tree;
 use std::path::Path;
 
 /// How its name begins: the next run removes one that was left by a kill.
@@ -35,14 +33,7 @@ impl ScratchDir {
                 parent.dir.display()
             ))
         })?;
-        let tree = Tree::new(&Directory::flat(entries, Naming::random(NAME_BYTES.0, NAME_BYTES.1)), seed);
-        let mut names = NameDigest::default();
-        let mut name = Vec::new();
-        for number in 0..entries {
-            name.clear();
-            tree.names().write(number, &mut name);
-            names.add(&name);
-        }
+        let MadeTree { tree, names } = MadeTree::new(entries, NAME_BYTES, seed);
         // By its descriptor: whose directory it is in may put a link in its place.
         populate::tree(&dir.path_by_descriptor(), &tree)?;
         signals::check()?;

@@ -1,6 +1,6 @@
 //! The directory on the live mount and a local one beside it, listed at a pace that leaves others room.
 
-use super::left::{OwnDirectory, open_parent};
+use super::left::OwnDirectory;
 use super::listing_digest::{NameDigest, NameLengths};
 use super::mount::Mounted;
 use super::scratch_dir::ScratchDir;
@@ -25,8 +25,6 @@ pub const GETDENTS_BUFFER_BYTES: usize = 32768;
 const MOST_LOCAL_ENTRIES: u64 = 10_000;
 /// Nobody waits longer for the next listing.
 const SLOWEST_SECONDS: f64 = 3600.0;
-/// Where it is made: file systems in memory first.
-const LOCAL: [&str; 3] = ["/dev/shm", "/run", "/tmp"];
 
 /// What is listed.
 pub struct LiveTarget {
@@ -42,6 +40,10 @@ pub struct LiveTarget {
     lengths: NameLengths,
     /// A directory that nobody else is to change.
     scratch: Option<ScratchDir>,
+    /// Whether the pages of the directories are taken from the page cache before each reading, as nobody drops all of it.
+    lets_go: bool,
+    /// What a directory is called that nobody else is to change.
+    ours: Option<&'static str>,
     /// Listings that showed other names than the first.
     pub changed: u64,
 }
@@ -79,9 +81,26 @@ impl LiveTarget {
             deadline: (Instant::now() + budget.whole, budget.whole),
             first: scratch.as_ref().map_or(first, |scratch| scratch.names),
             lengths,
+            ours: scratch.as_ref().map(|_| "scratch directory"),
             scratch,
+            lets_go: false,
             changed: 0,
         })
+    }
+
+    /// Has the pages of the directories, which hold the names, be gone before each reading.
+    pub fn letting_go(self) -> Self {
+        Self { lets_go: true, ..self }
+    }
+
+    /// Says that these names were made, which nobody else is to change, in what is called so.
+    pub fn expecting(self, names: NameDigest, called: &'static str) -> Self {
+        Self { first: names, ours: Some(called), ..self }
+    }
+
+    /// Returns a path to the local directory.
+    pub fn local(&self) -> PathBuf {
+        self.local.path_by_descriptor()
     }
 
     /// Removes what was made.
@@ -114,10 +133,8 @@ impl LiveTarget {
         if played.broken.is_none() && most == u64::MAX && names != self.first {
             self.changed += 1;
             let (seen, first) = (names.count, self.first.count);
-            played.broken = self.scratch.is_some().then(|| {
-                format!(
-                    "a listing of the scratch directory showed {seen} entries, not the {first} that were made in it"
-                )
+            played.broken = self.ours.map(|called| {
+                format!("a listing of the {called} showed {seen} entries, not the {first} that were made in it")
             });
         }
         Ok(played)
@@ -154,6 +171,14 @@ impl Target for LiveTarget {
         self.list(MOST_LISTED_PLAINLY)
     }
 
+    fn let_go(&self) -> Result<()> {
+        if self.lets_go {
+            evict(&self.dir)?;
+            evict(self.local.path())?;
+        }
+        Ok(())
+    }
+
     fn rpcs(&self) -> Result<Rpcs> {
         mountstats::read(self.mounted.mount.path())
     }
@@ -167,16 +192,10 @@ impl Target for LiveTarget {
     }
 }
 
-/// How the name of a local directory begins: the next run removes one that was left by a kill.
-const PREFIX: &str = "dirleak-";
-
 /// Makes a local directory with as many files, gone when this is dropped.
 fn make_local_directory(entries: u64) -> Result<OwnDirectory> {
     let tree = Tree::new(&Directory::flat(entries.min(MOST_LOCAL_ENTRIES), Naming::pattern("dirleak-{n}")), 0);
-    let make = |parent: &Path| OwnDirectory::make(open_parent(parent).ok()?, parent, PREFIX).ok();
-    let (dir, _) = LOCAL.iter().find_map(|parent| make(Path::new(parent))).ok_or_else(|| {
-        Error::machine(format!("cannot make a local directory to compare with in any of {}", LOCAL.join(", ")))
-    })?;
+    let dir = OwnDirectory::make_local()?;
     populate::tree(&dir.path_by_descriptor(), &tree)?;
     Ok(dir)
 }
@@ -256,6 +275,25 @@ mod tests {
         assert_eq!(broken, "a listing of the scratch directory showed 6 entries, not the 5 that were made in it");
         target.clear_away().unwrap();
         assert!(!path.exists() && dir.path().join("of the user").exists());
+    }
+
+    #[test]
+    fn listing_that_shows_other_names_than_were_made_is_wrong() {
+        let dir = directory(&["a"]);
+        let mut target = target(&dir, FAST).unwrap().expecting(NameDigest::default(), "synthetic directory");
+        let broken = target.list_nfs().unwrap().broken.unwrap();
+        assert_eq!(broken, "a listing of the synthetic directory showed 1 entries, not the 0 that were made in it");
+    }
+
+    #[test]
+    fn pages_are_let_go_where_nobody_drops_all() {
+        let dir = directory(&["a"]);
+        let target = target(&dir, FAST).unwrap();
+        target.let_go().unwrap();
+        fs::remove_dir_all(dir.path()).unwrap();
+        target.let_go().unwrap();
+        let error = target.letting_go().let_go().unwrap_err();
+        assert!(error.to_string().starts_with("cannot evict the pages of "), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reading the kernel's memory, and bringing it to rest first.
 
+pub mod access;
 pub mod alloc_calls;
 pub mod alloc_traces;
 pub mod allocinfo;
@@ -15,6 +16,7 @@ pub mod mountstats;
 mod object_allocators;
 pub(crate) mod page_allocator;
 pub mod page_owner;
+pub mod privileges;
 pub mod procfs;
 pub mod quiesce;
 pub mod site_text;

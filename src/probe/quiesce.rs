@@ -1,6 +1,8 @@
 //! Bringing the kernel's memory to rest, so that what is left is what is kept.
 
+use super::access;
 use super::counters::Counters;
+use super::slab;
 use crate::error::{Context, Error, Result};
 use crate::sample::{PAGE_BYTES, Sample};
 use nix::errno::Errno;
@@ -8,12 +10,14 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 use nix::unistd::Pid;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::c_void;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
@@ -52,6 +56,31 @@ const GROUPS_OF_USERS: &str = "/proc/net/rpc/auth.unix.gid/flush";
 /// Passes before one reading of a machine that does other things, too: the second frees what the first has let go of.
 const LIGHT_PASSES: u32 = 2;
 
+/// As many objects as fit a page of pointers to them, and a few more (KVFREE_BULK_MAX_ENTR in kernel/rcu/tree.c). It is even: what is renamed
+/// goes by its first name again.
+const FILLS_LIST_OF_FREED: usize = 512;
+/// In bytes: names of up to 39, or 31 and 35 on older kernels, are in the dentry itself (DNAME_INLINE_LEN in include/linux/dcache.h).
+const LONG_NAME: usize = 60;
+
+/// A file that is renamed, so that its names are freed.
+struct Renamed([PathBuf; 2]);
+
+impl Renamed {
+    /// Makes it in a directory.
+    fn make(dir: &Path) -> Result<Self> {
+        let names = ["a", "b"].map(|letter| dir.join(letter.repeat(LONG_NAME)));
+        File::create(&names[0]).machine(|| format!("cannot make a file in {}", dir.display()))?;
+        Ok(Self(names))
+    }
+
+    /// Renames it so often. Where that cannot be done what is to be freed stays a while.
+    fn rename(&self, times: usize) {
+        let [a, b] = &self.0;
+        let names = [(a, b), (b, a)].into_iter().cycle().take(times);
+        names.take_while(|(from, to)| fs::rename(from, to).is_ok()).for_each(drop);
+    }
+}
+
 /// How hard a machine is brought to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuiesceMode {
@@ -59,6 +88,9 @@ pub enum QuiesceMode {
     Full,
     /// By the few drops that a reading needs: it does other things, so that no two readings agree, and every drop costs them time.
     Light,
+    /// Without dropping anything that somebody may want again. What then stays in caches that the kernel empties when it wants memory is
+    /// left out of the readings: the inodes and dentries of names that were listed are there, and those of all others.
+    Gentle,
 }
 
 /// Brings caches to rest, then reads them.
@@ -67,10 +99,17 @@ pub struct Quiescer {
     counters: Counters,
     processors: ProcessorDrain,
     grace: GracePeriod,
-    drop_caches: File,
+    /// `None` where nothing is dropped.
+    drop_caches: Option<File>,
+    /// Caches that are not read.
+    left_out: BTreeSet<String>,
     /// Kept open, so that opening it anew for each reading makes no dentry; `None` where a live server may need them, or without SunRPC.
     groups_of_users: Option<File>,
     patience: Cell<Duration>,
+    /// Whether somebody traces who allocates what, and would see what is made here.
+    is_traced: Cell<bool>,
+    /// What is renamed where nothing is dropped.
+    renamed: Option<Renamed>,
 }
 
 /// A reading and how it came about.
@@ -84,21 +123,55 @@ pub struct SettledSample {
 impl Quiescer {
     /// Makes a reader of these counters.
     pub fn new(counters: Counters, manner: QuiesceMode) -> Result<Self> {
-        let drop_caches =
-            File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
+        let (drop_caches, left_out) = match manner {
+            QuiesceMode::Full | QuiesceMode::Light => (Some(open_drop_caches()?), BTreeSet::new()),
+            QuiesceMode::Gentle => (None, reclaimable(&counters)?),
+        };
         let processors = ProcessorDrain::new()?;
-        let grace = GracePeriod::detect(processors.processors.len());
+        let grace = GracePeriod::detect(access::processors_online());
         let groups_of_users = match manner {
             QuiesceMode::Full => open_groups_of_users(),
-            QuiesceMode::Light => None,
+            QuiesceMode::Light | QuiesceMode::Gentle => None,
         };
         let patience = Cell::new(LONGEST);
-        Ok(Self { manner, counters, processors, grace, drop_caches, groups_of_users, patience })
+        Ok(Self {
+            manner,
+            counters,
+            processors,
+            grace,
+            drop_caches,
+            left_out,
+            groups_of_users,
+            patience,
+            is_traced: Cell::new(false),
+            renamed: None,
+        })
     }
 
     /// Returns the counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Gives it a directory of ours, in memory, with a file of its own, which is renamed before readings where nothing is dropped.
+    pub fn renaming_in(self, dir: &Path) -> Result<Self> {
+        Ok(Self { renamed: Some(Renamed::make(dir)?), ..self })
+    }
+
+    /// Hears whether who allocates what is being traced.
+    pub fn set_traced(&self, is_traced: bool) {
+        self.is_traced.set(is_traced);
+    }
+
+    /// Returns, in words, what is not read although the kernel counts it; `None` if nothing.
+    pub fn not_read(&self) -> Option<String> {
+        let known = KNOWN.iter().filter(|name| self.left_out.contains(**name)).copied().collect::<Vec<_>>().join(", ");
+        let all = self.left_out.len();
+        (all > 0).then(|| {
+            format!(
+                "{all} caches that the kernel empties when it wants memory ({known} ...), which --drop-caches looks at"
+            )
+        })
     }
 
     /// Returns the number of processors that this machine lets us use.
@@ -108,9 +181,14 @@ impl Quiescer {
 
     /// Makes one reading after dropping caches, without waiting for a second one to agree.
     pub fn read_once(&self) -> Result<Sample> {
-        self.quiesce()?;
+        match self.manner {
+            QuiesceMode::Gentle => self.quiesce_gently()?,
+            QuiesceMode::Full | QuiesceMode::Light => self.quiesce()?,
+        }
         self.processors.drain()?;
-        self.processors.stay_on_one(|| self.counters.read_shrunk())
+        let mut sample = self.processors.stay_on_one(|| self.counters.read_shrunk())?;
+        sample.objects.retain(|name, _| !self.left_out.contains(name));
+        Ok(sample)
     }
 
     /// Waits for what is freed after a grace period and for what a worker frees then, as socket filters are, and reads once in
@@ -128,7 +206,7 @@ impl Quiescer {
         let begin = Instant::now();
         let mut last = self.read_once()?;
         let took = begin.elapsed();
-        if self.manner == QuiesceMode::Light {
+        if self.manner != QuiesceMode::Full {
             return Ok(SettledSample { sample: last, settled: Some(took) });
         }
         let mut read = Instant::now();
@@ -173,11 +251,28 @@ impl Quiescer {
         Ok(())
     }
 
+    /// Waits for what was freed already: two grace periods, as what the first frees may free something else after the second.
+    fn quiesce_gently(&self) -> Result<()> {
+        // What is freed from such lists is freed where no tracepoint is, so a trace would show what fills them as what stays.
+        if let (false, Some(renamed)) = (self.is_traced.get(), &self.renamed) {
+            self.processors.fill_lists_of_freed(renamed)?;
+            std::thread::sleep(IDLE);
+        }
+        for _ in 0..LIGHT_PASSES {
+            self.processors.drain()?;
+            self.wait_for_grace_period()?;
+        }
+        // A worker frees what a grace period has released.
+        std::thread::sleep(IDLE);
+        Ok(())
+    }
+
     /// Drops page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
     /// otherwise sit for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c). Written at offset 0: elsewhere the number is
     /// passed over (sysctl_writes_strict), and what anybody wrote last is done again.
     fn drop_caches(&self) -> Result<()> {
-        self.drop_caches.write_all_at(b"3", 0).machine(|| format!("cannot write {DROP_CACHES}"))
+        let dropped = self.drop_caches.as_ref().map_or(Ok(()), |file| file.write_all_at(b"3", 0));
+        dropped.machine(|| format!("cannot write {DROP_CACHES}"))
     }
 
     fn wait_for_grace_period(&self) -> Result<()> {
@@ -199,6 +294,19 @@ impl Quiescer {
     }
 }
 
+fn open_drop_caches() -> Result<File> {
+    File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))
+}
+
+/// Those of the caches that may be emptied which everybody knows, where it is told what is not read.
+const KNOWN: [&str; 3] = ["dentry", "nfs_inode_cache", "radix_tree_node"];
+
+/// Returns the names of the caches that the kernel empties when it wants memory.
+fn reclaimable(counters: &Counters) -> Result<BTreeSet<String>> {
+    let caches = counters.slabs().read()?.objects;
+    Ok(caches.into_keys().filter(|name| slab::is_reclaimable(name)).collect())
+}
+
 /// Opens what makes knfsd forget groups of users.
 fn open_groups_of_users() -> Option<File> {
     File::options().write(true).open(GROUPS_OF_USERS).ok()
@@ -217,7 +325,7 @@ enum GracePeriod {
 }
 
 impl GracePeriod {
-    /// Asks this kernel, on which we may use so many processors.
+    /// Asks this kernel, which has so many processors, whether we may use them or not.
     fn detect(processors: usize) -> Self {
         // With nohz_full= the kernel leaves the command out of those that it says it has.
         Self::from_commands(processors, membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap_or(0))
@@ -283,6 +391,21 @@ impl ProcessorDrain {
         self.run_on(&self.processors).map(drop)
     }
 
+    /// Has each processor free what it keeps for later. What kfree_rcu() is given, as nfs_closedir() does with what was made when a
+    /// directory was opened, waits on a list of the processor for up to 5 s (KFREE_DRAIN_JIFFIES in kernel/rcu/tree.c of 6.1.192 and 6.12.118;
+    /// 20 ms in 5.10.262), unless the list gets as long as fits a page, when all of it goes with the next tick (schedule_delayed_monitor_work).
+    ///
+    /// A long name is freed so, too, when its file is renamed (copy_name in fs/dcache.c), and is in a cache that is not read. So it does not
+    /// matter how many of them are still on the list.
+    fn fill_lists_of_freed(&self, renamed: &Renamed) -> Result<()> {
+        for processor in &self.processors {
+            if self.run_on(&[*processor])? {
+                renamed.rename(FILLS_LIST_OF_FREED);
+            }
+        }
+        self.run_on(&self.processors).map(drop)
+    }
+
     /// Does `work` on one processor alone, always the same. Whatever takes an object, as reading a count does (show_slab_objects in
     /// mm/slub.c takes one of kmalloc-8), leaves its processor with a slab of its own whose free objects count as in use. Of a
     /// reader that moves meanwhile there are two, and a size class seems to grow by some hundred.
@@ -337,6 +460,24 @@ mod tests {
         assert!((0..CpuSet::count()).all(|n| here.is_set(n).unwrap() == (n == all[0])), "it may move");
         let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
         assert!(all.iter().all(|n| allowed.is_set(*n).unwrap()), "a processor is not used any more");
+    }
+
+    #[test]
+    fn lists_of_what_is_freed_are_filled_and_no_processor_is_given_up() {
+        let home = tempfile::tempdir().unwrap();
+        let renamed = Renamed::make(home.path()).unwrap();
+        let names =
+            || -> Vec<_> { fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
+        let made = names();
+        assert!(made.len() == 1 && made[0].len() > 40, "{made:?}");
+        let drain = ProcessorDrain::new().unwrap();
+        let before = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        drain.fill_lists_of_freed(&renamed).unwrap();
+        assert_eq!(sched_getaffinity(Pid::from_raw(0)).unwrap(), before);
+        assert_eq!(names(), made, "renamed as often back as there");
+        fs::remove_dir_all(home.path()).unwrap();
+        renamed.rename(2);
+        std::mem::forget(home);
     }
 
     #[test]

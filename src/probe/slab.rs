@@ -18,7 +18,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,8 @@ struct Children {
 
 struct Files {
     objects: File,
-    shrink: File,
+    /// `None` where it may only be read, as in most containers.
+    shrink: Option<File>,
 }
 
 /// How large the objects of a cache are.
@@ -343,7 +344,7 @@ impl Place {
 
     fn shrink(&self) {
         // A cache that cannot shrink is counted as it is.
-        let shrunk = self.with_files(|files| (&files.shrink).write_all(b"1"));
+        let shrunk = self.with_files(|files| files.shrink.as_ref().map_or(Ok(()), |mut file| file.write_all(b"1")));
         drop(shrunk);
     }
 
@@ -378,14 +379,14 @@ impl Place {
 
 impl Files {
     fn open(dir: &Path) -> Result<Self> {
-        let open =
-            |file: &str, write: bool| {
-                let path = dir.join(file);
-                File::options().read(!write).write(write).open(&path).map_err(|e| {
-                    Error::kernel(format!("cannot open {}: {e}; is CONFIG_SLUB_DEBUG set?", path.display()))
-                })
-            };
-        Ok(Self { objects: open("objects", false)?, shrink: open("shrink", true)? })
+        let cannot =
+            |path: &Path, e| Error::kernel(format!("cannot open {}: {e}; is CONFIG_SLUB_DEBUG set?", path.display()));
+        let (objects, shrink) = (dir.join("objects"), dir.join("shrink"));
+        let shrink = match File::options().write(true).open(&shrink) {
+            Err(e) if [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied].contains(&e.kind()) => None,
+            opened => Some(opened.map_err(|e| cannot(&shrink, e))?),
+        };
+        Ok(Self { objects: File::open(&objects).map_err(|e| cannot(&objects, e))?, shrink })
     }
 }
 

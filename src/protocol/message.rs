@@ -191,6 +191,25 @@ pub struct CommandLine {
     pub signal_file: Option<String>,
     /// Files to be told afterwards, and directories, of which it is the names.
     pub files: Vec<String>,
+    /// What is kept from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confined: Vec<Confinement>,
+}
+
+/// What containers and policies keep from a process.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confinement {
+    /// `/sys` can only be read.
+    ReadOnlySys,
+    /// `/proc/sys` can only be read.
+    ReadOnlyProcSys,
+    /// Nothing is mounted on `/sys/kernel/tracing`.
+    WithoutTracefs,
+    /// It has not, and never gets, CAP_SYS_ADMIN.
+    WithoutSysAdmin,
+    /// It may use the first processor alone.
+    OneProcessor,
 }
 
 /// How a command line ended.

@@ -83,6 +83,8 @@ pub enum Purpose {
     Trees,
     /// Exports on file systems other than tmpfs.
     Exports,
+    /// Measuring this machine's own kernel.
+    Host,
 }
 
 /// One thing that was looked at.

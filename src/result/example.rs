@@ -136,6 +136,7 @@ pub fn every_field() -> RunRecord {
         cpus: 1,
         stock: true,
         sandbox: vec!["seccomp".into(), "landlock".into()],
+        caches_dropped: true,
     };
     RunRecord {
         console_log: Some("console.log".into()),

@@ -113,6 +113,14 @@ pub struct Setup {
     /// files; and `no-sockets`, our filter, which leaves it no socket and no look at other processes. It can read files in any case.
     #[serde(default)]
     pub sandbox: Vec<String>,
+    /// Whether all caches of the machine were dropped before each reading: not by `dirleak host` without `--drop-caches`.
+    #[serde(default = "yes")]
+    pub caches_dropped: bool,
+}
+
+/// Returns what was so before it was told.
+fn yes() -> bool {
+    true
 }
 
 /// What the verdict excludes.

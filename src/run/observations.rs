@@ -252,6 +252,7 @@ fn setup(scenario: &Scenario, stock: bool) -> Setup {
         cpus: u64::from(scenario.guest.cpus),
         stock,
         sandbox: Vec::new(),
+        caches_dropped: true,
     }
 }
 

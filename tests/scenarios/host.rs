@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::guest::Machine;
-use crate::kernels::left_out;
+use crate::kernels::{left_out, left_out_unless};
 use crate::program::{Slots, Trialled, faults_of};
 use crate::spare_pages;
 use dirleak::internals::boot::job::{BootOptions, Job};
@@ -11,9 +11,9 @@ use dirleak::internals::kernel;
 use dirleak::internals::os::cache::Cache;
 use dirleak::internals::os::progress::Ui;
 use dirleak::internals::protocol::agent::AgentError;
-use dirleak::internals::protocol::message::{CommandLine, CommandOutput};
+use dirleak::internals::protocol::message::{CommandLine, CommandOutput, Confinement};
 use dirleak::internals::run::options::Options;
-use dirleak::internals::scenario::{Scenario, ServerKind, load};
+use dirleak::internals::scenario::{FileSystem, Scenario, ServerKind, load};
 use dirleak::internals::vm::accelerator;
 use dirleak::result::file::ResultFile;
 use dirleak::result::finding::Finding;
@@ -46,6 +46,10 @@ const OTHERS_TRACE: [&str; 5] = [
 const OTHERS_ENTRIES: &str = "/sys/kernel/tracing/per_cpu/cpu0/stats";
 const SOMEBODY_TRACES: &str = "trace_event=sched:sched_process_exit,sched:sched_wakeup";
 const METRICS: &str = "/run/dirleak.prom";
+/// How often caches were dropped, and what was read from disks, since boot.
+const EVENTS: &str = "/proc/vmstat";
+const DISKS: &str = "/proc/diskstats";
+const DENTRIES: &str = "/proc/sys/fs/dentry-state";
 /// How far the measured rate may be from the modelled one.
 const RATE_TOLERANCE: f64 = 0.02;
 /// READDIR calls of a listing of the files of `quick`, mounted as people mount.
@@ -66,13 +70,31 @@ const WATCHES_BOTH: &str = "slub_debug=U page_owner=on";
 /// A kernel that puts stacks of each trace into the buffer of the whole machine.
 const MIXES_STACKS: &str = "5.10+spare-pages";
 
+/// A kernel that frees something of each listing by kfree_rcu() alone, which gathers it for up to 5 s.
+const PUTS_OFF: &str = "6.1+honest-kfree-rcu";
+/// Debian's other kernels as they come.
+const DEBIANS_OTHERS: [&str; 3] = ["5.10:cloud", "6.1:amd64", "6.12:cloud"];
+
+/// Debian's own kernel as it comes, which merges caches, and with the module rebuilt so that it leaks.
+const DEBIANS: &str = "6.1:cloud";
+const DEBIANS_LEAKING: &str = "6.1:cloud+spare-pages";
+/// Of a machine that keeps its kernel's memory from root.
+const LOCKS_DOWN: &str = "lockdown=confidentiality";
+
 /// As people type it.
-const USUAL: [&str; 7] = ["host", "/mnt", "--yes", "--json", RESULT, "--bundle", BUNDLE];
+const USUAL: [&str; 8] = ["host", "/mnt", "--drop-caches", "--yes", "--json", RESULT, "--bundle", BUNDLE];
+/// The same without dropping a cache of the machine, which needs no consent.
+const GENTLE: [&str; 6] = ["host", "/mnt", "--json", RESULT, "--bundle", BUNDLE];
 /// A guest is no busy server, and a slow one.
 const FASTER: [&str; 4] = ["--listings-per-second", "10000", "--budget", "400"];
 
 pub fn cases() -> Vec<Case> {
-    vec![
+    let others = DEBIANS_OTHERS.map(|spec| {
+        let name = format!("host on Debian's own {spec} is clean though no cache is dropped");
+        Case::new(name, &[spec], move |_| gently_clean(Guest::start(spec, true)?))
+            .ignored_because(left_out_unless(spec, spec))
+    });
+    let mut cases = vec![
         Case::new("host on a stock 6.1 is clean, and refuses what it cannot do", &[FIXED], |_| clean_and_refusals()),
         Case::new("host on 6.1 with slub_debug is clean", &[FIXED], |_| clean(FIXED, false)),
         Case::new("host --scratch leaves nothing behind, however it ends", &[FIXED], |_| scratch()),
@@ -118,7 +140,68 @@ pub fn cases() -> Vec<Case> {
             &[LEAKING],
             |_| leaks(Guest::start_with(LEAKING, true, MERGES)?),
         ),
-    ]
+        Case::new("host on a stock 6.1 is clean though no cache of the machine is dropped", &[FIXED], |_| {
+            gently_clean(Guest::start(FIXED, true)?)
+        }),
+        Case::new(
+            "host on a stock 6.1 that merges caches is clean though none of the machine is dropped",
+            &[FIXED],
+            |_| gently_clean(Guest::start_with(FIXED, true, MERGES)?),
+        ),
+        Case::new("host on a stock 6.1+spare-pages finds the leak though no cache is dropped", &[LEAKING], |_| {
+            gently_leaks(Guest::start(LEAKING, true)?)
+        }),
+        Case::new(
+            "host on a stock 6.1+spare-pages that merges caches finds the leak though no cache is dropped",
+            &[LEAKING],
+            |_| gently_leaks(Guest::start_with(LEAKING, true, MERGES)?),
+        ),
+        Case::new(
+            "host is clean though no cache is dropped where the kernel puts off what it frees",
+            &[PUTS_OFF],
+            |_| gently_clean(Guest::start(PUTS_OFF, true)?),
+        ),
+        Case::new("host on a stock 6.12 is clean though no cache of the machine is dropped", &["6.12"], |_| {
+            gently_clean(Guest::start("6.12", true)?)
+        })
+        .ignored_because(left_out("6.12")),
+        Case::new(
+            "host on Debian's own 6.1 that leaks finds it though no cache is dropped",
+            &[DEBIANS_LEAKING],
+            |_| gently_leaks(Guest::start(DEBIANS_LEAKING, true)?),
+        )
+        .ignored_because(left_out_unless(DEBIANS_LEAKING, DEBIANS)),
+        Case::new("host on Debian's own 6.1 has no disk read again, and with --drop-caches it has", &[DEBIANS], |_| {
+            reads_of_a_disk()
+        })
+        .ignored_because(left_out_unless(DEBIANS, DEBIANS)),
+        Case::new(
+            "host under lockdown=confidentiality is clean, and says that no function is named",
+            &[DEBIANS],
+            |_| locked_down(),
+        )
+        .ignored_because(left_out_unless(DEBIANS, DEBIANS)),
+        Case::new(
+            "host on a stock 6.1 accuses nothing beside others who list, though no cache is dropped",
+            &[FIXED],
+            |_| gently_beside_others(),
+        ),
+        Case::new("host in a container says what is kept from it, and judges by what is left", &[LEAKING], |_| {
+            contained()
+        }),
+        Case::new(
+            "host --synthetic on a stock 6.1 is clean, leaves nothing, and refuses what it cannot do",
+            &[FIXED],
+            |_| synthetic_is_clean(),
+        ),
+        Case::new(
+            "host --synthetic on a stock 6.1+spare-pages traces the leak, and leaves nothing however it ends",
+            &[LEAKING],
+            |_| synthetic_leaks(),
+        ),
+    ];
+    cases.extend(others);
+    cases
 }
 
 /// The files of `quick` behind knfsd, mounted as people mount.
@@ -149,13 +232,16 @@ impl Guest {
 
     /// Starts one whose kernel gets these arguments after all others.
     fn start_with(spec: &str, stock: bool, kernel_arguments: &str) -> Result<Self, Failed> {
+        Self::start_of(spec, stock, kernel_arguments, scenario())
+    }
+
+    fn start_of(spec: &str, stock: bool, kernel_arguments: &str, mut scenario: Scenario) -> Result<Self, Failed> {
         let slot = Slots::take(processors(stock) as usize);
         let (cache, ui) = (Cache::open()?, Ui::silent());
         let kernel = kernel::resolve(spec, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
         let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
         let options = Options { boot, stock, ..Options::default() };
-        let mut scenario = scenario();
         scenario.guest.cpus = processors(stock);
         scenario.guest.kernel_arguments = kernel_arguments.into();
         let job =
@@ -188,7 +274,7 @@ pub fn command(words: &[&str]) -> CommandLine {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
     CommandLine {
         arguments: words,
-        files: [RESULT, BUNDLE, METRICS].map(str::to_owned).into(),
+        files: [RESULT, BUNDLE, METRICS, EVENTS, DISKS, DENTRIES].map(str::to_owned).into(),
         ..CommandLine::default()
     }
 }
@@ -234,7 +320,9 @@ fn measured_by(
     must(&ended, all, || format!("of {listings} listings {cold} were cold and {complete} complete"))?;
     let stock = record.setup.as_ref().is_some_and(|setup| setup.stock);
     let all = record.setup.as_ref().map_or(0, |setup| setup.cpus);
-    must(&ended, all == u64::from(processors(stock)), || format!("it is said to have {all} processors"))?;
+    // Debian's kernels for clouds look for processors in tables of a firmware, which guests do not have.
+    let expected = if record.kernel.release.ends_with("-cloud-amd64") { 1 } else { processors(stock) };
+    must(&ended, all == u64::from(expected), || format!("it is said to have {all} processors"))?;
     let live = record.accelerator == "none" && record.kernel.spec == "host" && record.scenario == "/mnt";
     must(&ended, live, || "the record is not of a live machine".into())?;
     Ok((ended, record))
@@ -315,23 +403,28 @@ fn is_at_its_rate(ended: &CommandOutput, finding: &Finding) -> Trialled {
 
 fn leaks(mut guest: Guest) -> Trialled {
     let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
-    let [finding] = record.findings.as_slice() else {
-        return must(&ended, false, || format!("one leak is {} findings", record.findings.len()));
-    };
-    must(&ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
-    let site = finding.call_sites.first();
-    let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95 && !site.stack.is_empty());
-    must(&ended, named, || format!("the call site is {site:?}"))?;
-    is_at_its_rate(&ended, finding)?;
+    is_the_leak(&ended, &record)?;
     evidence(&ended)?;
     must(&ended, !ended.stdout.contains("unmount"), || "it speaks of unmounting, which it never did".into())?;
     guest.finish()
 }
 
+/// The names of the listings leak, at their rate, and with the function that allocates them.
+fn is_the_leak(ended: &CommandOutput, record: &RunRecord) -> Trialled {
+    let [finding] = record.findings.as_slice() else {
+        return must(ended, false, || format!("one leak is {} findings", record.findings.len()));
+    };
+    must(ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
+    let site = finding.call_sites.first();
+    let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95 && !site.stack.is_empty());
+    must(ended, named, || format!("the call site is {site:?}"))?;
+    is_at_its_rate(ended, finding)
+}
+
 fn clean_and_refusals() -> Trialled {
     let mut guest = Guest::start(FIXED, true)?;
     measured(&mut guest, 0, Verdict::Clean)?;
-    refuses(&mut guest, &["host", "/mnt"], 0, 129, "say --yes if that may be")?;
+    refuses(&mut guest, &["host", "/mnt", "--drop-caches"], 0, 129, "say --yes if that may be")?;
     refuses(&mut guest, &["host", "/mnt/no", "--yes"], 0, 129, "there is no directory /mnt/no")?;
     refuses(&mut guest, &["host", "/init", "--yes"], 0, 129, "/init is no directory")?;
     refuses(&mut guest, &["host", "/run", "--yes"], 0, 129, "/run is on no NFS mount")?;
@@ -421,7 +514,7 @@ fn beside_another_trace() -> Trialled {
     let mut guest = Guest::start_with(LEAKING, true, SOMEBODY_TRACES)?;
     let files: Vec<String> =
         [&OTHERS_TRACE[..], &[OTHERS_ENTRIES, TRACE_BUFFERS, RESULT]].concat().into_iter().map(str::to_owned).collect();
-    let words = [&USUAL[..5], &FASTER].concat();
+    let words = [&USUAL[..6], &FASTER].concat();
     let looked = guest.run(CommandLine { files: files.clone(), ..command(&["--version"]) })?;
     must(&looked, says(&looked, TRACED_EVENTS).contains("sched:sched_process_exit"), || "nobody traces".into())?;
     let ended = guest.run(CommandLine { files, ..command(&words) })?;
@@ -491,6 +584,244 @@ fn killed_and_hung_up() -> Trialled {
     let site = record.findings.first().and_then(|finding| finding.call_sites.first());
     must(&ended, site.is_some_and(|site| site.function == CALL_SITE), || "it could not trace any more".into())?;
     guest.finish()
+}
+
+/// Measures without dropping a cache of the machine, and looks whether that is true, and said.
+fn gently(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(CommandOutput, RunRecord), Failed> {
+    let looked = guest.run(command(&["--version"]))?;
+    let (ended, record) = measured_by(&[&GENTLE[..], &FASTER].concat(), guest, status, verdict)?;
+    let (before, after) = (drops(&looked), drops(&ended));
+    let is_counted = before.len() == 2 || !record.kernel.release.ends_with("-amd64");
+    must(&ended, is_counted && before == after, || format!("caches were dropped: {before:?}, then {after:?}"))?;
+    let (dentries, listed) = (unused_dentries(&ended), record.entries);
+    must(&ended, dentries >= listed, || format!("of {listed} names {dentries} dentries are left in the cache"))?;
+    let setup = record.setup.as_ref();
+    must(&ended, setup.is_some_and(|setup| !setup.caches_dropped), || "the record says that they were".into())?;
+    let told = record.not_looked_for.iter().find(|source| source.contains("--drop-caches"));
+    let names_some = told.is_some_and(|told| told.contains("dentry, nfs_inode_cache"));
+    must(&ended, names_some, || format!("not looked for are {:?}", record.not_looked_for))?;
+    let read = record.rounds.iter().flat_map(|round| round.samples.keys());
+    let cached: Vec<_> = read.filter(|name| ["dentry", "nfs_inode_cache"].contains(&name.as_str())).collect();
+    must(&ended, cached.is_empty(), || format!("they are judged all the same: {cached:?}"))?;
+    Ok((ended, record))
+}
+
+/// Dentries that nobody uses, as those of names that were listed, which go when caches are dropped.
+fn unused_dentries(ended: &CommandOutput) -> u64 {
+    says(ended, DENTRIES).split_whitespace().nth(1).and_then(|unused| unused.parse().ok()).unwrap_or_default()
+}
+
+/// How often page cache, and slab caches, were dropped since boot; nothing where the kernel does not count events (small ones of our own).
+fn drops(ended: &CommandOutput) -> Vec<String> {
+    let events = says(ended, EVENTS);
+    events.lines().filter(|line| line.starts_with("drop_")).map(str::to_owned).collect()
+}
+
+/// Process 1 lists the same directory now and then. What that makes move is no leak, and what it hides is told with what tells more.
+fn gently_beside_others() -> Trialled {
+    let mut guest = Guest::start(FIXED, true)?;
+    let words = [&GENTLE[..], &["--listings-per-second", "10000", "--budget", "60"]].concat();
+    let ended = guest.execute(&[command(&words)], true)?.remove(0);
+    let record = record(&ended)?;
+    match (record.verdict, ended.status) {
+        (Verdict::Clean, Some(0)) => {}
+        (Verdict::Undecided, Some(125)) => notes_once(&ended, &record, "with --drop-caches there is less")?,
+        _ => must(&ended, false, || "it accuses something".into())?,
+    }
+    must(&ended, unused_dentries(&ended) >= record.entries, || "what others use was dropped".into())?;
+    guest.finish()
+}
+
+fn gently_clean(mut guest: Guest) -> Trialled {
+    gently(&mut guest, 0, Verdict::Clean)?;
+    guest.finish()
+}
+
+fn gently_leaks(mut guest: Guest) -> Trialled {
+    let (ended, record) = gently(&mut guest, 1, Verdict::Leak)?;
+    is_the_leak(&ended, &record)?;
+    guest.finish()
+}
+
+/// Sectors that were read from disks since boot.
+fn sectors(ended: &CommandOutput) -> u64 {
+    let of_line = |line: &str| line.split_whitespace().nth(5)?.parse::<u64>().ok();
+    says(ended, DISKS).lines().filter_map(of_line).sum()
+}
+
+/// Files of the server are on a disk and in its memory: what is dropped must be read again. Whether noise lets it decide is not the question.
+fn reads_of_a_disk() -> Trialled {
+    let mut on_disk = scenario();
+    on_disk.export.file_system = FileSystem::Ext4;
+    let mut guest = Guest::start_of(DEBIANS, true, "", on_disk)?;
+    let mut sectors_after = |words: &[&str]| {
+        let ended = guest.run(command(&[words, &["--listings-per-second", "10000", "--budget", "60"]].concat()))?;
+        must(&ended, matches!(ended.status, Some(0 | 125)), || "it accuses something".into())?;
+        must(&ended, drops(&ended).len() == 2, || "it does not say how often caches were dropped".into())?;
+        Ok::<_, Failed>((sectors(&ended), drops(&ended), ended))
+    };
+    let (before, dropped, _) = sectors_after(&GENTLE)?;
+    let (after_gentle, dropped_after_gentle, gentle) = sectors_after(&GENTLE)?;
+    let nothing = before > 0 && (after_gentle, &dropped_after_gentle) == (before, &dropped);
+    must(&gentle, nothing, || format!("{} sectors were read again", after_gentle - before))?;
+    let (after_strong, dropped_after_strong, strong) = sectors_after(&USUAL)?;
+    let all = after_strong > after_gentle && dropped_after_strong != dropped;
+    must(&strong, all, || "what was dropped was not read again".into())?;
+    guest.finish()
+}
+
+/// What is closed is told by one note that says what is left and what mends it.
+fn locked_down() -> Trialled {
+    let mut guest = Guest::start_with(DEBIANS, true, LOCKS_DOWN)?;
+    let (ended, record) = gently(&mut guest, 0, Verdict::Clean)?;
+    notes_once(&ended, &record, "lockdown=confidentiality closes tracefs")?;
+    guest.finish()
+}
+
+fn notes_once(ended: &CommandOutput, record: &RunRecord, part: &str) -> Trialled {
+    let noted = record.notes.iter().filter(|note| note.contains(part)).count();
+    must(ended, noted == 1, || format!("{part:?} is not noted once: {:?}", record.notes))
+}
+
+fn contained() -> Trialled {
+    let mut guest = Guest::start(LEAKING, true)?;
+    let mut within = |confined: &[Confinement], words: &[&str]| {
+        guest.run(CommandLine { confined: confined.to_vec(), ..command(words) })
+    };
+    let words = [&GENTLE[..], &FASTER].concat();
+    let ended = within(&[Confinement::WithoutTracefs, Confinement::WithoutSysAdmin], &words)?;
+    let unnamed = record(&ended)?;
+    must(&ended, unnamed.verdict == Verdict::Leak, || "without CAP_SYS_ADMIN it is no leak".into())?;
+    notes_once(&ended, &unnamed, "tracefs is not mounted here and this process may not mount it")?;
+    is_at_its_rate(&ended, &unnamed.findings[0])?;
+    must(&ended, unnamed.findings[0].call_sites.is_empty(), || "it names functions all the same".into())?;
+    let ended = within(&[Confinement::ReadOnlyProcSys, Confinement::OneProcessor], &words)?;
+    let without_pages = record(&ended)?;
+    must(&ended, without_pages.verdict == Verdict::Leak, || "without /proc/sys it is no leak".into())?;
+    notes_once(&ended, &without_pages, "/proc/sys is read-only here")?;
+    notes_once(&ended, &without_pages, "of 4 processors this process may use 1")?;
+    is_at_its_rate(&ended, &without_pages.findings[0])?;
+    let missing = without_pages.not_looked_for.iter().any(|source| source == "pages");
+    must(&ended, missing, || format!("not looked for are {:?}", without_pages.not_looked_for))?;
+    for (confined, words, sentence) in [
+        (Confinement::WithoutSysAdmin, &["host", "--synthetic"][..], "lacks CAP_SYS_ADMIN"),
+        (Confinement::ReadOnlyProcSys, &["host", "/mnt", "--drop-caches", "--yes"], "caches are never dropped"),
+        (Confinement::ReadOnlySys, &["host", "/mnt"], "--passive and --watch work all the same"),
+    ] {
+        let ended = within(&[confined], words)?;
+        let refused = ended.status == Some(129) && ended.stderr.trim_end().lines().count() == 1;
+        must(&ended, refused && ended.stderr.contains(sentence), || {
+            format!("{confined:?} is not refused in a sentence")
+        })?;
+    }
+    let ended =
+        within(&[Confinement::ReadOnlySys], &["host", "/mnt", "--passive", "--interval", "1", "--budget", "3"])?;
+    must(&ended, ended.status == Some(125), || "it does not watch where /sys is read-only".into())?;
+    guest.finish()
+}
+
+/// As people type it who have no NFS mount at hand.
+const SYNTHETIC: [&str; 5] = ["host", "--synthetic", "--yes", "--json", RESULT];
+const SYNTHETIC_ENTRIES: u64 = 1000;
+/// What a run could leave behind: mounts, which any process 1 would see; file systems of NFS, wherever they are mounted; sockets; files.
+const LEFT: [&str; 4] = ["/proc/mounts", "/proc/fs/nfsfs/volumes", "/proc/net/tcp", "/run"];
+
+/// Returns what is there of that after a command line: of the sockets those that listen, of the files those that are called as ours are.
+fn left_after(ended: &CommandOutput) -> Vec<String> {
+    let [mounts, volumes, sockets, files] = LEFT.map(|file| says(ended, file));
+    let columns = |line: &str, n: usize| line.split_whitespace().nth(n).unwrap_or_default().to_owned();
+    let listens = |line: &&str| columns(line, 3) == "0A";
+    let sockets: Vec<String> = sockets.lines().filter(listens).map(|line| columns(line, 1)).collect();
+    let files: Vec<&str> = files.lines().filter(|name| name.starts_with("dirleak-")).collect();
+    vec![mounts, volumes, sockets.join(" "), files.join(" ")]
+}
+
+/// Runs a command line, and looks at what is left.
+fn looking(guest: &mut Guest, words: &[&str], signal: Option<(f64, i32)>) -> Result<CommandOutput, Failed> {
+    let files = LEFT.iter().chain(&[RESULT]).map(|file| (*file).to_owned()).collect();
+    guest.run(CommandLine { files, signal, ..command(words) })
+}
+
+fn leaves_nothing(ended: &CommandOutput, before: &[String]) -> Trialled {
+    let after = left_after(ended);
+    must(ended, after == before, || format!("before it was {before:#?} and now it is {after:#?}"))
+}
+
+/// Each listing was cold and showed what was made, and the record speaks of no place.
+fn is_synthetic(ended: &CommandOutput, status: i32, verdict: Verdict) -> Result<RunRecord, Failed> {
+    let record = record(ended)?;
+    must(ended, record.verdict == verdict && ended.status == Some(status), || "it ended otherwise".into())?;
+    let listings = record.listings;
+    let all = listings > 0 && record.cold_listings == listings && record.complete_listings == listings;
+    must(ended, all && record.entries == SYNTHETIC_ENTRIES, || "not every listing was cold and complete".into())?;
+    let server = record.setup.as_ref().map(|setup| setup.server.as_str());
+    must(ended, (record.scenario.as_str(), server) == ("synthetic", Some("synthetic")), || {
+        format!("it is said to be of {} at {server:?}", record.scenario)
+    })?;
+    Ok(record)
+}
+
+fn synthetic_is_clean() -> Trialled {
+    let mut guest = Guest::start(FIXED, true)?;
+    let before = left_after(&looking(&mut guest, &["--version"], None)?);
+    let ended = looking(&mut guest, &[&SYNTHETIC[..], &FASTER].concat(), None)?;
+    is_synthetic(&ended, 0, Verdict::Clean)?;
+    leaves_nothing(&ended, &before)?;
+    refuses(&mut guest, &["host", "--synthetic", "--yes"], 1000, 129, "it must be root; use sudo")?;
+    refuses(&mut guest, &["host", "--synthetic", "/mnt", "--yes"], 0, 129, "cannot be used with")?;
+    refuses(&mut guest, &["host", "--synthetic", "--passive"], 0, 129, "cannot be used with")?;
+    refuses(&mut guest, &["host", "--yes"], 0, 129, "<DIR>")?;
+    let ended = looking(&mut guest, &["host", "--synthetic=5", "--budget", "0.1", "--yes"], None)?;
+    must(&ended, ended.status == Some(125), || "a budget that is used up is not undecided".into())?;
+    leaves_nothing(&ended, &before)?;
+    guest.finish()
+}
+
+fn synthetic_leaks() -> Trialled {
+    let mut guest = Guest::start(LEAKING, true)?;
+    let before = left_after(&looking(&mut guest, &["--version"], None)?);
+    let words = [&SYNTHETIC[..], &FASTER].concat();
+    let ended = looking(&mut guest, &words, None)?;
+    finds_the_synthetic_leak(&ended)?;
+    leaves_nothing(&ended, &before)?;
+    // So slow that the signal comes in the middle.
+    let slowly = ["host", "--synthetic", "--yes", "--listings-per-second", "4"];
+    for (signal, status) in [(SIGINT, 130), (SIGTERM, 143)] {
+        let ended = looking(&mut guest, &slowly, Some((6.0, signal)))?;
+        must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
+        leaves_nothing(&ended, &before)?;
+    }
+    let killed = looking(&mut guest, &slowly, Some((6.0, SIGKILL)))?;
+    must(&killed, killed.status.is_none(), || "it was not killed".into())?;
+    let left = left_after(&killed);
+    must(&killed, left[3].starts_with("dirleak-"), || "it was not mounted when it was killed".into())?;
+    // The mount dies with it, and its server; the directory that it was on stays.
+    let looked = left_after(&looking(&mut guest, &["--version"], None)?);
+    must(&killed, looked[..3] == before[..3], || format!("before it was {before:#?} and now it is {looked:#?}"))?;
+    let ended = looking(&mut guest, &words, None)?;
+    finds_the_synthetic_leak(&ended)?;
+    leaves_nothing(&ended, &before)?;
+    // And the machine's own mount is as it was.
+    measured(&mut guest, 1, Verdict::Leak)?;
+    guest.finish()
+}
+
+/// The leak is that of a directory of such names, at its rate and with its function.
+fn finds_the_synthetic_leak(ended: &CommandOutput) -> Trialled {
+    let record = is_synthetic(ended, 1, Verdict::Leak)?;
+    let [finding] = record.findings.as_slice() else {
+        return must(ended, false, || format!("one leak is {} findings", record.findings.len()));
+    };
+    must(ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
+    let site = finding.call_sites.first();
+    let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95);
+    must(ended, named, || format!("the call site is {site:?}"))?;
+    let mut same = load("quick").expect("it ships");
+    same.directory.entries = SYNTHETIC_ENTRIES;
+    let (rate, modelled) = (finding.objects_per_listing.estimate, spare_pages::listing(FIXED, &same).leaked as f64);
+    must(ended, (rate - modelled).abs() <= RATE_TOLERANCE * modelled, || {
+        format!("{rate} names per listing leaked, and {modelled} are to")
+    })
 }
 
 /// Process 1 of the guest lists now and then, and both look on.

@@ -15,6 +15,7 @@ mod tracefs;
 mod wanted;
 
 pub use symbols::{KEPT_BACK, are_kept_back};
+pub(super) use tracefs::chosen;
 pub use tracefs::{Before, Instance, Instances, Settings, TraceBuffer, Unmounts, traces_objects};
 pub use wanted::TraceTargets;
 

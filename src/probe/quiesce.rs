@@ -1,6 +1,7 @@
 //! Bringing the kernel's memory to rest, so that what is left is what is kept.
 
 use super::counters::Counters;
+use super::kernel_files::KernelFiles;
 use crate::error::{Context, Error, Result};
 use crate::sample::{PAGE_BYTES, Sample};
 use nix::errno::Errno;
@@ -84,12 +85,12 @@ pub struct SettledSample {
 impl Quiescer {
     /// Makes a reader of these counters.
     pub fn new(counters: Counters, manner: QuiesceMode) -> Result<Self> {
-        let drop_caches =
-            File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
+        let files = counters.files();
+        let drop_caches = files.open_to_write(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))?;
         let processors = ProcessorDrain::new()?;
         let grace = GracePeriod::detect(processors.processors.len());
         let groups_of_users = match manner {
-            QuiesceMode::Full => open_groups_of_users(),
+            QuiesceMode::Full => open_groups_of_users(files),
             QuiesceMode::Light => None,
         };
         let patience = Cell::new(LONGEST);
@@ -137,8 +138,7 @@ impl Quiescer {
             std::thread::sleep(APART.saturating_sub(took + read.elapsed()));
             let sample = self.read_once()?;
             read = Instant::now();
-            let tolerated = if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS };
-            if sample.distance(&last) <= tolerated {
+            if agree(reading, sample.distance(&last)) {
                 return Ok(SettledSample { sample, settled: Some(begin.elapsed()) });
             }
             if begin.elapsed() > self.patience.get() {
@@ -150,17 +150,17 @@ impl Quiescer {
         unreachable!("the loop ends by returning")
     }
 
-    /// Caches dropped and a grace period waited for, until that frees nothing more.
-    fn quiesce(&self) -> Result<()> {
+    /// Drops caches and waits for a grace period, until that frees nothing more; returns how often that was.
+    fn quiesce(&self) -> Result<u32> {
         // One that is open can be written once (nonseekable_open). The number is passed over.
         if self.groups_of_users.is_some()
-            && let Some(mut file) = open_groups_of_users()
+            && let Some(mut file) = open_groups_of_users(self.counters.files())
         {
             let _ = file.write_all(b"1");
         }
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
-        for _ in 0..most {
+        for pass in 1..=most {
             self.processors.drain()?;
             for _ in 0..DROPS {
                 self.drop_caches()?;
@@ -168,11 +168,11 @@ impl Quiescer {
             self.wait_for_grace_period()?;
             let objects: i64 = self.counters.slabs().read()?.objects.values().sum();
             if left == Some(objects) {
-                break;
+                return Ok(pass);
             }
             left = Some(objects);
         }
-        Ok(())
+        Ok(most)
     }
 
     /// Drops page cache, dentries and inodes. The shrinker of kfree_rcu runs with them and flushes batches that would
@@ -201,9 +201,14 @@ impl Quiescer {
     }
 }
 
+/// Returns whether a reading and the one before agree, given how far apart they are: the first few must to the object.
+fn agree(reading: u32, objects: i64) -> bool {
+    objects <= if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS }
+}
+
 /// Opens what makes knfsd forget groups of users.
-fn open_groups_of_users() -> Option<File> {
-    File::options().write(true).open(GROUPS_OF_USERS).ok()
+fn open_groups_of_users(files: &KernelFiles) -> Option<File> {
+    files.open_to_write(GROUPS_OF_USERS).ok()
 }
 
 /// How the end of an RCU grace period is waited for.
@@ -317,6 +322,8 @@ fn talking_to_itself() -> std::io::Result<UdpSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn grace_period_is_told_unless_the_kernel_says_that_it_does_not() {
@@ -348,5 +355,118 @@ mod tests {
         let mut taken = [0];
         assert_eq!(socket.recv(&mut taken).unwrap(), 1);
         assert_eq!(taken, [7]);
+    }
+
+    /// Makes a quiescer of a machine that is made.
+    fn quiescer(made: &MadeFiles, manner: QuiesceMode) -> Quiescer {
+        Quiescer::new(Counters::open(&made.files).unwrap(), manner).unwrap()
+    }
+
+    /// Does `work` while the number of open files changes all the time, for no longer than `most`.
+    fn in_unrest<T>(made: &MadeFiles, most: Duration, work: impl FnOnce() -> T) -> T {
+        let (objects, is_done, begin) = (made.objects_of("filp"), AtomicBool::new(false), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0.. {
+                    objects.set(1000 + 10 * (n % 100_000));
+                    if is_done.load(Ordering::Relaxed) || begin.elapsed() > most {
+                        break;
+                    }
+                }
+            });
+            let done = work();
+            is_done.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn machine_at_rest_is_read_after_its_caches_were_dropped() {
+        let made = MadeFiles::machine();
+        made.write(GROUPS_OF_USERS, "");
+        let rest = quiescer(&made, QuiesceMode::Full);
+        assert_eq!((rest.quiesce().unwrap(), rest.processors() > 0), (2, true), "the second pass freed nothing");
+        assert_eq!(rest.read_once().unwrap(), rest.counters().read().unwrap());
+        assert_eq!((made.text(DROP_CACHES), made.text(GROUPS_OF_USERS)), ("3".into(), "1".into()));
+        let settled = rest.read_settled().unwrap();
+        assert_eq!(settled.sample.objects["filp"], 900);
+        assert!(settled.settled.unwrap() >= APART, "two readings are some time apart");
+    }
+
+    #[test]
+    fn machine_that_does_other_things_is_disturbed_little() {
+        let made = MadeFiles::machine();
+        made.write(GROUPS_OF_USERS, "");
+        let light = quiescer(&made, QuiesceMode::Light);
+        in_unrest(&made, HOUR, || {
+            assert_eq!(light.quiesce().unwrap(), LIGHT_PASSES);
+            assert!(light.read_settled().unwrap().settled.is_some(), "one reading is enough");
+        });
+        assert_eq!(made.text(GROUPS_OF_USERS), "", "a live server may need them");
+    }
+
+    #[test]
+    fn machine_that_never_rests_is_told_and_waited_for_more_shortly_then() {
+        let made = MadeFiles::machine();
+        let full = quiescer(&made, QuiesceMode::Full);
+        full.patience.set(Duration::from_millis(1));
+        in_unrest(&made, HOUR, || {
+            assert_eq!(full.quiesce().unwrap(), MOST_PASSES);
+            assert!(full.read_settled().unwrap().settled.is_none());
+        });
+        assert_eq!(full.patience.get(), ONCE_MISSED);
+    }
+
+    #[test]
+    fn machine_that_comes_to_rest_in_time_is_waited_for() {
+        let made = MadeFiles::machine();
+        let full = quiescer(&made, QuiesceMode::Full);
+        full.patience.set(HOUR);
+        let settled = in_unrest(&made, 3 * APART, || full.read_settled().unwrap().settled.unwrap());
+        assert!(settled >= 3 * APART, "{settled:?}");
+    }
+
+    #[test]
+    fn readings_agree_to_the_object_at_first_and_nearly_later() {
+        let nearest = |reading| (0..10).take_while(|objects| agree(reading, *objects)).last();
+        assert_eq!(
+            [2, EXACT_READINGS, EXACT_READINGS + 1, 50].map(nearest),
+            [Some(0), Some(0), Some(AGREE_OBJECTS), Some(AGREE_OBJECTS)]
+        );
+    }
+
+    #[test]
+    fn frees_are_waited_for_and_one_reading_is_made_in_vain() {
+        let made = MadeFiles::machine();
+        let mut rest = quiescer(&made, QuiesceMode::Full);
+        for (grace, least) in [(GracePeriod::Idle, 2 * IDLE), (GracePeriod::Visited, IDLE_APART + IDLE)] {
+            rest.grace = grace;
+            let begin = Instant::now();
+            rest.wait_for_frees().unwrap();
+            assert!(begin.elapsed() >= least, "{grace:?}: {:?}", begin.elapsed());
+        }
+        made.write("/sys/kernel/slab/filp/objects", "many\n");
+        assert!(rest.wait_for_frees().is_err());
+    }
+
+    #[test]
+    fn kernel_says_which_commands_of_membarrier_it_has() {
+        assert!(membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap() > 0, "all have since Linux 4.3");
+    }
+
+    #[test]
+    fn each_processor_that_is_there_sends_a_packet() {
+        let hears = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sends = talking_to_itself().unwrap();
+        sends.connect(hears.local_addr().unwrap()).unwrap();
+        let mut drain = ProcessorDrain::new().unwrap();
+        let there = drain.processors.len();
+        drain.processors.push(CpuSet::count() - 1);
+        drain.packets = Some(sends);
+        drain.drain().unwrap();
+        hears.set_nonblocking(true).unwrap();
+        assert_eq!(std::iter::from_fn(|| hears.recv(&mut [0]).ok()).count(), there);
     }
 }

@@ -45,6 +45,7 @@ impl GuestAgent {
         let mut steps = Steps::new(link);
         modules::load(&plan.modules)?;
         steps.done("modules")?;
+        init::require_processors(&KernelFiles::of_this_machine(), scenario.guest.cpus)?;
         init::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
         nfs_mount::loopback(true)?;
         init::make_dir(Path::new(nfs_mount::SECOND))?;

@@ -1,6 +1,7 @@
 //! Trials of Debian's own kernels: as they are, and with modules that were rebuilt with a patch. They are fetched from the archive, so they run
 //! when they are in the cache already, or when `DIRLEAK_SERIES="6.1:cloud"` asks for them.
 
+use crate::bad_luck::unsupported;
 use crate::case::Case;
 use crate::kernels::left_out_unless;
 use crate::program::{Program, Trialled};
@@ -20,6 +21,10 @@ pub fn cases() -> Vec<Case> {
         clean("quick", CLOUD).ignored_because(left_out_unless(CLOUD, CLOUD)),
         leaking.ignored_because(left_out_unless(LEAKING, CLOUD)),
         built_in.ignored_because(left_out_unless(LEAKING, CLOUD)),
+        Case::new("a kernel of Debian's that finds one of two processors is unsupported", &[CLOUD], |_| {
+            unsupported(CLOUD, &["--processors", "2"], "this kernel brought up 1 of 2 processors")
+        })
+        .ignored_because(left_out_unless(CLOUD, CLOUD)),
     ]
 }
 

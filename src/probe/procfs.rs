@@ -154,9 +154,11 @@ mod tests {
     #[test]
     fn thread_is_in_the_kernel_no_longer_than_there_was_time() {
         let (begin, before) = (std::time::Instant::now(), thread_system_seconds().unwrap());
-        while thread_system_seconds().unwrap() <= before {
+        let goes_on = (0..1_000_000).any(|_| {
             drop(fs::read("/proc/self/maps"));
-        }
+            thread_system_seconds().unwrap() > before
+        });
+        assert!(goes_on);
         let spent = thread_system_seconds().unwrap() - before;
         // It may be told by the tick.
         assert!(spent <= begin.elapsed().as_secs_f64() + 0.05, "{spent} s");

@@ -362,6 +362,15 @@ mod tests {
         Quiescer::new(Counters::open(&made.files).unwrap(), manner).unwrap()
     }
 
+    /// Sets what it holds when it is dropped.
+    struct Ends<'a>(&'a AtomicBool);
+
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Does `work` while the number of open files changes all the time, for no longer than `most`.
     fn in_unrest<T>(made: &MadeFiles, most: Duration, work: impl FnOnce() -> T) -> T {
         let (objects, is_done, begin) = (made.objects_of("filp"), AtomicBool::new(false), Instant::now());
@@ -374,9 +383,9 @@ mod tests {
                     }
                 }
             });
-            let done = work();
-            is_done.store(true, Ordering::Relaxed);
-            done
+            // Whatever comes of the work, the unrest ends with it.
+            let _ends = Ends(&is_done);
+            work()
         })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::case::Case;
 use crate::guest::Machine;
-use crate::kernels::left_out;
+use crate::kernels::{left_out, left_out_unless};
 use crate::program::{Slots, Trialled, faults_of};
 use crate::spare_pages;
 use dirleak::internals::boot::job::{BootOptions, Job};
@@ -66,10 +66,20 @@ const WATCHES_BOTH: &str = "slub_debug=U page_owner=on";
 /// A kernel that puts stacks of each trace into the buffer of the whole machine.
 const MIXES_STACKS: &str = "5.10+spare-pages";
 
+/// Debian's own kernel, which is built with CONFIG_NO_HZ_FULL, and how machines boot it whose processors belong to one program each: without
+/// a tick on one, and with another one that nothing is put on. There membarrier() tells no grace period (kernel/sched/membarrier.c).
+const DEBIANS: &str = "6.1:amd64";
+const DEBIANS_LEAKING: &str = "6.1:amd64+spare-pages";
+const WITHOUT_TICK: &str = "nohz_full=1,2 isolcpus=3";
+/// Processors that are left for dirleak there.
+const NOT_ISOLATED: u64 = 3;
+
+/// What a busy neighbour does again and again, two seconds of every four: it starts programs, opens files, and fills and drops pages.
+const NEIGHBOUR: &str = "\n[unit]\nsteps = [{ run = \"sh -c 'for n in 1 2 3 4 5 6 7 8; do cat /proc/self/maps /proc/mounts > /tmp/$n; \
+    head -c 300000 /dev/zero >> /tmp/$n; done; cat /tmp/* > /dev/null; rm /tmp/[1-8]'\" }]\n";
+
 /// As people type it.
 const USUAL: [&str; 7] = ["host", "/mnt", "--yes", "--json", RESULT, "--bundle", BUNDLE];
-/// A guest is no busy server, and a slow one.
-const FASTER: [&str; 4] = ["--listings-per-second", "10000", "--budget", "400"];
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -112,6 +122,20 @@ pub fn cases() -> Vec<Case> {
             |_| into_the_buffer_of_all(),
         )
         .ignored_because(left_out("5.10")),
+        Case::new("host on Debian's 6.1 with nohz_full= and isolcpus= is clean", &[DEBIANS], |_| {
+            without_tick_is_clean()
+        })
+        .ignored_because(left_out_unless(DEBIANS, DEBIANS)),
+        Case::new(
+            "host on Debian's 6.1+spare-pages with nohz_full= and isolcpus= traces the leak to its call site",
+            &[DEBIANS_LEAKING],
+            |_| without_tick_leaks(),
+        )
+        .ignored_because(left_out_unless(DEBIANS_LEAKING, DEBIANS)),
+        Case::new("host beside a busy neighbour accuses nothing", &[FIXED], |_| busy_accuses_nothing()),
+        Case::new("host beside a busy neighbour tells the leak, its rate and its call site", &[LEAKING], |_| {
+            leaks(Guest::start_busy(LEAKING)?)
+        }),
         Case::new("host on a stock 6.1 that merges caches is clean", &[FIXED], |_| merging_is_clean()),
         Case::new(
             "host on a stock 6.1+spare-pages that merges caches traces the leak to its call site",
@@ -139,6 +163,8 @@ fn processors(stock: bool) -> u32 {
 /// A guest that runs command lines of the dirleak that was built.
 pub struct Guest {
     machine: Machine,
+    /// Whether process 1 runs the units of its scenario beside each command line.
+    is_busy: bool,
     _slot: Slots,
 }
 
@@ -149,19 +175,32 @@ impl Guest {
 
     /// Starts one whose kernel gets these arguments after all others.
     fn start_with(spec: &str, stock: bool, kernel_arguments: &str) -> Result<Self, Failed> {
+        Self::start_on(scenario(), spec, stock, kernel_arguments)
+    }
+
+    /// Starts one in which a neighbour of dirleak's has work to do.
+    fn start_busy(spec: &str) -> Result<Self, Failed> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("neighbour.toml");
+        fs::write(&file, include_str!("../../scenarios/quick.toml").to_owned() + NEIGHBOUR)?;
+        let busy = load(&file.to_string_lossy())?;
+        let scenario = Scenario { unit: busy.unit, ..scenario() };
+        Ok(Self { is_busy: true, ..Self::start_on(scenario, spec, true, "")? })
+    }
+
+    fn start_on(mut scenario: Scenario, spec: &str, stock: bool, kernel_arguments: &str) -> Result<Self, Failed> {
         let slot = Slots::take(processors(stock) as usize);
         let (cache, ui) = (Cache::open()?, Ui::silent());
         let kernel = kernel::resolve(spec, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
         let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
         let options = Options { boot, stock, ..Options::default() };
-        let mut scenario = scenario();
         scenario.guest.cpus = processors(stock);
         scenario.guest.kernel_arguments = kernel_arguments.into();
         let job =
             Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
         let machine = Machine::start(&job, options.debugging(&scenario, &kernel)).map_err(|ended| told(&ended))?;
-        Ok(Self { machine, _slot: slot })
+        Ok(Self { machine, is_busy: false, _slot: slot })
     }
 
     /// Runs command lines beside each other; `listing` has another process list meanwhile.
@@ -171,7 +210,7 @@ impl Guest {
 
     /// Runs one.
     pub fn run(&mut self, command: CommandLine) -> Result<CommandOutput, Failed> {
-        Ok(self.execute(&[command], false)?.remove(0))
+        Ok(self.execute(&[command], self.is_busy)?.remove(0))
     }
 
     pub fn finish(self) -> Trialled {
@@ -214,17 +253,23 @@ pub fn record(ended: &CommandOutput) -> Result<RunRecord, Failed> {
     Ok(file.results.remove(0))
 }
 
+/// Measures as people type it, at the usual pace.
 fn measured(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(CommandOutput, RunRecord), Failed> {
-    measured_by(&[&USUAL[..], &FASTER].concat(), guest, status, verdict)
+    let (ended, record) = measured_anywhere(guest, status, verdict)?;
+    let stock = record.setup.as_ref().is_some_and(|setup| setup.stock);
+    has_processors(&ended, &record, u64::from(processors(stock)))?;
+    Ok((ended, record))
 }
 
-fn measured_by(
-    words: &[&str],
-    guest: &mut Guest,
-    status: i32,
-    verdict: Verdict,
-) -> Result<(CommandOutput, RunRecord), Failed> {
-    let ended = guest.run(command(words))?;
+/// The record tells as many processors.
+fn has_processors(ended: &CommandOutput, record: &RunRecord, expected: u64) -> Trialled {
+    let all = record.setup.as_ref().map_or(0, |setup| setup.cpus);
+    must(ended, all == expected, || format!("it is said to have {all} processors"))
+}
+
+/// Does the same on a machine some of whose processors are not to be used.
+fn measured_anywhere(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(CommandOutput, RunRecord), Failed> {
+    let ended = guest.run(command(&USUAL))?;
     let record = record(&ended)?;
     must(&ended, record.verdict == verdict, || format!("the verdict is not {}", verdict.as_str()))?;
     must(&ended, ended.status == Some(status), || format!("the exit status is not {status}"))?;
@@ -232,9 +277,6 @@ fn measured_by(
     let (listings, cold, complete) = (record.listings, record.cold_listings, record.complete_listings);
     let all = listings > 0 && cold == listings && complete == listings;
     must(&ended, all, || format!("of {listings} listings {cold} were cold and {complete} complete"))?;
-    let stock = record.setup.as_ref().is_some_and(|setup| setup.stock);
-    let all = record.setup.as_ref().map_or(0, |setup| setup.cpus);
-    must(&ended, all == u64::from(processors(stock)), || format!("it is said to have {all} processors"))?;
     let live = record.accelerator == "none" && record.kernel.spec == "host" && record.scenario == "/mnt";
     must(&ended, live, || "the record is not of a live machine".into())?;
     Ok((ended, record))
@@ -242,7 +284,38 @@ fn measured_by(
 
 fn clean(spec: &str, stock: bool) -> Trialled {
     let mut guest = Guest::start(spec, stock)?;
-    measured_by(&USUAL, &mut guest, 0, Verdict::Clean)?;
+    measured(&mut guest, 0, Verdict::Clean)?;
+    guest.finish()
+}
+
+fn without_tick_is_clean() -> Trialled {
+    let mut guest = Guest::start_with(DEBIANS, true, WITHOUT_TICK)?;
+    let (ended, record) = measured_anywhere(&mut guest, 0, Verdict::Clean)?;
+    has_processors(&ended, &record, NOT_ISOLATED)?;
+    guest.finish()
+}
+
+fn without_tick_leaks() -> Trialled {
+    let mut guest = Guest::start_with(DEBIANS_LEAKING, true, WITHOUT_TICK)?;
+    let (ended, record) = measured_anywhere(&mut guest, 1, Verdict::Leak)?;
+    has_processors(&ended, &record, NOT_ISOLATED)?;
+    leaks_its_names(&ended, &record)?;
+    guest.finish()
+}
+
+/// Others do what they do all the while: it is clean, or undecided with the reason.
+fn busy_accuses_nothing() -> Trialled {
+    let mut guest = Guest::start_busy(FIXED)?;
+    let ended = guest.run(command(&USUAL))?;
+    let record = record(&ended)?;
+    let told = match record.verdict {
+        Verdict::Clean => Some(0),
+        Verdict::Undecided => Some(125),
+        _ => None,
+    };
+    must(&ended, told.is_some() && ended.status == told, || format!("the verdict is {}", record.verdict.as_str()))?;
+    let why = record.verdict == Verdict::Clean || !record.reason.is_empty() && ended.stdout.contains(&record.reason);
+    must(&ended, why && record.findings.is_empty(), || format!("it accuses {:?}", record.findings))?;
     guest.finish()
 }
 
@@ -313,16 +386,21 @@ fn is_at_its_rate(ended: &CommandOutput, finding: &Finding) -> Trialled {
     must(ended, near, || format!("{rate} names per listing leaked, and {modelled} are to"))
 }
 
-fn leaks(mut guest: Guest) -> Trialled {
-    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+/// It is one leak, of names, at its rate and with the function that allocates them.
+fn leaks_its_names(ended: &CommandOutput, record: &RunRecord) -> Trialled {
     let [finding] = record.findings.as_slice() else {
-        return must(&ended, false, || format!("one leak is {} findings", record.findings.len()));
+        return must(ended, false, || format!("one leak is {} findings", record.findings.len()));
     };
-    must(&ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
+    must(ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
     let site = finding.call_sites.first();
     let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95 && !site.stack.is_empty());
-    must(&ended, named, || format!("the call site is {site:?}"))?;
-    is_at_its_rate(&ended, finding)?;
+    must(ended, named, || format!("the call site is {site:?}"))?;
+    is_at_its_rate(ended, finding)
+}
+
+fn leaks(mut guest: Guest) -> Trialled {
+    let (ended, record) = measured(&mut guest, 1, Verdict::Leak)?;
+    leaks_its_names(&ended, &record)?;
     evidence(&ended)?;
     must(&ended, !ended.stdout.contains("unmount"), || "it speaks of unmounting, which it never did".into())?;
     guest.finish()
@@ -392,7 +470,7 @@ fn evidence(ended: &CommandOutput) -> Trialled {
 /// Files are made, listed and removed; and removed, too, when a signal comes while they are listed.
 fn scratch() -> Trialled {
     let mut guest = Guest::start(FIXED, false)?;
-    let words = [&USUAL[..], &["--scratch=300"], &FASTER].concat();
+    let words = [&USUAL[..], &["--scratch=300"]].concat();
     let ended = guest.run(command(&words))?;
     let made = record(&ended)?;
     must(&ended, ended.status == Some(0) && made.entries == 300, || {
@@ -421,10 +499,9 @@ fn beside_another_trace() -> Trialled {
     let mut guest = Guest::start_with(LEAKING, true, SOMEBODY_TRACES)?;
     let files: Vec<String> =
         [&OTHERS_TRACE[..], &[OTHERS_ENTRIES, TRACE_BUFFERS, RESULT]].concat().into_iter().map(str::to_owned).collect();
-    let words = [&USUAL[..5], &FASTER].concat();
     let looked = guest.run(CommandLine { files: files.clone(), ..command(&["--version"]) })?;
     must(&looked, says(&looked, TRACED_EVENTS).contains("sched:sched_process_exit"), || "nobody traces".into())?;
-    let ended = guest.run(CommandLine { files, ..command(&words) })?;
+    let ended = guest.run(CommandLine { files, ..command(&USUAL[..5]) })?;
     let record = record(&ended)?;
     must(&ended, record.verdict == Verdict::Leak, || "the verdict is not leak".into())?;
     let site = record.findings.first().and_then(|finding| finding.call_sites.first());

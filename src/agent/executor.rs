@@ -28,7 +28,7 @@ pub struct Executor<P> {
 
 impl<P: Target> Executor<P> {
     pub fn new(place: P, rest: Quiescer) -> Self {
-        let trace_buffer = TraceBuffer::of_the_machine();
+        let trace_buffer = TraceBuffer::of_the_machine(rest.counters().files());
         Self { place, rest, hold: None, allocinfo: None, trace_buffer, tracing: None }
     }
 
@@ -83,12 +83,13 @@ impl<P: Target> Executor<P> {
                 Response::Traced { sites }
             }
             Request::AllocinfoBegin => {
-                self.allocinfo = AllocInfo::read();
+                self.allocinfo = AllocInfo::read(self.rest.counters().files());
                 Response::Allocinfo { lines: self.allocinfo.is_some().then(Vec::new) }
             }
             Request::AllocinfoEnd => {
                 let before = self.allocinfo.take();
-                let lines = before.and_then(|before| Some(AllocInfo::read()?.since(&before)));
+                let lines =
+                    before.and_then(|before| Some(AllocInfo::read(self.rest.counters().files())?.since(&before)));
                 Response::Allocinfo { lines }
             }
             _ => return Ok(None),

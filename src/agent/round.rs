@@ -56,7 +56,7 @@ impl<P: Target> Executor<P> {
 
     /// Returns for how long processors had nothing to do since boot, where that is told.
     fn idle_seconds(&self) -> f64 {
-        clock::idle_seconds(self.rest.processors()).unwrap_or(0.0)
+        clock::idle_seconds(self.rest.counters().files(), self.rest.processors()).unwrap_or(0.0)
     }
 
     /// Makes one unit on the NFS mount; `rpcs` is what the mount had sent before, and then after it.

@@ -26,7 +26,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let target = arguments.json.as_deref().map(OutputFile::check).transpose()?;
     let cache = Cache::open()?;
     let scenarios = verify::SCENARIOS.iter().map(|name| load(name)).collect::<Result<_>>()?;
-    let question = CheckRequest { kernels: verify::usual_kernels(false)?.to_vec(), scenarios };
+    let question = CheckRequest { kernels: verify::usual_kernels(false, false)?.to_vec(), scenarios };
     let checkup = examine(&question, &Places::from_user(), &cache, &Ui::new())?;
     if let Some(target) = target {
         target.write(&checkup)?;

@@ -9,6 +9,7 @@ use crate::host::target::Budget;
 use crate::host::{self, HostJob, Listed};
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
+use crate::probe::kernel_files::KernelFiles;
 use crate::probe::memory;
 use crate::result::file::ResultFile;
 use crate::result::record::RunRecord;
@@ -145,7 +146,8 @@ fn options(arguments: &Args) -> Options {
 
 fn passive(arguments: &Args, mounted: Mounted) -> Result<RunRecord> {
     let whole = Duration::from_secs_f64(arguments.budget.unwrap_or(PASSIVE_SECONDS));
-    host::passive::run(mounted, whole, Duration::from_secs_f64(arguments.interval), arguments.min_rate, &Ui::new())
+    let (files, interval) = (KernelFiles::of_this_machine(), Duration::from_secs_f64(arguments.interval));
+    host::passive::run(&files, mounted, whole, interval, arguments.min_rate, &Ui::new())
 }
 
 fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
@@ -158,7 +160,8 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
     });
     let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let interval = Duration::from_secs_f64(arguments.interval);
-    host::monitor::run(mounted, interval, end, checked.transpose()?.as_ref())?;
+    let files = KernelFiles::of_this_machine();
+    host::monitor::run(&files, mounted, interval, end, checked.transpose()?.as_ref(), &mut std::io::stdout())?;
     Ok(Exit::Clean)
 }
 

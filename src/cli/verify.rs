@@ -29,8 +29,8 @@ pub struct Args {
     /// The kernel that is to leak [default: the other one with the leak of 2019 put into it: SPEC+spare-pages of 6.1:cloud].
     #[arg(long, value_name = "SPEC")]
     unpatched: Option<String>,
-    /// The kernel that is to be clean [default: 6.1:cloud, or 6.12:cloud where gcc is that of Debian trixie; 6.1 where it is another one,
-    /// and with --config].
+    /// The kernel that is to be clean [default: 6.1:cloud, or 6.12:cloud where gcc is that of Debian trixie, or amd64 instead of cloud for
+    /// guests with several processors; 6.1 where gcc is another one, and with --config].
     #[arg(long, value_name = "SPEC")]
     patched: Option<String>,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         let options = kernel::build::ingredients::Options { modules: modules.to_vec(), ..arguments.config.options() };
         kernel::resolve(spec, &options, &cache, &ui)
     };
-    let [unpatched_spec, patched_spec] = arguments.kernels()?;
+    let [unpatched_spec, patched_spec] = arguments.kernels(&all)?;
     plan::tell(&[unpatched_spec.clone(), patched_spec.clone()], &all, &cache, &ui)?;
     let unpatched = resolve(&unpatched_spec, &arguments.unpatched_modules)?;
     let patched = resolve(&patched_spec, &arguments.patched_modules)?;
@@ -93,15 +93,17 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 }
 
 /// Returns the kernels that are judged where none is named: the one that is to leak, and the one that is not. `is_built` asks for kernels
-/// that are built from source.
-pub(super) fn usual_kernels(is_built: bool) -> Result<[String; 2]> {
-    let patched = if is_built { distribution::USUAL.to_owned() } else { distribution::usual(&Catalog::load()?) };
+/// that are built from source, `several` for such as bring up several processors.
+pub(super) fn usual_kernels(is_built: bool, several: bool) -> Result<[String; 2]> {
+    let patched =
+        if is_built { distribution::USUAL.to_owned() } else { distribution::usual(&Catalog::load()?, several) };
     Ok([format!("{patched}+{LEAK}"), patched])
 }
 
 impl Args {
-    fn kernels(&self) -> Result<[String; 2]> {
-        let [unpatched, patched] = usual_kernels(!self.config.files.is_empty())?;
+    fn kernels(&self, scenarios: &[Scenario]) -> Result<[String; 2]> {
+        let several = scenarios.iter().any(|scenario| self.measure.processors.unwrap_or(scenario.guest.cpus) > 1);
+        let [unpatched, patched] = usual_kernels(!self.config.files.is_empty(), several)?;
         Ok([self.unpatched.clone().unwrap_or(unpatched), self.patched.clone().unwrap_or(patched)])
     }
 

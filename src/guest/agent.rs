@@ -10,6 +10,7 @@ use crate::agent::executor::{self, sites};
 use crate::agent::target::Target;
 use crate::error::{Error, Result};
 use crate::probe::counters::Counters;
+use crate::probe::kernel_files::KernelFiles;
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
 use crate::probe::{kmemleak, slabinfo};
 use crate::protocol::guest_paths::{BUSY_CACHES, LINES_ARE_COUNTED_LATER};
@@ -44,6 +45,7 @@ impl GuestAgent {
         let mut steps = Steps::new(link);
         modules::load(&plan.modules)?;
         steps.done("modules")?;
+        init::require_processors(&KernelFiles::of_this_machine(), scenario.guest.cpus)?;
         init::require_file_system("nfs", "CONFIG_NFS_FS and CONFIG_NFS_V3")?;
         nfs_mount::loopback(true)?;
         init::make_dir(Path::new(nfs_mount::SECOND))?;
@@ -57,8 +59,9 @@ impl GuestAgent {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,
         };
-        kmemleak::scan_only_when_asked();
-        let rest = Quiescer::new(Counters::open()?, QuiesceMode::Full)?;
+        let files = KernelFiles::of_this_machine();
+        kmemleak::scan_only_when_asked(&files);
+        let rest = Quiescer::new(Counters::open(&files)?, QuiesceMode::Full)?;
         let before_mount = rest.read_once()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;
@@ -109,8 +112,12 @@ impl GuestAgent {
                 self.workload.take().map_or(Ok(()), Workload::take_away)?;
                 Response::Done
             }
-            Request::Slabinfo => Response::Slabinfo { objects: slabinfo::read()? },
-            Request::Kmemleak => Response::Kmemleak { reported: kmemleak::scan()? },
+            Request::Slabinfo => {
+                Response::Slabinfo { objects: slabinfo::read(self.measuring.rest.counters().files())? }
+            }
+            Request::Kmemleak => {
+                Response::Kmemleak { reported: kmemleak::scan(self.measuring.rest.counters().files())? }
+            }
             Request::Execute { commands, meanwhile } => {
                 let begin = Instant::now();
                 let player = &mut self.measuring.place;

@@ -1,7 +1,7 @@
 //! The signs of life that a guest gives while its workload gets on, and what it is stuck in when it does not.
 
 use super::serial::ResponseSender;
-use crate::probe::mountstats;
+use crate::probe::mountstats::MountStats;
 use crate::protocol::message::Response;
 use crate::workload::progress;
 use std::fs;
@@ -56,7 +56,7 @@ fn dump_stacks() {
         read("stack").lines().for_each(|line| eprintln!("  {line}"));
     }
     // A mount point may be no text, and says nothing of the others.
-    let stats = mountstats::text().unwrap_or_default();
+    let stats = MountStats::own().and_then(MountStats::text).unwrap_or_default();
     calls(&stats).for_each(|line| eprintln!("dirleak: {line}"));
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::kernel::image::package_names;
+use crate::probe::kernel_files::KernelFiles;
 use crate::probe::procfs;
 use crate::protocol::message::Plan;
 use nix::mount::{MsFlags, mount};
@@ -59,7 +60,55 @@ pub fn require_file_system(kind: &str, option: &str) -> Result<()> {
     )))
 }
 
+/// Which processors work, as a list of ranges (Documentation/admin-guide/cputopology.rst).
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// Says that the kernel did not bring up all processors that the guest has, if it did not. Nothing but the MP table tells of the others: the
+/// guest has no ACPI.
+pub fn require_processors(files: &KernelFiles, asked: u32) -> Result<()> {
+    match files.text(ONLINE).ok().and_then(|list| count(list.trim())) {
+        Some(online) if online < asked => Err(Error::kernel(format!(
+            "this kernel brought up {online} of {asked} processors: it lacks CONFIG_X86_MPPARSE, as Debian's cloud kernels do, or was told to \
+             use fewer; take another kernel, of Debian's the flavour amd64, or `--processors {online}`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Returns how many numbers are in a list of ranges, "0-3,5".
+fn count(ranges: &str) -> Option<u32> {
+    let length = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    ranges.split(',').map(length).sum()
+}
+
 /// Makes a directory.
 pub fn make_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).machine(|| format!("cannot make {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
+
+    #[test]
+    fn processors_that_were_not_brought_up_are_told() {
+        let of = |online: &str, asked| {
+            let made = MadeFiles::new(&[(ONLINE, online)]);
+            require_processors(&made.files, asked).map_err(|error| error.to_string())
+        };
+        assert_eq!([of("0-3\n", 4), of("0\n", 1), of("0-1,3\n", 3), of("0-7\n", 4)], [const { Ok(()) }; 4]);
+        let told = of("0\n", 4).unwrap_err();
+        assert!(
+            told.starts_with("this kernel brought up 1 of 4 processors") && told.ends_with("`--processors 1`"),
+            "{told}"
+        );
+        assert!(of("0-1,3\n", 4).is_err());
+        assert!(require_processors(&MadeFiles::new(&[]).files, 4).is_ok(), "a kernel that does not say it");
+        assert_eq!(["", "0-", "3-0", "x"].map(count), [None; 4]);
+    }
 }

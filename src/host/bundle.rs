@@ -44,7 +44,7 @@ pub fn write(target: &OutputFile, file: &ResultFile, report: &str, mount: &Mount
         ("README", README.as_bytes().to_vec()),
         ("result.json", result),
         ("report.txt", report.as_bytes().to_vec()),
-        ("mountstats", crate::probe::mountstats::section(mount.path())?.into_bytes()),
+        ("mountstats", crate::probe::mountstats::MountStats::own()?.section(mount.path())?.into_bytes()),
     ];
     // A kernel that lacks one of them is told by its absence.
     parts.extend(FROM_PROC.iter().filter_map(|(name, path)| Some((*name, fs::read(path).ok()?))));

@@ -6,6 +6,7 @@ use super::mark::{Maker, Mark};
 use crate::os::owned;
 use crate::os::progress::Ui;
 use crate::probe::ftrace::{Before, Instance, Instances, Settings, TraceBuffer, Unmounts};
+use crate::probe::kernel_files::{KernelFiles, entries};
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,6 +22,7 @@ const MOST_BYTES: u64 = 4096;
 
 /// As long as this lives tracing may be set otherwise; then all is as it was before.
 pub struct Journal {
+    files: KernelFiles,
     file: Option<PathBuf>,
     // Dropped when the journal is still there, first the instance.
     instance: Option<Instance>,
@@ -31,34 +33,35 @@ pub struct Journal {
 
 impl Journal {
     /// Takes back what runs left that were killed, and makes a trace buffer of our own, or keeps how that of the whole machine is set.
-    pub fn begin(ui: &Ui) -> Self {
-        let mounted = Unmounts::mounted_meanwhile();
-        for name in remove_dead(&Instances::of_this_machine()) {
-            ui.line(&format!("removed the trace buffer {name}, which a run that was killed had left"));
-        }
-        drop(mounted);
-        if mend(Path::new(HOME)) > 0 {
-            ui.line("set tracing as it was before a run that was killed");
-        }
-        let settings = Settings::of_mount();
-        let made = Instances::of_this_machine().make(&format!("{INSTANCE_PREFIX}{}", Mark::from_this_process()));
-        let settings = if made.is_ok() { settings } else { settings.with_values() };
-        Self::begin_in(Path::new(HOME), made, settings)
+    pub fn begin(files: &KernelFiles, ui: &Ui) -> Self {
+        Self::begin_in(Path::new(HOME), files, |line| ui.line(line))
     }
 
-    fn begin_in(home: &Path, made: Result<Instance, String>, settings: Settings) -> Self {
-        let (instance, why_not) = match made {
-            Ok(instance) => (Some(instance), None),
-            Err(why_not) => (None, Some(why_not)),
+    fn begin_in(home: &Path, files: &KernelFiles, tell: impl Fn(&str)) -> Self {
+        let instances = Instances::of_the_machine(files);
+        let mounted = Unmounts::mounted_meanwhile(files);
+        for name in remove_dead(&instances) {
+            tell(&format!("removed the trace buffer {name}, which a run that was killed had left"));
+        }
+        drop(mounted);
+        if mend(home, files) > 0 {
+            tell("set tracing as it was before a run that was killed");
+        }
+        let settings = Settings::of_mount(files);
+        let made = instances.make(&format!("{INSTANCE_PREFIX}{}", Mark::from_this_process()));
+        let (instance, settings, why_not) = match made {
+            Ok(instance) => (Some(instance), settings, None),
+            Err(why_not) => (None, settings.with_values(), Some(why_not)),
         };
         let file = home.join(format!("{PREFIX}{}", Mark::from_this_process()));
         let written = serde_json::to_vec(settings.before()).ok().and_then(|text| write(&file, &text).ok());
-        Self { file: written.map(|()| file), instance, settings: Some(settings), why_not }
+        Self { files: files.clone(), file: written.map(|()| file), instance, settings: Some(settings), why_not }
     }
 
     /// Returns the trace buffer to be used.
     pub fn buffer(&self) -> TraceBuffer {
-        self.instance.as_ref().map_or_else(TraceBuffer::of_the_machine, Instance::buffer)
+        let of_the_machine = || TraceBuffer::of_the_machine(&self.files);
+        self.instance.as_ref().map_or_else(of_the_machine, Instance::buffer)
     }
 
     /// Returns, in a sentence, that and why the buffer of the whole machine is used; `None` if it is not.
@@ -91,13 +94,12 @@ fn remove_dead(instances: &Instances) -> Vec<String> {
 }
 
 /// Does what runs that were killed left to be done; how many that were.
-fn mend(home: &Path) -> usize {
-    let entries = fs::read_dir(home).into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path()).filter(|path| is_of_dead(path));
+fn mend(home: &Path, kernel_files: &KernelFiles) -> usize {
+    let files = entries(home).map(|entry| entry.path()).filter(|path| is_of_dead(path));
     let mend = |file: PathBuf| {
         // One that was cut off was so before anything was changed.
         if let Some(before) = read(&file) {
-            before.restore();
+            before.restore(kernel_files);
         }
         fs::remove_file(&file).ok()
     };
@@ -123,33 +125,64 @@ fn read(file: &Path) -> Option<Before> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
+    use std::cell::RefCell;
 
     fn files(home: &Path) -> Vec<PathBuf> {
         fs::read_dir(home).unwrap().flatten().map(|entry| entry.path()).collect()
     }
 
+    /// Makes a machine with tracefs, a home for journals, and what was told when one began there.
+    fn machine() -> (MadeFiles, tempfile::TempDir) {
+        let made = MadeFiles::machine();
+        made.tracepoints();
+        (made, tempfile::tempdir().unwrap())
+    }
+
+    fn begin(home: &Path, made: &MadeFiles) -> (Journal, Vec<String>) {
+        let told = RefCell::new(Vec::new());
+        let journal = Journal::begin_in(home, &made.files, |line| told.borrow_mut().push(line.to_owned()));
+        (journal, told.into_inner())
+    }
+
     #[test]
     fn journal_is_there_as_long_as_tracing_may_be_changed() {
-        let home = tempfile::tempdir().unwrap();
-        let journal = Journal::begin_in(home.path(), Err("the kernel has none".into()), Settings::empty());
+        let (made, home) = machine();
+        made.write("/proc/sys/kernel/osrelease", "5.10.262\n");
+        let (journal, told) = begin(home.path(), &made);
         let [file] = &files(home.path())[..] else { panic!("{:?}", files(home.path())) };
         assert!(read(file).is_some() && !is_of_dead(file), "its writer lives");
-        assert_eq!(mend(home.path()), 0);
+        assert_eq!((mend(home.path(), &made.files), told.len()), (0, 0));
         let note = journal.note().unwrap();
-        assert!(note.contains("of the whole machine") && note.ends_with(": the kernel has none"), "{note}");
+        assert!(note.contains("of the whole machine") && note.contains(": Linux 5.10.262 puts the stacks"), "{note}");
+        made.write("/sys/kernel/tracing/trace_clock", "local [global]\n");
         drop(journal);
-        assert!(files(home.path()).is_empty());
+        assert_eq!((files(home.path()).len(), made.tracing("trace_clock")), (0, "local".into()));
+    }
+
+    #[test]
+    fn buffer_of_our_own_is_made_where_the_kernel_can_and_is_gone_at_the_end() {
+        let (made, home) = machine();
+        let instances = Instances::of_the_machine(&made.files);
+        fs::create_dir(made.files.path("/sys/kernel/tracing/instances")).unwrap();
+        let (journal, _) = begin(home.path(), &made);
+        assert_eq!((journal.note(), instances.names().len()), (None, 1));
+        drop(journal);
+        assert!(instances.names().is_empty() && files(home.path()).is_empty());
     }
 
     #[test]
     fn trace_buffers_of_killed_runs_are_removed_and_no_others() {
-        let home = tempfile::tempdir().unwrap();
+        let (made, home) = machine();
         let ours = format!("{INSTANCE_PREFIX}{}", Mark::from_this_process());
-        for name in [format!("{INSTANCE_PREFIX}{}", Mark::dead()), ours.clone(), "dirleak-1234".into(), "perf".into()] {
-            fs::create_dir(home.path().join(name)).unwrap();
+        let dead = format!("{INSTANCE_PREFIX}{}", Mark::dead());
+        for name in [dead.clone(), ours.clone(), "dirleak-1234".into(), "perf".into()] {
+            fs::create_dir_all(made.files.path("/sys/kernel/tracing/instances").join(name)).unwrap();
         }
-        let instances = Instances::at(home.path());
-        assert_eq!(remove_dead(&instances), [format!("{INSTANCE_PREFIX}{}", Mark::dead())]);
+        let instances = Instances::of_the_machine(&made.files);
+        let (journal, told) = begin(home.path(), &made);
+        assert_eq!(told, [format!("removed the trace buffer {dead}, which a run that was killed had left")]);
+        drop(journal);
         assert!(remove_dead(&instances).is_empty());
         let mut left = instances.names();
         left.sort();
@@ -160,16 +193,17 @@ mod tests {
 
     #[test]
     fn journal_of_a_killed_run_is_carried_out_once() {
-        let home = tempfile::tempdir().unwrap();
-        // Nothing to be set, as this machine's tracing is none of a test.
-        fs::write(
-            home.path().join(format!("{PREFIX}{}", Mark::dead())),
-            "{\"values\":[],\"was_mounted\":true,\"had_events\":true}",
-        )
-        .unwrap();
+        let (made, home) = machine();
+        let text = r#"{"values":[["trace_clock","local"]],"was_mounted":true,"had_events":true}"#;
+        fs::write(home.path().join(format!("{PREFIX}{}", Mark::dead())), text).unwrap();
         fs::write(home.path().join("dirleak-trace-other"), "").unwrap();
-        assert_eq!((mend(home.path()), mend(home.path())), (1, 0));
+        made.write("/sys/kernel/tracing/trace_clock", "local [global]\n");
+        let (journal, told) = begin(home.path(), &made);
+        assert_eq!(told, ["set tracing as it was before a run that was killed"]);
+        assert_eq!(made.tracing("trace_clock"), "local");
+        drop(journal);
         assert_eq!(files(home.path()), [home.path().join("dirleak-trace-other")]);
+        assert!(begin(home.path(), &made).1.is_empty());
     }
 
     #[test]

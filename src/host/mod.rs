@@ -22,6 +22,8 @@ use crate::os::progress::Ui;
 use crate::os::signals;
 use crate::probe::access::{self, Limit, Takes};
 use crate::probe::counters::{Counters, SiteSource};
+use crate::probe::kernel_files::KernelFiles;
+use crate::probe::mountstats::MountStats;
 use crate::probe::quiesce::{QuiesceMode, Quiescer};
 use crate::probe::{memory, privileges, procfs};
 use crate::protocol::agent::{Agent, AgentError};
@@ -68,8 +70,9 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
     privileges::stand_back();
     let limits = access::limits();
     refuse(&limits, drops_caches)?;
-    let tracing = Journal::begin(ui);
-    let counters = Counters::open()?;
+    let files = KernelFiles::of_this_machine();
+    let tracing = Journal::begin(&files, ui);
+    let counters = Counters::open(&files)?;
     let mut record = begin(&mounted, counters.site_source(), options.boot.seed)?;
     if let Some(setup) = &mut record.setup {
         setup.caches_dropped = drops_caches;
@@ -89,7 +92,7 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
         ui.line(&format!("removed {name}, which a run that was killed had left"));
     }
     task.note("the first listing");
-    let mut place = LiveTarget::new(mounted, scratch, budget)?;
+    let mut place = LiveTarget::new(mounted, MountStats::open(&files)?, scratch, budget)?;
     if let Listed::Synthetic(made) = listed {
         place = place.expecting(made.names, "synthetic directory");
     }
@@ -193,6 +196,9 @@ impl Agent for HostAgent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
+    use std::path::Path;
+    use std::time::Duration;
 
     #[test]
     fn limits_that_leave_no_measurement_are_refused_and_others_noted() {
@@ -227,5 +233,42 @@ mod tests {
         );
         assert_eq!(setup.memory_mib, memory::kib("MemTotal").unwrap() / 1024);
         assert!(!setup.stock && begun(SiteSource::Traced).setup.unwrap().stock);
+    }
+
+    /// Makes a machine that is asked for listings of a directory with three files.
+    fn agent(made: &MadeFiles, dir: &Path, budget: Budget) -> HostAgent {
+        ["a", "b", "c"].iter().for_each(|name| std::fs::write(dir.join(name), "").unwrap());
+        let stats = MountStats::open(&made.files).unwrap();
+        let place = LiveTarget::new(Mounted::made_up(dir), stats, None, budget).unwrap();
+        let counters = Counters::open(&made.files).unwrap();
+        HostAgent(Executor::new(place, Quiescer::new(counters, QuiesceMode::Light).unwrap()))
+    }
+
+    const LIST_ONCE: Request = Request::Work { listings: 1, fillers: 1, at_least_seconds: None };
+
+    #[test]
+    fn machine_lists_and_reads_what_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 7);
+        let budget = Budget { whole: Duration::from_secs(3600), listings_per_second: 1e6 };
+        let mut here = agent(&made, dir.path(), budget);
+        let mut ask = |order: &Request| here.request(order, &mut |_| ());
+        let Ok(Response::Worked(worked)) = ask(&LIST_ONCE) else { panic!("it did not list") };
+        assert_eq!((worked.listings, worked.complete_listings, worked.broken), (1, 1, None));
+        let Ok(Response::Sample { sample, .. }) = ask(&Request::Settle) else { panic!("it did not read") };
+        assert_eq!(sample.objects["filp"], 900);
+        let unknown = Request::Slabinfo;
+        assert!(matches!(ask(&unknown), Err(AgentError::Error(e)) if e.to_string().contains("a bug of dirleak")));
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        assert!(matches!(ask(&LIST_ONCE), Err(AgentError::Error(_))), "the directory is gone");
+    }
+
+    #[test]
+    fn budget_that_is_used_up_is_told_as_what_could_not_be_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 7);
+        let mut late = agent(&made, dir.path(), Budget { whole: Duration::ZERO, listings_per_second: 1e6 });
+        let answer = late.request(&LIST_ONCE, &mut |_| ());
+        assert!(matches!(answer, Err(AgentError::Failed(why)) if why.contains("give more with --budget")));
     }
 }

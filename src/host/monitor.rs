@@ -6,6 +6,7 @@ use super::readings::{DAY_SECONDS, ReadingLog, Trend, Watch, bytes_per_day};
 use crate::error::Result;
 use crate::os::output_file::OutputFile;
 use crate::probe::ftrace::Unmounts;
+use crate::probe::kernel_files::KernelFiles;
 use crate::text::number;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -13,11 +14,17 @@ use std::time::{Duration, Instant};
 /// Counters that a line names.
 const NAMED: usize = 3;
 
-/// Reads every `interval`, until `end` or until it is stopped.
-pub fn run(mounted: &Mounted, interval: Duration, end: Option<Instant>, textfile: Option<&OutputFile>) -> Result<()> {
-    let _tracefs = Unmounts::unless_mounted();
-    let mut watch = Watch::begin(mounted.mount.clone())?;
-    let mut out = std::io::stdout();
+/// Reads every `interval`, until `end` or until it is stopped, and writes a line for each.
+pub fn run(
+    files: &KernelFiles,
+    mounted: &Mounted,
+    interval: Duration,
+    end: Option<Instant>,
+    textfile: Option<&OutputFile>,
+    out: &mut impl Write,
+) -> Result<()> {
+    let _tracefs = Unmounts::unless_mounted(files);
+    let mut watch = Watch::begin(files, mounted.mount.clone())?;
     while end.is_none_or(|end| Instant::now() < end) {
         watch.wait_and_read(interval, end)?;
         let watched = watch.log();
@@ -69,6 +76,7 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     #[test]
     fn time_is_told_in_the_unit_that_suits_it() {
@@ -121,5 +129,33 @@ mod tests {
         let named: Vec<&str> =
             text.split("; ").filter(|part| part.ends_with(" a day")).map(|part| &part[..1]).collect();
         assert_eq!(named, ["a", "e", "f"], "{text}");
+    }
+
+    #[test]
+    fn machine_is_told_of_until_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 7);
+        let (mounted, file) = (Mounted::made_up(dir.path()), dir.path().join("dirleak.prom"));
+        let textfile = OutputFile::check_other(&file, "file for Prometheus").unwrap();
+        let lines = |end: Instant| {
+            let mut told = Vec::new();
+            let interval = Duration::from_millis(10);
+            run(&made.files, &mounted, interval, Some(end), Some(&textfile), &mut told).unwrap();
+            String::from_utf8(told).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let told = lines(Instant::now() + Duration::from_millis(200));
+        assert!(told.len() > 1 && told[0].starts_with("after 0 s: 0 READDIR calls, "), "{told:?}");
+        assert!(std::fs::read_to_string(&file).unwrap().contains("dirleak_"));
+        assert!(lines(Instant::now()).is_empty(), "there was no time");
+    }
+
+    #[test]
+    fn line_gives_objects_by_the_call_to_what_surely_follows_the_calls() {
+        let log = ReadingLog::made_up(20, 2);
+        let said = |low| {
+            let per_readdir = Some(crate::stats::estimate::Estimate { low, ..log.trends()[1].per_readdir.unwrap() });
+            line(&log, &[Trend { per_readdir, ..log.trends()[1].clone() }])
+        };
+        assert!(said(0.1).contains("(2.00 objects per READDIR call)") && !said(0.0).contains("objects per READDIR"));
     }
 }

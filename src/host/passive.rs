@@ -5,6 +5,7 @@ use super::readings::{ReadingLog, Trend, Watch};
 use crate::error::Result;
 use crate::os::progress::Ui;
 use crate::probe::ftrace::Unmounts;
+use crate::probe::kernel_files::KernelFiles;
 use crate::result::finding::Finding;
 use crate::result::parts::{Bounds, CounterBound, Round, RoundKind};
 use crate::result::record::{RunRecord, Verdict};
@@ -26,12 +27,19 @@ const CONFOUNDED: &str = "nothing was listed and no cache dropped: what grows wi
                           with them, or still be in use; dirleak host without --passive tells them apart";
 
 /// Watches for `whole`, reading every `interval`.
-pub fn run(mounted: Mounted, whole: Duration, interval: Duration, min_rate: f64, ui: &Ui) -> Result<RunRecord> {
+pub fn run(
+    files: &KernelFiles,
+    mounted: Mounted,
+    whole: Duration,
+    interval: Duration,
+    min_rate: f64,
+    ui: &Ui,
+) -> Result<RunRecord> {
     let begin = Instant::now();
     let mut record = super::begin(&mounted, crate::probe::counters::SiteSource::None, 0)?;
     let task = ui.task(format!("{}, watched", record.scenario));
-    let _tracefs = Unmounts::unless_mounted();
-    let mut watch = Watch::begin(mounted.mount.clone())?;
+    let _tracefs = Unmounts::unless_mounted(files);
+    let mut watch = Watch::begin(files, mounted.mount.clone())?;
     while begin.elapsed() < whole {
         watch.wait_and_read(interval, Some(begin + whole))?;
         task.progress(begin.elapsed().min(whole).as_secs(), whole.as_secs().max(1));
@@ -152,6 +160,7 @@ pub fn text(record: &RunRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
     use crate::result::record::KernelRecord;
 
     /// Returns the record of a machine that was watched for so many intervals, in which a size class grew by so many objects a call.
@@ -227,5 +236,42 @@ mod tests {
             follows(&trend, &Estimate { estimate: 2.0, low, high: 3.0 }, 100)
         };
         assert!(follows(1.0, 100) && !follows(0.0, 100) && !follows(-1.0, 100) && !follows(1.0, 99));
+    }
+
+    #[test]
+    fn machine_is_watched_as_long_as_it_is_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 7);
+        let watch = |whole: Duration| {
+            let mounted = Mounted::made_up(dir.path());
+            run(&made.files, mounted, whole, Duration::from_millis(10), 0.5, &Ui::new()).unwrap()
+        };
+        let record = watch(Duration::from_millis(200));
+        assert!(record.rounds.len() <= 22, "an interval is 10 ms, and there were {} readings", record.rounds.len());
+        assert!(
+            record.seconds >= 0.2 && record.rounds.len() > 2,
+            "{} s, {} rounds",
+            record.seconds,
+            record.rounds.len()
+        );
+        assert_eq!((record.verdict, record.unit.as_str()), (Verdict::Undecided, UNIT));
+        assert!(record.reason.starts_with("0 READDIR calls in "), "{}", record.reason);
+        assert_eq!(watch(Duration::ZERO).rounds.len(), 1, "the first reading");
+    }
+
+    #[test]
+    fn counter_that_may_follow_by_just_the_rate_is_named() {
+        let record = |min_rate| watched(20, 2, min_rate);
+        let log = ReadingLog::made_up(20, 0);
+        let mut fits = fits(&log);
+        let it = fits.iter_mut().find(|(trend, _)| trend.name == "filp").unwrap();
+        it.1 = Estimate { low: 0.0, estimate: 0.2, high: 0.5 };
+        let reason = |min_rate| {
+            let mut judged = record(min_rate);
+            judge(&mut judged, &log, &fits, min_rate);
+            judged.reason
+        };
+        assert!(reason(0.5).contains("but filp may, by 0.00 to 0.50"), "{}", reason(0.5));
+        assert!(!reason(0.51).contains("but filp may"), "{}", reason(0.51));
     }
 }

@@ -4,7 +4,9 @@ use super::mount::Mount;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::probe::counters::Counters;
-use crate::probe::{memory, mountstats, slab};
+use crate::probe::kernel_files::KernelFiles;
+use crate::probe::mountstats::{MountStats, readdirs};
+use crate::probe::{memory, slab};
 use crate::sample::{Growth, Sample};
 use crate::stats::estimate::Estimate;
 use crate::stats::kendall::{LEAST_INTERVALS, follow, per_second};
@@ -37,6 +39,7 @@ impl Reading {
 /// A machine that is watched: reads it, and keeps what was read.
 pub struct Watch {
     counters: Counters,
+    stats: MountStats,
     begin: Instant,
     log: ReadingLog,
 }
@@ -69,11 +72,12 @@ pub struct Trend {
 
 impl Watch {
     /// Begins with a first reading.
-    pub fn begin(mount: Mount) -> Result<Self> {
-        let mut watch = Self { counters: Counters::open()?, begin: Instant::now(), log: ReadingLog::new(mount) };
+    pub fn begin(files: &KernelFiles, mount: Mount) -> Result<Self> {
+        let (counters, stats, log) = (Counters::open(files)?, MountStats::open(files)?, ReadingLog::new(mount));
+        let mut watch = Self { counters, stats, begin: Instant::now(), log };
         watch.read()?;
         let names = watch.log.readings[0].sample.objects.keys();
-        watch.log.reclaimable = names.filter(|name| slab::is_reclaimable(name)).cloned().collect();
+        watch.log.reclaimable = names.filter(|name| slab::is_reclaimable(files, name)).cloned().collect();
         Ok(watch)
     }
 
@@ -91,16 +95,17 @@ impl Watch {
 
     fn read(&mut self) -> Result<()> {
         let log = &mut self.log;
-        let rpcs = mountstats::read(log.mount.path())?;
+        let rpcs = self.stats.rpcs(log.mount.path())?;
         if rpcs.is_empty() && !log.readings.is_empty() {
             return Err(Error::machine(format!("the mount on {} is gone", log.mount.point)));
         }
         let field = |name: &str| {
-            memory::kib(name).ok_or_else(|| Error::kernel(format!("/proc/meminfo of this kernel has no {name}")))
+            let kib = memory::kib_of(self.counters.files(), name);
+            kib.ok_or_else(|| Error::kernel(format!("/proc/meminfo of this kernel has no {name}")))
         };
         log.add(Reading {
             seconds: self.begin.elapsed().as_secs_f64(),
-            readdirs: mountstats::readdirs(&rpcs),
+            readdirs: readdirs(&rpcs),
             sample: self.counters.read()?,
             unreclaimable_kib: field("SUnreclaim")?,
             available_kib: field("MemAvailable")?,
@@ -243,6 +248,7 @@ impl ReadingLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
@@ -351,5 +357,49 @@ mod tests {
         many[last].seconds = 7.0;
         thin_out(&mut many);
         assert_eq!((many.len(), many.last().unwrap().seconds), (66, 7.0));
+    }
+
+    fn mount(dir: &std::path::Path) -> Mount {
+        super::super::mount::Mounted::made_up(dir).mount
+    }
+
+    #[test]
+    fn machine_that_is_watched_is_read_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 7);
+        made.write("/sys/kernel/slab/dentry/reclaim_account", "1\n");
+        let mut watch = Watch::begin(&made.files, mount(dir.path())).unwrap();
+        made.has_sent(dir.path(), 27);
+        made.objects_of("filp").set(940);
+        let wait = Duration::from_millis(30);
+        let begin = Instant::now();
+        watch.wait_and_read(wait, None).unwrap();
+        assert!(begin.elapsed() >= wait, "{:?}", begin.elapsed());
+        let log = watch.log();
+        assert_eq!((log.readings().len(), log.readdirs(), log.grown()["filp"]), (2, 20, 40));
+        assert_eq!((log.last().unreclaimable_kib, log.last().available_kib), (1200, 9000));
+        assert!(log.last().seconds >= 0.03 && log.object_bytes["filp"] == 32);
+        let names: Vec<_> = log.trends().into_iter().map(|trend| trend.name).collect();
+        assert_eq!(names, ["filp", "kmalloc-256", "pages", "percpu", "vmalloc"], "dentries can be given back");
+        // The end comes before an hour is over.
+        watch.wait_and_read(Duration::from_secs(3600), Some(Instant::now())).unwrap();
+        assert_eq!(watch.log().readings().len(), 3);
+    }
+
+    #[test]
+    fn mount_that_goes_while_it_is_watched_is_told_and_one_that_is_idle_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 0);
+        let mut watch = Watch::begin(&made.files, mount(dir.path())).unwrap();
+        made.has_sent(dir.path(), 1);
+        let at_once = Duration::ZERO;
+        watch.wait_and_read(at_once, None).unwrap();
+        made.write("/proc/self/mountstats", "device tmpfs mounted on /tmp with fstype tmpfs\n");
+        let error = watch.wait_and_read(at_once, None).unwrap_err().to_string();
+        assert!(error.starts_with("the mount on ") && error.ends_with(" is gone"), "{error}");
+        made.has_sent(dir.path(), 1);
+        made.write("/proc/meminfo", "MemTotal: 12000 kB\n");
+        let error = watch.wait_and_read(at_once, None).unwrap_err().to_string();
+        assert!(error.contains("/proc/meminfo of this kernel has no "), "{error}");
     }
 }

@@ -49,3 +49,25 @@ impl ScratchDir {
         self.dir.remove()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn scratch_directory_that_somebody_replaced_is_told_at_the_end() {
+        let home = tempfile::tempdir().unwrap();
+        let make = || ScratchDir::make(&Mounted::made_up(home.path()), 5, 1).unwrap();
+        let scratch = make();
+        assert_eq!((scratch.names.count, fs::read_dir(scratch.path()).unwrap().count()), (5, 5));
+        scratch.remove().unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        let scratch = make();
+        fs::rename(scratch.path(), home.path().join("away")).unwrap();
+        fs::create_dir(scratch.path()).unwrap();
+        fs::write(scratch.path().join("of somebody else"), "text").unwrap();
+        let error = scratch.remove().unwrap_err();
+        assert!(error.to_string().starts_with("cannot remove the directory "), "{error}");
+    }
+}

@@ -7,7 +7,7 @@ use super::scratch_dir::ScratchDir;
 use crate::agent::target::{Target, UnitStats};
 use crate::error::{Context, Error, Result};
 use crate::os::signals;
-use crate::probe::mountstats::{self, Rpcs};
+use crate::probe::mountstats::{MountStats, Rpcs};
 use crate::protocol::message::MOST_LISTED_PLAINLY;
 use crate::workload::listing::entry::{ListError, ReadMethod};
 use crate::workload::listing::{Lister, evict};
@@ -29,6 +29,7 @@ const SLOWEST_SECONDS: f64 = 3600.0;
 /// What is listed.
 pub struct LiveTarget {
     mounted: Mounted,
+    stats: MountStats,
     /// The directory itself, or a scratch directory in it.
     dir: PathBuf,
     local: OwnDirectory,
@@ -57,7 +58,7 @@ pub struct Budget {
 
 impl LiveTarget {
     /// Lists the directory for the first time, or a scratch directory in its place, and makes a local one like it.
-    pub fn new(mounted: Mounted, scratch: Option<ScratchDir>, budget: Budget) -> Result<Self> {
+    pub fn new(mounted: Mounted, stats: MountStats, scratch: Option<ScratchDir>, budget: Budget) -> Result<Self> {
         let mut lister = Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES));
         let dir = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).to_owned();
         let (mut first, mut lengths) = (NameDigest::default(), NameLengths::default());
@@ -75,6 +76,7 @@ impl LiveTarget {
         Ok(Self {
             local: make_local_directory(first.count)?,
             mounted,
+            stats,
             dir,
             lister,
             pace: Pace::new(budget.listings_per_second),
@@ -180,7 +182,7 @@ impl Target for LiveTarget {
     }
 
     fn rpcs(&self) -> Result<Rpcs> {
-        mountstats::read(self.mounted.mount.path())
+        self.stats.rpcs(self.mounted.mount.path())
     }
 
     fn entries(&self) -> u64 {
@@ -222,6 +224,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
     use std::fs;
 
     const FAST: Budget = Budget { whole: Duration::from_secs(600), listings_per_second: 1e6 };
@@ -234,7 +237,12 @@ mod tests {
     }
 
     fn target(dir: &tempfile::TempDir, budget: Budget) -> Result<LiveTarget> {
-        LiveTarget::new(Mounted::made_up(dir.path()), None, budget)
+        LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), None, budget)
+    }
+
+    /// Returns the statistics of an NFS mount on this directory, which has sent seven calls.
+    fn stats(dir: &Path) -> MountStats {
+        MountStats::open(&MadeFiles::with_mount(dir, 7).files).unwrap()
     }
 
     #[test]
@@ -252,6 +260,7 @@ mod tests {
         assert_eq!(target.changed, 0);
         assert_eq!(target.list_nfs().unwrap().broken, None);
         assert_eq!(target.changed, 1);
+        assert_eq!(target.rpcs().unwrap(), [("READDIR".to_owned(), 7)].into());
         target.list_local().unwrap();
         assert_eq!(fs::read_dir(target.local.path()).unwrap().count(), 3);
         let mut record = crate::result::record::RunRecord::begin("/mnt", Default::default(), 1);
@@ -268,7 +277,7 @@ mod tests {
         let dir = directory(&["of the user"]);
         let scratch = ScratchDir::make(&Mounted::made_up(dir.path()), 5, 1).unwrap();
         let path = scratch.path().to_owned();
-        let mut target = LiveTarget::new(Mounted::made_up(dir.path()), Some(scratch), FAST).unwrap();
+        let mut target = LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), Some(scratch), FAST).unwrap();
         assert_eq!((target.entries(), target.list_nfs().unwrap().broken), (5, None));
         fs::write(path.join("of somebody else"), "").unwrap();
         let broken = target.list_nfs().unwrap().broken.unwrap();

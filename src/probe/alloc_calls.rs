@@ -3,23 +3,21 @@
 //! The file is no longer than a page, and the kernel stops before the line that might not fit (list_locations in mm/slub.c).
 //! What it leaves out is known from the number of objects, and told as a site of its own.
 
+use super::kernel_files::KernelFiles;
 use super::procfs::number;
 use super::site_text::parse;
+use super::slab::SYSFS;
 use crate::sample::{PAGE_BYTES, Site};
-use std::fs;
-use std::path::Path;
 
-const SYSFS: &str = "/sys/kernel/slab";
 /// The kernel stops when less than this is left: the longest symbol, and what follows it.
 const LAST_LINE_BYTES: usize = 512;
 /// Stands for the functions that did not fit.
 pub const NOT_SHOWN: &str = "(not shown: alloc_calls is cut at one page)";
 
 /// Returns the sites of a cache, or `None` if the kernel does not track it, or shows it elsewhere.
-pub fn read(cache: &str) -> Option<Vec<Site>> {
-    let dir = Path::new(SYSFS).join(cache);
-    let text = fs::read_to_string(dir.join("alloc_calls")).ok()?;
-    let objects = fs::read_to_string(dir.join("objects")).ok()?;
+pub fn read(files: &KernelFiles, cache: &str) -> Option<Vec<Site>> {
+    let of_cache = |file: &str| files.text(&format!("{SYSFS}/{cache}/{file}")).ok();
+    let (text, objects) = (of_cache("alloc_calls")?, of_cache("objects")?);
     sites(&text, objects.split_whitespace().next().and_then(number)?)
 }
 
@@ -39,6 +37,7 @@ pub(super) fn sites(text: &str, objects: i64) -> Option<Vec<Site>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
     use crate::sample::since;
 
     const LINE: &str = "    110 nfs_readdir_add_to_array+0x73/0xd0 age=1/2/3 pid=1 cpus=0\n";
@@ -82,5 +81,23 @@ mod tests {
         let shown: i64 = parse(&text).iter().map(|site| site.objects).sum();
         let hides = |objects| sites(&text, objects).unwrap().iter().any(|site| site.function == NOT_SHOWN);
         assert!(!hides(shown) && hides(shown + 1));
+    }
+
+    #[test]
+    fn sites_of_a_cache_are_those_of_its_own_file() {
+        let made = MadeFiles::new(&[]);
+        made.cache("kmalloc-64", 112);
+        made.write("/sys/kernel/slab/kmalloc-64/alloc_calls", LINE);
+        let sites = read(&made.files, "kmalloc-64").unwrap();
+        assert_eq!((sites.len(), sites[0].objects, sites[0].function.as_str()), (1, 110, "nfs_readdir_add_to_array"));
+        made.cache("kmalloc-96", 3);
+        assert_eq!(read(&made.files, "kmalloc-96"), None, "nothing is tracked of it");
+    }
+
+    #[test]
+    fn text_that_leaves_room_for_another_line_is_whole() {
+        let of_length = |length: usize| LINE.to_owned() + &" ".repeat(length - LINE.len());
+        let is_cut = |length| sites(&of_length(length), 200).unwrap().len() == 2;
+        assert!(!is_cut(PAGE_BYTES - LAST_LINE_BYTES) && is_cut(PAGE_BYTES - LAST_LINE_BYTES + 1));
     }
 }

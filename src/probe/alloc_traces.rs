@@ -1,25 +1,23 @@
 //! Who allocated the objects of a cache: from debugfs `alloc_traces` (Linux 5.14 and later).
 
+use super::kernel_files::{KernelFiles, entries};
 use super::site_text::parse;
 use super::{alloc_calls, slab};
 use crate::sample::{Site, since};
-use std::fs;
-use std::path::Path;
 
 /// Where SLUB shows what it was told to track by `slub_debug=U`.
 const DEBUGFS: &str = "/sys/kernel/debug/slab";
 
 /// Returns whether the kernel tells it of any cache: `slub_debug=U` may be for a few.
-pub fn are_kept() -> bool {
-    let caches = fs::read_dir(DEBUGFS).into_iter().flatten().flatten();
-    caches.map(|cache| cache.path().join("alloc_traces")).any(|file| file.exists())
+pub fn are_kept(files: &KernelFiles) -> bool {
+    entries(&files.path(DEBUGFS)).any(|cache| cache.path().join("alloc_traces").exists())
 }
 
 /// Returns the sites of a cache with all its copies, or `None` if the kernel does not track it.
-pub fn read(cache: &str) -> Option<Vec<Site>> {
-    let traces = |name: &String| fs::read_to_string(Path::new(DEBUGFS).join(name).join("alloc_traces")).ok();
-    let of_one = |name: &String| traces(name).map(|text| parse(&text)).or_else(|| alloc_calls::read(name));
-    let members: Vec<_> = slab::members(cache).iter().filter_map(of_one).collect();
+pub fn read(files: &KernelFiles, cache: &str) -> Option<Vec<Site>> {
+    let traces = |name: &String| files.text(&format!("{DEBUGFS}/{name}/alloc_traces")).ok();
+    let of_one = |name: &String| traces(name).map(|text| parse(&text)).or_else(|| alloc_calls::read(files, name));
+    let members: Vec<_> = slab::members(files, cache).iter().filter_map(of_one).collect();
     (!members.is_empty()).then(|| sum(members))
 }
 
@@ -31,6 +29,7 @@ fn sum(members: Vec<Vec<Site>>) -> Vec<Site> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
     use crate::sample::objects_of;
 
     const TEXT: &str = "    152 nfs_readdir_page_array_append+0x2c/0x110 age=3/5/9 pid=1 cpus=0-1\n\
@@ -88,5 +87,22 @@ mod tests {
     #[test]
     fn numbers_that_no_kernel_counts_are_no_sites() {
         assert_eq!(parse("-5 f+0x1/0x2 age=1\n0 f+0x1/0x2 age=1\n9223372036854775807 f+0x1/0x2 age=1\n"), []);
+    }
+
+    #[test]
+    fn sites_are_those_of_all_copies_wherever_the_kernel_tells_them() {
+        let made = MadeFiles::new(&[]);
+        ["kmalloc-64", "kmalloc-rnd-01-64", "filp"].iter().for_each(|cache| made.cache(cache, 200));
+        assert!(!are_kept(&made.files) && read(&made.files, "kmalloc-64").is_none());
+        for copy in ["kmalloc-64", "kmalloc-rnd-01-64"] {
+            made.write(&format!("{DEBUGFS}/{copy}/alloc_traces"), TEXT);
+        }
+        assert!(are_kept(&made.files));
+        let sites = read(&made.files, "kmalloc-64").unwrap();
+        assert_eq!((sites.len(), sites[0].objects), (2, 304));
+        assert_eq!(read(&made.files, "filp"), None, "slub_debug is for a few caches");
+        // Before Linux 5.14.
+        made.write("/sys/kernel/slab/filp/alloc_calls", "    200 alloc_empty_file+0x4b/0xf0 age=1 pid=1\n");
+        assert_eq!(read(&made.files, "filp").unwrap()[0].function, "alloc_empty_file");
     }
 }

@@ -8,11 +8,11 @@
 //! What an allocation is booked to is the line that calls a macro of the allocator, not the function that wanted the memory:
 //! kmemdup_nul() is no such macro in 6.12 to 7.3, so the names of directories are booked to it, in mm/util.c (include/linux/string.h).
 
+use super::kernel_files::KernelFiles;
 use super::procfs::{number, read_all};
 use crate::sample::SourceLine;
 use crate::text::sanitize;
 use std::collections::BTreeMap;
-use std::fs::File;
 
 const FILE: &str = "/proc/allocinfo";
 /// How the text begins, whatever its version: 1.0 since Linux 6.10 (print_allocinfo_header in lib/alloc_tag.c, the same in 6.12.118), and
@@ -40,8 +40,8 @@ pub struct AllocInfo(BTreeMap<Place, (i64, i64)>);
 
 impl AllocInfo {
     /// Reads the counts of now; `None` if the kernel does not keep any.
-    pub fn read() -> Option<Self> {
-        parse(&read_all(&File::open(FILE).ok()?).ok()?)
+    pub fn read(files: &KernelFiles) -> Option<Self> {
+        parse(&read_all(&files.open(FILE).ok()?).ok()?)
     }
 
     /// Returns the lines that have more since `before`, most bytes first.
@@ -94,6 +94,7 @@ fn parse_line(line: &str) -> Option<(Place, i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     /// Lines of 6.12.118, as it was when the first program began, with slub_debug=U; none of them was changed.
     const BEFORE: &str = include_str!("../../fuzz/seeds/sites/allocinfo");
@@ -185,5 +186,13 @@ mod tests {
         };
         let grown = |bytes, calls| of(bytes, calls).since(&of(100, 2)).len();
         assert_eq!([grown(100, 3), grown(101, 2), grown(101, 3), grown(99, 3)], [0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn kernel_that_keeps_no_counts_is_told_from_one_that_does() {
+        let made = MadeFiles::new(&[]);
+        assert_eq!(AllocInfo::read(&made.files), None);
+        made.write(FILE, BEFORE);
+        assert_eq!(AllocInfo::read(&made.files), parse(BEFORE));
     }
 }

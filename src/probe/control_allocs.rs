@@ -86,7 +86,7 @@ impl HeldFiles {
             eventfds: eventfds.len() as i64,
             eventfd_caches,
             pages: (pipes.len() * PIPE_PAGES) as i64,
-            pages_owned: page_owner::search(PIPE_WRITE, OWNED_PAGES),
+            pages_owned: page_owner::search(slabs.files(), PIPE_WRITE, OWNED_PAGES),
             filters: (!sockets.is_empty()).then_some(sockets.len() as i64),
         };
         Ok((Self { _eventfds: eventfds, _pipes: pipes, _sockets: sockets }, held))

@@ -5,6 +5,7 @@ pub(super) mod percpu;
 mod source;
 pub(super) mod vmalloc;
 
+use super::kernel_files::KernelFiles;
 use super::slab::Slabs;
 use super::{alloc_traces, control_allocs, ftrace, page_owner};
 use crate::error::Result;
@@ -37,12 +38,12 @@ pub struct Counters {
 type Source = (CounterKind, Option<Box<dyn CounterSource>>);
 
 /// Opens every source beside the slab caches: one line for each.
-fn open_sources() -> Vec<Source> {
+fn open_sources(files: &KernelFiles) -> Vec<Source> {
     vec![
         // First: reading the others takes pages for a moment.
-        source(CounterKind::Pages, Pages::open()),
-        source(CounterKind::Vmalloc, Vmalloc::open()),
-        source(CounterKind::Percpu, Percpu::open()),
+        source(CounterKind::Pages, Pages::open(files)),
+        source(CounterKind::Vmalloc, Vmalloc::open(files)),
+        source(CounterKind::Percpu, Percpu::open(files)),
     ]
 }
 
@@ -65,16 +66,16 @@ pub enum SiteSource {
 
 impl Counters {
     /// Opens what there is; a kernel that cannot count slab objects is no kernel for us.
-    pub fn open() -> Result<Self> {
-        let slabs = Slabs::open()?;
-        let untraceable = ftrace::are_kept_back().then_some(ftrace::KEPT_BACK);
-        let locks_up = alloc_traces::are_kept() && page_owner::locks_up_slabs();
-        let site_source = match (!locks_up).then(|| alloc_traces::read(control_allocs::CACHE)).flatten() {
+    pub fn open(files: &KernelFiles) -> Result<Self> {
+        let slabs = Slabs::open(files)?;
+        let untraceable = ftrace::are_kept_back(files).then_some(ftrace::KEPT_BACK);
+        let locks_up = alloc_traces::are_kept(files) && page_owner::locks_up_slabs(files);
+        let site_source = match (!locks_up).then(|| alloc_traces::read(files, control_allocs::CACHE)).flatten() {
             Some(_) => SiteSource::Kept,
-            None if untraceable.is_none() && ftrace::traces_objects() => SiteSource::Traced,
+            None if untraceable.is_none() && ftrace::traces_objects(files) => SiteSource::Traced,
             None => SiteSource::None,
         };
-        Ok(Self { slabs, sources: open_sources(), site_source, locks_up, untraceable })
+        Ok(Self { slabs, sources: open_sources(files), site_source, locks_up, untraceable })
     }
 
     /// Returns, in a sentence, why a trace of this kernel would name no function; `None` if it would.
@@ -93,6 +94,11 @@ impl Counters {
     /// Returns how this kernel tells who allocated an object.
     pub fn site_source(&self) -> SiteSource {
         self.site_source
+    }
+
+    /// Returns the kernel's files, of which these are read.
+    pub fn files(&self) -> &KernelFiles {
+        self.slabs.files()
     }
 
     /// Returns the slab caches.
@@ -136,7 +142,7 @@ impl Counters {
         match self.sources.iter().find(|(of, _)| *of == kind) {
             Some((_, source)) => source.as_ref().map_or(Ok(None), |source| source.sites()),
             None if self.locks_up => Ok(None),
-            None => Ok(alloc_traces::read(counter)),
+            None => Ok(alloc_traces::read(self.files(), counter)),
         }
     }
 }
@@ -145,4 +151,94 @@ impl Counters {
 fn count(kind: CounterKind, source: &dyn CounterSource) -> Result<Option<(String, i64)>> {
     let count = source.count()?;
     Ok(kind.counter().zip(count).map(|(name, count)| (name.to_owned(), count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::kernel_files::made::{ALLOC_TRACES, KALLSYMS, MadeFiles, OWNED_PAGE};
+    use crate::sample::objects_of;
+
+    const FILP_TRACES: &str = "/sys/kernel/debug/slab/filp/alloc_traces";
+
+    fn opened(made: &MadeFiles) -> Counters {
+        Counters::open(&made.files).unwrap()
+    }
+
+    #[test]
+    fn every_counter_is_read_at_once() {
+        let made = MadeFiles::machine();
+        let counters = opened(&made);
+        let names = ["dentry", "filp", "kmalloc-256", "pages", "percpu", "vmalloc"];
+        let read = counters.read().unwrap();
+        assert_eq!(read.objects.keys().collect::<Vec<_>>(), names);
+        assert_eq!((read.objects["filp"], read.objects["percpu"], read.objects["vmalloc"]), (900, 1245, 3));
+        assert_eq!(counters.read_shrunk().unwrap(), read);
+        assert_eq!(made.text("/sys/kernel/slab/filp/shrink"), "1", "each was asked to hand back what lies free");
+        made.write("/proc/vmallocinfo", "0x0-0x0 8192 nfs_leak+0x1/0x2 pages=1 vmalloc\n");
+        assert_eq!(counters.read().unwrap().objects["vmalloc"], 1);
+    }
+
+    #[test]
+    fn kernel_without_sources_counts_slabs_and_tells_what_is_missing() {
+        let made = MadeFiles::new(&[("/proc/kallsyms", KALLSYMS)]);
+        made.cache("filp", 900);
+        let counters = opened(&made);
+        assert_eq!(counters.read().unwrap().objects, [("filp".to_owned(), 900)].into());
+        assert_eq!(counters.missing(), ["pages", "vmalloc", "percpu", CALL_SITES]);
+        assert_eq!(counters.sites("vmalloc").unwrap(), None);
+        let made = MadeFiles::machine();
+        made.remove("/sys/kernel/debug/percpu_stats");
+        assert_eq!(opened(&made).missing(), ["percpu", CALL_SITES], "pages of it show no control");
+    }
+
+    #[test]
+    fn one_who_allocated_is_told_by_the_kernel_or_by_a_trace_or_not() {
+        let made = MadeFiles::machine();
+        let counters = opened(&made);
+        assert_eq!((counters.site_source(), counters.untraceable()), (SiteSource::None, None));
+        made.tracepoints();
+        assert_eq!((opened(&made).site_source(), opened(&made).missing()), (SiteSource::Traced, vec![]));
+        made.write(FILP_TRACES, ALLOC_TRACES);
+        let counters = opened(&made);
+        assert_eq!((counters.site_source(), counters.notes()), (SiteSource::Kept, vec![]));
+        assert_eq!(objects_of(&counters.sites("filp").unwrap().unwrap(), "nfs_readdir"), 152);
+        assert_eq!(counters.sites("vmalloc").unwrap().unwrap().len(), 2);
+        assert_eq!(counters.sites("kmalloc-256").unwrap(), None);
+    }
+
+    #[test]
+    fn trace_without_names_is_none_and_the_reason_is_told() {
+        let made = MadeFiles::machine();
+        made.tracepoints();
+        made.write("/proc/kallsyms", "0000000000000000 T _text\n0000000000000000 t nfs_readdir\n");
+        let counters = opened(&made);
+        assert_eq!((counters.site_source(), counters.untraceable()), (SiteSource::None, Some(ftrace::KEPT_BACK)));
+        assert_eq!(counters.missing(), [CALL_SITES]);
+    }
+
+    #[test]
+    fn kernel_that_would_lock_up_is_not_asked_who_allocated_slab_objects() {
+        let made = MadeFiles::machine();
+        made.tracepoints();
+        made.write(FILP_TRACES, ALLOC_TRACES);
+        made.write("/sys/kernel/debug/page_owner", OWNED_PAGE);
+        assert_eq!((opened(&made).site_source(), opened(&made).notes()), (SiteSource::Kept, vec![]), "6.1 does not");
+        made.write("/proc/sys/kernel/osrelease", "6.8.0-45-generic\n");
+        let counters = opened(&made);
+        assert_eq!((counters.site_source(), counters.notes()), (SiteSource::Traced, vec![LOCKS_UP.to_owned()]));
+        assert_eq!(counters.sites("filp").unwrap(), None);
+        assert_eq!(counters.sites("pages").unwrap().unwrap()[0].function, "pipe_write");
+        made.remove(FILP_TRACES);
+        assert!(opened(&made).notes().is_empty(), "page_owner watches alone");
+    }
+
+    #[test]
+    fn cache_whose_number_is_none_is_an_error_that_names_it() {
+        let made = MadeFiles::machine();
+        let counters = opened(&made);
+        made.write("/sys/kernel/slab/filp/objects", "many\n");
+        let error = counters.read().unwrap_err().to_string();
+        assert!(error.contains("cannot understand objects of filp"), "{error}");
+    }
 }

@@ -1,11 +1,12 @@
 //! The kernel's own leak detector: what it reports after a scan (Documentation/dev-tools/kmemleak.rst).
 
+use super::kernel_files::KernelFiles;
 use super::object_allocators::is_object_allocator;
 use super::site_text::without_offset;
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
@@ -22,22 +23,32 @@ pub struct KmemleakReport {
 
 /// Stops the scans that it makes every ten minutes by itself, which would come between readings. Where it is not on, nothing
 /// needs to be stopped.
-pub fn scan_only_when_asked() {
-    let _ = fs::write(FILE, "scan=off");
+pub fn scan_only_when_asked(files: &KernelFiles) {
+    let _ = write(files, "scan=off");
 }
 
 /// Scans twice, because the first scan may meet a pointer that is on its way out, and gives what was reported; `None` if this
 /// kernel was not booted with kmemleak=on.
-pub fn scan() -> Result<Option<KmemleakReport>> {
-    if fs::write(FILE, "scan").is_err() {
+pub fn scan(files: &KernelFiles) -> Result<Option<KmemleakReport>> {
+    scan_after(files, MIN_AGE)
+}
+
+/// Does the same, given how long objects must have been there.
+fn scan_after(files: &KernelFiles, age: Duration) -> Result<Option<KmemleakReport>> {
+    if write(files, "scan").is_err() {
         return Ok(None);
     }
-    std::thread::sleep(MIN_AGE);
+    std::thread::sleep(age);
     for _ in 0..2 {
-        fs::write(FILE, "scan").machine(|| "cannot make kmemleak scan".into())?;
+        write(files, "scan").machine(|| "cannot make kmemleak scan".into())?;
     }
-    let text = fs::read_to_string(FILE).machine(|| format!("cannot read {FILE}"))?;
+    let text = files.text(FILE).machine(|| format!("cannot read {FILE}"))?;
     Ok(Some(parse(&text)))
+}
+
+/// Gives an order; there is no such file without it.
+fn write(files: &KernelFiles, order: &str) -> std::io::Result<()> {
+    files.open_to_write(FILE)?.write_all(order.as_bytes())
 }
 
 pub(super) fn parse(text: &str) -> KmemleakReport {
@@ -56,6 +67,7 @@ pub(super) fn parse(text: &str) -> KmemleakReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     #[test]
     fn reports_are_counted_by_who_asked() {
@@ -92,5 +104,27 @@ mod tests {
         assert_eq!(asked(&object), "nfs4_alloc_stid");
         let percpu = ["kmemleak_alloc_percpu+0x1/0x2", "pcpu_alloc_noprof+0x6a/0x8", "nfs_alloc_iostats+0x1/0x2 [nfs]"];
         assert_eq!(asked(&percpu), "nfs_alloc_iostats");
+    }
+
+    #[test]
+    fn detector_is_asked_where_it_is_on_and_left_alone_where_it_is_not() {
+        let made = MadeFiles::new(&[]);
+        scan_only_when_asked(&made.files);
+        assert_eq!(
+            (scan(&made.files).unwrap(), files_below(made.root())),
+            (None, 0),
+            "it was not booted with kmemleak=on"
+        );
+        // The order takes the place of the blank lines.
+        let report = "unreferenced object 0xffff888003a2c400 (size 96):\n  backtrace:\n    nfs_opendir+0x2f/0x130\n";
+        made.write(FILE, format!("\n\n\n\n\n\n\n\n\n{report}"));
+        scan_only_when_asked(&made.files);
+        assert!(made.text(FILE).starts_with("scan=off\n"));
+        let reported = scan_after(&made.files, Duration::ZERO).unwrap().unwrap();
+        assert_eq!((reported.objects, reported.functions), (1, [("nfs_opendir".to_owned(), 1)].into()));
+    }
+
+    fn files_below(dir: &std::path::Path) -> usize {
+        crate::probe::kernel_files::entries(dir).count()
     }
 }

@@ -1,11 +1,16 @@
 //! `/proc/meminfo`: what there is of memory.
 
+use super::kernel_files::KernelFiles;
 use super::procfs::number;
-use std::fs;
 
-/// Returns a field in KiB; `None` if the kernel does not tell it.
+/// Returns a field of this machine's in KiB; `None` if the kernel does not tell it.
 pub fn kib(field: &str) -> Option<u64> {
-    parse(&fs::read_to_string("/proc/meminfo").ok()?, field)
+    kib_of(&KernelFiles::of_this_machine(), field)
+}
+
+/// Returns the same of these files.
+pub fn kib_of(files: &KernelFiles, field: &str) -> Option<u64> {
+    parse(&files.text("/proc/meminfo").ok()?, field)
 }
 
 pub(super) fn parse(text: &str, field: &str) -> Option<u64> {

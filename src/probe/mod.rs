@@ -10,6 +10,7 @@ pub mod counters;
 pub mod ftrace;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod kernel_files;
 pub mod kmemleak;
 pub mod memory;
 pub mod mountstats;

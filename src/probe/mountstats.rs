@@ -1,5 +1,6 @@
 //! How many RPCs of which kind a mount has sent, how large they were and how long their replies took: from `/proc/self/mountstats`.
 
+use super::kernel_files::KernelFiles;
 use super::procfs::{number, read_all};
 use crate::error::{Context, Result};
 use schemars::JsonSchema;
@@ -30,40 +31,56 @@ pub struct Operation {
 /// By procedure.
 pub type Operations = BTreeMap<String, Operation>;
 
-/// Returns the counts of the NFS mount at `mount_point`; empty if there is none.
-pub fn read(mount_point: &Path) -> Result<Rpcs> {
-    Ok(calls(operations(mount_point)?))
-}
+/// Where the kernel tells a process of its mounts.
+const FILE: &str = "/proc/self/mountstats";
 
-/// Returns what the mount at `mount_point` has sent and received; empty if there is none.
-pub fn operations(mount_point: &Path) -> Result<Operations> {
-    Ok(parse(&text()?, &mount_point.to_string_lossy()))
-}
+/// The file, kept open: each opening uses the dentries of `/proc/PID` and of the file again, and what was used often outlives the dropping of
+/// caches, so that two dentries and their inodes come and go with the units.
+pub struct MountStats(File);
 
-/// Returns the options of the mount at `mount_point` as the kernel has them, defaults included.
-pub fn options(mount_point: &Path) -> Result<String> {
-    Ok(parse_options(&text()?, &mount_point.to_string_lossy()).to_owned())
-}
+impl MountStats {
+    /// Opens it.
+    pub fn open(files: &KernelFiles) -> Result<Self> {
+        files.open(FILE).map(Self).machine(|| format!("cannot read {FILE}"))
+    }
 
-/// Returns all that the kernel tells of the mount at `mount_point`; empty if there is none.
-pub fn section(mount_point: &Path) -> Result<String> {
-    let text = text()?;
-    Ok(mount_lines(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
-}
+    /// Returns the one of this process, which is opened once.
+    pub fn own() -> Result<&'static Self> {
+        static OPENED: OnceLock<MountStats> = OnceLock::new();
+        Ok(match OPENED.get() {
+            Some(opened) => opened,
+            None => {
+                let opened = Self::open(&KernelFiles::of_this_machine())?;
+                OPENED.get_or_init(|| opened)
+            }
+        })
+    }
 
-/// Reads the file of all mounts from its beginning; of bytes that are no text U+FFFD stands there. It is opened once: each opening uses the dentries of `/proc/PID` and of the file again, and
-/// what was used often outlives the dropping of caches, so that two dentries and their inodes come and go with the units.
-pub fn text() -> Result<String> {
-    static OPENED: OnceLock<File> = OnceLock::new();
-    let cannot = || "cannot read /proc/self/mountstats".into();
-    let file = match OPENED.get() {
-        Some(file) => file,
-        None => {
-            let file = File::open("/proc/self/mountstats").machine(cannot)?;
-            OPENED.get_or_init(|| file)
-        }
-    };
-    read_all(file).machine(cannot)
+    /// Reads what is told of all mounts; of bytes that are no text U+FFFD stands there.
+    pub fn text(&self) -> Result<String> {
+        read_all(&self.0).machine(|| format!("cannot read {FILE}"))
+    }
+
+    /// Returns the counts of the NFS mount at `mount_point`; empty if there is none.
+    pub fn rpcs(&self, mount_point: &Path) -> Result<Rpcs> {
+        Ok(calls(self.operations(mount_point)?))
+    }
+
+    /// Returns what the mount at `mount_point` has sent and received; empty if there is none.
+    pub fn operations(&self, mount_point: &Path) -> Result<Operations> {
+        Ok(parse(&self.text()?, &mount_point.to_string_lossy()))
+    }
+
+    /// Returns the options of the mount at `mount_point` as the kernel has them, defaults included.
+    pub fn options(&self, mount_point: &Path) -> Result<String> {
+        Ok(parse_options(&self.text()?, &mount_point.to_string_lossy()).to_owned())
+    }
+
+    /// Returns all that the kernel tells of the mount at `mount_point`; empty if there is none.
+    pub fn section(&self, mount_point: &Path) -> Result<String> {
+        let text = self.text()?;
+        Ok(mount_lines(&text, &mount_point.to_string_lossy()).map(|line| format!("{line}\n")).collect())
+    }
 }
 
 pub(super) fn calls(operations: Operations) -> Rpcs {
@@ -137,6 +154,7 @@ pub(crate) fn add(sum: &mut Rpcs, more: &Rpcs) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     const TEXT: &str = "device tmpfs mounted on / with fstype tmpfs\n\
         device 127.0.0.1:/ mounted on /mnt with fstype nfs statvers=1.1\n\
@@ -209,5 +227,23 @@ mod tests {
         assert_eq!(readdirs(&sum), 3);
         add(&mut sum, &of(&[("READDIRPLUS", 4), ("GETATTR", 2)]));
         assert_eq!((readdirs(&sum), sum["GETATTR"]), (7, 11));
+    }
+
+    #[test]
+    fn mount_is_asked_by_its_point_and_others_say_nothing() {
+        let made = MadeFiles::new(&[(FILE, TEXT)]);
+        let stats = MountStats::open(&made.files).unwrap();
+        let (mnt, nowhere) = (Path::new("/mnt"), Path::new("/nowhere"));
+        assert_eq!(stats.rpcs(mnt).unwrap()["READDIRPLUS"], 126);
+        assert_eq!(stats.operations(mnt).unwrap()["READDIRPLUS"].reply_ms, 60);
+        assert_eq!(stats.options(mnt).unwrap(), "rw,vers=3");
+        let section = stats.section(mnt).unwrap();
+        assert!(section.starts_with("device 127.0.0.1:/ mounted on /mnt with") && section.contains("READDIR: 3 3 0"));
+        assert!(!section.contains("/other"), "{section}");
+        assert!(stats.rpcs(nowhere).unwrap().is_empty() && stats.section(nowhere).unwrap().is_empty());
+        let error = MountStats::open(&MadeFiles::new(&[]).files).err().unwrap();
+        assert!(error.to_string().starts_with("cannot read /proc/self/mountstats"), "{error}");
+        // This machine has some file system, too.
+        assert!(MountStats::own().unwrap().text().unwrap().contains(" with fstype "));
     }
 }

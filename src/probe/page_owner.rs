@@ -1,7 +1,8 @@
 //! Who allocated the pages that are in use: from debugfs `page_owner` (CONFIG_PAGE_OWNER and page_owner=on).
 
+use super::kernel_files::KernelFiles;
 use super::page_allocator::who_asked;
-use super::procfs;
+use super::procfs::release_of;
 use super::site_text::without_offset;
 use super::version::Version;
 use crate::sample::Site;
@@ -11,7 +12,6 @@ use std::fs::File;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const FILE: &str = "/sys/kernel/debug/page_owner";
@@ -76,8 +76,8 @@ pub enum Owners {
 }
 
 /// Reads the pages in use by stack.
-pub fn read() -> Owners {
-    let Ok(mut file) = File::open(FILE) else { return Owners::NotKept };
+pub fn read(files: &KernelFiles) -> Owners {
+    let Ok(mut file) = files.open(FILE) else { return Owners::NotKept };
     read_records(ALL, |buffer| file.read(buffer))
 }
 
@@ -103,15 +103,15 @@ fn read_records(budget: Budget, mut next: impl FnMut(&mut [u8]) -> std::io::Resu
 
 /// Returns whether asking this machine who allocated slab objects would lock it up: page_owner watches, and takes an object of kmalloc for each
 /// new stack ([`takes_objects`]).
-pub fn locks_up_slabs() -> bool {
+pub fn locks_up_slabs(files: &KernelFiles) -> bool {
     // What cannot be read may have been switched on.
-    open_watching().is_some()
-        && (Path::new(LIST).is_dir() || procfs::release().map_or(true, |release| takes_objects(&release)))
+    open_watching(files).is_some()
+        && (files.path(LIST).is_dir() || release_of(files).map_or(true, |release| takes_objects(&release)))
 }
 
 /// Opens the file; `None` if the kernel does not keep owners. Without page_owner=on the file is there and says nothing.
-fn open_watching() -> Option<File> {
-    let file = File::open(FILE).ok()?;
+fn open_watching(files: &KernelFiles) -> Option<File> {
+    let file = files.open(FILE).ok()?;
     file.read_at(&mut [0; RECORD_BYTES], 0).is_ok_and(|length| length > 0).then_some(file)
 }
 
@@ -132,8 +132,8 @@ pub fn takes_objects(release: &str) -> bool {
 ///
 /// Not every record is read, because one takes 0.1 ms in an emulated guest and there may be a hundred thousand: only every
 /// 16th page frame is looked at, and all around it once one is found. So pages that lie alone may be missed.
-pub fn search(function: &str, enough: i64) -> Option<i64> {
-    let file = File::open(FILE).ok()?;
+pub fn search(files: &KernelFiles, function: &str, enough: i64) -> Option<i64> {
+    let file = files.open(FILE).ok()?;
     let mut buffer = vec![0; RECORD_BYTES];
     let mut left = SEARCH.begin();
     let record_from = |frame: u64| {
@@ -186,8 +186,14 @@ pub struct DepotSearch {
 
 impl DepotSearch {
     /// Opens the file; `None` if the kernel does not keep owners.
-    pub fn open() -> Option<Self> {
-        open_watching().map(|file| Self { file, last: Cell::default(), has_given_up: Cell::default() })
+    pub fn open(files: &KernelFiles) -> Option<Self> {
+        open_watching(files).map(|file| Self { file, last: Cell::default(), has_given_up: Cell::default() })
+    }
+
+    /// Makes one whose first search took more than it may.
+    #[cfg(test)]
+    pub fn that_gave_up(file: File) -> Self {
+        Self { file, last: Cell::default(), has_given_up: Cell::new(true) }
     }
 
     /// Returns how many pages the depot has; `None` if the first search took more than it may.
@@ -301,6 +307,7 @@ fn site(text: &str, objects: i64) -> Site {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::{MadeFiles, OWNED_PAGE};
 
     fn record(order: u32, flags: &str, caller: &str) -> String {
         format!(
@@ -482,5 +489,52 @@ mod tests {
         assert_eq!((depot.pages(), depot.has_given_up()), (Some(4), false));
         std::fs::write(file.path(), record.replace("stack_depot_save", "somebody_else")).unwrap();
         assert_eq!((depot.pages(), depot.has_given_up()), (Some(0), false));
+    }
+
+    /// Makes the file as it is for one page: whoever reads from a page frame up to its own gets its record, and behind it there is none.
+    fn one_page(frame: usize, function: &str) -> MadeFiles {
+        let record = record(0, "node=0", function).replace("4711", &frame.to_string());
+        let (first, rest) = record.split_once('\n').unwrap();
+        MadeFiles::new(&[(FILE, &format!("{first:frame$}\n{rest}"))])
+    }
+
+    #[test]
+    fn pages_of_a_function_are_found_by_its_name_and_those_of_others_are_not() {
+        let made = one_page(1000, "pipe_write");
+        assert_eq!(search(&made.files, "pipe_write", 64), Some(1));
+        assert_eq!(search(&made.files, "nfs_opendir", 64), Some(0));
+        assert_eq!(search(&MadeFiles::new(&[]).files, "pipe_write", 64), None, "the kernel keeps no owners");
+    }
+
+    #[test]
+    fn owners_are_kept_by_a_kernel_that_tells_of_a_page() {
+        let made = one_page(1000, "pipe_write");
+        assert!(open_watching(&made.files).is_some() && DepotSearch::open(&made.files).is_some());
+        made.write(FILE, "");
+        assert!(open_watching(&made.files).is_none(), "it was not booted with page_owner=on");
+        assert!(open_watching(&MadeFiles::new(&[]).files).is_none() && read(&made.files) == Owners::NotKept);
+    }
+
+    #[test]
+    fn machine_locks_up_where_owners_are_kept_and_stacks_take_objects() {
+        let made = one_page(1000, "pipe_write");
+        let of = |release: &str| {
+            made.write("/proc/sys/kernel/osrelease", release);
+            locks_up_slabs(&made.files)
+        };
+        assert!(!of("6.1.192\n") && of("7.2.12\n"));
+        made.write(&format!("{LIST}/show_stacks"), "");
+        assert!(of("6.1.192\n"), "a distribution has the list of stacks earlier");
+        made.write(FILE, "");
+        assert!(!of("7.2.12\n"), "it does not watch");
+        made.write(FILE, OWNED_PAGE);
+        made.remove("/proc/sys/kernel/osrelease");
+        assert!(locks_up_slabs(&made.files), "nobody knows what it is");
+    }
+
+    #[test]
+    fn depot_that_takes_too_long_is_not_searched_again() {
+        let depot = DepotSearch::that_gave_up(tempfile::tempfile().unwrap());
+        assert_eq!((depot.pages(), depot.has_given_up()), (None, true));
     }
 }

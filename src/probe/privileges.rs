@@ -74,4 +74,14 @@ mod tests {
         assert!(!maps_everybody("         0       1000          1\n"));
         assert!(!maps_everybody("0 1000 1\n1 100000 65536\n") && !maps_everybody(""));
     }
+
+    #[test]
+    fn others_who_want_the_processor_have_it_first() {
+        let nice = std::thread::spawn(|| {
+            stand_back();
+            // SAFETY: getpriority touches no memory of ours.
+            unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+        });
+        assert!(nice.join().unwrap() >= NICENESS);
+    }
 }

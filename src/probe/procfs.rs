@@ -1,5 +1,6 @@
 //! Which kernel runs, what processors have done and how much page cache there is: from `/proc` and getrusage(2).
 
+use super::kernel_files::KernelFiles;
 use crate::error::{Context, Error, Result};
 use crate::sample::PAGE_BYTES;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -57,8 +58,12 @@ pub fn thread_system_seconds() -> Result<f64> {
 
 /// Returns the release of the running kernel, as `uname -r` does.
 pub fn release() -> Result<String> {
-    let text =
-        fs::read_to_string("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
+    release_of(&KernelFiles::of_this_machine())
+}
+
+/// Returns the release of the kernel whose files these are.
+pub fn release_of(files: &KernelFiles) -> Result<String> {
+    let text = files.text("/proc/sys/kernel/osrelease").machine(|| "cannot read the kernel's release".into())?;
     Ok(text.trim().to_owned())
 }
 
@@ -144,6 +149,19 @@ mod tests {
             thread_system_seconds().unwrap() > begin
         });
         assert!(goes_on && (0.0..600.0).contains(&begin), "{begin}");
+    }
+
+    #[test]
+    fn thread_is_in_the_kernel_no_longer_than_there_was_time() {
+        let (begin, before) = (std::time::Instant::now(), thread_system_seconds().unwrap());
+        let goes_on = (0..1_000_000).any(|_| {
+            drop(fs::read("/proc/self/maps"));
+            thread_system_seconds().unwrap() > before
+        });
+        assert!(goes_on);
+        let spent = thread_system_seconds().unwrap() - before;
+        // It may be told by the tick.
+        assert!(spent <= begin.elapsed().as_secs_f64() + 0.05, "{spent} s");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::access;
 use super::counters::Counters;
+use super::kernel_files::KernelFiles;
 use super::slab;
 use crate::error::{Context, Error, Result};
 use crate::sample::{PAGE_BYTES, Sample};
@@ -123,14 +124,15 @@ pub struct SettledSample {
 impl Quiescer {
     /// Makes a reader of these counters.
     pub fn new(counters: Counters, manner: QuiesceMode) -> Result<Self> {
+        let files = counters.files();
         let (drop_caches, left_out) = match manner {
-            QuiesceMode::Full | QuiesceMode::Light => (Some(open_drop_caches()?), BTreeSet::new()),
+            QuiesceMode::Full | QuiesceMode::Light => (Some(open_drop_caches(files)?), BTreeSet::new()),
             QuiesceMode::Gentle => (None, reclaimable(&counters)?),
         };
         let processors = ProcessorDrain::new()?;
         let grace = GracePeriod::detect(access::processors_online());
         let groups_of_users = match manner {
-            QuiesceMode::Full => open_groups_of_users(),
+            QuiesceMode::Full => open_groups_of_users(files),
             QuiesceMode::Light | QuiesceMode::Gentle => None,
         };
         let patience = Cell::new(LONGEST);
@@ -183,7 +185,7 @@ impl Quiescer {
     pub fn read_once(&self) -> Result<Sample> {
         match self.manner {
             QuiesceMode::Gentle => self.quiesce_gently()?,
-            QuiesceMode::Full | QuiesceMode::Light => self.quiesce()?,
+            QuiesceMode::Full | QuiesceMode::Light => drop(self.quiesce()?),
         }
         self.processors.drain()?;
         let mut sample = self.processors.stay_on_one(|| self.counters.read_shrunk())?;
@@ -215,8 +217,7 @@ impl Quiescer {
             std::thread::sleep(APART.saturating_sub(took + read.elapsed()));
             let sample = self.read_once()?;
             read = Instant::now();
-            let tolerated = if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS };
-            if sample.distance(&last) <= tolerated {
+            if agree(reading, sample.distance(&last)) {
                 return Ok(SettledSample { sample, settled: Some(begin.elapsed()) });
             }
             if begin.elapsed() > self.patience.get() {
@@ -228,15 +229,16 @@ impl Quiescer {
         unreachable!("the loop ends by returning")
     }
 
-    /// Caches dropped and a grace period waited for, until that frees nothing more.
-    fn quiesce(&self) -> Result<()> {
+    /// Drops caches and waits for a grace period, until that frees nothing more; returns how often that was.
+    fn quiesce(&self) -> Result<u32> {
         // One that is open can be written once (nonseekable_open). The number is passed over.
-        if let Some(mut file) = self.groups_of_users.as_ref().and_then(|_| open_groups_of_users()) {
+        let open = |_: &File| open_groups_of_users(self.counters.files());
+        if let Some(mut file) = self.groups_of_users.as_ref().and_then(open) {
             let _ = file.write_all(b"1");
         }
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
-        for _ in 0..most {
+        for pass in 1..=most {
             self.processors.drain()?;
             for _ in 0..DROPS {
                 self.drop_caches()?;
@@ -244,11 +246,11 @@ impl Quiescer {
             self.wait_for_grace_period()?;
             let objects: i64 = self.counters.slabs().read()?.objects.values().sum();
             if left == Some(objects) {
-                break;
+                return Ok(pass);
             }
             left = Some(objects);
         }
-        Ok(())
+        Ok(most)
     }
 
     /// Waits for what was freed already: two grace periods, as what the first frees may free something else after the second.
@@ -294,8 +296,8 @@ impl Quiescer {
     }
 }
 
-fn open_drop_caches() -> Result<File> {
-    File::options().write(true).open(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))
+fn open_drop_caches(files: &KernelFiles) -> Result<File> {
+    files.open_to_write(DROP_CACHES).machine(|| format!("cannot open {DROP_CACHES}"))
 }
 
 /// Those of the caches that may be emptied which everybody knows, where it is told what is not read.
@@ -304,12 +306,17 @@ const KNOWN: [&str; 3] = ["dentry", "nfs_inode_cache", "radix_tree_node"];
 /// Returns the names of the caches that the kernel empties when it wants memory.
 fn reclaimable(counters: &Counters) -> Result<BTreeSet<String>> {
     let caches = counters.slabs().read()?.objects;
-    Ok(caches.into_keys().filter(|name| slab::is_reclaimable(name)).collect())
+    Ok(caches.into_keys().filter(|name| slab::is_reclaimable(counters.files(), name)).collect())
+}
+
+/// Returns whether a reading and the one before agree, given how far apart they are: the first few must to the object.
+fn agree(reading: u32, objects: i64) -> bool {
+    objects <= if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS }
 }
 
 /// Opens what makes knfsd forget groups of users.
-fn open_groups_of_users() -> Option<File> {
-    File::options().write(true).open(GROUPS_OF_USERS).ok()
+fn open_groups_of_users(files: &KernelFiles) -> Option<File> {
+    files.open_to_write(GROUPS_OF_USERS).ok()
 }
 
 /// How the end of an RCU grace period is waited for.
@@ -438,6 +445,8 @@ fn talking_to_itself() -> std::io::Result<UdpSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn grace_period_is_told_unless_the_kernel_says_that_it_does_not() {
@@ -487,5 +496,129 @@ mod tests {
         let mut taken = [0];
         assert_eq!(socket.recv(&mut taken).unwrap(), 1);
         assert_eq!(taken, [7]);
+    }
+
+    /// Makes a quiescer of a machine that is made.
+    fn quiescer(made: &MadeFiles, manner: QuiesceMode) -> Quiescer {
+        Quiescer::new(Counters::open(&made.files).unwrap(), manner).unwrap()
+    }
+
+    /// Sets what it holds when it is dropped.
+    struct Ends<'a>(&'a AtomicBool);
+
+    impl Drop for Ends<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Does `work` while the number of open files changes all the time, for no longer than `most`.
+    fn in_unrest<T>(made: &MadeFiles, most: Duration, work: impl FnOnce() -> T) -> T {
+        let (objects, is_done, begin) = (made.objects_of("filp"), AtomicBool::new(false), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0.. {
+                    objects.set(1000 + 10 * (n % 100_000));
+                    if is_done.load(Ordering::Relaxed) || begin.elapsed() > most {
+                        break;
+                    }
+                }
+            });
+            // Whatever comes of the work, the unrest ends with it.
+            let _ends = Ends(&is_done);
+            work()
+        })
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn machine_at_rest_is_read_after_its_caches_were_dropped() {
+        let made = MadeFiles::machine();
+        made.write(GROUPS_OF_USERS, "");
+        let rest = quiescer(&made, QuiesceMode::Full);
+        assert_eq!(rest.quiesce().unwrap(), 2, "the second pass freed nothing");
+        let here = std::thread::available_parallelism().unwrap().get();
+        assert_eq!(rest.processors(), here);
+        assert_eq!(rest.read_once().unwrap(), rest.counters().read().unwrap());
+        assert_eq!((made.text(DROP_CACHES), made.text(GROUPS_OF_USERS)), ("3".into(), "1".into()));
+        let settled = rest.read_settled().unwrap();
+        assert_eq!(settled.sample.objects["filp"], 900);
+        assert!(settled.settled.unwrap() >= APART, "two readings are some time apart");
+    }
+
+    #[test]
+    fn machine_that_does_other_things_is_disturbed_little() {
+        let made = MadeFiles::machine();
+        made.write(GROUPS_OF_USERS, "");
+        let light = quiescer(&made, QuiesceMode::Light);
+        in_unrest(&made, HOUR, || {
+            assert_eq!(light.quiesce().unwrap(), LIGHT_PASSES);
+            assert!(light.read_settled().unwrap().settled.is_some(), "one reading is enough");
+        });
+        assert_eq!(made.text(GROUPS_OF_USERS), "", "a live server may need them");
+    }
+
+    #[test]
+    fn machine_that_never_rests_is_told_and_waited_for_more_shortly_then() {
+        let made = MadeFiles::machine();
+        let full = quiescer(&made, QuiesceMode::Full);
+        full.patience.set(Duration::from_millis(1));
+        in_unrest(&made, HOUR, || {
+            assert_eq!(full.quiesce().unwrap(), MOST_PASSES);
+            assert!(full.read_settled().unwrap().settled.is_none());
+        });
+        assert_eq!(full.patience.get(), ONCE_MISSED);
+    }
+
+    #[test]
+    fn machine_that_comes_to_rest_in_time_is_waited_for() {
+        let made = MadeFiles::machine();
+        let full = quiescer(&made, QuiesceMode::Full);
+        full.patience.set(HOUR);
+        let settled = in_unrest(&made, 3 * APART, || full.read_settled().unwrap().settled.unwrap());
+        assert!(settled >= 3 * APART, "{settled:?}");
+    }
+
+    #[test]
+    fn readings_agree_to_the_object_at_first_and_nearly_later() {
+        let nearest = |reading| (0..10).take_while(|objects| agree(reading, *objects)).last();
+        assert_eq!(
+            [2, EXACT_READINGS, EXACT_READINGS + 1, 50].map(nearest),
+            [Some(0), Some(0), Some(AGREE_OBJECTS), Some(AGREE_OBJECTS)]
+        );
+    }
+
+    #[test]
+    fn frees_are_waited_for_and_one_reading_is_made_in_vain() {
+        let made = MadeFiles::machine();
+        let mut rest = quiescer(&made, QuiesceMode::Full);
+        for (grace, least) in [(GracePeriod::Idle, 2 * IDLE), (GracePeriod::Visited, IDLE_APART + IDLE)] {
+            rest.grace = grace;
+            let begin = Instant::now();
+            rest.wait_for_frees().unwrap();
+            assert!(begin.elapsed() >= least, "{grace:?}: {:?}", begin.elapsed());
+        }
+        made.write("/sys/kernel/slab/filp/objects", "many\n");
+        assert!(rest.wait_for_frees().is_err());
+    }
+
+    #[test]
+    fn kernel_says_which_commands_of_membarrier_it_has() {
+        assert!(membarrier(libc::MEMBARRIER_CMD_QUERY).unwrap() > 0, "all have since Linux 4.3");
+    }
+
+    #[test]
+    fn each_processor_that_is_there_sends_a_packet() {
+        let hears = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sends = talking_to_itself().unwrap();
+        sends.connect(hears.local_addr().unwrap()).unwrap();
+        let mut drain = ProcessorDrain::new().unwrap();
+        let there = drain.processors.len();
+        drain.processors.push(CpuSet::count() - 1);
+        drain.packets = Some(sends);
+        drain.drain().unwrap();
+        hears.set_nonblocking(true).unwrap();
+        assert_eq!(std::iter::from_fn(|| hears.recv(&mut [0]).ok()).count(), there);
     }
 }

@@ -7,7 +7,8 @@
 //! kernfs_fop_write_iter in fs/kernfs/file.c). Without slub_debug the processor is left with one to three slabs of its own for that, by
 //! how full the fullest happens to be, and their free objects would count as in use: up to 512. Reading `/proc/slabinfo` takes none.
 
-use super::procfs::{number, read_all, release};
+use super::kernel_files::{KernelFiles, entries};
+use super::procfs::{number, read_all, release_of};
 use super::slabinfo;
 use super::version::Version;
 use crate::error::{Context, Error, Result};
@@ -23,9 +24,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Where SLUB shows its caches.
-const SYSFS: &str = "/sys/kernel/slab";
-/// Where the kernel tells all caches at once, without taking an object for it.
-const TABLE: &str = "/proc/slabinfo";
+pub(super) const SYSFS: &str = "/sys/kernel/slab";
 /// The size classes that reading itself takes objects of: a number for each node, up to four of them, and the text that is written.
 const TAKEN_BY_READING: [&str; 3] = ["kmalloc-8", "kmalloc-16", "kmalloc-32"];
 /// How the names of the caches begin in which kmemleak has a note of every other object: what grows there grows elsewhere.
@@ -39,8 +38,9 @@ const KNOWN: [&str; 5] = ["kmalloc-", "filp", "nfs", "rpc_", "dentry"];
 
 /// The files of all caches, kept open so that reading allocates next to nothing.
 pub struct Slabs {
+    files: KernelFiles,
     caches: Vec<Cache>,
-    /// `TABLE`, if the kernel has it.
+    /// [`slabinfo::FILE`], which tells all caches at once without taking an object for it; `None` if the kernel has none.
     table: Option<File>,
 }
 
@@ -140,13 +140,12 @@ fn best_known(names: &[String]) -> Option<&String> {
 }
 
 /// Returns where below [`SYSFS`] all caches are that are counted under `name`, those of cgroups last.
-pub fn members(name: &str) -> Vec<String> {
-    let entries = fs::read_dir(SYSFS).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+pub fn members(files: &KernelFiles, name: &str) -> Vec<String> {
+    let names = entries(&files.path(SYSFS)).map(|entry| entry.file_name().to_string_lossy().into_owned());
     let own: Vec<String> = names.filter(|cache| counted_as(cache) == name).collect();
     let children = own.iter().flat_map(|cache| {
-        let entries = fs::read_dir(Path::new(SYSFS).join(cache).join(CHILDREN)).into_iter().flatten().flatten();
-        entries.map(move |entry| format!("{cache}/{CHILDREN}/{}", entry.file_name().to_string_lossy()))
+        let children = entries(&files.path(&format!("{SYSFS}/{cache}/{CHILDREN}")));
+        children.map(move |entry| format!("{cache}/{CHILDREN}/{}", entry.file_name().to_string_lossy()))
     });
     let children: Vec<String> = children.collect();
     own.into_iter().chain(children).collect()
@@ -154,18 +153,20 @@ pub fn members(name: &str) -> Vec<String> {
 
 /// Returns whether the kernel empties the caches that are counted under `name` when it wants memory, as it does inodes and
 /// dentries.
-pub fn is_reclaimable(name: &str) -> bool {
-    let told = |cache: String| fs::read_to_string(Path::new(SYSFS).join(cache).join("reclaim_account"));
-    members(name).into_iter().any(|cache| told(cache).is_ok_and(|text| text.trim() == "1"))
+pub fn is_reclaimable(files: &KernelFiles, name: &str) -> bool {
+    let told = |cache: String| files.text(&format!("{SYSFS}/{cache}/reclaim_account"));
+    members(files, name).into_iter().any(|cache| told(cache).is_ok_and(|text| text.trim() == "1"))
 }
 
 impl Slabs {
     /// Opens every cache there is now.
-    pub fn open() -> Result<Self> {
-        Ok(Self { table: File::open(TABLE).ok(), ..Self::open_at(Path::new(SYSFS))? })
+    pub fn open(files: &KernelFiles) -> Result<Self> {
+        let caches = Self::find(&files.path(SYSFS))?;
+        Ok(Self { files: files.clone(), caches, table: files.open(slabinfo::FILE).ok() })
     }
 
-    fn open_at(root: &Path) -> Result<Self> {
+    /// Opens every cache that is in this directory.
+    fn find(root: &Path) -> Result<Vec<Cache>> {
         let entries = fs::read_dir(root).map_err(|_| {
             Error::kernel(format!(
                 "this kernel shows no {}: it lacks CONFIG_SLUB_DEBUG or CONFIG_SYSFS, without which objects cannot be counted",
@@ -206,7 +207,12 @@ impl Slabs {
             }
         }
         caches.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { caches, table: None })
+        Ok(caches)
+    }
+
+    /// Returns the kernel's files, of which these are read.
+    pub fn files(&self) -> &KernelFiles {
+        &self.files
     }
 
     /// Hands back what lies free in per-CPU lists and empty slabs, so that the count is exact.
@@ -245,8 +251,8 @@ impl Slabs {
     /// Returns, in a sentence, what this kernel may keep in caches that it does not show; `None` if nothing.
     pub fn note(&self) -> Option<&'static str> {
         let shows_children = self.caches.iter().any(|cache| cache.children.is_some() || cache.parent().is_some());
-        let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
-        let has = has_caches_of_cgroups(&release().ok()?, &read("/proc/cmdline"), &read("/proc/cgroups"));
+        let read = |file: &str| self.files.text(file).unwrap_or_default();
+        let has = has_caches_of_cgroups(&release_of(&self.files).ok()?, &read("/proc/cmdline"), &read("/proc/cgroups"));
         (has && !shows_children).then_some(CHILDREN_ARE_HIDDEN)
     }
 
@@ -315,8 +321,7 @@ impl Children {
 
     /// Opens those that have come since, and forgets those that have gone.
     fn look(&self) -> Result<()> {
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let there: BTreeSet<OsString> = entries
+        let there: BTreeSet<OsString> = entries(&self.dir)
             .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
             .map(|entry| entry.file_name())
             .collect();
@@ -399,6 +404,7 @@ pub(super) fn parse_objects(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::{MadeFiles, make_cache};
 
     #[test]
     fn objects_are_the_total_over_the_nodes() {
@@ -408,14 +414,12 @@ mod tests {
     }
 
     fn cache(root: &Path, name: &str, objects: u64) {
-        let dir = root.join(name);
-        fs::create_dir(&dir).unwrap();
-        let total = format!("{objects} N0={objects}\n");
-        for (file, text) in
-            [("objects", total.as_str()), ("shrink", ""), ("object_size", "32\n"), ("slab_size", "64\n")]
-        {
-            fs::write(dir.join(file), text).unwrap();
-        }
+        make_cache(&root.join(name), objects);
+    }
+
+    /// Opens the caches in this directory, without a table.
+    fn open_at(root: &Path) -> Slabs {
+        Slabs { files: KernelFiles::at(root), caches: Slabs::find(root).unwrap(), table: None }
     }
 
     #[test]
@@ -423,7 +427,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         cache(root.path(), "kmalloc-32", 12);
         std::os::unix::fs::symlink("kmalloc-32", root.path().join("alias")).unwrap();
-        let slabs = Slabs::open_at(root.path()).unwrap();
+        let slabs = open_at(root.path());
         assert_eq!(slabs.read().unwrap().objects, [("kmalloc-32".to_owned(), 12)].into());
         assert_eq!(slabs.object_bytes()["kmalloc-32"], 32);
     }
@@ -442,7 +446,7 @@ mod tests {
             names.iter().for_each(|name| std::os::unix::fs::symlink(dir, root.path().join(name)).unwrap());
         }
         cache(root.path(), "nfs_inode_cache", 3);
-        let slabs = Slabs::open_at(root.path()).unwrap();
+        let slabs = open_at(root.path());
         let counted = [("filp", 8123), ("nfsd_file", 611), ("aio_kiocb", 7), ("kmalloc-64", 5), ("nfs_inode_cache", 3)];
         let counted = counted.map(|(name, objects)| (name.to_owned(), objects));
         assert_eq!(slabs.read().unwrap().objects, counted.into());
@@ -474,7 +478,7 @@ mod tests {
         child(root, "kmalloc-64", "kmalloc-64(12342:session-19.scope)", 17);
         cache(root, "kmalloc-96", 5);
         fs::create_dir(root.join("kmalloc-96").join(CHILDREN)).unwrap();
-        let slabs = Slabs::open_at(root).unwrap();
+        let slabs = open_at(root);
         let counted =
             |slabs: &Slabs| ["filp", "kmalloc-64", "kmalloc-96"].map(|name| slabs.read().unwrap().objects[name]);
         assert_eq!(counted(&slabs), [697, 9137, 5]);
@@ -501,7 +505,7 @@ mod tests {
         {
             cache(root, name, objects);
         }
-        let slabs = Slabs::open_at(root).unwrap();
+        let slabs = open_at(root);
         assert_eq!(slabs.read().unwrap().objects, [("filp".to_owned(), 140), ("dentry".to_owned(), 1050)].into());
     }
 
@@ -536,7 +540,7 @@ mod tests {
             cache(root.path(), name, objects);
         }
         std::os::unix::fs::symlink(":0000008", root.path().join("kmalloc-8")).unwrap();
-        let mut slabs = Slabs::open_at(root.path()).unwrap();
+        let mut slabs = open_at(root.path());
         let counted = |slabs: &Slabs| {
             let objects = slabs.read_shrunk().unwrap().objects;
             ["kmalloc-16", "kmalloc-8", "kmalloc-96"].map(|name| objects[name])
@@ -554,7 +558,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let caches = [("kmalloc-32", 12), ("kmalloc-rnd-01-32", 3), ("kmalloc-part-15-32", 4), ("kmalloc-cg-32", 5)];
         caches.iter().for_each(|(name, objects)| cache(root.path(), name, *objects));
-        let slabs = Slabs::open_at(root.path()).unwrap();
+        let slabs = open_at(root.path());
         let expected = [("kmalloc-32".to_owned(), 19), ("kmalloc-cg-32".to_owned(), 5)].into();
         assert_eq!(slabs.read().unwrap().objects, expected);
         assert_eq!(slabs.layouts()["kmalloc-32"], Layout { object_bytes: 32, slot_bytes: 64 });
@@ -566,7 +570,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("nfsd_file");
         cache(root.path(), "nfsd_file", 3);
-        let slabs = Slabs::open_at(root.path()).unwrap();
+        let slabs = open_at(root.path());
         let count = || slabs.caches[0].count().unwrap();
         assert_eq!(count(), 3);
         fs::remove_dir_all(&dir).unwrap();
@@ -579,7 +583,7 @@ mod tests {
 
     #[test]
     fn kernel_without_slub_debug_is_told() {
-        let error = Slabs::open_at(Path::new("/dirleak-no-such-dir")).err().unwrap();
+        let error = Slabs::find(Path::new("/dirleak-no-such-dir")).err().unwrap();
         assert!(error.to_string().contains("CONFIG_SLUB_DEBUG"), "{error}");
     }
 
@@ -594,8 +598,94 @@ mod tests {
     fn cache_is_asked_to_shrink() {
         let root = tempfile::tempdir().unwrap();
         cache(root.path(), "kmalloc-32", 12);
-        let slabs = Slabs::open_at(root.path()).unwrap();
+        let slabs = open_at(root.path());
         slabs.caches.iter().for_each(Cache::shrink);
         assert_eq!(fs::read_to_string(root.path().join("kmalloc-32/shrink")).unwrap(), "1");
+    }
+
+    #[test]
+    fn caches_that_count_under_a_name_are_its_copies_and_those_of_cgroups() {
+        let made = MadeFiles::new(&[]);
+        ["kmalloc-64", "kmalloc-rnd-03-64", "kmalloc-96"].iter().for_each(|name| made.cache(name, 5));
+        made.cache("kmalloc-96/cgroup/kmalloc-96(12:a)", 2);
+        let members = |name| {
+            let mut members = members(&made.files, name);
+            members.sort();
+            members
+        };
+        assert_eq!(members("kmalloc-64"), ["kmalloc-64", "kmalloc-rnd-03-64"]);
+        assert_eq!(members("kmalloc-96"), ["kmalloc-96", "kmalloc-96/cgroup/kmalloc-96(12:a)"]);
+        assert!(members("filp").is_empty());
+    }
+
+    #[test]
+    fn cache_that_is_emptied_for_memory_says_so() {
+        let made = MadeFiles::new(&[]);
+        for (name, flag) in [("dentry", "1\n"), ("filp", "0\n")] {
+            made.cache(name, 5);
+            made.write(&format!("{SYSFS}/{name}/reclaim_account"), flag);
+        }
+        made.cache("names_cache", 5);
+        assert_eq!(
+            ["dentry", "filp", "names_cache"].map(|name| is_reclaimable(&made.files, name)),
+            [true, false, false]
+        );
+    }
+
+    #[test]
+    fn classes_that_reading_takes_objects_of_are_counted_by_the_table_of_this_kernel() {
+        let made = MadeFiles::new(&[(slabinfo::FILE, "slabinfo - version: 2.1\n# name\nkmalloc-8 477 512\n")]);
+        made.cache("kmalloc-8", 512);
+        let slabs = Slabs::open(&made.files).unwrap();
+        assert_eq!(slabs.read_shrunk().unwrap().objects["kmalloc-8"], 477);
+        slabs.shrink();
+        assert_eq!(made.text(&format!("{SYSFS}/kmalloc-8/shrink")), "11", "once for the reading, and once more");
+    }
+
+    #[test]
+    fn kernel_that_hides_the_caches_of_cgroups_is_told() {
+        let made = MadeFiles::new(&[("/proc/cmdline", "ro quiet\n"), ("/proc/cgroups", "memory\t4\t131\t1\n")]);
+        made.cache("filp", 5);
+        let note = |release: &str| {
+            made.write("/proc/sys/kernel/osrelease", release);
+            Slabs::open(&made.files).unwrap().note()
+        };
+        assert_eq!(note("5.4.0-150-generic\n"), Some(CHILDREN_ARE_HIDDEN));
+        assert_eq!(note("5.10.262\n"), None);
+        made.cache("filp/cgroup/filp(12:a)", 1);
+        assert_eq!(note("5.4.0-150-generic\n"), None, "it shows them");
+        let beside =
+            MadeFiles::new(&[("/proc/sys/kernel/osrelease", "5.4.0\n"), ("/proc/cgroups", "memory\t4\t131\t1\n")]);
+        ["filp", "filp(12:a)"].iter().for_each(|name| beside.cache(name, 5));
+        assert_eq!(Slabs::open(&beside.files).unwrap().note(), None, "it shows them beside the others");
+    }
+
+    #[test]
+    fn cache_of_a_cgroup_that_cannot_be_opened_is_an_error() {
+        let made = MadeFiles::new(&[]);
+        made.cache("filp", 5);
+        made.cache("filp/cgroup/filp(12:a)", 2);
+        let slabs = Slabs::open(&made.files).unwrap();
+        assert_eq!(slabs.read().unwrap().objects["filp"], 7);
+        fs::create_dir(made.files.path(SYSFS).join("filp/cgroup/filp(13:b)")).unwrap();
+        let error = slabs.read().unwrap_err().to_string();
+        assert!(error.contains("cannot open ") && error.contains("filp(13:b)/"), "{error}");
+    }
+
+    #[test]
+    fn files_of_a_cache_that_is_gone_are_those_of_its_successor_and_other_errors_are_told() {
+        let made = MadeFiles::new(&[]);
+        made.cache("nfsd_file", 3);
+        let place = Place::open(&made.files.path(SYSFS).join("nfsd_file")).unwrap();
+        let asked = |code: i32| {
+            let mut first = true;
+            let answer = place.with_files(|_| match std::mem::take(&mut first) {
+                true => Err(std::io::Error::from_raw_os_error(code)),
+                false => Ok(()),
+            });
+            answer.map_err(|error| error.raw_os_error())
+        };
+        assert_eq!(asked(libc::ENODEV), Ok(Some(())));
+        assert_eq!(asked(libc::EIO), Err(Some(libc::EIO)));
     }
 }

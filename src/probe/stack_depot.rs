@@ -4,6 +4,7 @@
 //! new pool of pages. Which stacks there are depends on who interrupts whom, so on a busy machine new ones come for minutes.
 //! They are the instrument's, not the workload's.
 
+use super::kernel_files::KernelFiles;
 use super::page_owner::{DEPOT_ORDER, DepotSearch};
 use super::procfs::{number, read_all};
 use std::fs::File;
@@ -25,8 +26,8 @@ pub struct StackDepot {
 
 impl StackDepot {
     /// Opens what there is.
-    pub fn open() -> Self {
-        Self { owned: DepotSearch::open(), pools: File::open(STATS).ok() }
+    pub fn open(files: &KernelFiles) -> Self {
+        Self { owned: DepotSearch::open(files), pools: files.open(STATS).ok() }
     }
 
     /// Returns, in a sentence, what is counted because it was not searched for; `None` if nothing.
@@ -68,5 +69,15 @@ mod tests {
         assert_eq!((depot.pages(), depot.note()), (34 * 4, None));
         let untold = StackDepot { owned: None, pools: None };
         assert_eq!((untold.pages(), untold.note()), (0, None));
+    }
+
+    #[test]
+    fn depot_that_is_not_searched_is_told_unless_its_pools_are_counted() {
+        let gave_up = || Some(DepotSearch::that_gave_up(tempfile::tempfile().unwrap()));
+        let untold = StackDepot { owned: gave_up(), pools: None };
+        assert_eq!((untold.pages(), untold.note()), (0, Some(NOT_SEARCHED)));
+        let made = crate::probe::kernel_files::made::MadeFiles::new(&[(STATS, "pools: 3\n")]);
+        let counted = StackDepot { owned: gave_up(), ..StackDepot::open(&made.files) };
+        assert_eq!((counted.pages(), counted.note()), (12, None));
     }
 }

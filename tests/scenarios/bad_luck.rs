@@ -138,7 +138,7 @@ fn some_names_came(seen: &Seen, record: &RunRecord) -> Trialled {
     seen.must(!record.reason.contains("after 0 entries"), || "no name was listed before the error".into())
 }
 
-fn unsupported(kernel: &str, more: &[&str], sentence: &str) -> Trialled {
+pub fn unsupported(kernel: &str, more: &[&str], sentence: &str) -> Trialled {
     let arguments = [&["run", "--kernel", kernel], more, &["quick"]].concat();
     let seen = Program::new(&arguments).run()?;
     let record = seen.record()?;

@@ -1,6 +1,7 @@
 //! Trials of Debian's own kernels: as they are, and with modules that were rebuilt with a patch. `verify` takes such a kernel if none is named;
 //! where it is 6.1:cloud, all run, and else those that name it run when it is in the cache already, or when `DIRLEAK_SERIES="6.1:cloud"` asks for it.
 
+use crate::bad_luck::unsupported;
 use crate::case::Case;
 use crate::kernels::left_out_unless;
 use crate::program::{Program, Trialled};
@@ -17,7 +18,7 @@ const LEAKING: &str = "6.1:cloud+spare-pages";
 const BUILT_IN: &str = concat!("6.1:cloud+", env!("CARGO_MANIFEST_DIR"), "/tests/data/no-slab.patch");
 
 pub fn cases() -> Vec<Case> {
-    let usual = usual(&Catalog::load().expect("the catalog is embedded"));
+    let usual = usual(&Catalog::load().expect("the catalog is embedded"), false);
     let reason = |spec| if usual == CLOUD { None } else { left_out_unless(spec, CLOUD) };
     let leaking = Case::new(format!("quick on {LEAKING} leaks 25 names per listing"), &[LEAKING], |_| leaking());
     let built_in = Case::new("a patch to what Debian's kernel has built in is refused", &[LEAKING], |_| built_in());
@@ -31,6 +32,10 @@ pub fn cases() -> Vec<Case> {
         Case::new("verify quick without kernels proves it on the kernels of this machine's Debian", &both, move |_| {
             proven(&[unpatched, patched])
         }),
+        Case::new("a kernel of Debian's that finds one of two processors is unsupported", &[CLOUD], |_| {
+            unsupported(CLOUD, &["--processors", "2"], "this kernel brought up 1 of 2 processors")
+        })
+        .ignored_because(reason(CLOUD)),
     ]
 }
 

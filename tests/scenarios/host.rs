@@ -70,6 +70,21 @@ const WATCHES_BOTH: &str = "slub_debug=U page_owner=on";
 /// A kernel that puts stacks of each trace into the buffer of the whole machine.
 const MIXES_STACKS: &str = "5.10+spare-pages";
 
+/// Debian's own kernel, which is built with CONFIG_NO_HZ_FULL, and how machines boot it whose processors belong to one program each: without
+/// a tick on one, and with another one that nothing is put on. There membarrier() tells no grace period (kernel/sched/membarrier.c).
+const TICKLESS: &str = "6.1:amd64";
+const TICKLESS_LEAKING: &str = "6.1:amd64+spare-pages";
+const WITHOUT_TICK: &str = "nohz_full=1,2 isolcpus=3";
+/// Processors that are left for dirleak there.
+const NOT_ISOLATED: u64 = 3;
+
+/// What a busy neighbour does again and again, two seconds of every four: it starts programs, opens files, and fills and drops pages.
+const NEIGHBOUR: &str = "\n[unit]\nsteps = [{ run = \"sh -c 'for n in 1 2 3 4 5 6 7 8; do cat /proc/self/maps /proc/mounts > /tmp/$n; \
+    head -c 300000 /dev/zero >> /tmp/$n; done; cat /tmp/* > /dev/null; rm /tmp/[1-8]'\" }]\n";
+
+/// Seconds that are enough for a leak to be told there, and may not be for what is clean.
+const BUSY_BUDGET: [&str; 2] = ["--budget", "120"];
+
 /// A kernel that frees something of each listing by kfree_rcu() alone, which gathers it for up to 5 s.
 const PUTS_OFF: &str = "6.1+honest-kfree-rcu";
 /// Debian's other kernels as they come.
@@ -85,8 +100,8 @@ const LOCKS_DOWN: &str = "lockdown=confidentiality";
 const USUAL: [&str; 8] = ["host", "/mnt", "--drop-caches", "--yes", "--json", RESULT, "--bundle", BUNDLE];
 /// The same without dropping a cache of the machine, which needs no consent.
 const GENTLE: [&str; 6] = ["host", "/mnt", "--json", RESULT, "--bundle", BUNDLE];
-/// A guest is no busy server, and a slow one.
-const FASTER: [&str; 4] = ["--listings-per-second", "10000", "--budget", "400"];
+/// A guest is slow.
+const PATIENT: [&str; 2] = ["--budget", "400"];
 
 pub fn cases() -> Vec<Case> {
     let others = DEBIANS_OTHERS.map(|spec| {
@@ -134,6 +149,20 @@ pub fn cases() -> Vec<Case> {
             |_| into_the_buffer_of_all(),
         )
         .ignored_because(left_out("5.10")),
+        Case::new("host on Debian's 6.1 with nohz_full= and isolcpus= is clean", &[TICKLESS], |_| {
+            without_tick_is_clean()
+        })
+        .ignored_because(left_out_unless(TICKLESS, TICKLESS)),
+        Case::new(
+            "host on Debian's 6.1+spare-pages with nohz_full= and isolcpus= traces the leak to its call site",
+            &[TICKLESS_LEAKING],
+            |_| without_tick_leaks(),
+        )
+        .ignored_because(left_out_unless(TICKLESS_LEAKING, TICKLESS)),
+        Case::new("host beside a busy neighbour accuses nothing", &[FIXED], |_| busy_accuses_nothing()),
+        Case::new("host beside a busy neighbour tells the leak, its rate and its call site", &[LEAKING], |_| {
+            leaks(Guest::start_busy(LEAKING)?)
+        }),
         Case::new("host on a stock 6.1 that merges caches is clean", &[FIXED], |_| merging_is_clean()),
         Case::new(
             "host on a stock 6.1+spare-pages that merges caches traces the leak to its call site",
@@ -222,6 +251,8 @@ fn processors(stock: bool) -> u32 {
 /// A guest that runs command lines of the dirleak that was built.
 pub struct Guest {
     machine: Machine,
+    /// Whether process 1 runs the units of its scenario beside each command line.
+    is_busy: bool,
     _slot: Slots,
 }
 
@@ -235,6 +266,16 @@ impl Guest {
         Self::start_of(spec, stock, kernel_arguments, scenario())
     }
 
+    /// Starts one in which a neighbour of dirleak's has work to do.
+    fn start_busy(spec: &str) -> Result<Self, Failed> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("neighbour.toml");
+        fs::write(&file, include_str!("../../scenarios/quick.toml").to_owned() + NEIGHBOUR)?;
+        let busy = load(&file.to_string_lossy())?;
+        let scenario = Scenario { unit: busy.unit, ..scenario() };
+        Ok(Self { is_busy: true, ..Self::start_of(spec, true, "", scenario)? })
+    }
+
     fn start_of(spec: &str, stock: bool, kernel_arguments: &str, mut scenario: Scenario) -> Result<Self, Failed> {
         let slot = Slots::take(processors(stock) as usize);
         let (cache, ui) = (Cache::open()?, Ui::silent());
@@ -242,12 +283,13 @@ impl Guest {
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
         let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
         let options = Options { boot, stock, ..Options::default() };
-        scenario.guest.cpus = processors(stock);
+        // Debian's kernels for clouds look for processors in tables of a firmware, which guests do not have.
+        scenario.guest.cpus = if spec.contains(":cloud") { 1 } else { processors(stock) };
         scenario.guest.kernel_arguments = kernel_arguments.into();
         let job =
             Job { scenario: &scenario, kernel: &kernel, accelerator, options: &options.boot, cache: &cache, ui: &ui };
         let machine = Machine::start(&job, options.debugging(&scenario, &kernel)).map_err(|ended| told(&ended))?;
-        Ok(Self { machine, _slot: slot })
+        Ok(Self { machine, is_busy: false, _slot: slot })
     }
 
     /// Runs command lines beside each other; `listing` has another process list meanwhile.
@@ -257,7 +299,7 @@ impl Guest {
 
     /// Runs one.
     pub fn run(&mut self, command: CommandLine) -> Result<CommandOutput, Failed> {
-        Ok(self.execute(&[command], false)?.remove(0))
+        Ok(self.execute(&[command], self.is_busy)?.remove(0))
     }
 
     pub fn finish(self) -> Trialled {
@@ -300,11 +342,34 @@ pub fn record(ended: &CommandOutput) -> Result<RunRecord, Failed> {
     Ok(file.results.remove(0))
 }
 
+/// Measures as people type it, at the usual pace.
 fn measured(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(CommandOutput, RunRecord), Failed> {
-    measured_by(&[&USUAL[..], &FASTER].concat(), guest, status, verdict)
+    measured_by(&USUAL, guest, status, verdict)
 }
 
+/// Measures with these words, on all processors of the machine.
 fn measured_by(
+    words: &[&str],
+    guest: &mut Guest,
+    status: i32,
+    verdict: Verdict,
+) -> Result<(CommandOutput, RunRecord), Failed> {
+    let (ended, record) = measured_anywhere(words, guest, status, verdict)?;
+    let stock = record.setup.as_ref().is_some_and(|setup| setup.stock);
+    let is_for_clouds = record.kernel.release.ends_with("-cloud-amd64");
+    let expected = if is_for_clouds { 1 } else { processors(stock) };
+    has_processors(&ended, &record, u64::from(expected))?;
+    Ok((ended, record))
+}
+
+/// The record tells as many processors.
+fn has_processors(ended: &CommandOutput, record: &RunRecord, expected: u64) -> Trialled {
+    let all = record.setup.as_ref().map_or(0, |setup| setup.cpus);
+    must(ended, all == expected, || format!("it is said to have {all} processors"))
+}
+
+/// Does the same on a machine some of whose processors are not to be used.
+fn measured_anywhere(
     words: &[&str],
     guest: &mut Guest,
     status: i32,
@@ -318,11 +383,6 @@ fn measured_by(
     let (listings, cold, complete) = (record.listings, record.cold_listings, record.complete_listings);
     let all = listings > 0 && cold == listings && complete == listings;
     must(&ended, all, || format!("of {listings} listings {cold} were cold and {complete} complete"))?;
-    let stock = record.setup.as_ref().is_some_and(|setup| setup.stock);
-    let all = record.setup.as_ref().map_or(0, |setup| setup.cpus);
-    // Debian's kernels for clouds look for processors in tables of a firmware, which guests do not have.
-    let expected = if record.kernel.release.ends_with("-cloud-amd64") { 1 } else { processors(stock) };
-    must(&ended, all == u64::from(expected), || format!("it is said to have {all} processors"))?;
     let live = record.accelerator == "none" && record.kernel.spec == "host" && record.scenario == "/mnt";
     must(&ended, live, || "the record is not of a live machine".into())?;
     Ok((ended, record))
@@ -330,7 +390,38 @@ fn measured_by(
 
 fn clean(spec: &str, stock: bool) -> Trialled {
     let mut guest = Guest::start(spec, stock)?;
-    measured_by(&USUAL, &mut guest, 0, Verdict::Clean)?;
+    measured(&mut guest, 0, Verdict::Clean)?;
+    guest.finish()
+}
+
+fn without_tick_is_clean() -> Trialled {
+    let mut guest = Guest::start_with(TICKLESS, true, WITHOUT_TICK)?;
+    let (ended, record) = measured_anywhere(&USUAL, &mut guest, 0, Verdict::Clean)?;
+    has_processors(&ended, &record, NOT_ISOLATED)?;
+    guest.finish()
+}
+
+fn without_tick_leaks() -> Trialled {
+    let mut guest = Guest::start_with(TICKLESS_LEAKING, true, WITHOUT_TICK)?;
+    let (ended, record) = measured_anywhere(&USUAL, &mut guest, 1, Verdict::Leak)?;
+    has_processors(&ended, &record, NOT_ISOLATED)?;
+    is_the_leak(&ended, &record)?;
+    guest.finish()
+}
+
+/// Others do what they do all the while: it is clean, or undecided with the reason.
+fn busy_accuses_nothing() -> Trialled {
+    let mut guest = Guest::start_busy(FIXED)?;
+    let ended = guest.run(command(&[&USUAL[..], &BUSY_BUDGET].concat()))?;
+    let record = record(&ended)?;
+    let told = match record.verdict {
+        Verdict::Clean => Some(0),
+        Verdict::Undecided => Some(125),
+        _ => None,
+    };
+    must(&ended, told.is_some() && ended.status == told, || format!("the verdict is {}", record.verdict.as_str()))?;
+    let why = record.verdict == Verdict::Clean || !record.reason.is_empty() && ended.stdout.contains(&record.reason);
+    must(&ended, why && record.findings.is_empty(), || format!("it accuses {:?}", record.findings))?;
     guest.finish()
 }
 
@@ -372,7 +463,7 @@ fn hidden_functions_leak() -> Trialled {
     };
     must(&ended, finding.name == "kmalloc-256", || format!("the leak is in {}", finding.name))?;
     must(&ended, finding.call_sites.is_empty(), || format!("it names {:?}", finding.call_sites))?;
-    is_at_its_rate(&ended, finding)?;
+    is_at_its_rate(&ended, &record, finding)?;
     guest.finish()
 }
 
@@ -393,9 +484,11 @@ fn one_of_both() -> Trialled {
     guest.finish()
 }
 
-/// The rate is what the model says.
-fn is_at_its_rate(ended: &CommandOutput, finding: &Finding) -> Trialled {
-    let modelled = spare_pages::listing(FIXED, &scenario()).leaked as f64;
+/// The rate is what the model says of so many entries.
+fn is_at_its_rate(ended: &CommandOutput, record: &RunRecord, finding: &Finding) -> Trialled {
+    let mut scenario = scenario();
+    scenario.directory.entries = record.entries;
+    let modelled = spare_pages::listing(FIXED, &scenario).leaked as f64;
     let rate = finding.objects_per_listing.estimate;
     let near = (rate - modelled).abs() <= RATE_TOLERANCE * modelled;
     must(ended, near, || format!("{rate} names per listing leaked, and {modelled} are to"))
@@ -418,7 +511,7 @@ fn is_the_leak(ended: &CommandOutput, record: &RunRecord) -> Trialled {
     let site = finding.call_sites.first();
     let named = site.is_some_and(|site| site.function == CALL_SITE && site.share > 0.95 && !site.stack.is_empty());
     must(ended, named, || format!("the call site is {site:?}"))?;
-    is_at_its_rate(ended, finding)
+    is_at_its_rate(ended, record, finding)
 }
 
 fn clean_and_refusals() -> Trialled {
@@ -485,7 +578,7 @@ fn evidence(ended: &CommandOutput) -> Trialled {
 /// Files are made, listed and removed; and removed, too, when a signal comes while they are listed.
 fn scratch() -> Trialled {
     let mut guest = Guest::start(FIXED, false)?;
-    let words = [&USUAL[..], &["--scratch=300"], &FASTER].concat();
+    let words = [&USUAL[..], &["--scratch=300"]].concat();
     let ended = guest.run(command(&words))?;
     let made = record(&ended)?;
     must(&ended, ended.status == Some(0) && made.entries == 300, || {
@@ -514,10 +607,9 @@ fn beside_another_trace() -> Trialled {
     let mut guest = Guest::start_with(LEAKING, true, SOMEBODY_TRACES)?;
     let files: Vec<String> =
         [&OTHERS_TRACE[..], &[OTHERS_ENTRIES, TRACE_BUFFERS, RESULT]].concat().into_iter().map(str::to_owned).collect();
-    let words = [&USUAL[..6], &FASTER].concat();
     let looked = guest.run(CommandLine { files: files.clone(), ..command(&["--version"]) })?;
     must(&looked, says(&looked, TRACED_EVENTS).contains("sched:sched_process_exit"), || "nobody traces".into())?;
-    let ended = guest.run(CommandLine { files, ..command(&words) })?;
+    let ended = guest.run(CommandLine { files, ..command(&USUAL[..6]) })?;
     let record = record(&ended)?;
     must(&ended, record.verdict == Verdict::Leak, || "the verdict is not leak".into())?;
     let site = record.findings.first().and_then(|finding| finding.call_sites.first());
@@ -589,7 +681,7 @@ fn killed_and_hung_up() -> Trialled {
 /// Measures without dropping a cache of the machine, and looks whether that is true, and said.
 fn gently(guest: &mut Guest, status: i32, verdict: Verdict) -> Result<(CommandOutput, RunRecord), Failed> {
     let looked = guest.run(command(&["--version"]))?;
-    let (ended, record) = measured_by(&[&GENTLE[..], &FASTER].concat(), guest, status, verdict)?;
+    let (ended, record) = measured_by(&[&GENTLE[..], &PATIENT].concat(), guest, status, verdict)?;
     let (before, after) = (drops(&looked), drops(&ended));
     let is_counted = before.len() == 2 || !record.kernel.release.ends_with("-amd64");
     must(&ended, is_counted && before == after, || format!("caches were dropped: {before:?}, then {after:?}"))?;
@@ -688,19 +780,19 @@ fn contained() -> Trialled {
     let mut within = |confined: &[Confinement], words: &[&str]| {
         guest.run(CommandLine { confined: confined.to_vec(), ..command(words) })
     };
-    let words = [&GENTLE[..], &FASTER].concat();
+    let words = [&GENTLE[..], &PATIENT].concat();
     let ended = within(&[Confinement::WithoutTracefs, Confinement::WithoutSysAdmin], &words)?;
     let unnamed = record(&ended)?;
     must(&ended, unnamed.verdict == Verdict::Leak, || "without CAP_SYS_ADMIN it is no leak".into())?;
     notes_once(&ended, &unnamed, "tracefs is not mounted here and this process may not mount it")?;
-    is_at_its_rate(&ended, &unnamed.findings[0])?;
+    is_at_its_rate(&ended, &unnamed, &unnamed.findings[0])?;
     must(&ended, unnamed.findings[0].call_sites.is_empty(), || "it names functions all the same".into())?;
     let ended = within(&[Confinement::ReadOnlyProcSys, Confinement::OneProcessor], &words)?;
     let without_pages = record(&ended)?;
     must(&ended, without_pages.verdict == Verdict::Leak, || "without /proc/sys it is no leak".into())?;
     notes_once(&ended, &without_pages, "/proc/sys is read-only here")?;
     notes_once(&ended, &without_pages, "of 4 processors this process may use 1")?;
-    is_at_its_rate(&ended, &without_pages.findings[0])?;
+    is_at_its_rate(&ended, &without_pages, &without_pages.findings[0])?;
     let missing = without_pages.not_looked_for.iter().any(|source| source == "pages");
     must(&ended, missing, || format!("not looked for are {:?}", without_pages.not_looked_for))?;
     for (confined, words, sentence) in [
@@ -764,7 +856,7 @@ fn is_synthetic(ended: &CommandOutput, status: i32, verdict: Verdict) -> Result<
 fn synthetic_is_clean() -> Trialled {
     let mut guest = Guest::start(FIXED, true)?;
     let before = left_after(&looking(&mut guest, &["--version"], None)?);
-    let ended = looking(&mut guest, &[&SYNTHETIC[..], &FASTER].concat(), None)?;
+    let ended = looking(&mut guest, &[&SYNTHETIC[..], &PATIENT].concat(), None)?;
     is_synthetic(&ended, 0, Verdict::Clean)?;
     leaves_nothing(&ended, &before)?;
     refuses(&mut guest, &["host", "--synthetic", "--yes"], 1000, 129, "it must be root; use sudo")?;
@@ -780,7 +872,7 @@ fn synthetic_is_clean() -> Trialled {
 fn synthetic_leaks() -> Trialled {
     let mut guest = Guest::start(LEAKING, true)?;
     let before = left_after(&looking(&mut guest, &["--version"], None)?);
-    let words = [&SYNTHETIC[..], &FASTER].concat();
+    let words = [&SYNTHETIC[..], &PATIENT].concat();
     let ended = looking(&mut guest, &words, None)?;
     finds_the_synthetic_leak(&ended)?;
     leaves_nothing(&ended, &before)?;

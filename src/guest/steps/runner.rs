@@ -7,7 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::guest::nfs_mount;
 use crate::guest::outage::Outage;
 use crate::guest::server::{Local, RunningServer};
-use crate::probe::mountstats::{self, add};
+use crate::probe::mountstats::{MountStats, add};
 use crate::scenario::step::Pass;
 use crate::scenario::{Errno as ExpectedErrno, Scenario, Step};
 use crate::workload::check::{ADDED, Check, Inodes, Other, Presence, RENAMED, Seen};
@@ -176,7 +176,7 @@ impl UnitRunner {
         played.getdents_calls += result.as_ref().map_or(0, |counts| counts.getdents_calls);
         let wrong = Self::wrong(&Pass::default(), &result, &self.check, true);
         played.broken = played.broken.take().or(wrong);
-        add(&mut played.rpcs, &mountstats::read(second)?);
+        add(&mut played.rpcs, &MountStats::own()?.rpcs(second)?);
         nfs_mount::unmount(second)
     }
 

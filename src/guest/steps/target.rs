@@ -5,7 +5,7 @@ use super::side::Side;
 use crate::agent::target::{Target, UnitStats};
 use crate::error::Result;
 use crate::guest::nfs_mount;
-use crate::probe::mountstats::{self, Rpcs, add};
+use crate::probe::mountstats::{MountStats, Rpcs, add};
 use crate::protocol::message::MOST_LISTED_PLAINLY;
 use crate::scenario::step::Pass;
 use crate::scenario::{self, Step, Unit};
@@ -58,7 +58,7 @@ impl Target for UnitRunner {
                 continue;
             }
             counted.push(device);
-            add(&mut sum, &mountstats::read(&point)?);
+            add(&mut sum, &MountStats::own()?.rpcs(&point)?);
         }
         Ok(sum)
     }

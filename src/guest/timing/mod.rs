@@ -9,7 +9,8 @@ use super::serial::SerialLink;
 use super::steps::side::Side;
 use crate::agent::round::wait_until;
 use crate::error::{Error, Result};
-use crate::probe::{mountstats, procfs};
+use crate::probe::mountstats::{MountStats, operations_since};
+use crate::probe::procfs;
 use crate::protocol::message::Response;
 use crate::protocol::timing::{BEGINS, CacheState, Latencies, TimedListing};
 use crate::scenario::step::Pass;
@@ -45,13 +46,13 @@ impl GuestAgent {
         let mut changes = Changes::new(&pass, state, self.measuring.place.tree().entries(), course.walk);
         link.step(BEGINS, 0.0)?;
         let (operations, thread, guest) =
-            (mountstats::operations(&point)?, procfs::thread_system_seconds()?, procfs::busy()?);
+            (MountStats::own()?.operations(&point)?, procfs::thread_system_seconds()?, procfs::busy()?);
         let player = &mut self.measuring.place;
         let timed = timed::list(&root, course, |entries| {
             changes.due(entries).into_iter().try_for_each(|step| player.apply_step(&step, Side::Nfs))
         })?;
         let (thread, guest) = (procfs::thread_system_seconds()? - thread, procfs::busy()?.since(guest));
-        let operations = mountstats::operations_since(&operations, &mountstats::operations(&point)?);
+        let operations = operations_since(&operations, &MountStats::own()?.operations(&point)?);
         let done = changes.done;
         if state == CacheState::Changing {
             self.measuring.place.apply_step(&Step::Remove, Side::Nfs)?;
@@ -99,7 +100,7 @@ impl GuestAgent {
 
     /// Waits until no attribute is good any more.
     fn let_attributes_expire(&self) -> Result<()> {
-        let options = mountstats::options(&nfs_mount::point(self.pass().0.mount))?;
+        let options = MountStats::own()?.options(&nfs_mount::point(self.pass().0.mount))?;
         wait_until(Instant::now() + longest_timeout(&options) + OVERDUE)?;
         Ok(())
     }

@@ -27,20 +27,22 @@ use patched::Patched;
 pub const USUAL: &str = "6.1";
 
 /// Returns the kernel that is judged where none is named. It is Debian's for clouds, as no kernel is compiled for it and a patch takes half a
-/// minute: of the lowest series from 6.1 on whose modules the gcc of this machine can rebuild. Where there is another gcc, it is the
+/// minute: of the lowest series from 6.1 on whose modules the gcc of this machine can rebuild. Guests with `several` processors get Debian's for
+/// any machine, which takes longer: that for clouds finds one of them (it has no CONFIG_X86_MPPARSE). Where there is another gcc, it is the
 /// series 6.1 built from source, which takes any.
-pub fn usual(catalog: &Catalog) -> String {
+pub fn usual(catalog: &Catalog, several: bool) -> String {
     let is_free = toolchain::chosen_compiler().is_some() || SearchPath::from_env().find("gcc").is_none();
-    usual_with(catalog, |major| is_free || compiler::installed(major).is_some())
+    usual_with(catalog, several, |major| is_free || compiler::installed(major).is_some())
 }
 
-fn usual_with(catalog: &Catalog, has_gcc: impl Fn(u32) -> bool) -> String {
+fn usual_with(catalog: &Catalog, several: bool, has_gcc: impl Fn(u32) -> bool) -> String {
     let version = |series: &Series| series.version().ok();
     let lowest: Option<Version> = USUAL.parse().ok();
     let mut all: Vec<&Series> = catalog.iter().filter(|series| version(series) >= lowest).collect();
     all.sort_by_key(|series| version(series));
     let fits = all.into_iter().find(|series| has_gcc(series.gcc));
-    fits.map_or(USUAL.to_owned(), |series| format!("{}:cloud", series.name))
+    let flavour = if several { "amd64" } else { "cloud" };
+    fits.map_or(USUAL.to_owned(), |series| format!("{}:{flavour}", series.name))
 }
 
 /// A distribution's kernel, and what is put into it.
@@ -114,11 +116,12 @@ mod tests {
     #[test]
     fn kernel_that_nobody_named_is_one_that_this_machines_gcc_can_rebuild() {
         let catalog = Catalog::load().unwrap();
-        let usual = |there: &[u32]| usual_with(&catalog, |major| there.contains(&major));
+        let usual = |there: &[u32]| usual_with(&catalog, false, |major| there.contains(&major));
         assert_eq!(usual(&[10, 12]), "6.1:cloud", "Debian bookworm");
         assert_eq!(usual(&[14]), "6.12:cloud", "Debian trixie");
         assert_eq!(usual(&[12, 14]), "6.1:cloud", "the lower series first");
         assert_eq!(usual(&[10]), "6.1", "older series are not what anybody means");
         assert_eq!(usual(&[13]), "6.1", "built from source");
+        assert_eq!(usual_with(&catalog, true, |_| true), "6.1:amd64", "which brings up all processors");
     }
 }

@@ -18,6 +18,7 @@
 use super::source::CounterSource;
 use super::vmalloc;
 use crate::error::{Context, Result};
+use crate::probe::kernel_files::KernelFiles;
 use crate::probe::page_owner::{self, Owners};
 use crate::probe::procfs::{number, read_all, read_into};
 use crate::probe::stack_depot::StackDepot;
@@ -48,6 +49,7 @@ const MOST_SEARCHES: u32 = 3;
 
 /// The files, kept open, and room for what they say.
 pub struct Pages {
+    files: KernelFiles,
     refresh: File,
     zoneinfo: File,
     meminfo: File,
@@ -66,17 +68,18 @@ pub struct Pages {
 
 impl Pages {
     /// Opens the files; `None` if the kernel lacks one that it needs.
-    pub fn open() -> Option<Self> {
-        let refresh = File::options().write(true).open("/proc/sys/vm/stat_refresh").ok()?;
-        let open = |name: &str| File::open(name).ok();
+    pub fn open(files: &KernelFiles) -> Option<Self> {
+        let refresh = files.open_to_write("/proc/sys/vm/stat_refresh").ok()?;
+        let open = |name: &str| files.open(name).ok();
         let (zoneinfo, meminfo) = (open("/proc/zoneinfo")?, open("/proc/meminfo")?);
         let vmallocinfo = open(vmalloc::FILE);
         let stack_pages = kib(&read_all(&meminfo).ok()?, "KernelStack")? / KIB_PER_PAGE;
         let areas = vmallocinfo.as_ref().and_then(|file| read_all(file).ok()).unwrap_or_default();
         let stacks = if vmalloc::has_stacks(&areas, stack_pages) { Stacks::InVmalloc } else { Stacks::Apart };
-        let (texts, depot, last) = (RefCell::default(), StackDepot::open(), Cell::new(None));
-        let too_many_owners = Cell::new(false);
-        let pages = Self { refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts, depot, too_many_owners, last };
+        let (texts, depot, last) = (RefCell::default(), StackDepot::open(files), Cell::new(None));
+        let (files, too_many_owners) = (files.clone(), Cell::new(false));
+        let pages =
+            Self { files, refresh, zoneinfo, meminfo, vmallocinfo, stacks, texts, depot, too_many_owners, last };
         // A kernel whose statistics look otherwise is one without this source. What is read first makes the buffers as
         // large as they must be.
         pages.count().ok().flatten().map(|_| pages)
@@ -102,7 +105,7 @@ impl CounterSource for Pages {
         if self.too_many_owners.get() {
             return Ok(None);
         }
-        Ok(match page_owner::read() {
+        Ok(match page_owner::read(&self.files) {
             Owners::NotKept => None,
             Owners::TooMany => {
                 self.too_many_owners.set(true);
@@ -179,14 +182,7 @@ pub(in crate::probe) fn unexplained(zoneinfo: &str, meminfo: &str, vmalloc: i64,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ZONEINFO: &str = "Node 0, zone      DMA\n  per-node stats\n      nr_inactive_anon 7\n      nr_anon_pages 12\n\
-        \x20     nr_file_pages 20\n      nr_swapcached 2\n\
-        \x20     nr_slab_unreclaimable 300\n      nr_kernel_stack 80\n      nr_page_table_pages 5\n  pages free     1000\n\
-        \x20       min      7\n        managed  2000\n      nr_free_pages 1000\n      nr_zone_inactive_anon 7\n\
-        \x20 pagesets\n    cpu: 0\n              count: 40\n              high:  90\n\
-        Node 0, zone    DMA32\n  pages free     500\n        managed  1000\n  pagesets\n    cpu: 0\n              count: 2\n";
-    const MEMINFO: &str = "MemTotal: 12000 kB\nVmallocTotal: 99999 kB\nVmallocUsed: 400 kB\nPercpu:  80 kB\n";
+    use crate::probe::kernel_files::made::{MEMINFO, MadeFiles, OWNED_PAGE, ZONEINFO};
 
     #[test]
     fn pages_that_have_an_owner_are_subtracted() {
@@ -216,9 +212,71 @@ mod tests {
     #[test]
     fn pages_of_vmalloc_are_told_by_meminfo_or_else_by_its_areas() {
         assert_eq!(vmalloc_pages(MEMINFO, || panic!("meminfo tells it")), Some(100));
-        let untold = MEMINFO.replace("VmallocUsed: 400", "VmallocUsed: 0");
+        let untold = MEMINFO.replace("400 kB", "0 kB");
         assert_eq!(vmalloc_pages(&untold, || Some(66)), Some(66));
         assert_eq!(vmalloc_pages(&untold, || None), None, "0 there says nothing");
         assert_eq!(vmalloc_pages("MemTotal: 12000 kB\n", || Some(66)), None, "no kernel is known to lack the line");
+    }
+
+    /// Returns the pages that nothing explains of the machine that is made, its stacks being no areas of vmalloc.
+    const UNEXPLAINED: i64 = 3000 - (12 - 2 + 20 + 300 + 20 + 5 + 1000 + 40 + 500 + 2 + 100 + 20);
+
+    #[test]
+    fn stacks_of_threads_are_taken_off_once_wherever_they_are() {
+        let made = MadeFiles::machine();
+        let count = || Pages::open(&made.files).unwrap().count().unwrap();
+        assert_eq!(count(), Some(UNEXPLAINED));
+        // With CONFIG_VMAP_STACK: 80 kB are five stacks.
+        let area = "0x0-0x0   20480 kernel_clone+0xb8/0x400 pages=4 vmalloc N0=4\n";
+        made.write("/proc/vmallocinfo", area.repeat(5));
+        assert_eq!(count(), Some(UNEXPLAINED + 20));
+        made.write("/proc/vmallocinfo", area.repeat(2));
+        assert_eq!(count(), Some(UNEXPLAINED), "two areas are not the stacks of all threads");
+    }
+
+    #[test]
+    fn depot_of_stacks_is_asked_after_a_change_alone() {
+        let made = MadeFiles::machine();
+        let pools = |pools: u32| made.write("/sys/kernel/debug/stackdepot/stats", format!("pools: {pools}\n"));
+        let free = |pages: &str| made.write("/proc/zoneinfo", ZONEINFO.replace("free     500", pages));
+        pools(3);
+        let pages = Pages::open(&made.files).unwrap();
+        assert_eq!(pages.count().unwrap(), Some(UNEXPLAINED - 12));
+        pools(4);
+        assert_eq!(pages.count().unwrap(), Some(UNEXPLAINED - 12), "nothing else has changed");
+        free("free     490");
+        assert_eq!(pages.count().unwrap(), Some(UNEXPLAINED + 10 - 16));
+        free("free     some");
+        assert_eq!(pages.count().unwrap(), None);
+    }
+
+    #[test]
+    fn owners_of_pages_are_told_unless_there_are_too_many() {
+        let made = MadeFiles::machine();
+        let pages = Pages::open(&made.files).unwrap();
+        assert_eq!((pages.sites().unwrap(), pages.notes()), (None, vec![]), "the kernel keeps none");
+        made.write("/sys/kernel/debug/page_owner", OWNED_PAGE);
+        assert_eq!(pages.sites().unwrap().unwrap()[0].function, "pipe_write");
+        pages.too_many_owners.set(true);
+        assert_eq!((pages.sites().unwrap(), pages.notes()), (None, vec![TOO_MANY_OWNERS]));
+    }
+
+    #[test]
+    fn kernel_that_lacks_a_file_counts_no_pages() {
+        for file in ["/proc/sys/vm/stat_refresh", "/proc/zoneinfo", "/proc/meminfo"] {
+            let made = MadeFiles::machine();
+            made.remove(file);
+            assert!(Pages::open(&made.files).is_none(), "{file}");
+        }
+        let made = MadeFiles::machine();
+        made.write("/proc/zoneinfo", "Node 0, zone DMA\n");
+        assert!(Pages::open(&made.files).is_none(), "its statistics have another shape");
+    }
+
+    #[test]
+    fn pages_that_are_not_said_to_be_free_are_not_taken_for_free() {
+        let more = ZONEINFO.replace("  pages free     500", "  pages free     500\n  pages scanned  77");
+        let all = |text: &str| unexplained(text, MEMINFO, 100, Stacks::Apart);
+        assert_eq!(all(&more), all(ZONEINFO));
     }
 }

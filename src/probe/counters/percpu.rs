@@ -2,6 +2,7 @@
 
 use super::source::CounterSource;
 use crate::error::{Context, Result};
+use crate::probe::kernel_files::KernelFiles;
 use crate::probe::procfs::{number, read_all};
 use crate::sample::PAGE_BYTES;
 use std::fs::File;
@@ -19,9 +20,9 @@ pub struct Percpu {
 
 impl Percpu {
     /// Opens the more exact one that there is; `None` if there is neither.
-    pub fn open() -> Option<Self> {
-        let exact = File::open(STATS).ok().map(|file| Self { file, key: "nr_cur_alloc", per_object: 1 });
-        let pages = || File::open(MEMINFO).ok().map(|file| Self { file, key: "Percpu", per_object: KIB_PER_PAGE });
+    pub fn open(files: &KernelFiles) -> Option<Self> {
+        let exact = files.open(STATS).ok().map(|file| Self { file, key: "nr_cur_alloc", per_object: 1 });
+        let pages = || files.open(MEMINFO).ok().map(|file| Self { file, key: "Percpu", per_object: KIB_PER_PAGE });
         let works = |percpu: &Self| percpu.count().ok().flatten().is_some();
         exact.filter(works).or_else(|| pages().filter(works))
     }
@@ -49,6 +50,7 @@ pub(in crate::probe) fn value(text: &str, key: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     #[test]
     fn values_are_found_in_both_files() {
@@ -57,5 +59,25 @@ mod tests {
         assert_eq!(value(stats, "nr_cur_alloc"), Some(1245));
         assert_eq!(value("MemFree: 3 kB\nPercpu:      264 kB\n", "Percpu"), Some(264));
         assert_eq!(value("", "Percpu"), None);
+    }
+
+    #[test]
+    fn allocations_are_counted_where_the_kernel_tells_them_and_pages_where_not() {
+        let made = MadeFiles::machine();
+        let exact = Percpu::open(&made.files).unwrap();
+        assert_eq!((exact.count().unwrap(), exact.is_exact(), exact.sites().unwrap()), (Some(1245), true, None));
+        made.remove(STATS);
+        let pages = Percpu::open(&made.files).unwrap();
+        assert_eq!((pages.count().unwrap(), pages.is_exact()), (Some(20), false));
+        // Before Linux 4.19.
+        made.write(MEMINFO, "MemTotal: 12000 kB\n");
+        assert!(Percpu::open(&made.files).is_none());
+    }
+
+    #[test]
+    fn statistics_of_another_shape_leave_the_pages() {
+        let made = MadeFiles::machine();
+        made.write(STATS, "Percpu Memory Statistics\n");
+        assert!(!Percpu::open(&made.files).unwrap().is_exact());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::source::CounterSource;
 use crate::error::{Context, Result};
+use crate::probe::kernel_files::KernelFiles;
 use crate::probe::procfs::{number, read_all};
 use crate::sample::Site;
 use std::collections::BTreeMap;
@@ -16,8 +17,8 @@ pub struct Vmalloc {
 
 impl Vmalloc {
     /// Opens the file; `None` if the kernel lacks it.
-    pub fn open() -> Option<Self> {
-        File::open(FILE).ok().map(|file| Self { file })
+    pub fn open(files: &KernelFiles) -> Option<Self> {
+        files.open(FILE).ok().map(|file| Self { file })
     }
 
     fn text(&self) -> Result<String> {
@@ -80,6 +81,7 @@ fn allocated(text: &str) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     #[test]
     fn stacks_are_areas_of_one_caller_that_are_all_alike() {
@@ -129,5 +131,17 @@ mod tests {
         let of = |areas| "0x1-0x2   20480 kernel_clone+0xb8/0x400 pages=4 vmalloc N0=4\n".repeat(areas);
         assert!(has_stacks(&of(3), 16) && !has_stacks(&of(2), 16));
         assert!(!has_stacks(&of(3), 0), "there are no threads");
+    }
+
+    #[test]
+    fn areas_are_counted_and_told_by_who_allocated_them() {
+        let made = MadeFiles::machine();
+        let vmalloc = Vmalloc::open(&made.files).unwrap();
+        assert_eq!((vmalloc.count().unwrap(), vmalloc.is_exact(), vmalloc.notes()), (Some(3), true, vec![]));
+        let sites = vmalloc.sites().unwrap().unwrap();
+        let told: Vec<_> = sites.iter().map(|site| (site.function.as_str(), site.objects, site.stack.len())).collect();
+        assert_eq!(told, [("bpf_prog_alloc_no_stats", 2, 1), ("irq_init_percpu_irqstack", 1, 1)]);
+        made.remove(FILE);
+        assert!(Vmalloc::open(&made.files).is_none());
     }
 }

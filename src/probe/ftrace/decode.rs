@@ -183,6 +183,8 @@ fn addresses(bytes: &[u8]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::ftrace::tracefs::formats;
+    use crate::probe::kernel_files::made::MadeFiles;
     use crate::probe::slab::Layout;
 
     const KMALLOC_FORMAT: &str = "ID: 10\n\tfield:unsigned long call_site;\toffset:8;\tsize:8;\n\tfield:const void * ptr;\toffset:16;\tsize:8;\n\
@@ -231,5 +233,55 @@ mod tests {
     fn order_is_none_that_no_kernel_has() {
         let most = u64::from(MOST_ORDER);
         assert_eq!([0, most, most + 1, 300].map(order_of), [Some(0), Some(MOST_ORDER), None, None]);
+    }
+
+    /// Returns a decoder of the events of Linux 6.1 and what is asked about: pages, per-CPU memory, and a cache with a name of its own.
+    fn of_a_machine() -> (Decoder, TraceTargets) {
+        let made = MadeFiles::machine();
+        made.tracepoints();
+        let caches = [("filp".to_owned(), Layout { object_bytes: 232, slot_bytes: 256 })].into();
+        let wanted = TraceTargets::new(&["pages", "percpu", "filp"].map(str::to_owned), &caches);
+        (Decoder::new(&formats(&made.files), &wanted).unwrap(), wanted)
+    }
+
+    /// Returns what is alive after these records, by counter.
+    fn alive(records: &[Vec<u8>]) -> BTreeMap<u16, i64> {
+        let (mut decoder, wanted) = of_a_machine();
+        let mut events = Events::default();
+        records.iter().zip(1..).for_each(|(record, time)| decoder.decode(time, record, &wanted, &mut events));
+        let mut alive = BTreeMap::new();
+        events.alive(&wanted.names()).into_iter().for_each(|(by, n)| *alive.entry(by.counter).or_default() += n);
+        alive
+    }
+
+    #[test]
+    fn pages_count_by_their_order_and_are_freed_one_by_one() {
+        let (taken, freed) = (record(14, &[0x1000, 2]), record(15, &[0x1001, 0]));
+        assert_eq!(alive(std::slice::from_ref(&taken)), [(0, 4)].into());
+        assert_eq!(alive(&[taken.clone(), freed]), [(0, 3)].into());
+        assert_eq!(alive(&[taken, record(15, &[0x1000, 2])]), [].into());
+        assert_eq!(alive(&[record(14, &[u64::MAX, 0])]), [].into(), "the allocation failed");
+        assert_eq!(alive(&[record(14, &[0x1000, 99])]), [].into(), "no kernel has such an order");
+    }
+
+    #[test]
+    fn percpu_memory_and_objects_of_a_cache_live_until_they_are_freed() {
+        let percpu = record(16, &[0x100, 0, 0, 0, 0, 0, 0x60_1000]);
+        assert_eq!(alive(std::slice::from_ref(&percpu)), [(1, 1)].into());
+        assert_eq!(alive(&[percpu, record(17, &[0, 0, 0x60_1000])]), [].into());
+        let file = record(11, &[0x200, 0xa000, 232, 256]);
+        assert_eq!(alive(std::slice::from_ref(&file)), [(2, 1)].into());
+        assert_eq!(alive(&[file, record(12, &[0x300, 0xa000])]), [].into());
+        assert_eq!(alive(&[record(11, &[0x200, 0xa000, 200, 256])]), [].into(), "another cache with slots as large");
+    }
+
+    #[test]
+    fn stack_on_another_processor_is_not_that_of_an_allocation_here() {
+        let (mut decoder, wanted) = of_a_machine();
+        let mut events = Events::default();
+        decoder.decode(1, &record(11, &[0x200, 0xa000, 232, 256]), &wanted, &mut events);
+        decoder.begin();
+        decoder.decode(2, &record(4, &[1, 0x201, u64::MAX]), &wanted, &mut events);
+        assert_eq!(events.alive(&wanted.names()).keys().map(|by| by.stack).collect::<Vec<_>>(), [0]);
     }
 }

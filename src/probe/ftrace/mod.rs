@@ -77,17 +77,18 @@ impl Tracing {
     /// Begins; `None` if the kernel lacks tracepoints for all that is wanted or keeps back which function is where, or somebody else
     /// traces into that buffer.
     pub fn begin(into: &TraceBuffer, wanted: TraceTargets, extent: TraceBudget) -> Option<Self> {
-        if are_kept_back() {
+        let files = into.kernel_files();
+        if are_kept_back(files) {
             return None;
         }
-        let formats = tracefs::formats();
+        let formats = tracefs::formats(files);
         let decoder = Decoder::new(&formats, &wanted)?;
         if into.in_use() {
             return None;
         }
-        let buffer = tracefs::buffer_kib(extent.entries)?;
+        let buffer = tracefs::buffer_kib(files, extent.entries)?;
         let enabled = Enabled::new(into, &wanted, extent.stacks, buffer)?;
-        let most_events = (memory::kib("MemTotal")? / MEMORY_PART * 1024 / pairs::EVENT_BYTES) as usize;
+        let most_events = (memory::kib_of(files, "MemTotal")? / MEMORY_PART * 1024 / pairs::EVENT_BYTES) as usize;
         let tracing = Self {
             wanted,
             decoder,
@@ -133,7 +134,7 @@ impl Tracing {
         }
         let alive = self.events.alive(&self.wanted.names());
         if self.symbols.is_none() {
-            self.symbols = Some(Symbols::read()?);
+            self.symbols = Some(Symbols::read(self.kernel_buffer.kernel_files())?);
         }
         let mut sites: Sites = self.wanted.names().into_iter().map(|name| (name, Vec::new())).collect();
         for (by, objects) in alive {
@@ -181,10 +182,148 @@ fn without_tracers(frames: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::{MadeFiles, NOTHING_LOST};
+    use crate::probe::slab::Layout;
+    use std::io::Write;
 
     #[test]
     fn tracer_is_no_part_of_a_stack() {
         let frames = ["trace_event_buffer_commit", "trace_event_raw_event_kmalloc", "__kmalloc", "nfs_readdir"];
         assert_eq!(without_tracers(frames.map(str::to_owned).to_vec()), ["__kmalloc", "nfs_readdir"]);
+    }
+
+    const PIPE: &str = "/sys/kernel/tracing/per_cpu/cpu0/trace_pipe_raw";
+
+    /// Returns a page of the ring buffer with these records, a nanosecond apart.
+    fn page(records: &[&[u64]]) -> Vec<u8> {
+        let mut words: Vec<u8> = Vec::new();
+        for record in records {
+            // The number of 8-byte words in 4-byte ones, and the time since the one before.
+            words.extend(((record.len() as u32 * 2) | (1 << 5)).to_le_bytes());
+            record.iter().for_each(|word| words.extend(word.to_le_bytes()));
+        }
+        let mut page = 1000_u64.to_le_bytes().to_vec();
+        page.extend((words.len() as u64).to_le_bytes());
+        page.extend(words);
+        page.resize(ring::PAGE_BYTES, 0);
+        page
+    }
+
+    const CODE: u64 = 0xffff_ffff_8100_0000;
+
+    fn kmalloc(object: u64, by: u64) -> [u64; 6] {
+        [10, CODE + by, object, 250, 256, 0]
+    }
+
+    fn begun(made: &MadeFiles) -> Option<Tracing> {
+        let caches = [("kmalloc-256".to_owned(), Layout { object_bytes: 256, slot_bytes: 256 })].into();
+        let wanted = TraceTargets::new(&["kmalloc-256", "pages", "percpu"].map(str::to_owned), &caches);
+        let budget = TraceBudget { entries: 100, stacks: true };
+        Tracing::begin(&TraceBuffer::of_the_machine(&made.files), wanted, budget)
+    }
+
+    fn machine() -> MadeFiles {
+        let made = MadeFiles::machine();
+        made.tracepoints();
+        made
+    }
+
+    #[test]
+    fn what_was_not_freed_is_told_with_who_asked_for_it() {
+        let made = machine();
+        let mut tracing = begun(&made).unwrap();
+        assert_eq!((made.tracing("tracing_on"), made.tracing("events/kmem/kfree/enable")), ("1".into(), "1".into()));
+        made.write(
+            PIPE,
+            page(&[
+                &kmalloc(0xa000, 0x1010),
+                &[4, 3, CODE + 0x7001, CODE + 0x1010, CODE + 0x2010, u64::MAX],
+                &kmalloc(0xb000, 0x3010),
+                &[4, 3, CODE + 0x3010, CODE + 0x2010, u64::MAX],
+                &kmalloc(0xc000, 0x2010),
+                &[12, CODE, 0xc000],
+                &[14, 0x1000, 1],
+                &[4, 2, CODE + 0x4010, CODE + 0x2010, u64::MAX],
+                &[16, 0, 0, 0, 0, 0, 0, 0x60_1000],
+                &[4, 2, CODE + 0x5010, CODE + 0x1010, u64::MAX],
+            ]),
+        );
+        let told = |sites: &Sites, counter: &str| -> Vec<(String, i64)> {
+            sites[counter].iter().map(|site| (site.function.clone(), site.objects)).collect()
+        };
+        let sites = tracing.sites().unwrap().unwrap();
+        let of = |function: &str, objects| vec![(function.to_owned(), objects)];
+        let mut objects = told(&sites, "kmalloc-256");
+        objects.sort();
+        let expected = [of("nfs_opendir", 1), of("nfs_readdir", 1)].concat();
+        assert_eq!(objects, expected, "who called kstrdup() asked");
+        assert_eq!((told(&sites, "pages"), told(&sites, "percpu")), (of("nfs_opendir", 2), of("nfs_readdir", 1)));
+        assert!(sites["kmalloc-256"].iter().all(|site| !site.stack.contains(&"__traceiter_kmalloc".to_owned())));
+        assert_eq!(tracing.end().unwrap().unwrap(), sites);
+        assert_eq!((made.tracing("tracing_on"), made.tracing("events/kmem/kfree/enable")), ("0".into(), "0".into()));
+    }
+
+    #[test]
+    fn trace_begins_where_it_can_tell_something_and_spoils_nobodys() {
+        let files = |change: fn(&MadeFiles)| {
+            let made = machine();
+            change(&made);
+            begun(&made).is_some()
+        };
+        assert!(files(|_| {}));
+        assert!(!files(|made| made.write("/proc/kallsyms", "0000000000000000 T _text\n")), "without names");
+        assert!(!files(|made| made.write("/sys/kernel/tracing/set_event", "sched:sched_wakeup\n")), "in use");
+        assert!(!files(|made| std::fs::remove_dir_all(made.files.path("/sys/kernel/tracing/per_cpu")).unwrap()));
+        assert!(!files(|made| std::fs::remove_dir_all(made.files.path("/sys/kernel/tracing/events/kmem")).unwrap()));
+        assert!(!files(|made| {
+            made.remove("/sys/kernel/tracing/tracing_on");
+            std::fs::create_dir(made.files.path("/sys/kernel/tracing/tracing_on")).unwrap();
+        }));
+    }
+
+    #[test]
+    fn events_that_were_lost_make_the_answer_none() {
+        let made = machine();
+        let mut tracing = begun(&made).unwrap();
+        assert!(tracing.sites().unwrap().is_some());
+        made.write(
+            "/sys/kernel/tracing/per_cpu/cpu1/stats",
+            NOTHING_LOST.replace("dropped events: 0", "dropped events: 1"),
+        );
+        assert_eq!(tracing.sites().unwrap(), None);
+    }
+
+    #[test]
+    fn events_are_kept_up_to_a_part_of_the_memory() {
+        let made = machine();
+        let kib = 60;
+        made.write("/proc/meminfo", format!("MemTotal: {kib} kB\n"));
+        let pages = (kib * 1024 / MEMORY_PART / pairs::EVENT_BYTES).div_ceil(2);
+        let of = |pages: u64| {
+            let of_two = |n: u64| page(&[&kmalloc(0xa000 + 16 * n, 0x1010), &kmalloc(0xa008 + 16 * n, 0x1010)]);
+            made.write(PIPE, (0..pages).flat_map(of_two).collect::<Vec<u8>>());
+            let sites = begun(&made).unwrap().end().unwrap();
+            sites.map(|sites| sites["kmalloc-256"][0].objects as u64)
+        };
+        assert_eq!([of(pages), of(pages + 1)], [Some(2 * pages), None]);
+    }
+
+    #[test]
+    fn buffer_that_is_empty_for_now_is_read_again_and_one_that_cannot_be_read_is_an_error() {
+        let made = machine();
+        made.remove(PIPE);
+        let pipe = made.files.path(PIPE);
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut kernel = File::options().read(true).write(true).open(&pipe).unwrap();
+        let mut tracing = begun(&made).unwrap();
+        for objects in 1..=2 {
+            kernel.write_all(&page(&[&kmalloc(0xa000 * objects, 0x1010)])).unwrap();
+            assert_eq!(tracing.sites().unwrap().unwrap()["kmalloc-256"][0].objects as u64, objects);
+        }
+        drop(tracing);
+        made.remove(PIPE);
+        std::fs::create_dir(&pipe).unwrap();
+        let error = begun(&made).unwrap().sites().unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the kernel's trace"), "{error}");
     }
 }

@@ -184,4 +184,16 @@ mod tests {
         (0..5000).for_each(|n| events.freed(2, Key::Object(n), 0, Some(&format!("cache-{n}"))));
         assert_eq!(events.alive(&["pages".to_owned()]).into_values().sum::<i64>(), 1);
     }
+
+    #[test]
+    fn callers_whose_objects_are_of_one_other_cache_are_all_left_out() {
+        let mut events = Events::default();
+        for (object, caller) in [(1, 0x100), (2, 0x200), (3, 0x300)] {
+            events.allocated(1, Key::Object(object), 2, caller, 0);
+            events.freed(2, Key::Object(object), 0, Some("filp"));
+            events.allocated(3, Key::Object(object), 2, caller, 0);
+        }
+        assert_eq!(events.len(), 9);
+        assert!(events.alive(&counters()).is_empty());
+    }
 }

@@ -115,4 +115,16 @@ mod tests {
         page[..8].copy_from_slice(&u64::MAX.to_le_bytes());
         assert_eq!(read(&page).len(), 2);
     }
+
+    #[test]
+    fn nothing_behind_the_padding_that_ends_a_page_is_a_record() {
+        assert_eq!(read(&page(&[1 | 5 << 5, 7, PADDING, 4, 1, 99])).len(), 1);
+    }
+
+    #[test]
+    fn time_that_is_told_whole_takes_the_place_of_the_one_before() {
+        let bytes = |word: u32| word.to_le_bytes().to_vec();
+        let told = page(&[1 | 5 << 5, 7, TIME_STAMP | 9 << 5, 2, 1 | 1 << 5, 8]);
+        assert_eq!(read(&told), [(1005, bytes(7)), ((2 << DELTA_BITS) + 10, bytes(8))]);
+    }
 }

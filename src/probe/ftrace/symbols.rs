@@ -1,7 +1,7 @@
 //! Which function an address of the kernel's belongs to: from `/proc/kallsyms`.
 
 use crate::error::{Context, Result};
-use std::fs::File;
+use crate::probe::kernel_files::KernelFiles;
 use std::io::{BufRead, BufReader};
 
 const FILE: &str = "/proc/kallsyms";
@@ -12,8 +12,8 @@ pub const KEPT_BACK: &str = "functions of a trace have no names, because /proc/k
     (kernel.kptr_restrict=2, or CAP_SYSLOG is missing); `sysctl kernel.kptr_restrict=1` mends it";
 
 /// Returns whether the kernel keeps the addresses of its functions back.
-pub fn are_kept_back() -> bool {
-    File::open(FILE).map_or(true, |file| tells_none(BufReader::new(file)))
+pub fn are_kept_back(files: &KernelFiles) -> bool {
+    files.open(FILE).map_or(true, |file| tells_none(BufReader::new(file)))
 }
 
 /// Returns whether the first functions of a table are all at address 0, or there are none.
@@ -34,8 +34,8 @@ pub struct Symbols(Vec<(u64, String)>);
 
 impl Symbols {
     /// Reads them, modules included; where the kernel keeps addresses back there are none.
-    pub fn read() -> Result<Self> {
-        Ok(Self::parse(&std::fs::read_to_string(FILE).machine(|| format!("cannot read {FILE}"))?))
+    pub fn read(files: &KernelFiles) -> Result<Self> {
+        Ok(Self::parse(&files.text(FILE).machine(|| format!("cannot read {FILE}"))?))
     }
 
     /// Reads lines "`address` `type` `name`", and of a module its name after that.
@@ -61,6 +61,7 @@ impl Symbols {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::MadeFiles;
 
     #[test]
     fn address_is_of_the_function_that_begins_before_it() {
@@ -87,5 +88,15 @@ mod tests {
         told += "ffffffff81000000 T _text\n";
         assert!(!tells_none(told.as_bytes()));
         assert!(!tells_none("0000000000000000 T absolute\nffffffffa0000000 t nfs_readdir\t[nfs]\n".as_bytes()));
+    }
+
+    #[test]
+    fn kernel_that_tells_addresses_names_its_functions() {
+        let made = MadeFiles::machine();
+        assert!(!are_kept_back(&made.files));
+        assert_eq!(Symbols::read(&made.files).unwrap().function(0xffff_ffff_8100_1234), "nfs_readdir");
+        assert!(are_kept_back(&MadeFiles::new(&[]).files), "there is no /proc/kallsyms");
+        made.write(FILE, "0000000000000000 T _text\n");
+        assert!(are_kept_back(&made.files));
     }
 }

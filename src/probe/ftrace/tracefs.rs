@@ -3,6 +3,7 @@
 use super::decode::{CACHE_ALLOC, KMALLOC, OBJECT_FREE, PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK};
 use super::format::Format;
 use super::wanted::{AllocSource, TraceTargets};
+use crate::probe::kernel_files::{KernelFiles, entries};
 use crate::probe::version::Version;
 use crate::probe::{memory, procfs};
 use nix::libc::O_NONBLOCK;
@@ -30,59 +31,68 @@ const BETWEEN_REMOVALS: Duration = Duration::from_millis(50);
 const MEMORY_PART: u64 = 8;
 
 /// Returns the formats of all events that this kernel has of those that are known here; none without tracefs.
-pub fn formats() -> BTreeMap<&'static str, Format> {
+pub fn formats(files: &KernelFiles) -> BTreeMap<&'static str, Format> {
     // A kernel without it has no formats.
-    mount_unless_mounted();
-    let top = TraceBuffer::of_the_machine();
+    mount_unless_mounted(files);
+    let top = TraceBuffer::of_the_machine(files);
     let single = [PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK];
     let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat().into_iter().chain(single);
     let format = |name| Format::parse(&fs::read_to_string(top.event(name).join("format")).ok()?);
     names.filter_map(|name| Some((name, format(name)?))).collect()
 }
 
-fn is_mounted() -> bool {
-    Path::new(ROOT).join("events").is_dir()
+fn is_mounted(files: &KernelFiles) -> bool {
+    files.path(ROOT).join("events").is_dir()
 }
 
-fn mount_unless_mounted() {
-    if !is_mounted() {
-        let _ = mount(Some("tracefs"), ROOT, Some("tracefs"), MsFlags::empty(), None::<&str>);
+fn mount_unless_mounted(files: &KernelFiles) {
+    if !is_mounted(files) {
+        let _ = mount(Some("tracefs"), &files.path(ROOT), Some("tracefs"), MsFlags::empty(), None::<&str>);
     }
 }
 
 /// Returns whether this kernel can trace who allocates objects.
-pub fn traces_objects() -> bool {
-    let formats = formats();
+pub fn traces_objects(files: &KernelFiles) -> bool {
+    let formats = formats(files);
     [&KMALLOC[..1], &OBJECT_FREE].concat().iter().all(|name| formats.contains_key(name))
 }
 
 /// Returns how much the buffer of each processor is to hold for units on a directory of so many entries.
-pub fn buffer_kib(entries: u64) -> Option<u64> {
-    let most =
-        memory::kib("MemTotal")? / MEMORY_PART / (TraceBuffer::of_the_machine().processors().len().max(1) as u64);
+pub fn buffer_kib(files: &KernelFiles, entries: u64) -> Option<u64> {
+    let processors = TraceBuffer::of_the_machine(files).processors().len().max(1) as u64;
+    let most = memory::kib_of(files, "MemTotal")? / MEMORY_PART / processors;
     Some((BASE_KIB + KIB_PER_ENTRY * entries).min(most))
 }
 
 /// One of the kernel's trace buffers: that of the whole machine, or one of its own.
 #[derive(Clone, Debug)]
-pub struct TraceBuffer(PathBuf);
+pub struct TraceBuffer {
+    /// Of the kernel whose buffer it is.
+    files: KernelFiles,
+    dir: PathBuf,
+}
 
 impl TraceBuffer {
     /// Returns the one of the whole machine, which whoever traces by hand uses.
-    pub fn of_the_machine() -> Self {
-        Self(PathBuf::from(ROOT))
+    pub fn of_the_machine(files: &KernelFiles) -> Self {
+        Self { files: files.clone(), dir: files.path(ROOT) }
+    }
+
+    /// Returns the files of the kernel whose buffer it is.
+    pub fn kernel_files(&self) -> &KernelFiles {
+        &self.files
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.dir.join(name)
     }
 
     fn event(&self, name: &str) -> PathBuf {
-        self.0.join("events").join(name)
+        self.dir.join("events").join(name)
     }
 
     fn processors(&self) -> Vec<PathBuf> {
-        let dir = |cpu: u32| self.0.join(format!("per_cpu/cpu{cpu}"));
+        let dir = |cpu: u32| self.dir.join(format!("per_cpu/cpu{cpu}"));
         (0..).map(dir).take_while(|dir| dir.is_dir()).collect()
     }
 
@@ -111,40 +121,37 @@ impl TraceBuffer {
 }
 
 /// The trace buffers that were made beside that of the whole machine.
-pub struct Instances(PathBuf);
+pub struct Instances(KernelFiles);
 
 impl Instances {
     /// Finds them; tracefs must be mounted.
-    pub fn of_this_machine() -> Self {
-        Self(Path::new(ROOT).join(INSTANCES))
+    pub fn of_the_machine(files: &KernelFiles) -> Self {
+        Self(files.clone())
     }
 
-    /// Takes a directory for theirs.
-    #[cfg(test)]
-    pub fn at(dir: &Path) -> Self {
-        Self(dir.to_owned())
+    fn dir(&self) -> PathBuf {
+        self.0.path(ROOT).join(INSTANCES)
     }
 
     /// Returns their names.
     pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        entries(&self.dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// Makes one; if that cannot be, tells why.
     pub fn make(&self, name: &str) -> std::result::Result<Instance, String> {
-        let release = procfs::release().unwrap_or_default();
+        let release = procfs::release_of(&self.0).unwrap_or_default();
         if !keeps_stacks_apart(&release) {
             return Err(format!("Linux {release} puts the stacks of its events into that of the whole machine"));
         }
-        let dir = self.0.join(name);
+        let dir = self.dir().join(name);
         fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        Ok(Instance(TraceBuffer(dir)))
+        Ok(Instance(TraceBuffer { files: self.0.clone(), dir }))
     }
 
     /// Removes one, whatever events are on in it; returns whether it is gone.
     pub fn remove(&self, name: &str) -> bool {
-        remove(&self.0.join(name))
+        remove(&self.dir().join(name))
     }
 }
 
@@ -178,7 +185,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        remove(&self.0.0);
+        remove(&self.0.dir);
     }
 }
 
@@ -189,19 +196,20 @@ pub(super) fn has_entries(stats: &str) -> bool {
 
 /// tracefs is no more mounted when this is dropped than it is now.
 pub struct Unmounts {
+    files: KernelFiles,
     was_mounted: bool,
 }
 
 impl Unmounts {
     /// Notes whether tracefs is mounted now.
-    pub fn unless_mounted() -> Self {
-        Self { was_mounted: is_mounted() }
+    pub fn unless_mounted(files: &KernelFiles) -> Self {
+        Self { files: files.clone(), was_mounted: is_mounted(files) }
     }
 
     /// Notes it, and mounts it.
-    pub fn mounted_meanwhile() -> Self {
-        let unmounts = Self::unless_mounted();
-        mount_unless_mounted();
+    pub fn mounted_meanwhile(files: &KernelFiles) -> Self {
+        let unmounts = Self::unless_mounted(files);
+        mount_unless_mounted(files);
         unmounts
     }
 }
@@ -210,13 +218,16 @@ impl Drop for Unmounts {
     fn drop(&mut self) {
         if !self.was_mounted {
             // Where somebody uses it by now, it stays.
-            let _ = umount(ROOT);
+            let _ = umount(&self.files.path(ROOT));
         }
     }
 }
 
 /// How the kernel's buffer was set before anybody traced; it is set so again when this is dropped.
-pub struct Settings(Before);
+pub struct Settings {
+    files: KernelFiles,
+    before: Before,
+}
 
 /// What was set before, and whether tracefs was there at all.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -233,65 +244,61 @@ const CHANGED: [&str; 3] = ["trace_clock", "buffer_size_kb", "tracing_on"];
 
 impl Settings {
     /// Mounts tracefs, and keeps whether it was: nothing else of the whole machine's is changed.
-    pub fn of_mount() -> Self {
-        let was_mounted = is_mounted();
-        mount_unless_mounted();
-        Self(Before { values: Vec::new(), was_mounted, had_events: true })
+    pub fn of_mount(files: &KernelFiles) -> Self {
+        let was_mounted = is_mounted(files);
+        mount_unless_mounted(files);
+        Self { files: files.clone(), before: Before { values: Vec::new(), was_mounted, had_events: true } }
     }
 
     /// Keeps what is set in the buffer of the whole machine now, too, to set it again later.
     pub fn with_values(mut self) -> Self {
-        self.0.values = CHANGED.into_iter().filter_map(|file| Some((file.to_owned(), now(file)?))).collect();
-        self.0.had_events = TraceBuffer::of_the_machine().in_use();
+        let now = |file: &str| Some((file.to_owned(), now(&self.files, file)?));
+        self.before.values = CHANGED.into_iter().filter_map(now).collect();
+        self.before.had_events = TraceBuffer::of_the_machine(&self.files).in_use();
         self
-    }
-
-    /// Keeps nothing and sets nothing again: this machine's tracing is none of a test.
-    #[cfg(test)]
-    pub fn empty() -> Self {
-        Self(Before { values: Vec::new(), was_mounted: true, had_events: true })
     }
 
     /// Returns what was set before.
     pub fn before(&self) -> &Before {
-        &self.0
+        &self.before
     }
 }
 
 impl Drop for Settings {
     fn drop(&mut self) {
-        self.0.set_again();
+        self.before.set_again(&self.files);
     }
 }
 
 impl Before {
     /// Switches off what a run that was killed may have left on, and sets the rest as it was.
-    pub fn restore(&self) {
+    pub fn restore(&self, files: &KernelFiles) {
         if !self.had_events {
             let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat();
             let names = names.into_iter().chain([PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE]);
-            let buffer = TraceBuffer::of_the_machine();
+            let buffer = TraceBuffer::of_the_machine(files);
             let events = names.map(|name| buffer.event(name)).filter(|dir| dir.is_dir()).collect();
             // What it had on is switched off as it would have done itself.
             drop(Enabled { buffer, events });
         }
-        self.set_again();
+        self.set_again(files);
     }
 
-    fn set_again(&self) {
+    fn set_again(&self, files: &KernelFiles) {
         // Writing what is there already would empty the buffer (tracing_set_clock in kernel/trace/trace.c).
-        let is_changed = |file: &str, value: &String| CHANGED.contains(&file) && now(file).as_ref() != Some(value);
+        let is_changed =
+            |file: &str, value: &String| CHANGED.contains(&file) && now(files, file).as_ref() != Some(value);
         for (file, value) in self.values.iter().filter(|(file, value)| is_changed(file, value)) {
             // What cannot be set was not changed either.
-            let _ = write(&Path::new(ROOT).join(file), value);
+            let _ = write(&files.path(ROOT).join(file), value);
         }
-        drop(Unmounts { was_mounted: self.was_mounted });
+        drop(Unmounts { files: files.clone(), was_mounted: self.was_mounted });
     }
 }
 
 /// Returns what is set now in the buffer of the whole machine.
-fn now(file: &str) -> Option<String> {
-    Some(chosen(&fs::read_to_string(Path::new(ROOT).join(file)).ok()?))
+fn now(files: &KernelFiles, file: &str) -> Option<String> {
+    Some(chosen(&fs::read_to_string(files.path(ROOT).join(file)).ok()?))
 }
 
 /// Returns the value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has
@@ -400,6 +407,7 @@ impl Drop for Enabled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::kernel_files::made::{MadeFiles, NOTHING_LOST};
 
     #[test]
     fn value_that_is_chosen_is_told_from_those_that_could_be() {
@@ -419,13 +427,16 @@ mod tests {
 
     #[test]
     fn instance_is_there_as_long_as_it_is_held() {
-        let home = tempfile::tempdir().unwrap();
-        let instances = Instances::at(home.path());
-        let made = Instance(TraceBuffer(home.path().join("dirleak-1")));
-        fs::create_dir(home.path().join("dirleak-1")).unwrap();
-        fs::create_dir(home.path().join("others")).unwrap();
-        assert_eq!(made.buffer().event("kmem/kfree"), home.path().join("dirleak-1/events/kmem/kfree"));
-        drop(made);
+        let made = MadeFiles::machine();
+        let instances = Instances::of_the_machine(&made.files);
+        let error = instances.make("dirleak-1").unwrap_err();
+        assert!(error.ends_with("No such file or directory (os error 2)"), "{error}");
+        fs::create_dir_all(instances.dir().join("others")).unwrap();
+        let instance = instances.make("dirleak-1").unwrap();
+        let event = made.files.path("/sys/kernel/tracing/instances/dirleak-1/events/kmem/kfree");
+        assert_eq!(instance.buffer().event("kmem/kfree"), event);
+        assert_eq!(instances.names().len(), 2);
+        drop(instance);
         assert_eq!(instances.names(), ["others"]);
         assert!(instances.remove("others") && instances.remove("others"), "what is gone is gone");
         assert!(instances.names().is_empty());
@@ -444,58 +455,45 @@ mod tests {
         assert!(!has_entries(&stats.replace("12", "0")) && !has_entries(""));
     }
 
-    const NOTHING: &str = "entries: 0\noverrun: 0\ncommit overrun: 0\ndropped events: 0\n";
-
-    /// Makes a directory that looks like a trace buffer of two processors with one event.
-    fn buffer() -> (tempfile::TempDir, TraceBuffer) {
-        let dir = tempfile::tempdir().unwrap();
-        let files =
-            ["set_event", "per_cpu/cpu0/trace_pipe_raw", "per_cpu/cpu1/trace_pipe_raw", "events/kmem/kfree/enable"];
-        for (file, text) in files.map(|file| (file, "")).into_iter().chain([
-            ("current_tracer", "nop\n"),
-            ("per_cpu/cpu0/stats", NOTHING),
-            ("per_cpu/cpu1/stats", NOTHING),
-        ]) {
-            let path = dir.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let buffer = TraceBuffer(dir.path().to_owned());
-        (dir, buffer)
+    /// Makes a trace buffer of two processors.
+    fn buffer() -> (MadeFiles, TraceBuffer) {
+        let made = MadeFiles::machine();
+        made.tracepoints();
+        let buffer = TraceBuffer::of_the_machine(&made.files);
+        (made, buffer)
     }
 
     #[test]
     fn buffer_with_an_event_a_tracer_or_an_entry_is_in_use() {
-        let (dir, buffer) = buffer();
+        let (made, buffer) = buffer();
         assert!(!buffer.in_use());
         for (file, text) in [
             ("set_event", "sched:sched_wakeup\n"),
             ("current_tracer", "function\n"),
             ("per_cpu/cpu1/stats", "entries: 3\n"),
         ] {
-            let before = fs::read(dir.path().join(file)).unwrap();
-            fs::write(dir.path().join(file), text).unwrap();
+            let before = made.tracing(file);
+            made.write(&format!("{ROOT}/{file}"), text);
             assert!(buffer.in_use(), "{file}");
-            fs::write(dir.path().join(file), before).unwrap();
+            made.write(&format!("{ROOT}/{file}"), before);
         }
         assert!(!buffer.in_use());
     }
 
     #[test]
     fn buffer_of_each_processor_is_read_and_asked_what_it_lost() {
-        let (dir, buffer) = buffer();
+        let (made, buffer) = buffer();
         assert_eq!((buffer.open().len(), buffer.lost()), (2, false));
-        fs::write(dir.path().join("per_cpu/cpu1/stats"), NOTHING.replace("overrun: 0\nc", "overrun: 7\nc")).unwrap();
+        made.write(&format!("{ROOT}/per_cpu/cpu1/stats"), NOTHING_LOST.replace("overrun: 0\nc", "overrun: 7\nc"));
         assert!(buffer.lost());
-        fs::remove_file(dir.path().join("per_cpu/cpu1/trace_pipe_raw")).unwrap();
+        made.remove(&format!("{ROOT}/per_cpu/cpu1/trace_pipe_raw"));
         assert_eq!(buffer.open().len(), 1);
     }
 
     #[test]
     fn events_are_on_until_they_are_dropped() {
-        let (dir, buffer) = buffer();
-        let read = |file: &str| fs::read_to_string(dir.path().join(file)).unwrap_or_default();
-        let of_event = |file: &str| read(&format!("events/kmem/kfree/{file}"));
+        let (made, buffer) = buffer();
+        let of_event = |file: &str| made.tracing(&format!("events/kmem/kfree/{file}"));
         let mut enabled = Enabled { buffer: buffer.clone(), events: Vec::new() };
         assert_eq!(enabled.event("kmem/no_such_event", "", true), None);
         assert_eq!(enabled.event("kmem/kfree", "", false), Some(()));
@@ -505,12 +503,81 @@ mod tests {
         enabled.event("kmem/kfree", "bytes_alloc==256", true).unwrap();
         assert_eq!([of_event("filter"), of_event("trigger")], ["bytes_alloc==256", "stacktrace if bytes_alloc==256"]);
         assert!(enabled.start());
-        assert_eq!(read("tracing_on"), "1");
-        fs::write(dir.path().join("trace"), "what is left").unwrap();
+        assert_eq!(made.tracing("tracing_on"), "1");
+        made.write(&format!("{ROOT}/trace"), "what is left");
         drop(enabled);
         assert_eq!([of_event("enable"), of_event("filter"), of_event("trigger")], ["0", "0", "!stacktrace"]);
-        assert_eq!([read("tracing_on"), read("trace"), read("buffer_size_kb")], ["0", "", "1"]);
-        let gone = Enabled { buffer: TraceBuffer(dir.path().join("gone")), events: Vec::new() };
+        assert_eq!(["tracing_on", "trace", "buffer_size_kb"].map(|file| made.tracing(file)), ["0", "", "1"]);
+        let gone = TraceBuffer { dir: made.root().join("gone"), ..buffer };
+        let gone = Enabled { buffer: gone, events: Vec::new() };
         assert!(!gone.start());
+    }
+
+    #[test]
+    fn kernel_with_the_tracepoints_traces_objects_and_one_without_does_not() {
+        let (made, _) = buffer();
+        assert!(traces_objects(&made.files));
+        assert_eq!(formats(&made.files)["kmem/kfree"].id, 12);
+        made.remove(&format!("{ROOT}/events/kmem/kfree/format"));
+        assert!(!traces_objects(&made.files), "nothing would tell what was freed");
+        let without = MadeFiles::machine();
+        assert!(!traces_objects(&without.files) && formats(&without.files).is_empty());
+    }
+
+    #[test]
+    fn buffers_hold_what_a_directory_needs_but_no_more_than_a_part_of_the_memory() {
+        let (made, _) = buffer();
+        let of = |kib: u64, entries| {
+            made.write("/proc/meminfo", format!("MemTotal: {kib} kB\n"));
+            buffer_kib(&made.files, entries)
+        };
+        assert_eq!([of(16 << 20, 0), of(16 << 20, 10_000)], [Some(4096), Some(4096 + 10_000)]);
+        // An eighth, by halves for the two processors.
+        assert_eq!([of(100_000, 10_000), of(100_000, 1_000_000)], [Some(6250); 2]);
+        made.write("/proc/meminfo", "");
+        assert_eq!(buffer_kib(&made.files, 0), None);
+    }
+
+    /// Returns what of the whole machine's tracing a run may change.
+    fn changed(made: &MadeFiles) -> [String; 3] {
+        CHANGED.map(|file| made.tracing(file))
+    }
+
+    #[test]
+    fn tracing_of_the_machine_is_set_again_as_it_was() {
+        let (made, _) = buffer();
+        let settings = Settings::of_mount(&made.files).with_values();
+        let values = [("trace_clock", "local"), ("buffer_size_kb", "1408"), ("tracing_on", "1")];
+        let values = values.map(|(file, value)| (file.to_owned(), value.to_owned())).to_vec();
+        assert_eq!(*settings.before(), Before { values, was_mounted: true, had_events: false });
+        for (file, value) in [("trace_clock", "local [global]\n"), ("buffer_size_kb", "4096\n")] {
+            made.write(&format!("{ROOT}/{file}"), value);
+        }
+        drop(settings);
+        assert_eq!(changed(&made), ["local", "1408", "1\n"], "what is set already is not written once more");
+    }
+
+    #[test]
+    fn mount_alone_is_kept_of_a_machine_whose_buffer_is_not_used() {
+        let (made, _) = buffer();
+        let settings = Settings::of_mount(&made.files);
+        assert_eq!(*settings.before(), Before { values: Vec::new(), was_mounted: true, had_events: true });
+        made.write(&format!("{ROOT}/trace_clock"), "local [global]\n");
+        drop(settings);
+        assert_eq!(made.tracing("trace_clock"), "local [global]\n");
+        assert!(!Settings::of_mount(&MadeFiles::machine().files).before().was_mounted);
+    }
+
+    #[test]
+    fn events_that_a_killed_run_left_on_are_switched_off_and_those_of_others_are_not() {
+        for (had_events, left) in [(false, "0"), (true, "1")] {
+            let (made, _) = buffer();
+            let values = vec![("trace_clock".to_owned(), "local".to_owned()), ("set_event".to_owned(), "x".to_owned())];
+            made.write(&format!("{ROOT}/events/kmem/kfree/enable"), "1");
+            made.write(&format!("{ROOT}/trace_clock"), "local [global]\n");
+            Before { values, was_mounted: true, had_events }.restore(&made.files);
+            assert_eq!(made.tracing("events/kmem/kfree/enable"), left);
+            assert_eq!((made.tracing("trace_clock"), made.tracing("set_event")), ("local".into(), "".into()));
+        }
     }
 }

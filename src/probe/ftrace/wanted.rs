@@ -161,4 +161,16 @@ mod tests {
         );
         assert_eq!((wanted.slot_bytes(true), wanted.slot_bytes(false)), (vec![256, 256], vec![256]));
     }
+
+    #[test]
+    fn accounted_and_reclaimable_objects_have_classes_of_their_own_where_the_kernel_has_them() {
+        let of = |names: &[(&str, u64)]| {
+            let all: Vec<String> = names.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let wanted = TraceTargets::new(&all, &caches(names));
+            [Class::Plain, Class::Accounted, Class::Reclaimable].map(|class| wanted.index_of_kmalloc(256, class))
+        };
+        assert_eq!(of(&[("kmalloc-256", 256)]), [Some(0); 3], "before Linux 4.20, and without memory cgroups");
+        let all = [("kmalloc-256", 256), ("kmalloc-cg-256", 256), ("kmalloc-rcl-256", 256)];
+        assert_eq!(of(&all), [Some(0), Some(1), Some(2)]);
+    }
 }

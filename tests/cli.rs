@@ -119,6 +119,19 @@ fn min_rate_that_no_run_could_call_clean_is_refused() {
 }
 
 #[test]
+fn nothing_is_planned_for_a_kernel_that_is_misspelt() {
+    let desk = Desk::new();
+    for spec in ["6.1+spare-pagse", "6.1:cloud+spare-pagse"] {
+        let Answer { status, stderr, .. } = desk.dirleak(&["run", "--kernel", spec, "quick"]);
+        assert_eq!(status, Some(USAGE), "{stderr}");
+        assert!(stderr.starts_with("dirleak: no patch 'spare-pagse' for 6.1; known: "), "{stderr}");
+    }
+    let Answer { stderr, .. } = desk.dirleak(&["run", "--kernel", "6.1", "quick"]);
+    assert!(stderr.contains("fetches 150 MB, builds a kernel in about "), "{stderr}");
+    assert!(stderr.contains("then judges a scenario on a kernel in about "), "{stderr}");
+}
+
+#[test]
 fn doctor_names_what_is_missing_and_what_mends_it() {
     let desk = Desk::new();
     let Answer { status, stdout, stderr } = desk.dirleak(&["doctor", "--json", "doctor.json"]);

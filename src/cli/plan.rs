@@ -1,7 +1,9 @@
 //! What a command is about to do before the first guest boots, told at once: nobody should wonder what the next minutes are spent on.
 
 use crate::doctor::request::CheckRequest;
-use crate::error::Result;
+use crate::error::{Exit, Result};
+use crate::kernel;
+use crate::kernel::build::ingredients::Options;
 use crate::kernel::source::catalog::Catalog;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
@@ -15,6 +17,13 @@ pub fn tell(kernels: &[String], scenarios: &[Scenario], cache: &Cache, ui: &Ui) 
     let is_named = |spec: &String| spec.split([':', '+']).next().is_some_and(|name| catalog.series(name).is_some());
     if !kernels.iter().all(is_named) {
         return Ok(());
+    }
+    for spec in kernels {
+        // What is misspelt is told before what would be done for it.
+        match kernel::cached(spec, &Options::default(), cache) {
+            Err(error) if error.exit() == Exit::Usage => return Err(error),
+            _ => {}
+        }
     }
     let question = CheckRequest { kernels: kernels.to_vec(), scenarios: scenarios.to_vec() };
     let cost = CostEstimate::from_cache(&question, cache)?;

@@ -147,8 +147,11 @@ impl Vm {
         }
         if Instant::now() > self.deadline {
             let whole = self.limits.whole.unwrap_or(USUAL_WHOLE).as_secs_f64();
-            let said = format!("the run has used up its {whole:.0} s, of which --timeout gives it more");
-            return Err(self.timed_out(&said));
+            // It gave its signs of life, so that nothing of it hangs: it was slow, or the machine was.
+            let log = self.console.path().display();
+            return Err(AgentError::Failed(format!(
+                "the run has used up its {whole:.0} s, of which --timeout gives it more; its console is in {log}"
+            )));
         }
         Ok(())
     }

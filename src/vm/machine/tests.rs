@@ -68,8 +68,8 @@ fn flood_does_not_outlast_the_time_of_the_run() {
     let steps = r#"while echo '{"answer":"step","name":"x","seconds":1}'; do sleep 0.01; done"#;
     let limits = Limits { whole: Some(Duration::from_millis(1_000)), ..Limits::default() };
     match ended(steps, limits) {
-        AgentError::Crash { kind, sentence, .. } => {
-            assert_eq!(kind, "hang");
+        // Whoever gives signs of life is slow and no lost kernel.
+        AgentError::Failed(sentence) => {
             let said = "the run has used up its 1 s, of which --timeout gives it more; its console is in ";
             assert!(sentence.starts_with(said), "{sentence}");
         }

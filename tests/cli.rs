@@ -119,6 +119,13 @@ fn min_rate_that_no_run_could_call_clean_is_refused() {
 }
 
 #[test]
+fn host_without_a_directory_is_told_what_to_name() {
+    let told =
+        "name a directory of an NFS mount of this machine (`findmnt -t nfs,nfs4` shows them), or say --synthetic";
+    Desk::new().refuses(&["host"], USAGE, told);
+}
+
+#[test]
 fn nothing_is_planned_for_a_kernel_that_is_misspelt() {
     let desk = Desk::new();
     for spec in ["6.1+spare-pagse", "6.1:cloud+spare-pagse"] {

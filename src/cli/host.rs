@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A directory on an NFS mount of this machine.
-    #[arg(value_name = "DIR", required_unless_present = "synthetic")]
+    #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Without DIR: serve a directory of so many made-up names on the loopback address, mount it where no other process sees it, list that, and
     /// take it away.
@@ -90,6 +90,11 @@ const PASSIVE_SECONDS: f64 = 600.0;
 
 /// Measures or watches, shows, and gives the status of the verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
+    if arguments.dir.is_none() && arguments.synthetic.is_none() {
+        return Err(Error::usage(
+            "name a directory of an NFS mount of this machine (`findmnt -t nfs,nfs4` shows them), or say --synthetic, which needs none",
+        ));
+    }
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::usage("dirleak host reads the kernel's memory, for which it must be root; use sudo"));
     }
@@ -107,7 +112,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(ours) = &ours {
         named = Some(ours.mounted()?);
     }
-    let Some(mounted) = named else { return Err(Error::usage("name a directory, or say --synthetic")) };
+    let mounted = named.expect("a directory was named, or one of ours was made");
     let mount = mounted.mount.clone();
     let mut file = ResultFile::new();
     file.results.push(match &ours {

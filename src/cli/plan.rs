@@ -1,9 +1,7 @@
 //! What a command is about to do before the first guest boots, told at once: nobody should wonder what the next minutes are spent on.
 
 use crate::doctor::request::CheckRequest;
-use crate::error::{Exit, Result};
-use crate::kernel;
-use crate::kernel::build::ingredients::Options;
+use crate::error::Result;
 use crate::kernel::source::catalog::Catalog;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
@@ -11,19 +9,12 @@ use crate::result::doctor::CostEstimate;
 use crate::scenario::Scenario;
 
 /// Tells what is fetched and built, and about how long that and the guests take, if anything is. Nothing is told of kernels of the user's,
-/// as what is left to be done for a tree is known only when it was read.
+/// as what is left to be done for a tree is known only when it was read. What is misspelt is an error, told before what would be done for it.
 pub fn tell(kernels: &[String], scenarios: &[Scenario], cache: &Cache, ui: &Ui) -> Result<()> {
     let catalog = Catalog::load()?;
     let is_named = |spec: &String| spec.split([':', '+']).next().is_some_and(|name| catalog.series(name).is_some());
     if !kernels.iter().all(is_named) {
         return Ok(());
-    }
-    for spec in kernels {
-        // What is misspelt is told before what would be done for it.
-        match kernel::cached(spec, &Options::default(), cache) {
-            Err(error) if error.exit() == Exit::Usage => return Err(error),
-            _ => {}
-        }
     }
     let question = CheckRequest { kernels: kernels.to_vec(), scenarios: scenarios.to_vec() };
     let cost = CostEstimate::from_cache(&question, cache)?;

@@ -102,6 +102,9 @@ pub(super) fn usual_kernels(is_built: bool, several: bool) -> Result<[String; 2]
 
 impl Args {
     fn kernels(&self, scenarios: &[Scenario]) -> Result<[String; 2]> {
+        if let (Some(unpatched), Some(patched)) = (&self.unpatched, &self.patched) {
+            return Ok([unpatched.clone(), patched.clone()]);
+        }
         let several = scenarios.iter().any(|scenario| self.measure.processors.unwrap_or(scenario.guest.cpus) > 1);
         let [unpatched, patched] = usual_kernels(!self.config.files.is_empty(), several)?;
         Ok([self.unpatched.clone().unwrap_or(unpatched), self.patched.clone().unwrap_or(patched)])

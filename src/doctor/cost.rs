@@ -3,7 +3,7 @@
 use super::request::CheckRequest;
 use crate::boot::nfs_utils;
 use crate::boot::pool::{QEMU_MIB, guests};
-use crate::error::Result;
+use crate::error::{Exit, Result};
 use crate::kernel;
 use crate::kernel::build::build_tree;
 use crate::kernel::build::ingredients::Options;
@@ -157,9 +157,11 @@ impl Step {
 }
 
 fn step(spec: &str, has_tree: bool, cache: &Cache) -> Result<Step> {
-    // Without a compiler it cannot be known; it would be built then.
-    if kernel::cached(spec, &Options::default(), cache).is_ok_and(|kernel| kernel.is_some()) {
-        return Ok(Step::Ready);
+    match kernel::is_at_hand(spec, &Options::default(), cache) {
+        Ok(true) => return Ok(Step::Ready),
+        Err(error) if error.exit() == Exit::Usage => return Err(error),
+        // Without a compiler it cannot be known; it would be built then.
+        _ => {}
     }
     let catalog = Catalog::load()?;
     let base = spec.split('+').next().unwrap_or_default();

@@ -60,15 +60,19 @@ pub fn cached(spec: &str, options: &Options, cache: &Cache) -> Result<Option<Ker
         Found::Distribution(kernel) => return kernel.cached(cache),
         Found::Wanted(wanted) => wanted,
     };
-    let source = match &wanted.base {
-        WantedBase::Series(series) => match debian::cached(series, cache) {
-            Some(package) => Source::Package { series: (*series).clone(), package },
-            None => return Ok(None),
-        },
-        tree => tree.source(false, cache, &Ui::new())?.0,
-    };
-    let stored = store::find(&wanted.ingredients(source)?, cache);
+    let stored = wanted.at_hand(cache)?.and_then(|ingredients| store::find(&ingredients, cache));
     Ok(stored.map(|stored| wanted.kernel(stored, Effort::default())))
+}
+
+/// Returns whether what `spec` asks for seems to be ready to boot: of a kernel that was built only the note is read, as its digest takes a fifth
+/// of a second, and whoever boots it looks at that.
+pub fn is_at_hand(spec: &str, options: &Options, cache: &Cache) -> Result<bool> {
+    let catalog = Catalog::load()?;
+    Ok(match Wanted::from_spec(spec, options, &catalog, cache)? {
+        Found::UserKernel(own) => own.cached(cache)?.is_some(),
+        Found::Distribution(kernel) => kernel.cached(cache)?.is_some(),
+        Found::Wanted(wanted) => wanted.at_hand(cache)?.is_some_and(|ingredients| store::is_noted(&ingredients, cache)),
+    })
 }
 
 /// What a spec leads to.
@@ -212,6 +216,18 @@ impl<'a> Wanted<'a> {
             read_patches(&spec.patches, &series.name)?;
         }
         Ok(Found::Wanted(Self { spec: word.to_owned(), base, patches: spec.patches, config: options.config.clone() }))
+    }
+
+    /// Returns what it is made from, if that is there; nothing is fetched.
+    fn at_hand(&self, cache: &Cache) -> Result<Option<Ingredients>> {
+        let source = match &self.base {
+            WantedBase::Series(series) => match debian::cached(series, cache) {
+                Some(package) => Source::Package { series: (*series).clone(), package },
+                None => return Ok(None),
+            },
+            tree => tree.source(false, cache, &Ui::new())?.0,
+        };
+        self.ingredients(source).map(Some)
     }
 
     fn ingredients(&self, source: Source) -> Result<Ingredients> {

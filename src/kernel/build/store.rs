@@ -72,6 +72,11 @@ pub fn find(ingredients: &Ingredients, cache: &Cache) -> Option<Stored> {
     identify::sha256(&stored.image).is_ok_and(|now| now == stored.meta.image_sha256).then_some(stored)
 }
 
+/// Returns whether the kernel made from `ingredients` is noted as ready.
+pub fn is_noted(ingredients: &Ingredients, cache: &Cache) -> bool {
+    read(&home(cache).join(ingredients.key())).is_some()
+}
+
 /// Returns all kernels that are ready, by series.
 pub fn all(cache: &Cache) -> Vec<Stored> {
     let entries = fs::read_dir(home(cache)).into_iter().flatten().flatten();

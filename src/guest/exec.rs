@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::os::assets::OURSELVES;
+use crate::probe::privileges::SYS_ADMIN;
 use crate::protocol::message::{CommandLine, CommandOutput, Confinement};
 use crate::workload::progress;
 use nix::errno::Errno;
@@ -15,8 +16,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// In include/uapi/linux/capability.h.
-const CAP_SYS_ADMIN: libc::c_ulong = 21;
 /// Between two looks at who still runs.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -123,7 +122,8 @@ fn confine(how: Confinement) -> nix::Result<()> {
         }
         Confinement::WithoutSysAdmin => {
             // SAFETY: it touches no memory of ours.
-            Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) }).map(drop)
+            Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(SYS_ADMIN), 0, 0, 0) })
+                .map(drop)
         }
     }
 }

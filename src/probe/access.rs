@@ -1,9 +1,9 @@
 //! What a machine, a container on it or a policy keeps from who measures a live kernel: what that is, what can be said all the same, and what
 //! mends it.
 
-use super::{ftrace, privileges};
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::{Pid, geteuid};
+use super::kernel_files::KernelFiles;
+use super::{ftrace, privileges, processors};
+use nix::unistd::geteuid;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -86,6 +86,7 @@ impl Facts {
         let caches: Vec<PathBuf> = caches.map(|cache| cache.path()).collect();
         let lockdown = fs::read_to_string(LOCKDOWN).unwrap_or_default();
         let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let ours = processors::allowed().map_or(0, |numbers| numbers.len());
         Self {
             is_root: geteuid().is_root(),
             may_mount: privileges::has_sys_admin() && privileges::owns_the_machine(),
@@ -95,7 +96,7 @@ impl Facts {
             // Where nobody has mounted securityfs the command line tells what it was booted with.
             is_locked_down: ftrace::chosen(&lockdown) == "confidentiality" || command_line.contains(LOCKED_DOWN),
             has_tracefs: Path::new(TRACED).is_dir(),
-            processors: [processors_of_ours(), processors_online()],
+            processors: [ours, processors::online(&KernelFiles::of_this_machine()).unwrap_or(ours)],
         }
     }
 
@@ -176,23 +177,6 @@ fn can_be_written(path: &Path) -> bool {
     File::options().write(true).open(path).is_ok()
 }
 
-fn processors_of_ours() -> usize {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
-    (0..CpuSet::count()).filter(|n| allowed.is_set(*n).unwrap_or(false)).count()
-}
-
-/// Returns how many processors this machine has that are on, whoever may use them; 1 if that is not told.
-pub(super) fn processors_online() -> usize {
-    processors_of(&fs::read_to_string("/proc/stat").unwrap_or_default()).max(1)
-}
-
-/// Counts the lines `cpu0 ...` of `/proc/stat`, one for each processor that is on.
-fn processors_of(stat: &str) -> usize {
-    let is_one =
-        |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    stat.lines().filter(is_one).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,8 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn processors_are_those_that_have_a_line_of_their_own() {
-        assert_eq!(processors_of("cpu  1 2 3\ncpu0 1 2 3\ncpu1 1 2 3\nintr 5\ncpufreq x\n"), 2);
+    fn processors_that_may_be_used_are_among_those_that_work() {
         let facts = Facts::of_this_machine();
         assert!(facts.processors[0] >= 1 && facts.processors[0] <= facts.processors[1], "{facts:?}");
     }

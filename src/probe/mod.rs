@@ -18,6 +18,7 @@ mod object_allocators;
 pub(crate) mod page_allocator;
 pub mod page_owner;
 pub mod privileges;
+pub mod processors;
 pub mod procfs;
 pub mod quiesce;
 pub mod site_text;

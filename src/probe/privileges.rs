@@ -5,7 +5,7 @@ use std::fs;
 const STATUS: &str = "/proc/self/status";
 const USERS: &str = "/proc/self/uid_map";
 /// CAP_SYS_ADMIN in include/uapi/linux/capability.h.
-const SYS_ADMIN: u32 = 21;
+pub const SYS_ADMIN: u32 = 21;
 
 /// How much we stand back behind others who want the processor.
 const NICENESS: libc::c_int = 10;

@@ -92,7 +92,8 @@ const PASSIVE_SECONDS: f64 = 600.0;
 pub fn run(arguments: &Args) -> Result<Exit> {
     if arguments.dir.is_none() && arguments.synthetic.is_none() {
         return Err(Error::usage(
-            "name a directory of an NFS mount of this machine (`findmnt -t nfs,nfs4` shows them), or say --synthetic, which needs none",
+            "<DIR> is missing: name a directory of an NFS mount of this machine (`findmnt -t nfs,nfs4` shows them), or say --synthetic, which \
+             needs none",
         ));
     }
     if !nix::unistd::geteuid().is_root() {

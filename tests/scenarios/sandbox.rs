@@ -2,7 +2,7 @@
 
 use crate::bad_luck::stub;
 use crate::case::Case;
-use crate::host::{Guest, must};
+use crate::host::guest::{Guest, must};
 use crate::program::{Program, Trialled};
 use crate::signals::endless;
 use dirleak::internals::protocol::message::CommandLine;

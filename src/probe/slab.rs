@@ -7,20 +7,20 @@
 //! kernfs_fop_write_iter in fs/kernfs/file.c). Without slub_debug the processor is left with one to three slabs of its own for that, by
 //! how full the fullest happens to be, and their free objects would count as in use: up to 512. Reading `/proc/slabinfo` takes none.
 
+mod cgroups;
+mod place;
+
 use super::kernel_files::{KernelFiles, entries};
-use super::procfs::{number, read_all, release_of};
+use super::procfs::{read_all, release_of};
 use super::slabinfo;
-use super::version::Version;
 use crate::error::{Context, Error, Result};
 use crate::sample::Sample;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use std::cell::RefCell;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use cgroups::{CHILDREN, CHILDREN_ARE_HIDDEN, Children, has_caches_of_cgroups, parent_of};
+use place::Place;
+#[cfg(any(test, fuzzing))]
+pub(super) use place::parse_objects;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Where SLUB shows its caches.
@@ -57,25 +57,6 @@ struct Cache {
     layout: Layout,
 }
 
-/// Where objects are counted.
-struct Place {
-    dir: PathBuf,
-    /// A cache can go and come again under its name, as those of knfsd do when it is restarted. `None` while it is gone.
-    files: RefCell<Option<Files>>,
-}
-
-/// The caches that cgroups have of one: they come with the first object that a process there allocates, and go after the cgroup.
-struct Children {
-    dir: PathBuf,
-    known: RefCell<BTreeMap<OsString, Place>>,
-}
-
-struct Files {
-    objects: File,
-    /// `None` where it may only be read, as in most containers.
-    shrink: Option<File>,
-}
-
 /// How large the objects of a cache are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -83,40 +64,6 @@ pub struct Layout {
     pub object_bytes: u64,
     /// Bytes that it takes.
     pub slot_bytes: u64,
-}
-
-/// Below a cache the caches that cgroups have of it, from Linux 4.5 to 5.8 (sysfs_slab_add in mm/slub.c of 5.2): what a process in a cgroup allocates
-/// is in those, and not in the `objects` of the cache.
-const CHILDREN: &str = "cgroup";
-
-/// Versions of which cgroups have caches of their own.
-const WITH_CHILDREN: [Version; 2] = [Version { major: 4, minor: 5 }, Version { major: 5, minor: 8 }];
-/// What is said of a kernel that does not show them (slub_memcg_sysfs in mm/slub.c of 5.2, which is off by default).
-const CHILDREN_ARE_HIDDEN: &str = "on Linux 4.5 to 5.8 processes in a cgroup may have slab caches of their own, and this kernel shows none: what they \
-    allocate there, open files for instance, is not counted; boot with slub_memcg_sysfs=1, which shows them, or with cgroup.memory=nokmem";
-
-/// Returns whether the kernel with this `uname -r` counts what cgroups allocate in caches of their own, given its command line and
-/// `/proc/cgroups`, whose lines are "`controller` `hierarchy` `cgroups` `enabled`".
-fn has_caches_of_cgroups(release: &str, command_line: &str, cgroups: &str) -> bool {
-    let [first, last] = WITH_CHILDREN;
-    let is_off =
-        |word: &str| word.strip_prefix("cgroup.memory=").is_some_and(|how| how.split(',').any(|w| w == "nokmem"));
-    let is_enabled = |line: &str| {
-        let mut words = line.split_whitespace();
-        words.next() == Some("memory") && words.nth(2) == Some("1")
-    };
-    release.parse::<Version>().is_ok_and(|version| (first..=last).contains(&version))
-        && !command_line.split_whitespace().any(is_off)
-        && cgroups.lines().any(is_enabled)
-}
-
-/// Returns the cache of which a cgroup has one of its own by this name, "`cache`(`number`:`cgroup`)" (memcg_create_kmem_cache in
-/// mm/slab_common.c of Linux 5.2); `None` if it is none of those.
-fn parent_of(child: &str) -> Option<&str> {
-    let (parent, rest) = child.split_once('(')?;
-    let (number, _) = rest.strip_suffix(')')?.split_once(':')?;
-    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    (is_number && !parent.is_empty()).then_some(parent)
 }
 
 /// Returns what a cache is counted under: that of a cgroup under the cache that it is of. kmalloc-rnd-`copy`-`size` (CONFIG_RANDOM_KMALLOC_CACHES, Linux 6.6) and
@@ -291,114 +238,16 @@ impl Cache {
     fn shrink(&self) {
         self.own.shrink();
         if let Some(children) = &self.children {
-            children.known.borrow().values().for_each(Place::shrink);
+            children.shrink();
         }
     }
 
     /// Returns how many objects are in use, those in caches of cgroups among them; 0 if the cache is gone.
     fn count(&self) -> Result<i64> {
         let Some(children) = &self.children else { return self.own.count() };
-        children.look()?;
-        let counts: Result<Vec<i64>> = children.known.borrow().values().map(Place::count).collect();
-        Ok(self.own.count()? + counts?.iter().sum::<i64>())
+        let of_children = children.count()?;
+        Ok(self.own.count()? + of_children)
     }
-}
-
-impl Children {
-    /// Finds those of a cache; `None` if the kernel has none of any. Where there are some a process needs two open files for each.
-    fn find(cache: &Path) -> Result<Option<Self>> {
-        let dir = cache.join(CHILDREN);
-        if !dir.is_dir() {
-            return Ok(None);
-        }
-        let limit = || "cannot open more files for the caches of cgroups".into();
-        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).machine(limit)?;
-        setrlimit(Resource::RLIMIT_NOFILE, most, most).machine(limit)?;
-        let children = Self { dir, known: RefCell::default() };
-        children.look()?;
-        Ok(Some(children))
-    }
-
-    /// Opens those that have come since, and forgets those that have gone.
-    fn look(&self) -> Result<()> {
-        let there: BTreeSet<OsString> = entries(&self.dir)
-            .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
-            .map(|entry| entry.file_name())
-            .collect();
-        let mut known = self.known.borrow_mut();
-        known.retain(|name, _| there.contains(name));
-        for name in there {
-            let dir = self.dir.join(&name);
-            if let Entry::Vacant(vacant) = known.entry(name) {
-                match Place::open(&dir) {
-                    Ok(place) => drop(vacant.insert(place)),
-                    // It may have gone since it was listed.
-                    Err(_) if !dir.is_dir() => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Place {
-    fn open(dir: &Path) -> Result<Self> {
-        Ok(Self { dir: dir.to_owned(), files: RefCell::new(Some(Files::open(dir)?)) })
-    }
-
-    fn shrink(&self) {
-        // A cache that cannot shrink is counted as it is.
-        let shrunk = self.with_files(|files| files.shrink.as_ref().map_or(Ok(()), |mut file| file.write_all(b"1")));
-        drop(shrunk);
-    }
-
-    /// Returns how many objects are in use; 0 if the cache is gone.
-    fn count(&self) -> Result<i64> {
-        let mut text = [0; 128];
-        let shown = || self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let length = self
-            .with_files(|files| files.objects.read_at(&mut text, 0))
-            .machine(|| format!("cannot read objects of {}", shown()))?;
-        match length {
-            None => Ok(0),
-            Some(length) => parse_objects(&text[..length])
-                .ok_or_else(|| Error::machine(format!("cannot understand objects of {}", shown()))),
-        }
-    }
-
-    /// Does something to the cache's files, to those of its successor if it has gone, or to none if there is none.
-    fn with_files<T>(&self, mut work: impl FnMut(&Files) -> std::io::Result<T>) -> std::io::Result<Option<T>> {
-        let mut files = self.files.borrow_mut();
-        if let Some(open) = files.as_ref() {
-            match work(open) {
-                // What sysfs says of a file whose object is gone.
-                Err(e) if e.raw_os_error() == Some(libc::ENODEV) => {}
-                result => return result.map(Some),
-            }
-        }
-        *files = if self.dir.is_dir() { Some(Files::open(&self.dir).map_err(std::io::Error::other)?) } else { None };
-        files.as_ref().map(work).transpose()
-    }
-}
-
-impl Files {
-    fn open(dir: &Path) -> Result<Self> {
-        let cannot =
-            |path: &Path, e| Error::kernel(format!("cannot open {}: {e}; is CONFIG_SLUB_DEBUG set?", path.display()));
-        let (objects, shrink) = (dir.join("objects"), dir.join("shrink"));
-        let shrink = match File::options().write(true).open(&shrink) {
-            Err(e) if [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied].contains(&e.kind()) => None,
-            opened => Some(opened.map_err(|e| cannot(&shrink, e))?),
-        };
-        Ok(Self { objects: File::open(&objects).map_err(|e| cannot(&objects, e))?, shrink })
-    }
-}
-
-/// Reads the total of "`total` N0=`on node 0` ...".
-pub(super) fn parse_objects(text: &[u8]) -> Option<i64> {
-    let digits = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    std::str::from_utf8(&text[..digits]).ok().and_then(number)
 }
 
 #[cfg(test)]
@@ -507,21 +356,6 @@ mod tests {
         }
         let slabs = open_at(root);
         assert_eq!(slabs.read().unwrap().objects, [("filp".to_owned(), 140), ("dentry".to_owned(), 1050)].into());
-    }
-
-    #[test]
-    fn kernels_that_hide_the_caches_of_cgroups_are_told_by_version_and_settings() {
-        let cgroups = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t9\t1\t1\nmemory\t4\t131\t1\n";
-        let has = |release: &str| has_caches_of_cgroups(release, "ro quiet", cgroups);
-        let with = ["4.5", "4.15.0-213-generic", "4.18.0-193.el8.x86_64", "5.4.0-150-generic", "5.8.18"];
-        assert_eq!(with.map(has), [true; 5]);
-        assert_eq!(["3.10.0-1160.el7.x86_64", "4.4.302", "5.9", "5.10.262", "6.1.192", "next"].map(has), [false; 6]);
-        let booted = |command_line: &str| has_caches_of_cgroups("5.4.0", command_line, cgroups);
-        assert!(booted("cgroup.memory=nosocket") && booted("nokmem"));
-        assert!(!booted("ro cgroup.memory=nokmem") && !booted("cgroup.memory=nosocket,nokmem quiet"));
-        let disabled = cgroups.replace("131\t1", "1\t0");
-        assert!(!has_caches_of_cgroups("5.4.0", "cgroup_disable=memory", &disabled));
-        assert!(!has_caches_of_cgroups("5.4.0", "", ""));
     }
 
     #[test]

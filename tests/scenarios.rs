@@ -53,6 +53,8 @@ mod signals;
 mod spare_pages;
 #[path = "scenarios/spare_pages_by_index.rs"]
 mod spare_pages_by_index;
+#[path = "scenarios/thorough.rs"]
+mod thorough;
 #[path = "scenarios/verdicts.rs"]
 mod verdicts;
 
@@ -89,7 +91,14 @@ fn main() -> ExitCode {
         exec::cases(),
         sandbox::cases(),
     ];
-    for case in cases.into_iter().flatten() {
+    let cases: Vec<Case> = cases.into_iter().flatten().collect();
+    let names: Vec<String> = cases.iter().map(|case| case.name().to_owned()).collect();
+    if let Some(forgotten) = thorough::forgotten(&names) {
+        panic!("tests/scenarios/thorough.rs names {forgotten:?}, of which there is no trial");
+    }
+    for case in cases {
+        let left_out = thorough::left_out(case.name());
+        let case = case.ignored_because(left_out);
         let specs = case.needs();
         let trial = case.trial(kernels.clone());
         if !arguments.is_filtered_out(&trial) {
@@ -100,7 +109,9 @@ fn main() -> ExitCode {
     if !arguments.list {
         kernels.get_or_init(|| Kernels::build(&needed));
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let ended = libtest_mimic::run(&arguments, trials).exit_code();
+    case::tell_times();
+    ended
 }
 
 /// Trials of the model of the leak patch, which the others are measured by.

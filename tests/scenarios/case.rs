@@ -3,9 +3,27 @@
 use crate::kernels::Kernels;
 use crate::program::Trialled;
 use libtest_mimic::{Completion, Trial};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 type Body = Box<dyn FnOnce(&Kernels) -> Trialled + Send>;
+
+/// Trials that are told with the seconds that they took.
+const SLOWEST: usize = 25;
+
+/// The seconds of each trial that has ended, waiting for processors included.
+static TIMES: Mutex<Vec<(f64, String)>> = Mutex::new(Vec::new());
+
+/// Tells which trials took longest, so that who waits for all of them knows what for.
+pub fn tell_times() {
+    let mut times = std::mem::take(&mut *TIMES.lock().expect("nobody panics with it"));
+    times.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let all: f64 = times.iter().map(|(seconds, _)| seconds).sum();
+    eprintln!("\n{} trials took {all:.0} s together; those that took longest:", times.len());
+    for (seconds, name) in times.iter().take(SLOWEST) {
+        eprintln!("  {seconds:>5.0} s  {name}");
+    }
+}
 
 /// What is tried, and on which kernels.
 pub struct Case {
@@ -27,9 +45,14 @@ impl Case {
         Self { name: name.into(), specs, ignored: None, body: Box::new(body) }
     }
 
-    /// The same, but ignored if there is a reason.
+    /// The same, but ignored if there is a reason, or was one.
     pub fn ignored_because(self, reason: Option<String>) -> Self {
-        Self { ignored: reason, ..self }
+        Self { ignored: self.ignored.or(reason), ..self }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The kernels to be built for it.
@@ -39,6 +62,7 @@ impl Case {
 
     /// The test that runs it once `kernels` are built, and fails if one of its own could not be.
     pub fn trial(self, kernels: Arc<OnceLock<Kernels>>) -> Trial {
+        let name = self.name.clone();
         let kind = if self.specs.is_empty() { "" } else { "kernel" };
         let run = move || {
             if let Some(reason) = self.ignored {
@@ -48,7 +72,10 @@ impl Case {
             for spec in &self.specs {
                 kernels.image(spec)?;
             }
-            (self.body)(kernels).map(|()| Completion::Completed)
+            let begin = Instant::now();
+            let result = (self.body)(kernels).map(|()| Completion::Completed);
+            TIMES.lock().expect("nobody panics with it").push((begin.elapsed().as_secs_f64(), name));
+            result
         };
         Trial::ignorable_test(self.name, run).with_kind(kind)
     }

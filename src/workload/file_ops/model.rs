@@ -91,7 +91,10 @@ impl Model {
             Action::Mkdir => _ = self.make(at, ObjectKind::Directory),
             Action::Mknod(kind) => _ = self.make(at, ObjectKind::Node(*kind)),
             Action::CopyRange(to) => self.copy(to),
-            Action::Truncate(length) => self.with(at, |object| object.contents.truncate(*length)),
+            Action::Truncate(length) => self.with(at, |object| {
+                object.contents.truncate(*length);
+                object.seconds = None;
+            }),
             Action::Chmod(mode) => self.with(at, |object| object.mode = Some(*mode)),
             Action::Chown(owner) => self.with(at, |object| object.owner = Some(*owner)),
             Action::Utimens(seconds) => self.with(at, |object| object.seconds = Some(*seconds)),

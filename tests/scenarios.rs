@@ -27,6 +27,8 @@ mod directory;
 mod distribution;
 #[path = "scenarios/exec.rs"]
 mod exec;
+#[path = "scenarios/files.rs"]
+mod files;
 #[path = "support/git_history.rs"]
 mod git_history;
 #[path = "support/guest.rs"]
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         clock::cases(),
         cluster::cases(),
         exec::cases(),
+        files::cases(),
         sandbox::cases(),
     ];
     let cases: Vec<Case> = cases.into_iter().flatten().collect();

@@ -29,6 +29,7 @@ impl<P: Target> Executor<P> {
         let total = listings + fillers;
         let before = self.place.rpcs()?;
         let mut rpcs = before.clone();
+        let failed = self.place.failed_rpcs()?;
         let idle = self.idle_seconds();
         for slot in 0..total {
             // Bresenham's line: slot is an NFS unit where the line of slope listings/total takes a step.
@@ -46,11 +47,13 @@ impl<P: Target> Executor<P> {
         let idled = self.idle_seconds() - idle;
         worked.busy_seconds = (begin.elapsed().as_secs_f64() - idled).clamp(0.0, worked.listing_seconds);
         add(&mut worked.rpcs, &mountstats::since(&before, &rpcs));
+        worked.failed_rpcs = mountstats::since(&failed, &self.place.failed_rpcs()?);
         let at_least = at_least.unwrap_or_else(|| as_if_all_were_nfs(&worked, total));
         wait_until(begin + at_least)?;
         worked.seconds = begin.elapsed().as_secs_f64();
         worked.clock_seconds = clock::seconds();
         worked.faults = self.place.faults();
+        worked.left_out = self.place.left_out();
         Ok(worked)
     }
 
@@ -71,7 +74,7 @@ impl<P: Target> Executor<P> {
         worked.listing_seconds += begin.elapsed().as_secs_f64();
         let now = self.place.rpcs()?;
         worked.listings += 1;
-        let is_cold = if played.programs > 0 {
+        let is_cold = if played.programs + played.operations > 0 {
             changing(&now) > changing(rpcs)
         } else {
             readdirs(&now) > readdirs(rpcs) || readdirs(&played.rpcs) > 0
@@ -79,6 +82,7 @@ impl<P: Target> Executor<P> {
         worked.cold_listings += u64::from(is_cold);
         worked.programs += played.programs;
         worked.left_processes += played.left_processes;
+        worked.operations += played.operations;
         worked.complete_listings += u64::from(played.broken.is_none());
         worked.refused_mounts += played.refused_mounts;
         worked.signals += played.signals;

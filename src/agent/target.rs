@@ -19,6 +19,8 @@ pub struct UnitStats {
     pub programs: u64,
     /// Processes that they left behind.
     pub left_processes: u64,
+    /// Operations on files.
+    pub operations: u64,
     /// What was wrong with a listing or a program, if one was.
     pub broken: Option<String>,
 }
@@ -42,8 +44,18 @@ pub trait Target {
         Ok(())
     }
 
-    /// Returns what the mount has sent so far.
+    /// Returns how many calls of each kind the mount has sent so far.
     fn rpcs(&self) -> Result<Rpcs>;
+
+    /// Returns how many of each kind of them failed; nothing where that is not counted.
+    fn failed_rpcs(&self) -> Result<Rpcs> {
+        Ok(Rpcs::new())
+    }
+
+    /// Returns the operations on files that could not be done in the local directory.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Returns how many entries the directory has.
     fn entries(&self) -> u64;

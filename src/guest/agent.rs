@@ -5,7 +5,7 @@ use super::serial::SerialLink;
 use super::server::RunningServer;
 use super::steps::program::Programs;
 use super::steps::runner::UnitRunner;
-use super::{exec, init, modules, nfs_mount, selinux};
+use super::{exec, init, modules, nfs_mount, selinux, status_monitor};
 use crate::agent::executor::{self, sites};
 use crate::agent::target::Target;
 use crate::error::{Error, Result};
@@ -55,6 +55,9 @@ impl GuestAgent {
         }
         let tree = Arc::new(Tree::new(&scenario.directory, plan.seed));
         let (served, local) = RunningServer::start(&scenario, &tree, plan.seed, |part| steps.done(part))?;
+        if scenario.mount.has_lockd() {
+            status_monitor::start()?;
+        }
         let workload = match &scenario.cgroup {
             Some(cgroup) => Some(Workload::enter(cgroup.memory_high_mib)?),
             None => None,

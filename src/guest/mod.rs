@@ -11,11 +11,13 @@ pub mod knfsd;
 mod memory_pressure;
 mod modules;
 pub mod nfs_mount;
+mod onc_rpc;
 mod outage;
 mod selinux;
 mod selinux_policy;
 mod serial;
 mod server;
+mod status_monitor;
 pub mod timing;
 
 use crate::error::{Context, Exit, Result};

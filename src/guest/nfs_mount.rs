@@ -9,6 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::time::{ClockId, clock_gettime};
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,37 @@ pub const SECOND: &str = "/run/second";
 /// The same server under another address, for which the kernel makes a client and a connection of their own (nfs_match_client in
 /// fs/nfs/client.c), so that a second mount begins from nothing.
 pub const SECOND_ADDRESS: &str = "127.0.0.2";
+
+/// Where the name is that tells clients of version 4 on one machine apart (Documentation/filesystems/nfs/client-identifier.rst).
+const CLIENT_NAME: &str = "/sys/module/nfs/parameters/nfs4_unique_id";
+
+/// Returns the address of the server under which the nth mount asks for it if each is a client of its own.
+pub fn address(number: u32) -> String {
+    format!("127.0.1.{number}")
+}
+
+/// A name of its own for the client of version 4 that is made as long as this is there. Without it the kernel finds that two addresses lead to
+/// one server that knows the client already, and uses that one (nfs41_walk_client_list in fs/nfs/nfs4client.c).
+pub struct OwnClient(NfsVersion);
+
+impl OwnClient {
+    /// Gives the next client the number of its mount as its name.
+    pub fn begin(version: NfsVersion, number: u32) -> Result<Self> {
+        if version.is_4() {
+            let cannot = |e| Error::kernel(format!("clients cannot have names of their own: {CLIENT_NAME}: {e}"));
+            fs::write(CLIENT_NAME, format!("mount-{number}")).map_err(cannot)?;
+        }
+        Ok(Self(version))
+    }
+}
+
+impl Drop for OwnClient {
+    fn drop(&mut self) {
+        if self.0.is_4() {
+            let _ = fs::write(CLIENT_NAME, "\n");
+        }
+    }
+}
 
 /// Returns where the client mounts for the nth time, counted from 1.
 pub fn point(number: u32) -> PathBuf {

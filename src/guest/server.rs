@@ -110,7 +110,11 @@ impl RunningServer {
         (1..=scenario.mount.count).try_for_each(|number| {
             let point = nfs_mount::point(number);
             init::make_dir(&point)?;
-            self.mount_path(scenario, (nfs_mount::ADDRESS, exported), &point, options)
+            if number == 1 || !scenario.mount.own_clients {
+                return self.mount_path(scenario, (nfs_mount::ADDRESS, exported), &point, options);
+            }
+            let _name = nfs_mount::OwnClient::begin(scenario.mount.version, number)?;
+            self.mount_path(scenario, (&nfs_mount::address(number), exported), &point, options)
         })
     }
 
@@ -196,6 +200,14 @@ impl RunningServer {
     /// Returns whether a client can write to it.
     pub fn can_be_written(&self) -> bool {
         matches!(self, Self::Knfsd { .. })
+    }
+
+    /// Has it forget the replies that it keeps for calls that may come again.
+    pub fn forget_replies(&self) -> Result<()> {
+        match self {
+            Self::Synthetic(_) => Ok(()),
+            Self::Knfsd { version, .. } => knfsd::forget_replies(*version),
+        }
     }
 
     /// Adds one file more to the directory.

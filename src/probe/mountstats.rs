@@ -26,6 +26,9 @@ pub struct Operation {
     pub received_bytes: u64,
     /// From sending calls to having their replies, added up.
     pub reply_ms: u64,
+    /// Calls that ended with an error; 0 where the kernel does not count them (before 5.3).
+    #[serde(default)]
+    pub errors: u64,
 }
 
 /// By procedure.
@@ -66,6 +69,12 @@ impl MountStats {
         Ok(calls(self.operations(mount_point)?))
     }
 
+    /// Returns how many calls of each kind ended with an error.
+    pub fn failed_rpcs(&self, mount_point: &Path) -> Result<Rpcs> {
+        let failed = self.operations(mount_point)?.into_iter().map(|(name, operation)| (name, operation.errors));
+        Ok(failed.filter(|(_, errors)| *errors > 0).collect())
+    }
+
     /// Returns what the mount at `mount_point` has sent and received; empty if there is none.
     pub fn operations(&self, mount_point: &Path) -> Result<Operations> {
         Ok(parse(&self.text()?, &mount_point.to_string_lossy()))
@@ -97,6 +106,7 @@ pub fn operations_since(before: &Operations, after: &Operations) -> Operations {
             sent_bytes: now.sent_bytes.saturating_sub(then.sent_bytes),
             received_bytes: now.received_bytes.saturating_sub(then.received_bytes),
             reply_ms: now.reply_ms.saturating_sub(then.reply_ms),
+            errors: now.errors.saturating_sub(then.errors),
         };
         (name.clone(), grown)
     };
@@ -129,11 +139,16 @@ pub(super) fn parse(text: &str, mount_point: &str) -> Operations {
     operations
         .filter_map(|line| {
             let (name, counts) = line.trim().split_once(": ")?;
-            // Calls, transmissions, time-outs, bytes sent, bytes received, and ms in the queue, until the reply, and in all.
+            // Calls, transmissions, time-outs, bytes sent, bytes received, ms in the queue, until the reply, and in all, and errors.
             let counts: Vec<u64> = counts.split(' ').map_while(|count| number(count)?.try_into().ok()).collect();
             let at = |place: usize| counts.get(place).copied().unwrap_or(0);
-            let operation =
-                Operation { calls: *counts.first()?, sent_bytes: at(3), received_bytes: at(4), reply_ms: at(6) };
+            let operation = Operation {
+                calls: *counts.first()?,
+                sent_bytes: at(3),
+                received_bytes: at(4),
+                reply_ms: at(6),
+                errors: at(8),
+            };
             Some((name.to_owned(), operation))
         })
         .filter(|(_, operation)| operation.calls > 0)
@@ -162,7 +177,7 @@ mod tests {
         \tper-op statistics\n\
         \t        NULL: 1 1 0 44 24 0 0 0 0\n\
         \t     READDIR: 3 3 0 44 24 0 0 0 0\n\
-        \t READDIRPLUS: 126 126 0 4400 2400 5 60 70 0\n\
+        \t READDIRPLUS: 126 126 0 4400 2400 5 60 70 2\n\
         \t      ACCESS: 0 0 0 0 0 0 0 0 0\n\
         \n\
         device 127.0.0.1:/ mounted on /other with fstype nfs statvers=1.1\n\
@@ -202,11 +217,11 @@ mod tests {
     #[test]
     fn bytes_and_times_are_told_apart() {
         let operations = parse(TEXT, "/mnt");
-        let plus = Operation { calls: 126, sent_bytes: 4400, received_bytes: 2400, reply_ms: 60 };
+        let plus = Operation { calls: 126, sent_bytes: 4400, received_bytes: 2400, reply_ms: 60, errors: 2 };
         assert_eq!(operations["READDIRPLUS"], plus);
         let mut after = operations.clone();
         after.insert("READDIRPLUS".into(), Operation { calls: 128, received_bytes: 2500, ..plus });
-        let grown = Operation { calls: 2, sent_bytes: 0, received_bytes: 100, reply_ms: 0 };
+        let grown = Operation { calls: 2, sent_bytes: 0, received_bytes: 100, reply_ms: 0, errors: 0 };
         assert_eq!(operations_since(&operations, &after), [("READDIRPLUS".to_owned(), grown)].into());
         assert_eq!(parse_options(TEXT, "/mnt"), "rw,vers=3");
         assert_eq!(parse_options(TEXT, "/nowhere"), "");
@@ -236,6 +251,7 @@ mod tests {
         let (mnt, nowhere) = (Path::new("/mnt"), Path::new("/nowhere"));
         assert_eq!(stats.rpcs(mnt).unwrap()["READDIRPLUS"], 126);
         assert_eq!(stats.operations(mnt).unwrap()["READDIRPLUS"].reply_ms, 60);
+        assert_eq!(stats.failed_rpcs(mnt).unwrap(), [("READDIRPLUS".to_owned(), 2)].into());
         assert_eq!(stats.options(mnt).unwrap(), "rw,vers=3");
         let section = stats.section(mnt).unwrap();
         assert!(section.starts_with("device 127.0.0.1:/ mounted on /mnt with") && section.contains("READDIR: 3 3 0"));

@@ -244,8 +244,17 @@ pub struct RoundStats {
     /// Processes that they left behind, which were ended.
     #[serde(default)]
     pub left_processes: u64,
+    /// Operations on files of the NFS mount.
+    #[serde(default)]
+    pub operations: u64,
+    /// Those that could not be done in the local directory.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// What the NFS mount sent.
     pub rpcs: Rpcs,
+    /// Those of them that ended with an error.
+    #[serde(default)]
+    pub failed_rpcs: Rpcs,
     /// Time that the NFS listings took.
     pub listing_seconds: f64,
     /// Time that the round took, waiting included.

@@ -119,6 +119,7 @@ fn check_round_stats(worked: &RoundStats) -> Result<(), String> {
     match worked.cold_listings.max(worked.complete_listings) {
         more if more > worked.listings => Err(format!("{more} of {} listings", worked.listings)),
         _ if worked.faults.len() > MOST_NAMES => Err(format!("{} faults", worked.faults.len())),
+        _ if worked.left_out.len() > MOST_NAMES => Err(format!("{} operations left out", worked.left_out.len())),
         _ => Ok(()),
     }
 }

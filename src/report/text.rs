@@ -82,6 +82,13 @@ pub(super) fn work(record: &RunRecord) -> String {
     let calls = if calls.is_empty() { String::new() } else { format!("; RPCs: {}", calls.join(", ")) };
     let (times, cold) = (record.listings, record.cold_listings);
     let mut text = format!("  {times} x {} of {} entries, {cold} cold{calls}\n", record.unit, record.entries);
+    if !record.failed_rpcs.is_empty() {
+        let failed: Vec<String> = record.failed_rpcs.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        text += &format!("  of these failed: {}\n", failed.join(", "));
+    }
+    if let (Some(operations), Some(rate)) = (record.operations, record.operations_per_second) {
+        text += &format!("  {operations} operations on files, {rate:.0} a second by the guest's clock\n");
+    }
     if let Some(signals) = record.signals {
         text += &format!("  the reader took {signals} signals\n");
     }

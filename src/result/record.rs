@@ -47,6 +47,9 @@ pub struct RunRecord {
     pub entries: u64,
     /// Calls by name, as the client counted them in mountstats.
     pub rpcs: BTreeMap<String, u64>,
+    /// Those of them that ended with an error, where the client counts them (from Linux 5.3 on).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed_rpcs: BTreeMap<String, u64>,
     /// Whether the probe was shown to work in this very run.
     pub controls: Controls,
     /// Sources of leaks that this run could not see.
@@ -76,6 +79,12 @@ pub struct RunRecord {
     /// Programs that ran on the mount, if units run some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub programs: Option<u64>,
+    /// Operations on files of the mount, if units do some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<u64>,
+    /// How many of them were done in a second of the time that units took, by the clock of the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations_per_second: Option<f64>,
     /// What the server did wrong, as the scenario wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRecord>,
@@ -141,6 +150,7 @@ impl RunRecord {
             entries: 0,
             // A call that was never made is a fact, too.
             rpcs: ["READDIR", "READDIRPLUS"].map(|name| (name.to_owned(), 0)).into(),
+            failed_rpcs: BTreeMap::new(),
             controls: Controls::default(),
             not_looked_for: Vec::new(),
             notes: Vec::new(),
@@ -152,6 +162,8 @@ impl RunRecord {
             refused_mounts: 0,
             signals: None,
             programs: None,
+            operations: None,
+            operations_per_second: None,
             faults: Vec::new(),
             cgroup: None,
             kmemleak: None,
@@ -320,7 +332,9 @@ mod tests {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| {
                 found.push(key.clone());
-                if !["rpcs", "samples", "freed_by_removal", "objects_by_function"].contains(&key.as_str()) {
+                if !["rpcs", "failed_rpcs", "samples", "freed_by_removal", "objects_by_function"]
+                    .contains(&key.as_str())
+                {
                     fields(value, found);
                 }
             }),

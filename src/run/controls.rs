@@ -175,12 +175,13 @@ impl RunRecord {
             // Units that mount in vain list nothing.
             return Ok(());
         }
-        if self.programs.is_some() {
+        if self.programs.is_some() || self.operations.is_some() {
             let idle = self.listings - self.cold_listings;
             // One that uses a file that is in the cache sends nothing now and then, and looking up its directory sends something.
             return if 2 * idle > self.listings {
                 let all = self.listings;
-                Err(format!("{idle} of {all} programs sent nothing to the server: they did not work on the mount"))
+                let units = if self.programs.is_some() { "programs" } else { "units" };
+                Err(format!("{idle} of {all} {units} sent nothing to the server: they did not work on the mount"))
             } else {
                 Ok(())
             };

@@ -52,6 +52,7 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
     record.programs = scenario.unit.programs().next().map(|_| 0);
+    record.operations = scenario.unit.file_steps().next().map(|_| 0);
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
     let sandbox = Sandbox::detect();
     record.setup = Some(Setup { sandbox: sandbox.names(), ..setup(scenario, stock) });
@@ -67,6 +68,10 @@ pub struct Observations {
     pub judgement: Option<Judgement>,
     /// Processes that programs left behind.
     left_processes: u64,
+    /// Operations that could not be done in the local directory.
+    left_out: BTreeSet<String>,
+    /// For how long units were made on the mount.
+    working_seconds: f64,
     /// What was wrong with the first listing that was wrong.
     pub broken: Option<String>,
     pub object_bytes: BTreeMap<String, u64>,
@@ -105,6 +110,8 @@ impl Observations {
             record,
             judgement: None,
             left_processes: 0,
+            left_out: BTreeSet::new(),
+            working_seconds: 0.0,
             broken: None,
             object_bytes: BTreeMap::new(),
             shared_names: BTreeMap::new(),
@@ -145,7 +152,13 @@ impl Observations {
         record.refused_mounts += worked.refused_mounts;
         record.signals = record.signals.map(|signals| signals + worked.signals);
         record.programs = record.programs.map(|programs| programs + worked.programs);
+        record.operations = record.operations.map(|operations| operations + worked.operations);
         self.left_processes += worked.left_processes;
+        self.left_out.extend(worked.left_out.iter().cloned());
+        self.working_seconds += worked.listing_seconds;
+        for (name, calls) in &worked.failed_rpcs {
+            *record.failed_rpcs.entry(name.clone()).or_default() += calls;
+        }
         if !worked.faults.is_empty() {
             // Counted since the server was started.
             let record_of = |f: &FaultCount| FaultRecord { fault: f.fault, armed: f.armed, happened: f.happened };
@@ -235,6 +248,15 @@ impl Observations {
             self.record.notes.push(format!(
                 "{left} processes that the programs left behind on the mount were ended after their unit"
             ));
+        }
+        if let Some(operations) = self.record.operations.filter(|_| self.working_seconds > 0.0) {
+            self.record.operations_per_second = Some(operations as f64 / self.working_seconds);
+        }
+        if !self.left_out.is_empty() {
+            let operations = self.left_out.iter().map(|op| format!("`{op}`")).collect::<Vec<_>>().join(", ");
+            self.record
+                .notes
+                .push(format!("control rounds did without {operations}, which the local file system cannot do"));
         }
         self.record.console_lines.extend(self.complaints.lines.iter().cloned());
         self.record.bounds = self.judgement.as_ref().map(|judgement| self.bounds(judgement));

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     fn mount(version: NfsVersion, options: &str) -> Mount {
-        Mount { version, count: 1, rsize_bytes: 1_048_576, options: options.into() }
+        Mount { version, count: 1, own_clients: false, rsize_bytes: 1_048_576, options: options.into() }
     }
 
     fn given(version: NfsVersion, options: &str) -> Result<(u64, String), String> {

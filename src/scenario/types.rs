@@ -2,8 +2,9 @@
 
 use super::cluster::Cluster;
 use super::nfs_version::NfsVersion;
+use super::step::Step;
 use super::unit::Unit;
-use nfs_fault_server::dirtree::spec::Directory;
+use nfs_fault_server::dirtree::spec::{Directory, Made};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -49,6 +50,15 @@ pub struct Scenario {
     pub guest: Guest,
     /// How many units the rounds make.
     pub rounds: Rounds,
+}
+
+impl Scenario {
+    /// Returns whether the scenario itself makes or changes files through a mount; its programs may do so, too.
+    pub fn writes(&self) -> bool {
+        let by_mount =
+            |step: &Step| matches!(step, Step::AddBy(_) | Step::RenameBy(_) | Step::RemoveBy(_) | Step::Files(_));
+        self.directory.made == Made::Mount || self.unit.all_steps().any(by_mount)
+    }
 }
 
 /// The two NFS servers, both in the guest over loopback.
@@ -114,6 +124,9 @@ pub struct Mount {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 8))]
     pub count: u32,
+    /// Whether each of several mounts is a client of its own for the server, so that what one is granted another can have recalled.
+    #[serde(default)]
+    pub own_clients: bool,
     /// Largest reply the client asks for.
     pub rsize_bytes: u32,
     /// Further options, as mount(8) takes them.

@@ -1,5 +1,6 @@
 //! What a scenario repeats.
 
+use super::files::FileSteps;
 use super::pass::Position;
 use super::program::Program;
 use super::step::{Pass, Step};
@@ -64,6 +65,19 @@ impl Unit {
             Step::Run(program) => Some(program),
             _ => None,
         })
+    }
+
+    /// Returns the steps that do operations to files, in their order.
+    pub fn file_steps(&self) -> impl Iterator<Item = &FileSteps> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Files(steps) => Some(steps),
+            _ => None,
+        })
+    }
+
+    /// Returns whether a unit works on the mount by other means than listing it.
+    pub fn works(&self) -> bool {
+        self.programs().next().is_some() || self.file_steps().next().is_some()
     }
 
     /// Returns whether some step needs the cookie in the middle of the directory.

@@ -1,6 +1,7 @@
-//! Making, listing and checking directories, wherever they are.
+//! Making, listing and checking directories and files, wherever they are.
 
 pub mod check;
+pub mod file_ops;
 pub mod interrupt;
 pub mod listing;
 pub mod populate;

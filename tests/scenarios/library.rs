@@ -12,7 +12,7 @@ const ELSEWHERE: [&str; 3] = ["quick", "recipe-2019", "huge-flat"];
 /// Where a reader may end before what is to go wrong does.
 const ENDED_BEFORE: [&str; 1] = ["killed"];
 /// Unsupported by a kernel that was built without ext4.
-const NEEDS_MORE: [&str; 1] = ["ext4-export"];
+const NEEDS_MORE: [&str; 2] = ["ext4-export", "files-xattr-v4"];
 /// Of no set that is always run here, and unlike any that is.
 const OTHERS: [&str; 8] =
     ["seek", "changing", "server-error", "cgroup", "reclaim", "rm-while-listing", "mount-cycle-v4", "labels"];

@@ -4,15 +4,16 @@
 //! net/core/sock.c). One thread does all of the work until a request comes while it is busy, which on a machine with other jobs
 //! is at any time.
 
+use crate::guest::onc_rpc::{call, read_record};
 use crate::scenario::NfsVersion;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 /// The NFS program (RFC 1813, RFC 7530).
 const PROGRAM: u32 = 100_003;
-/// A last fragment (RFC 5531, section 11).
-const LAST: u32 = 1 << 31;
+/// Its procedure that does nothing.
+const NULL: u32 = 0;
 /// For a reply.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The least that goes before all other programs.
@@ -31,8 +32,10 @@ pub fn warm(version: NfsVersion, port: u16, threads: u32) {
 fn call_at_once(version: u32, port: u16, threads: u32) -> io::Result<()> {
     let mut connections = (0..threads).map(|_| connect(port)).collect::<io::Result<Vec<_>>>()?;
     for _ in 0..CALLS {
-        before_all_others(|| connections.iter_mut().try_for_each(|stream| stream.write_all(&null_call(version))))?;
-        connections.iter_mut().try_for_each(read_reply)?;
+        before_all_others(|| {
+            connections.iter_mut().try_for_each(|stream| stream.write_all(&call(PROGRAM, version, NULL, &[])))
+        })?;
+        connections.iter_mut().try_for_each(|stream| read_record(stream).map(drop))?;
     }
     Ok(())
 }
@@ -42,21 +45,6 @@ fn connect(port: u16) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// Returns the call of a procedure without arguments, as a record.
-fn null_call(version: u32) -> Vec<u8> {
-    // Number, call, version of RPC, program, its version, procedure, no credentials, no verifier.
-    let words = [1, 0, 2, PROGRAM, version, 0, 0, 0, 0, 0];
-    let length = 4 * words.len() as u32;
-    [LAST | length].iter().chain(&words).flat_map(|word: &u32| word.to_be_bytes()).collect()
-}
-
-fn read_reply(stream: &mut TcpStream) -> io::Result<()> {
-    let mut mark = [0; 4];
-    stream.read_exact(&mut mark)?;
-    let length = u64::from(u32::from_be_bytes(mark) & !LAST);
-    io::copy(&mut stream.take(length), &mut io::sink()).map(drop)
 }
 
 /// Does it before every program that is no real-time one.
@@ -74,18 +62,5 @@ fn set_policy(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
     match unsafe { libc::sched_setscheduler(0, policy, &parameters) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn null_call_is_one_record() {
-        let call = null_call(3);
-        assert_eq!(call.len(), 4 + 40);
-        assert_eq!(call[..4], [0x80, 0, 0, 40]);
-        assert_eq!(call[12..24], [0, 0, 0, 2, 0, 1, 0x86, 0xa3, 0, 0, 0, 3]);
     }
 }

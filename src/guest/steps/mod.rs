@@ -3,6 +3,8 @@
 pub(crate) mod actions;
 pub(crate) mod concurrent;
 pub(crate) mod cursor;
+mod file_item;
+pub(crate) mod files;
 pub(crate) mod pass;
 pub(crate) mod program;
 mod run_program;

@@ -1,5 +1,6 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
+use super::files::{DIRS, FileWork};
 use super::program::{Programs, WORK};
 use super::side::{Listed, Side, seeing};
 use crate::agent::target::UnitStats;
@@ -50,6 +51,8 @@ pub struct UnitRunner {
     pub(super) outage: Option<Outage>,
     /// The programs that nobody here wrote.
     pub(super) programs: Programs,
+    /// What operations on files need.
+    pub(super) file_work: FileWork,
 }
 
 impl UnitRunner {
@@ -67,9 +70,12 @@ impl UnitRunner {
         for name in [ADDED, RENAMED] {
             check.changes().other(0, name.as_bytes(), comes_and_goes);
         }
+        let work = Other { kind: Kind::EmptyDirectory, ..comes_and_goes };
         if scenario.unit.programs().next().is_some() {
-            let work = Other { kind: Kind::EmptyDirectory, ..comes_and_goes };
             check.changes().other(0, WORK.as_bytes(), work);
+        }
+        if scenario.unit.file_steps().next().is_some() {
+            DIRS.iter().for_each(|dir| check.changes().other(0, dir.as_bytes(), work));
         }
         Self {
             scenario,
@@ -86,6 +92,7 @@ impl UnitRunner {
             lots: [scatter(seed ^ LOT_SALT); 2],
             outage: None,
             programs: Programs::default(),
+            file_work: FileWork::new(seed),
         }
     }
 
@@ -111,6 +118,7 @@ impl UnitRunner {
             Step::MountCycle => self.mount_cycle(place, played),
             Step::MountRefused => self.mount_refused(place, played),
             Step::Run(program) => self.run_program(program, place, played),
+            Step::Files(steps) => self.work_on_files(steps, place, played),
             other => self.apply_step(other, place),
         }
     }

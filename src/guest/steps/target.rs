@@ -11,6 +11,7 @@ use crate::scenario::step::Pass;
 use crate::scenario::{self, Step, Unit};
 use nfs_fault_server::FaultCount;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A getdents buffer that any name fits.
 const PLAIN_BUFFER_BYTES: usize = 280;
@@ -22,6 +23,23 @@ impl UnitRunner {
         let played = self.run_unit(Side::Nfs);
         self.scenario.unit = unit;
         played
+    }
+
+    /// Adds up what is counted of all mounts; those that share a superblock count together.
+    fn sum_of_mounts(&self, count: impl Fn(&MountStats, &Path) -> Result<Rpcs>) -> Result<Rpcs> {
+        let mut sum = Rpcs::new();
+        let mut counted = Vec::new();
+        for number in 1..=self.scenario.mount.count {
+            let point = nfs_mount::point(number);
+            // The attributes of the mount's root are asked for again where actimeo=0; the device number is the client's own.
+            let device = nfs_mount::device(&point)?;
+            if counted.contains(&device) {
+                continue;
+            }
+            counted.push(device);
+            add(&mut sum, &count(MountStats::own()?, &point)?);
+        }
+        Ok(sum)
     }
 }
 
@@ -46,21 +64,21 @@ impl Target for UnitRunner {
         self.run_steps(vec![Step::Touch, Step::List(plain)])
     }
 
-    /// Returns what all mounts sent; those that share a superblock count together.
+    /// Has the server forget the replies that it keeps for calls that may come again.
+    fn let_go(&self) -> Result<()> {
+        if self.scenario.writes() || self.scenario.unit.works() { self.served.forget_replies() } else { Ok(()) }
+    }
+
     fn rpcs(&self) -> Result<Rpcs> {
-        let mut sum = Rpcs::new();
-        let mut counted = Vec::new();
-        for number in 1..=self.scenario.mount.count {
-            let point = nfs_mount::point(number);
-            // The attributes of the mount's root are asked for again where actimeo=0; the device number is the client's own.
-            let device = nfs_mount::device(&point)?;
-            if counted.contains(&device) {
-                continue;
-            }
-            counted.push(device);
-            add(&mut sum, &MountStats::own()?.rpcs(&point)?);
-        }
-        Ok(sum)
+        self.sum_of_mounts(MountStats::rpcs)
+    }
+
+    fn failed_rpcs(&self) -> Result<Rpcs> {
+        self.sum_of_mounts(MountStats::failed_rpcs)
+    }
+
+    fn left_out(&self) -> Vec<String> {
+        self.file_work.left_out.iter().cloned().collect()
     }
 
     fn entries(&self) -> u64 {

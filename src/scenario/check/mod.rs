@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod complaint;
 pub(crate) mod directory;
+pub(crate) mod files;
 pub(crate) mod passes;
 pub(crate) mod steps;
 pub(crate) mod values;

@@ -1,7 +1,7 @@
 //! Which steps make sense together, and on which server.
 
 use super::complaint::{Check, Complaint, complain, in_range};
-use super::passes;
+use super::{files, passes};
 use crate::scenario::pass::Position;
 use crate::scenario::program::MOST_SECONDS;
 use crate::scenario::step::Step;
@@ -17,9 +17,8 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
     if unit.name.is_empty() || unit.name.chars().any(char::is_control) {
         return complain(KEY, "`unit.name` must be a word for what is repeated, such as \"listing\"");
     }
-    if unit.listings() == 0 && !unit.steps.contains(&Step::MountRefused) && unit.programs().next().is_none() {
-        let message =
-            "`unit.steps` neither lists nor mounts nor runs; add `list`, `mount-cycle`, `mount-refused` or `run`";
+    if unit.listings() == 0 && !unit.steps.contains(&Step::MountRefused) && !unit.works() {
+        let message = "`unit.steps` neither lists nor mounts nor runs; add `list`, `mount-cycle`, `mount-refused`, `run` or `files`";
         return complain(KEY, message);
     }
     let mut passes = 0;
@@ -34,7 +33,7 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
         }
         passes::check(pass, scenario)?;
         for step in pass.middle.iter().chain(pass.every.iter().flat_map(|every| &every.steps)) {
-            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused | Step::Run(_)) {
+            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused | Step::Run(_) | Step::Files(_)) {
                 return complain(KEY, "in the middle of a `list` nothing can be listed, mounted or run");
             }
             fits(step, scenario)?;
@@ -50,6 +49,9 @@ fn fits(step: &Step, scenario: &Scenario) -> Check {
         program.words().map_err(|message| Complaint { key: KEY, message })?;
         in_range(KEY, program.timeout_seconds, 1, MOST_SECONDS)?;
     }
+    if let Step::Files(steps) = step {
+        files::check(steps, scenario)?;
+    }
     match *step {
         Step::Reclaim if scenario.cgroup.is_none() => {
             return complain(KEY, "`reclaim` is done by the workload's cgroup; add an empty section `[cgroup]`");
@@ -58,12 +60,6 @@ fn fits(step: &Step, scenario: &Scenario) -> Check {
         Step::RestartServer(ms) | Step::CutLink(ms) => in_range(KEY, ms, 1, MAX_OUTAGE_MS)?,
         Step::AddBy(mount) | Step::RenameBy(mount) | Step::RemoveBy(mount) => {
             in_range(KEY, mount, 1, scenario.mount.count)?;
-            if scenario.server == ServerKind::Knfsd && !scenario.mount.version.has_sessions() {
-                // nfsd_cache_lookup in fs/nfsd/nfscache.c; sessions of 4.1 and later have slots instead.
-                let message = "over versions 3 and 4.0 knfsd keeps each call that changes something for two minutes, which is growth and no \
-                               leak; use version 4.1 or 4.2 with `add-by`, `rename-by` and `remove-by`";
-                return complain(KEY, message);
-            }
         }
         _ => {}
     }
@@ -122,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn write_through_a_mount_needs_a_version_with_sessions() {
+    fn write_through_a_mount_goes_with_each_version() {
         let text = include_str!("../../../scenarios/changing-by-mount.toml");
-        parse("x.toml", text).unwrap();
-        let error = parse("x.toml", &text.replace("\"4.2\"", "\"3\"")).unwrap_err().to_string();
-        assert!(error.contains("use version 4.1 or 4.2"), "{error}");
+        for version in ["3", "4.0", "4.1", "4.2"] {
+            parse("x.toml", &text.replace("\"4.2\"", &format!("\"{version}\""))).unwrap();
+        }
     }
 
     #[test]

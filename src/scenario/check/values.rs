@@ -4,9 +4,7 @@ use super::complaint::{Check, Complaint, complain, in_range};
 use super::{directory, steps};
 use crate::sample::PAGE_BYTES;
 use crate::scenario::mount_options;
-use crate::scenario::step::Step;
 use crate::scenario::types::{FileSystem, Guest, Scenario, ServerKind};
-use nfs_fault_server::dirtree::spec::Made;
 use nix::mount::MsFlags;
 
 const MAX_MOUNTS: u32 = 8;
@@ -114,6 +112,10 @@ fn mount(scenario: &Scenario) -> Check {
     let (mount, server) = (&scenario.mount, scenario.server);
     let version = mount.version;
     in_range("mount.count", mount.count, 1, MAX_MOUNTS)?;
+    if mount.own_clients && (mount.count < 2 || server == ServerKind::Synthetic) {
+        let message = "`mount.own_clients` tells several mounts of the kernel's own server apart; use the server \"knfsd\" and a `count` of 2 or more";
+        return complain("mount.own_clients", message);
+    }
     if version.is_4() && server == ServerKind::Synthetic {
         let message = format!(
             "`mount.version` is \"{version}\", but the synthetic server speaks version 3 only; use the server \"knfsd\""
@@ -135,16 +137,10 @@ fn options(scenario: &Scenario) -> Check {
     }
     let asked =
         mount_options::for_kernel(&scenario.mount, scenario.server).map_err(|message| Complaint { key, message })?;
-    if asked.flags.contains(MsFlags::MS_RDONLY) && writes(scenario) {
+    if asked.flags.contains(MsFlags::MS_RDONLY) && scenario.writes() {
         return complain(key, format!("`{key}` contains \"ro\", but the scenario writes through the mount"));
     }
     Ok(())
-}
-
-/// Returns whether files are made or changed through a mount.
-fn writes(scenario: &Scenario) -> bool {
-    let by_mount = |step: &Step| matches!(step, Step::AddBy(_) | Step::RenameBy(_) | Step::RemoveBy(_));
-    scenario.directory.made == Made::Mount || scenario.unit.all_steps().any(by_mount)
 }
 
 #[cfg(test)]

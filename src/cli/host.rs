@@ -3,6 +3,7 @@
 use super::measure_args::positive;
 use crate::boot::job::BootOptions;
 use crate::error::{Error, Exit, Result};
+use crate::host::monitor::Monitoring;
 use crate::host::mount::Mounted;
 use crate::host::synthetic::SyntheticMount;
 use crate::host::target::Budget;
@@ -11,6 +12,7 @@ use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::probe::kernel_files::KernelFiles;
 use crate::probe::memory;
+use crate::report;
 use crate::result::file::ResultFile;
 use crate::result::record::RunRecord;
 use crate::run::options::Options;
@@ -59,6 +61,11 @@ pub struct Args {
     /// With --watch: keep the last reading in this file (*.prom), for a node exporter's textfile directory.
     #[arg(long, value_name = "FILE", requires = "watch")]
     textfile: Option<PathBuf>,
+    /// With --watch: tell which functions of NFS allocate objects that stay longer than so many seconds, by tracing a sample of them all the
+    /// while.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "120", value_parser = positive,
+        requires = "watch")]
+    attribute: Option<f64>,
     /// With --passive and --watch: read this often.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     interval: f64,
@@ -124,8 +131,12 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     if let Some(target) = target {
         target.write(&file)?;
     }
-    let text =
-        if arguments.passive { host::passive::text(&file.results[0]) } else { crate::report::text::render(&file) };
+    let text = if arguments.passive {
+        let record = &file.results[0];
+        host::passive::text(record, &report::allocation_sites::lines(record))
+    } else {
+        report::text::render(&file)
+    };
     if let Some(bundle) = bundle {
         host::bundle::write(&bundle, &file, &text, &mount)?;
     }
@@ -166,8 +177,9 @@ fn watch(arguments: &Args, mounted: &Mounted) -> Result<Exit> {
     });
     let end = arguments.budget.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
     let interval = Duration::from_secs_f64(arguments.interval);
-    let files = KernelFiles::of_this_machine();
-    host::monitor::run(&files, mounted, interval, end, checked.transpose()?.as_ref(), &mut std::io::stdout())?;
+    let (files, textfile) = (KernelFiles::of_this_machine(), checked.transpose()?);
+    let how = Monitoring { interval, end, textfile: textfile.as_ref(), attributed_seconds: arguments.attribute };
+    host::monitor::run(&files, mounted, &how, &mut std::io::stdout())?;
     Ok(Exit::Clean)
 }
 

@@ -37,7 +37,30 @@ impl Journal {
         Self::begin_in(Path::new(HOME), files, |line| ui.line(line))
     }
 
+    /// Does the same for a trace that goes on for hours, which has no stacks and is never of the whole machine: `Err` tells why there cannot be
+    /// one.
+    pub fn begin_long(files: &KernelFiles, ui: &Ui) -> std::result::Result<Self, String> {
+        Self::begin_long_in(Path::new(HOME), files, |line| ui.line(line))
+    }
+
+    fn begin_long_in(home: &Path, files: &KernelFiles, tell: impl Fn(&str)) -> std::result::Result<Self, String> {
+        let settings = Self::mended(home, files, tell);
+        let instances = Instances::of_the_machine(files);
+        let instance = instances.make_without_stacks(&format!("{INSTANCE_PREFIX}{}", Mark::from_this_process()))?;
+        Ok(Self::keep(home, files, settings, Some(instance), None))
+    }
+
     fn begin_in(home: &Path, files: &KernelFiles, tell: impl Fn(&str)) -> Self {
+        let settings = Self::mended(home, files, tell);
+        let instances = Instances::of_the_machine(files);
+        match instances.make(&format!("{INSTANCE_PREFIX}{}", Mark::from_this_process())) {
+            Ok(instance) => Self::keep(home, files, settings, Some(instance), None),
+            Err(why_not) => Self::keep(home, files, settings.with_values(), None, Some(why_not)),
+        }
+    }
+
+    /// Takes back what runs left that were killed, and mounts tracefs.
+    fn mended(home: &Path, files: &KernelFiles, tell: impl Fn(&str)) -> Settings {
         let instances = Instances::of_the_machine(files);
         let mounted = Unmounts::mounted_meanwhile(files);
         for name in remove_dead(&instances) {
@@ -47,12 +70,17 @@ impl Journal {
         if mend(home, files) > 0 {
             tell("set tracing as it was before a run that was killed");
         }
-        let settings = Settings::of_mount(files);
-        let made = instances.make(&format!("{INSTANCE_PREFIX}{}", Mark::from_this_process()));
-        let (instance, settings, why_not) = match made {
-            Ok(instance) => (Some(instance), settings, None),
-            Err(why_not) => (None, settings.with_values(), Some(why_not)),
-        };
+        Settings::of_mount(files)
+    }
+
+    /// Has the next run find what is to be taken back if this one is killed.
+    fn keep(
+        home: &Path,
+        files: &KernelFiles,
+        settings: Settings,
+        instance: Option<Instance>,
+        why_not: Option<String>,
+    ) -> Self {
         let file = home.join(format!("{PREFIX}{}", Mark::from_this_process()));
         let written = serde_json::to_vec(settings.before()).ok().and_then(|text| write(&file, &text).ok());
         Self { files: files.clone(), file: written.map(|()| file), instance, settings: Some(settings), why_not }
@@ -169,6 +197,21 @@ mod tests {
         assert_eq!((journal.note(), instances.names().len()), (None, 1));
         drop(journal);
         assert!(instances.names().is_empty() && files(home.path()).is_empty());
+    }
+
+    #[test]
+    fn long_trace_is_into_a_buffer_of_its_own_or_not_at_all() {
+        let (made, home) = machine();
+        made.write("/proc/sys/kernel/osrelease", "5.10.262\n");
+        let begin = || Journal::begin_long_in(home.path(), &made.files, |_| ());
+        let Err(why_not) = begin() else { panic!("the kernel makes no instances") };
+        assert!(why_not.contains("instances/dirleak-"), "{why_not}");
+        assert!(files(home.path()).is_empty());
+        fs::create_dir(made.files.path("/sys/kernel/tracing/instances")).unwrap();
+        let Ok(journal) = begin() else { panic!("what has no stacks mixes none") };
+        assert_eq!(Instances::of_the_machine(&made.files).names().len(), 1);
+        drop(journal);
+        assert!(Instances::of_the_machine(&made.files).names().is_empty() && files(home.path()).is_empty());
     }
 
     #[test]

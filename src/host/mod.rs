@@ -1,5 +1,6 @@
 //! The machine itself, as it is: its real NFS mount is listed and its own memory read, by the course and the judge of every other run.
 
+mod attribution;
 pub mod bundle;
 mod journal;
 mod left;

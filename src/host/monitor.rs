@@ -1,10 +1,12 @@
 //! The monitor: what grows, how fast, per READDIR call and per day, and when memory will be gone; for people and for Prometheus.
 
+use super::attribution::{Attributed, Attribution, SLICE};
 use super::mount::Mounted;
 use super::prometheus;
-use super::readings::{DAY_SECONDS, ReadingLog, Trend, Watch, bytes_per_day};
+use super::readings::{ReadingLog, Trend, Watch, bytes_per_day, time};
 use crate::error::Result;
 use crate::os::output_file::OutputFile;
+use crate::os::signals;
 use crate::probe::ftrace::Unmounts;
 use crate::probe::kernel_files::KernelFiles;
 use crate::text::number;
@@ -14,33 +16,68 @@ use std::time::{Duration, Instant};
 /// Counters that a line names.
 const NAMED: usize = 3;
 
-/// Reads every `interval`, until `end` or until it is stopped, and writes a line for each.
-pub fn run(
-    files: &KernelFiles,
-    mounted: &Mounted,
-    interval: Duration,
-    end: Option<Instant>,
-    textfile: Option<&OutputFile>,
-    out: &mut impl Write,
-) -> Result<()> {
+/// How a machine is to be watched.
+pub struct Monitoring<'a> {
+    /// Between two readings.
+    pub interval: Duration,
+    /// `None` until it is stopped.
+    pub end: Option<Instant>,
+    pub textfile: Option<&'a OutputFile>,
+    /// Whether call sites are told whose objects are older than so many seconds.
+    pub attributed_seconds: Option<f64>,
+}
+
+/// Reads until the end or until it is stopped, and writes a line for each reading; then, if call sites were asked for, what is known of them.
+pub fn run(files: &KernelFiles, mounted: &Mounted, how: &Monitoring, out: &mut impl Write) -> Result<()> {
     let _tracefs = Unmounts::unless_mounted(files);
     let mut watch = Watch::begin(files, mounted.mount.clone())?;
-    while end.is_none_or(|end| Instant::now() < end) {
-        watch.wait_and_read(interval, end)?;
-        let watched = watch.log();
-        let mut trends = watched.trends();
-        trends.sort_by(|a, b| bytes_per_day(b).total_cmp(&bytes_per_day(a)));
-        if let Some(textfile) = textfile {
-            textfile.write_bytes(prometheus::text(watched, &trends).as_bytes())?;
-        }
+    let mut attribution = how.attributed_seconds.and_then(|age_seconds| {
+        let begun = Attribution::begin(files, age_seconds);
         // Whoever reads may stop early, and the file is still to be written.
-        let _ = writeln!(out, "{}", line(watched, &trends));
+        begun.map_err(|why_not| _ = writeln!(out, "{why_not}")).ok()
+    });
+    // The pages of a trace's buffers are not what grows.
+    watch.begin_anew()?;
+    let watched = watch_on(&mut watch, attribution.as_mut(), how, out);
+    if let Some(attribution) = &attribution {
+        attribution.attributed(watch.log())?.summary().iter().for_each(|line| _ = writeln!(out, "{line}"));
+    }
+    watched
+}
+
+fn watch_on(
+    watch: &mut Watch,
+    mut attribution: Option<&mut Attribution>,
+    how: &Monitoring,
+    out: &mut impl Write,
+) -> Result<()> {
+    while how.end.is_none_or(|end| Instant::now() < end) {
+        let next = Instant::now() + how.interval;
+        let next = how.end.map_or(next, |end| next.min(end));
+        match &mut attribution {
+            Some(attribution) => {
+                while Instant::now() < next {
+                    signals::wait_until(next.min(Instant::now() + SLICE))?;
+                    attribution.read()?;
+                }
+            }
+            None => signals::wait_until(next)?,
+        }
+        watch.read()?;
+        let attributed = attribution.as_ref().map(|attribution| attribution.attributed(watch.log())).transpose()?;
+        let mut trends = watch.log().trends();
+        trends.sort_by(|a, b| bytes_per_day(b).total_cmp(&bytes_per_day(a)));
+        if let Some(textfile) = how.textfile {
+            let text = prometheus::text(watch.log(), &trends, attributed.as_ref());
+            textfile.write_bytes(text.as_bytes())?;
+        }
+        let _ = writeln!(out, "{}", line(watch.log(), &trends, attributed.as_ref()));
     }
     Ok(())
 }
 
 /// Returns one reading as a line.
-fn line(watched: &ReadingLog, trends: &[Trend]) -> String {
+fn line(watched: &ReadingLog, trends: &[Trend], attributed: Option<&Attributed>) -> String {
     let last = watched.last();
     let mut text = format!(
         "after {}: {} READDIR calls, {} of slab that cannot be given back",
@@ -57,19 +94,19 @@ fn line(watched: &ReadingLog, trends: &[Trend]) -> String {
             text += &format!(" ({} objects per READDIR call)", number::rate(fit.estimate));
         }
     }
+    text += &attributed.map_or(String::new(), |attributed| attributed.in_line(NAMED));
+    if let Some(grown) = watched.source_lines().first() {
+        text += &format!(
+            "; {}:{} in {} has {} more",
+            grown.file,
+            grown.line,
+            grown.function,
+            number::bytes(grown.bytes as f64)
+        );
+    }
     text + &match watched.seconds_left() {
         Some(seconds) => format!("; at this pace memory is gone in {}", time(seconds)),
         None => "; it does not grow".into(),
-    }
-}
-
-/// Returns "40 s", "3.5 hours", "12 days".
-fn time(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 2.0 * DAY_SECONDS => format!("{:.1} hours", s / 3600.0),
-        s => format!("{:.0} days", s / DAY_SECONDS),
     }
 }
 
@@ -79,21 +116,10 @@ mod tests {
     use crate::probe::kernel_files::made::MadeFiles;
 
     #[test]
-    fn time_is_told_in_the_unit_that_suits_it() {
-        assert_eq!([40.0, 600.0, 12_600.0, 1_036_800.0].map(time), ["40 s", "10 min", "3.5 hours", "12 days"]);
-    }
-
-    #[test]
-    fn time_of_two_of_a_unit_is_told_in_that_unit() {
-        let times = [119.0, 120.0, 7199.0, 7200.0, 100_000.0, 172_800.0];
-        assert_eq!(times.map(time), ["119 s", "2 min", "120 min", "2.0 hours", "27.8 hours", "2 days"]);
-    }
-
-    #[test]
     fn line_says_what_grows_and_when_memory_is_gone() {
         let said = |intervals, per_call| {
             let log = ReadingLog::made_up(intervals, per_call);
-            line(&log, &log.trends())
+            line(&log, &log.trends(), None)
         };
         let grows = said(20, 2);
         assert!(
@@ -125,7 +151,7 @@ mod tests {
         };
         let trends =
             [("a", 8, 1.0), ("b", 0, 1.0), ("c", 8, 0.0), ("d", 8, -1.0), ("e", 8, 1.0), ("f", 8, 1.0), ("g", 8, 1.0)];
-        let text = line(&log, &trends.map(|(name, bytes, pace)| trend(name, bytes, pace)));
+        let text = line(&log, &trends.map(|(name, bytes, pace)| trend(name, bytes, pace)), None);
         let named: Vec<&str> =
             text.split("; ").filter(|part| part.ends_with(" a day")).map(|part| &part[..1]).collect();
         assert_eq!(named, ["a", "e", "f"], "{text}");
@@ -140,7 +166,8 @@ mod tests {
         let lines = |end: Instant| {
             let mut told = Vec::new();
             let interval = Duration::from_millis(10);
-            run(&made.files, &mounted, interval, Some(end), Some(&textfile), &mut told).unwrap();
+            let how = Monitoring { interval, end: Some(end), textfile: Some(&textfile), attributed_seconds: None };
+            run(&made.files, &mounted, &how, &mut told).unwrap();
             String::from_utf8(told).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
         };
         let told = lines(Instant::now() + Duration::from_millis(200));
@@ -154,7 +181,7 @@ mod tests {
         let log = ReadingLog::made_up(20, 2);
         let said = |low| {
             let per_readdir = Some(crate::stats::estimate::Estimate { low, ..log.trends()[1].per_readdir.unwrap() });
-            line(&log, &[Trend { per_readdir, ..log.trends()[1].clone() }])
+            line(&log, &[Trend { per_readdir, ..log.trends()[1].clone() }], None)
         };
         assert!(said(0.1).contains("(2.00 objects per READDIR call)") && !said(0.0).contains("objects per READDIR"));
     }

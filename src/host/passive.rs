@@ -10,6 +10,7 @@ use crate::result::finding::Finding;
 use crate::result::parts::{Bounds, CounterBound, Round, RoundKind};
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
+use crate::run::allocation_sites::allocation_sites;
 use crate::sample::CounterKind;
 use crate::stats::estimate::{CONFIDENCE, Estimate};
 use crate::stats::kendall::LEAST_INTERVALS;
@@ -59,6 +60,7 @@ fn fill(record: &mut RunRecord, watched: &ReadingLog, fits: &[(Trend, Estimate)]
     record.cold_listings = record.listings;
     record.notes.push(CONFOUNDED.into());
     record.not_looked_for.push(crate::probe::counters::CALL_SITES.into());
+    record.allocation_sites = allocation_sites(watched.source_lines().to_vec(), record.listings, min_rate);
     let grown = watched.grown();
     let mut before = None;
     for reading in watched.readings() {
@@ -145,12 +147,13 @@ fn finding((trend, fit): &(Trend, Estimate), shared_names: &BTreeMap<String, Vec
     }
 }
 
-/// Returns the record as text.
-pub fn text(record: &RunRecord) -> String {
+/// Returns the record as text, with lines of the kernel's source that somebody has made of it.
+pub fn text(record: &RunRecord, source_lines: &[String]) -> String {
     let mut text = sentence::render(record) + "\n";
     for finding in record.findings.iter().skip(1) {
         text += &format!("  and {}\n", sentence::amount(finding, UNIT));
     }
+    source_lines.iter().for_each(|line| text += &format!("  {line}\n"));
     for note in &record.notes {
         text += &format!("  note: {note}\n");
     }
@@ -184,14 +187,18 @@ mod tests {
         );
         let [found] = &record.findings[..] else { panic!("{:?}", record.findings) };
         assert_eq!((found.net_objects, found.bytes_per_listing, found.shares_with.len()), (666, 512.0, 1));
-        let told = text(&record);
+        let told = text(&record, &[]);
         assert!(
             told.contains(&record.reason) && told.contains("\n  note: nothing was listed and no cache dropped"),
             "{told}"
         );
         assert!(!told.contains("  and "), "{told}");
         let second = RunRecord { findings: vec![found.clone(), found.clone()], ..record.clone() };
-        assert!(text(&second).contains("\n  and 2.00 kmalloc-256 objects per READDIR call"), "{}", text(&second));
+        assert!(
+            text(&second, &[]).contains("\n  and 2.00 kmalloc-256 objects per READDIR call"),
+            "{}",
+            text(&second, &[])
+        );
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use super::mount::Mount;
 use crate::error::{Error, Result};
 use crate::os::signals;
+use crate::probe::allocinfo::AllocInfo;
 use crate::probe::counters::Counters;
 use crate::probe::kernel_files::KernelFiles;
 use crate::probe::mountstats::{MountStats, readdirs};
 use crate::probe::{memory, slab};
-use crate::sample::{Growth, Sample};
+use crate::sample::{Growth, Sample, SourceLine};
 use crate::stats::estimate::Estimate;
 use crate::stats::kendall::{LEAST_INTERVALS, follow, per_second};
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Watch {
     counters: Counters,
     stats: MountStats,
     begin: Instant,
+    /// What each line of the kernel's source had allocated then, where the kernel counts that.
+    lines: Option<AllocInfo>,
     log: ReadingLog,
 }
 
@@ -54,6 +57,8 @@ pub struct ReadingLog {
     object_bytes: BTreeMap<String, u64>,
     /// The other names of each slab cache that the kernel has merged.
     shared_names: BTreeMap<String, Vec<String>>,
+    /// Lines of the kernel's source that have more than at the first reading, most bytes first.
+    source_lines: Vec<SourceLine>,
 }
 
 /// How a counter went.
@@ -74,7 +79,8 @@ impl Watch {
     /// Begins with a first reading.
     pub fn begin(files: &KernelFiles, mount: Mount) -> Result<Self> {
         let (counters, stats, log) = (Counters::open(files)?, MountStats::open(files)?, ReadingLog::new(mount));
-        let mut watch = Self { counters, stats, begin: Instant::now(), log };
+        let lines = AllocInfo::read(files);
+        let mut watch = Self { counters, stats, begin: Instant::now(), lines, log };
         watch.read()?;
         let names = watch.log.readings[0].sample.objects.keys();
         watch.log.reclaimable = names.filter(|name| slab::is_reclaimable(files, name)).cloned().collect();
@@ -86,6 +92,13 @@ impl Watch {
         &self.log
     }
 
+    /// Takes the place of the first reading by one of now, as long as there is no other.
+    pub fn begin_anew(&mut self) -> Result<()> {
+        self.log.readings.clear();
+        (self.begin, self.lines) = (Instant::now(), AllocInfo::read(self.counters.files()));
+        self.read()
+    }
+
     /// Waits for `interval`, no longer than to `end`, and reads.
     pub fn wait_and_read(&mut self, interval: Duration, end: Option<Instant>) -> Result<()> {
         let next = Instant::now() + interval;
@@ -93,7 +106,8 @@ impl Watch {
         self.read()
     }
 
-    fn read(&mut self) -> Result<()> {
+    /// Reads.
+    pub fn read(&mut self) -> Result<()> {
         let log = &mut self.log;
         let rpcs = self.stats.rpcs(log.mount.path())?;
         if rpcs.is_empty() && !log.readings.is_empty() {
@@ -112,6 +126,8 @@ impl Watch {
         });
         log.object_bytes = self.counters.slabs().object_bytes();
         log.shared_names = self.counters.slabs().shared_names();
+        let lines = self.lines.as_ref().and_then(|before| Some(AllocInfo::read(self.counters.files())?.since(before)));
+        log.source_lines = lines.unwrap_or_default();
         Ok(())
     }
 }
@@ -124,6 +140,7 @@ impl ReadingLog {
             reclaimable: Vec::new(),
             object_bytes: BTreeMap::new(),
             shared_names: BTreeMap::new(),
+            source_lines: Vec::new(),
         }
     }
 
@@ -152,6 +169,16 @@ impl ReadingLog {
     /// Returns the other names of each slab cache that the kernel has merged.
     pub fn shared_names(&self) -> &BTreeMap<String, Vec<String>> {
         &self.shared_names
+    }
+
+    /// Returns the lines of the kernel's source that have more than at the first reading, most bytes first; none where it counts none.
+    pub fn source_lines(&self) -> &[SourceLine] {
+        &self.source_lines
+    }
+
+    /// Returns whether what a counter counts is emptied by the kernel when it wants memory.
+    pub fn is_reclaimable(&self, name: &str) -> bool {
+        self.reclaimable.iter().any(|reclaimable| reclaimable == name)
     }
 
     /// Returns how every counter went that is no cache which the kernel can empty.
@@ -218,6 +245,16 @@ pub fn bytes_per_day(trend: &Trend) -> f64 {
 }
 
 pub const DAY_SECONDS: f64 = 86_400.0;
+
+/// Returns "40 s", "3.5 hours", "12 days".
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 2.0 * DAY_SECONDS => format!("{:.1} hours", s / 3600.0),
+        s => format!("{:.0} days", s / DAY_SECONDS),
+    }
+}
 
 #[cfg(test)]
 impl ReadingLog {
@@ -326,6 +363,34 @@ mod tests {
         assert_eq!((fit.low, fit.estimate, fit.high), (2.0, 2.0, 2.0));
         assert_eq!(log.grown()["kmalloc-256"], 666);
         assert_eq!(log.shared_names()["kmalloc-256"], ["nfs_direct_cache"]);
+    }
+
+    #[test]
+    fn time_is_told_in_the_unit_that_suits_it() {
+        assert_eq!([40.0, 600.0, 12_600.0, 1_036_800.0].map(time), ["40 s", "10 min", "3.5 hours", "12 days"]);
+    }
+
+    #[test]
+    fn time_of_two_of_a_unit_is_told_in_that_unit() {
+        let times = [119.0, 120.0, 7199.0, 7200.0, 100_000.0, 172_800.0];
+        assert_eq!(times.map(time), ["119 s", "2 min", "120 min", "2.0 hours", "27.8 hours", "2 days"]);
+    }
+
+    #[test]
+    fn lines_of_source_that_grew_are_told_where_the_kernel_counts_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = MadeFiles::with_mount(dir.path(), 7);
+        let mut watch = Watch::begin(&made.files, mount(dir.path())).unwrap();
+        watch.read().unwrap();
+        assert!(watch.log().source_lines().is_empty(), "there is no such file");
+        let counts =
+            |bytes: u64| format!("allocinfo - version: 1.0\n{bytes} {} fs/nfs/dir.c:83 func:nfs_opendir\n", bytes / 64);
+        made.write("/proc/allocinfo", counts(640));
+        watch.begin_anew().unwrap();
+        made.write("/proc/allocinfo", counts(6400));
+        watch.read().unwrap();
+        let told: Vec<_> = watch.log().source_lines().iter().map(|line| (line.line, line.bytes, line.calls)).collect();
+        assert_eq!((told, watch.log().readings().len()), (vec![(83, 5760, 90)], 2));
     }
 
     #[test]

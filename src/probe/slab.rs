@@ -179,14 +179,20 @@ impl Slabs {
     /// Returns objects in use in every cache, each counted right after its lists were handed back: whatever other processors take
     /// an object of meanwhile leaves them with a slab of their own again. What reading takes objects of comes last.
     pub fn read_shrunk(&self) -> Result<Sample> {
+        self.read_shrunk_of(|_| true)
+    }
+
+    /// Reads the same of those caches alone that are counted under wanted names.
+    pub fn read_shrunk_of(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Sample> {
         let mut sample = Sample::default();
-        let (listed, others): (Vec<_>, Vec<_>) = self.caches.iter().partition(|cache| cache.listed.is_some());
+        let wanted = self.caches.iter().filter(|cache| is_wanted(&cache.name));
+        let (listed, others): (Vec<_>, Vec<_>) = wanted.partition(|cache| cache.listed.is_some());
         for cache in others {
             cache.shrink();
             *sample.objects.entry(cache.name.clone()).or_default() += cache.count()?;
         }
         listed.iter().for_each(|cache| cache.shrink());
-        let table = self.table.as_ref().and_then(|file| read_all(file).ok());
+        let table = self.table.as_ref().filter(|_| !listed.is_empty()).and_then(|file| read_all(file).ok());
         let table = table.map(|text| slabinfo::parse(&text)).unwrap_or_default();
         for cache in listed {
             let told = cache.listed.as_ref().and_then(|name| table.get(name)).copied();

@@ -9,7 +9,7 @@ use crate::text::plural::counted;
 const SHOWN: usize = 3;
 
 /// Returns the lines of source, most bytes first, below a line that says what they are; nothing if the kernel does not tell them.
-pub(super) fn lines(record: &RunRecord) -> Vec<String> {
+pub fn lines(record: &RunRecord) -> Vec<String> {
     let sites = &record.allocation_sites;
     if sites.is_empty() {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! What a verdict looks like: as a file, as text on a terminal, as a page, as tests of a CI job, as Markdown.
 
-mod allocation_sites;
+pub mod allocation_sites;
 pub mod bench;
 pub mod bisection;
 pub mod branches;

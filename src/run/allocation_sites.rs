@@ -37,7 +37,7 @@ impl Session<'_> {
 }
 
 /// Returns the lines that grow by at least `least` allocations per unit, most bytes first; none if no unit was made.
-fn allocation_sites(lines: Vec<SourceLine>, units: u64, least: f64) -> Vec<AllocationSite> {
+pub fn allocation_sites(lines: Vec<SourceLine>, units: u64, least: f64) -> Vec<AllocationSite> {
     let per_unit = |number: i64| number as f64 / units as f64;
     let is_of_units = |line: &SourceLine| units > 0 && line.calls >= FEWEST_CALLS && per_unit(line.calls) >= least;
     let site = |line: SourceLine| AllocationSite {

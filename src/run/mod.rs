@@ -1,6 +1,6 @@
 //! One run: boot a kernel, let the guest do rounds until the samples decide, and write down what was seen.
 
-mod allocation_sites;
+pub mod allocation_sites;
 pub mod call_sites;
 mod cgroup;
 mod confirm;

@@ -23,7 +23,7 @@ const MOST_PENDING: usize = 8;
 
 /// What a kind of record says, and where.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Kmalloc { caller: Field, pointer: Field, slot_bytes: Field, flags: Field, bits: [(u64, Class); 3] },
     CacheAlloc { caller: Field, pointer: Field, object_bytes: Field, slot_bytes: Field },
     ObjectFree { pointer: Field, cache: Option<Field> },
@@ -79,8 +79,7 @@ impl Decoder {
         let number = |field: Field| field.number(record);
         match *self.kinds.get(&id)? {
             Kind::Kmalloc { caller, pointer, slot_bytes, flags, bits } => {
-                let flags = number(flags)?;
-                let class = bits.iter().find(|(bit, _)| flags & bit != 0).map_or(Class::Plain, |(_, class)| *class);
+                let class = class_of(number(flags)?, &bits);
                 let counter = wanted.index_of_kmalloc(number(slot_bytes)?, class);
                 self.allocated(counter, events, time, Key::Object(number(pointer)?), number(caller)?, 0);
             }
@@ -138,12 +137,18 @@ impl Decoder {
     }
 }
 
+/// Returns which of the size classes flags ask for, given what the bits of this kernel mean.
+pub(super) fn class_of(flags: u64, bits: &[(u64, Class)]) -> Class {
+    bits.iter().find(|(bit, _)| flags & bit != 0).map_or(Class::Plain, |(_, class)| *class)
+}
+
 /// Returns the order that a number stands for, if it can be one: pages are allocated two to this power at a time.
 fn order_of(number: u64) -> Option<u8> {
     u8::try_from(number).ok().filter(|order| *order <= MOST_ORDER)
 }
 
-fn kind(name: &str, format: &Format) -> Option<Kind> {
+/// Returns what records of an event say; `None` if its format lacks a field of that.
+pub(super) fn kind(name: &str, format: &Format) -> Option<Kind> {
     let field = |name: &str| format.field(name);
     Some(match name {
         _ if KMALLOC.contains(&name) => Kind::Kmalloc {

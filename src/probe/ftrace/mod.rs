@@ -8,12 +8,19 @@ mod decode;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod long_trace;
+mod nfs_code;
 mod pairs;
 mod ring;
+mod survivors;
 mod symbols;
 mod tracefs;
 mod wanted;
 
+pub use long_trace::LongTrace;
+pub use survivors::Survived;
+#[cfg(test)]
+pub use survivors::SurvivorSite;
 pub use symbols::{KEPT_BACK, are_kept_back};
 pub(super) use tracefs::chosen;
 pub use tracefs::{Before, Instance, Instances, Settings, TraceBuffer, Unmounts, traces_objects};

@@ -4,7 +4,7 @@ use crate::error::{Context, Result};
 use crate::probe::kernel_files::KernelFiles;
 use std::io::{BufRead, BufReader};
 
-const FILE: &str = "/proc/kallsyms";
+pub(super) const FILE: &str = "/proc/kallsyms";
 /// Functions that are looked at to see whether addresses are told: of a kernel that keeps them back each is 0.
 const LOOKED_AT: usize = 1000;
 /// What is said where they are kept back, and what mends it (kallsyms_show_value in kernel/kallsyms.c of Linux 6.1).
@@ -24,9 +24,16 @@ fn tells_none(table: impl BufRead) -> bool {
 
 /// Reads the address and the name of a function from a line "`address` `type` `name`"; `None` if it is of something else.
 fn code(line: &str) -> Option<(u64, &str)> {
+    code_of_module(line).map(|(address, name, _)| (address, name))
+}
+
+/// Reads the same and the module that the function is in, from "[`module`]" behind its name; `None` of one that is built in.
+pub(super) fn code_of_module(line: &str) -> Option<(u64, &str, Option<&str>)> {
     let mut words = line.split_whitespace();
     let address = u64::from_str_radix(words.next()?, 16).ok()?;
-    matches!(words.next()?, "t" | "T" | "w" | "W").then_some((address, words.next()?))
+    let is_code = matches!(words.next()?, "t" | "T" | "w" | "W");
+    let name = words.next().filter(|_| is_code)?;
+    Some((address, name, words.next().and_then(|word| word.strip_prefix('[')?.strip_suffix(']'))))
 }
 
 /// The kernel's functions by address.

@@ -91,7 +91,7 @@ impl TraceBuffer {
         self.dir.join("events").join(name)
     }
 
-    fn processors(&self) -> Vec<PathBuf> {
+    pub(super) fn processors(&self) -> Vec<PathBuf> {
         let dir = |cpu: u32| self.dir.join(format!("per_cpu/cpu{cpu}"));
         (0..).map(dir).take_while(|dir| dir.is_dir()).collect()
     }
@@ -111,6 +111,11 @@ impl TraceBuffer {
         let open =
             |dir: PathBuf| File::options().read(true).custom_flags(O_NONBLOCK).open(dir.join("trace_pipe_raw")).ok();
         self.processors().into_iter().filter_map(open).collect()
+    }
+
+    /// Returns how many events the buffers have lost since they were emptied, or `None` if any does not tell.
+    pub fn losses(&self) -> Option<u64> {
+        self.processors().iter().map(|dir| losses(&fs::read_to_string(dir.join("stats")).ok()?)).sum()
     }
 
     /// Returns whether any processor's buffer has lost events.
@@ -138,12 +143,17 @@ impl Instances {
         entries(&self.dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Makes one; if that cannot be, tells why.
+    /// Makes one for events with their stacks; if that cannot be, tells why.
     pub fn make(&self, name: &str) -> std::result::Result<Instance, String> {
         let release = procfs::release_of(&self.0).unwrap_or_default();
         if !keeps_stacks_apart(&release) {
             return Err(format!("Linux {release} puts the stacks of its events into that of the whole machine"));
         }
+        self.make_without_stacks(name)
+    }
+
+    /// Makes one for events that get no stacks; if that cannot be, tells why.
+    pub fn make_without_stacks(&self, name: &str) -> std::result::Result<Instance, String> {
         let dir = self.dir().join(name);
         fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         Ok(Instance(TraceBuffer { files: self.0.clone(), dir }))
@@ -311,9 +321,15 @@ pub(crate) fn chosen(text: &str) -> String {
 
 /// Returns whether lines "`what`: `count`" tell of lost events, or tell nothing.
 pub(crate) fn loses(stats: &str) -> bool {
-    let losses = ["overrun", "commit overrun", "dropped events"];
-    let counts = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(what, _)| losses.contains(what));
-    stats.is_empty() || counts.into_iter().any(|(_, count)| count != "0")
+    losses(stats).is_none_or(|count| count > 0)
+}
+
+/// Returns how many events lines "`what`: `count`" tell to be lost; `None` if they tell nothing that can be read.
+fn losses(stats: &str) -> Option<u64> {
+    const LOSSES: [&str; 3] = ["overrun", "commit overrun", "dropped events"];
+    let counts = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(what, _)| LOSSES.contains(what));
+    let counts = counts.map(|(_, count)| count.trim().parse::<u64>().ok());
+    (!stats.is_empty()).then(|| counts.sum::<Option<u64>>()).flatten()
 }
 
 fn write(file: &Path, value: &str) -> Option<()> {
@@ -357,6 +373,24 @@ impl Enabled {
         }
         write(&buffer.file("trace"), "")?;
         Some(enabled)
+    }
+
+    /// Makes the buffers and switches on allocations and frees of objects that pass a filter, without stacks and by the clock that
+    /// programs know as CLOCK_MONOTONIC; `None` if that cannot be.
+    pub fn of_objects(buffer: &TraceBuffer, filter: &str, buffer_kib: u64) -> Option<Self> {
+        let mut enabled = Self { buffer: buffer.clone(), events: Vec::new() };
+        enabled.stop();
+        write(&buffer.file("trace_clock"), "mono")?;
+        write(&buffer.file("buffer_size_kb"), &buffer_kib.to_string())?;
+        [KMALLOC, CACHE_ALLOC].concat().iter().for_each(|name| _ = enabled.event(name, filter, false));
+        OBJECT_FREE.iter().try_for_each(|name| enabled.event(name, filter, false))?;
+        write(&buffer.file("trace"), "")?;
+        Some(enabled)
+    }
+
+    /// Has another filter hold for all of them; `None` if it does not for one.
+    pub fn filter(&self, filter: &str) -> Option<()> {
+        self.events.iter().try_for_each(|dir| write(&dir.join("filter"), filter))
     }
 
     /// Returns the directory of an event; `None` if this kernel has no such event.

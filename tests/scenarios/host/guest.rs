@@ -76,9 +76,14 @@ impl Guest {
 
     /// Starts one in which a neighbour of dirleak's has work to do.
     pub fn start_busy(spec: &str) -> Result<Self, Failed> {
+        Self::start_beside(spec, NEIGHBOUR)
+    }
+
+    /// Starts one in which a neighbour does a unit, given as the table of a scenario, again and again.
+    pub fn start_beside(spec: &str, unit: &str) -> Result<Self, Failed> {
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("neighbour.toml");
-        fs::write(&file, include_str!("../../../scenarios/quick.toml").to_owned() + NEIGHBOUR)?;
+        fs::write(&file, include_str!("../../../scenarios/quick.toml").to_owned() + unit)?;
         let busy = load(&file.to_string_lossy())?;
         let scenario = Scenario { unit: busy.unit, ..scenario() };
         Ok(Self { is_busy: true, ..Self::start_of(spec, true, "", scenario)? })

@@ -92,6 +92,11 @@ impl Journal {
         self.instance.as_ref().map_or_else(of_the_machine, Instance::buffer)
     }
 
+    /// Returns where the trace buffer of our own is.
+    pub fn instance(&self) -> Option<PathBuf> {
+        self.instance.as_ref().map(|instance| instance.path().to_owned())
+    }
+
     /// Returns, in a sentence, that and why the buffer of the whole machine is used; `None` if it is not.
     pub fn note(&self) -> Option<String> {
         let why_not = self.why_not.as_ref()?;

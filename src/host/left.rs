@@ -84,6 +84,17 @@ impl OwnDirectory {
         format!("/proc/self/fd/{}", self.dir.as_raw_fd()).into()
     }
 
+    /// Returns another holder of it, of which one has to leave it to the other.
+    pub fn twin(&self) -> std::io::Result<Self> {
+        let (parent, dir) = (self.parent.try_clone()?, self.dir.try_clone()?);
+        Ok(Self { parent, dir, name: self.name.clone(), path: self.path.clone(), is_gone: false })
+    }
+
+    /// Leaves it to who else holds it.
+    pub fn leave(mut self) {
+        self.is_gone = true;
+    }
+
     /// Takes it away; what was left is told.
     pub fn remove(mut self) -> Result<()> {
         self.is_gone = true;
@@ -188,6 +199,21 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         files.iter().for_each(|file| fs::write(dir.join(file), "").unwrap());
         dir
+    }
+
+    #[test]
+    fn directory_with_two_holders_goes_with_the_one_that_does_not_leave_it() {
+        let home = tempfile::tempdir().unwrap();
+        for leaves_first in [true, false] {
+            let (first, _) = make(home.path());
+            let (path, second) = (first.path().to_owned(), first.twin().unwrap());
+            fs::write(path.join("file"), "").unwrap();
+            let (leaving, staying) = if leaves_first { (first, second) } else { (second, first) };
+            leaving.leave();
+            assert!(path.exists());
+            drop(staying);
+            assert!(!path.exists());
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod readings;
 mod scratch_dir;
 pub mod synthetic;
 pub mod target;
+mod watchdog;
 
 use crate::agent::executor::Executor;
 use crate::agent::target::Target;
@@ -40,6 +41,7 @@ use scratch_dir::ScratchDir;
 use std::collections::BTreeMap;
 use synthetic::SyntheticMount;
 use target::{Budget, GETDENTS_BUFFER_BYTES, LiveTarget};
+use watchdog::{Waits, Watchdog};
 
 /// What the kernel of this machine is called where others have the word of a command line.
 pub const SPEC: &str = "host";
@@ -93,7 +95,12 @@ pub fn run(request: HostJob) -> Result<RunRecord> {
         ui.line(&format!("removed {name}, which a run that was killed had left"));
     }
     task.note("the first listing");
-    let mut place = LiveTarget::new(mounted, MountStats::open(&files)?, scratch, budget)?;
+    let waits = Waits::default();
+    let watchdog = Watchdog::begin(&waits, &mounted.dir, tracing.instance());
+    let mut place = LiveTarget::new(mounted, MountStats::open(&files)?, scratch, budget, waits)?;
+    if let Ok(local) = place.local_twin() {
+        watchdog.takes_away(local);
+    }
     if let Listed::Synthetic(made) = listed {
         place = place.expecting(made.names, "synthetic directory");
     }
@@ -240,7 +247,7 @@ mod tests {
     fn agent(made: &MadeFiles, dir: &Path, budget: Budget) -> HostAgent {
         ["a", "b", "c"].iter().for_each(|name| std::fs::write(dir.join(name), "").unwrap());
         let stats = MountStats::open(&made.files).unwrap();
-        let place = LiveTarget::new(Mounted::made_up(dir), stats, None, budget).unwrap();
+        let place = LiveTarget::new(Mounted::made_up(dir), stats, None, budget, Waits::default()).unwrap();
         let counters = Counters::open(&made.files).unwrap();
         HostAgent(Executor::new(place, Quiescer::new(counters, QuiesceMode::Light).unwrap()))
     }

@@ -4,6 +4,7 @@ use super::left::OwnDirectory;
 use super::listing_digest::{NameDigest, NameLengths};
 use super::mount::Mounted;
 use super::scratch_dir::ScratchDir;
+use super::watchdog::Waits;
 use crate::agent::target::{Target, UnitStats};
 use crate::error::{Context, Error, Result};
 use crate::os::signals;
@@ -45,6 +46,8 @@ pub struct LiveTarget {
     lets_go: bool,
     /// What a directory is called that nobody else is to change.
     ours: Option<&'static str>,
+    /// Tells who watches over it that it waits for the server.
+    waits: Waits,
     /// Listings that showed other names than the first.
     pub changed: u64,
 }
@@ -58,13 +61,22 @@ pub struct Budget {
 
 impl LiveTarget {
     /// Lists the directory for the first time, or a scratch directory in its place, and makes a local one like it.
-    pub fn new(mounted: Mounted, stats: MountStats, scratch: Option<ScratchDir>, budget: Budget) -> Result<Self> {
+    pub fn new(
+        mounted: Mounted,
+        stats: MountStats,
+        scratch: Option<ScratchDir>,
+        budget: Budget,
+        waits: Waits,
+    ) -> Result<Self> {
         let mut lister = Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES));
         let dir = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).to_owned();
         let (mut first, mut lengths) = (NameDigest::default(), NameLengths::default());
-        let listed = lister.list(&dir, |record| {
-            first.add(record.name);
-            lengths.add(record.name);
+        let listed = waits.for_server(|| {
+            lister.list(&dir, |record| {
+                waits.goes_on();
+                first.add(record.name);
+                lengths.add(record.name);
+            })
         });
         listed.map_err(|failed| Error::machine(format!("cannot list {}: {failed}", dir.display())))?;
         if first.count == 0 {
@@ -86,6 +98,7 @@ impl LiveTarget {
             ours: scratch.as_ref().map(|_| "scratch directory"),
             scratch,
             lets_go: false,
+            waits,
             changed: 0,
         })
     }
@@ -98,6 +111,11 @@ impl LiveTarget {
     /// Says that these names were made, which nobody else is to change, in what is called so.
     pub fn expecting(self, names: NameDigest, called: &'static str) -> Self {
         Self { first: names, ours: Some(called), ..self }
+    }
+
+    /// Returns another holder of the local directory.
+    pub fn local_twin(&self) -> std::io::Result<OwnDirectory> {
+        self.local.twin()
     }
 
     /// Returns a path to the local directory.
@@ -126,7 +144,8 @@ impl LiveTarget {
         self.may_go_on()?;
         evict(&self.dir)?;
         let mut names = NameDigest::default();
-        let counts = list(&mut self.lister, &self.dir, most, &mut names);
+        let (lister, dir, waits) = (&mut self.lister, &self.dir, &self.waits);
+        let counts = waits.for_server(|| list(lister, dir, most, &mut names, waits));
         let mut played = UnitStats::default();
         match counts {
             Ok(calls) => played.getdents_calls = calls,
@@ -144,9 +163,16 @@ impl LiveTarget {
 }
 
 /// Reads a directory to so many entries; gives the calls.
-fn list(lister: &mut Lister, dir: &Path, most: u64, names: &mut NameDigest) -> std::result::Result<u64, ListError> {
+fn list(
+    lister: &mut Lister,
+    dir: &Path,
+    most: u64,
+    names: &mut NameDigest,
+    waits: &Waits,
+) -> std::result::Result<u64, ListError> {
     let mut reading = lister.open(dir)?;
     reading.go_on(|record| {
+        waits.goes_on();
         names.add(record.name);
         if names.count < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -165,7 +191,7 @@ impl Target for LiveTarget {
     fn list_local(&mut self) -> Result<()> {
         self.may_go_on()?;
         evict(self.local.path())?;
-        let listed = list(&mut self.lister, self.local.path(), u64::MAX, &mut NameDigest::default());
+        let listed = list(&mut self.lister, self.local.path(), u64::MAX, &mut NameDigest::default(), &self.waits);
         listed.machine(|| format!("cannot list {}", self.local.path().display())).map(drop)
     }
 
@@ -237,7 +263,7 @@ mod tests {
     }
 
     fn target(dir: &tempfile::TempDir, budget: Budget) -> Result<LiveTarget> {
-        LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), None, budget)
+        LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), None, budget, Waits::default())
     }
 
     /// Returns the statistics of an NFS mount on this directory, which has sent seven calls.
@@ -277,7 +303,9 @@ mod tests {
         let dir = directory(&["of the user"]);
         let scratch = ScratchDir::make(&Mounted::made_up(dir.path()), 5, 1).unwrap();
         let path = scratch.path().to_owned();
-        let mut target = LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), Some(scratch), FAST).unwrap();
+        let mut target =
+            LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), Some(scratch), FAST, Waits::default())
+                .unwrap();
         assert_eq!((target.entries(), target.list_nfs().unwrap().broken), (5, None));
         fs::write(path.join("of somebody else"), "").unwrap();
         let broken = target.list_nfs().unwrap().broken.unwrap();
@@ -309,7 +337,13 @@ mod tests {
     fn listing_that_is_cut_short_shows_no_more_names() {
         let dir = directory(&["a", "b", "c", "d"]);
         let mut names = NameDigest::default();
-        let calls = list(&mut Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES)), dir.path(), 2, &mut names);
+        let calls = list(
+            &mut Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES)),
+            dir.path(),
+            2,
+            &mut names,
+            &Waits::default(),
+        );
         assert_eq!((names.count, calls.is_ok_and(|calls| calls == 1)), (2, true));
     }
 

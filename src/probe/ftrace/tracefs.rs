@@ -187,6 +187,11 @@ fn remove(dir: &Path) -> bool {
 pub struct Instance(TraceBuffer);
 
 impl Instance {
+    /// Returns its directory.
+    pub fn path(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// Returns the buffer, into which is traced as long as this lives.
     pub fn buffer(&self) -> TraceBuffer {
         self.0.clone()

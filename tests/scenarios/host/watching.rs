@@ -1,7 +1,7 @@
 //! Trials of `host --passive` and `host --watch`, which only look on.
 
-use super::TRACE_BUFFERS;
 use super::guest::{FIXED, Guest, LEAKING, METRICS, RESULT, command, must, record, says, scenario};
+use super::{OWN_EVENTS, TRACE_BUFFERS};
 use crate::case::Case;
 use crate::program::Trialled;
 use crate::spare_pages;
@@ -94,7 +94,11 @@ fn attributed_leak() -> Trialled {
     let said = ended.stdout.contains("; nfs_mount keeps ") && ended.stdout.contains("\n  nfs_mount keeps ");
     must(&ended, said, || "neither the line nor the end says so".into())?;
     must(&ended, says(&ended, TRACE_BUFFERS).is_empty(), || "its trace buffer is left".into())?;
-    let signalled = |signal: i32| CommandLine { signal: Some((5.0, signal)), files: files(), ..command(&words) };
+    // Once it traces.
+    let signalled = |signal: i32| {
+        let signal_file = Some(OWN_EVENTS.to_owned());
+        CommandLine { signal: Some((5.0, signal)), signal_file, files: files(), ..command(&words) }
+    };
     for (signal, status) in [(SIGKILL, None), (SIGHUP, Some(143)), (SIGINT, Some(130))] {
         let ended = guest.run(signalled(signal))?;
         must(&ended, ended.status == status, || format!("the exit status is not {status:?}"))?;

@@ -55,6 +55,8 @@ mod signals;
 mod spare_pages;
 #[path = "scenarios/spare_pages_by_index.rs"]
 mod spare_pages_by_index;
+#[path = "scenarios/sweep.rs"]
+mod sweep;
 #[path = "scenarios/thorough.rs"]
 mod thorough;
 #[path = "scenarios/verdicts.rs"]
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         exec::cases(),
         files::cases(),
         sandbox::cases(),
+        sweep::cases(),
     ];
     let cases: Vec<Case> = cases.into_iter().flatten().collect();
     let names: Vec<String> = cases.iter().map(|case| case.name().to_owned()).collect();

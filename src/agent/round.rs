@@ -87,6 +87,7 @@ impl<P: Target> Executor<P> {
         worked.refused_mounts += played.refused_mounts;
         worked.signals += played.signals;
         worked.getdents_calls += played.getdents_calls;
+        worked.failures.add(played.failures);
         worked.broken = worked.broken.take().or(played.broken);
         add(&mut worked.rpcs, &played.rpcs);
         *rpcs = now;

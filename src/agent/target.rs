@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::probe::mountstats::Rpcs;
+use crate::protocol::message::FailureStats;
 use nfs_fault_server::FaultCount;
 
 /// What one unit did.
@@ -19,6 +20,8 @@ pub struct UnitStats {
     pub programs: u64,
     /// Processes that they left behind.
     pub left_processes: u64,
+    /// What failed on purpose: one allocation at most.
+    pub failures: FailureStats,
     /// Operations on files.
     pub operations: u64,
     /// What was wrong with a listing or a program, if one was.

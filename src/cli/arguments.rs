@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use super::{bench, bisect, ci, doctor, forecast, host, kernel, manual, report, run, score, verify};
+use super::{bench, bisect, ci, doctor, forecast, host, kernel, manual, report, run, score, sweep, verify};
 use crate::os::progress;
 use clap::Parser;
 
@@ -48,6 +48,7 @@ pub enum Command {
     Host(host::Args),
     Kernel(kernel::Args),
     Report(report::Args),
+    Sweep(sweep::Args),
     Forecast(forecast::Args),
     Score(score::Args),
     Doctor(doctor::Args),

@@ -202,7 +202,7 @@ impl<'a> Bench<'a> {
         let mut records = Vec::new();
         for entries in scaling::SIZES.into_iter().filter(|entries| *entries <= most) {
             let mut sized = scenario.clone();
-            Overrides { entries: Some(entries), mount_options: None }.apply(&mut sized)?;
+            Overrides { entries: Some(entries), ..Overrides::default() }.apply(&mut sized)?;
             records.extend(self.records(&eligible::make_eligible(&sized, Some("actimeo"))?)?);
         }
         file.growth.extend(scaling::growths(&records));

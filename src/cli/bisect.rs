@@ -1,6 +1,6 @@
 //! `dirleak bisect`: the commit that broke or mended something, found without a person.
 
-use super::kernel_args::Config;
+use super::kernel_args::{Config, able_to};
 use super::measure_args::{Measure, Targets};
 use crate::bisect::found::Step;
 use crate::bisect::history::Terms;
@@ -74,7 +74,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let ui = Ui::new();
     let cache = Cache::open()?;
     let options = Options { patches: arguments.patches.clone(), ..arguments.config.options() };
-    let builder = Builder::new(&arguments.tree, &options, &cache)?;
+    let builder = Builder::new(&arguments.tree, &able_to(std::slice::from_ref(&scenario), options), &cache)?;
     let (good, bad) = (builder.place.commit(&arguments.good)?, builder.place.commit(&arguments.bad)?);
     let terms = if arguments.find_fix { Terms::Fix } else { Terms::Break };
     let ends = if arguments.find_fix { [bad.as_str(), &good] } else { [good.as_str(), &bad] };

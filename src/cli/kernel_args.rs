@@ -1,6 +1,7 @@
 //! The arguments that say the same as a kernel spec, or more, about the sources of a kernel.
 
-use crate::kernel::build::ingredients::Options;
+use crate::kernel::build::ingredients::{Fragment, Options};
+use crate::scenario::Scenario;
 use std::path::PathBuf;
 
 /// What is done to the sources of a kernel that is built.
@@ -27,14 +28,26 @@ pub struct Config {
 impl Sources {
     /// Returns the options of a kernel of which the newest source is wanted if `refresh`, else the one at hand.
     pub fn options(&self, refresh: bool) -> Options {
-        let (patches, rev, config) = (self.patches.clone(), self.rev.clone(), self.config.files.clone());
+        let (patches, rev, config) = (self.patches.clone(), self.rev.clone(), self.config.fragments());
         Options { patches, rev, config, modules: Vec::new(), refresh }
     }
 }
 
+/// Returns the options of a kernel that can do what these scenarios want.
+pub fn able_to(scenarios: &[Scenario], mut options: Options) -> Options {
+    if scenarios.iter().any(|scenario| scenario.unit.fail_nth().is_some()) {
+        options.config.insert(0, Fragment::FaultInjection);
+    }
+    options
+}
+
 impl Config {
+    fn fragments(&self) -> Vec<Fragment> {
+        self.files.iter().cloned().map(Fragment::File).collect()
+    }
+
     /// Returns the options of a kernel that is configured so and else as its spec says.
     pub fn options(&self) -> Options {
-        Options { config: self.files.clone(), ..Options::default() }
+        Options { config: self.fragments(), ..Options::default() }
     }
 }

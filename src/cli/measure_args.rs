@@ -11,7 +11,7 @@ use crate::os::output_file::OutputFile;
 use crate::os::progress::{Task, Ui};
 use crate::result::file::ResultFile;
 use crate::result::record::RunRecord;
-use crate::run::options::Options;
+use crate::run::options::{LARGEST_CACHE, Options};
 use crate::run::{self, duration};
 use crate::scenario::{Overrides, Scenario, select};
 use crate::text::number;
@@ -60,10 +60,9 @@ pub struct Measure {
     /// many is not excluded. Without this, 100 if they take no longer than some seconds.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub listings: Option<u64>,
-    /// Call growth a leak only when it has gone past what a cache of so many objects holds.
-    #[arg(long, value_name = "N", default_value_t = crate::run::options::LARGEST_CACHE,
-          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub largest_cache: u64,
+    /// Call growth a leak only when it has gone past what a cache of so many objects holds [default: 5000; of sweep 300].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub largest_cache: Option<u64>,
     /// Have the kernel's own leak detector watch and scan at the end, and show what it reports beside the findings.
     #[arg(long)]
     pub kmemleak: bool,
@@ -146,7 +145,7 @@ impl Measure {
             strict: self.strict,
             allow_until_unmount: self.allow_until_unmount,
             listings: self.listings,
-            largest_cache: self.largest_cache,
+            largest_cache: self.largest_cache.unwrap_or(LARGEST_CACHE),
             stock: self.stock,
             track: self.track,
             every_counter: false,

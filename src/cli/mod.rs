@@ -23,6 +23,7 @@ mod run;
 mod score;
 mod second_seed;
 mod seed;
+mod sweep;
 mod usage_error;
 mod verify;
 mod verify_branches;
@@ -61,6 +62,7 @@ fn dispatch(command: &Command) -> Result<Exit> {
         Command::Host(arguments) => host::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Sweep(arguments) => sweep::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -1,6 +1,6 @@
 //! `dirleak run`: scenarios on one kernel.
 
-use super::kernel_args::Sources;
+use super::kernel_args::{Sources, able_to};
 use super::measure_args::Measure;
 use super::plan;
 use crate::boot::job::AGREED_SEED;
@@ -56,7 +56,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let options = Options { modules: arguments.modules.clone(), ..arguments.sources.options(false) };
+    let options =
+        able_to(&scenarios, Options { modules: arguments.modules.clone(), ..arguments.sources.options(false) });
     if options.patches.is_empty() && options.config.is_empty() {
         plan::tell(&arguments.kernels, &scenarios, &cache, &ui)?;
     }

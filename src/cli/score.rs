@@ -1,12 +1,15 @@
 //! `dirleak score`: how often the checker is right.
 
+use super::sweep;
 use crate::boot::job::{BootOptions, Job};
 use crate::boot::pool::{ProcessorSlots, guests, run_parallel};
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::bootable::Kernel;
+use crate::kernel::build::ingredients::Fragment;
 use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
+use crate::result::record::RunRecord;
 use crate::run::options::Options;
 use crate::scenario::{Scenario, load};
 use crate::score::catches::Catch;
@@ -50,6 +53,9 @@ pub struct Args {
     /// Judge every leak in the other scenarios that catch it, too, and in its own with several processors, and show which do.
     #[arg(long)]
     also: bool,
+    /// Judge the patches that leak only where an allocation fails, by a sweep of the scenario of each, and none of the others.
+    #[arg(long, conflicts_with_all = ["also", "clean", "alone"])]
+    sweep: bool,
     /// Leave the plain recipe and kmemleak out, which take a guest more for each patch.
     #[arg(long)]
     alone: bool,
@@ -70,6 +76,8 @@ enum Trial {
     Patch { header: Header, kernel: Kernel, scenario: Scenario, seed: u64, compared: bool },
     /// A leak patch in a scenario that is not its own.
     Also { header: Header, kernel: Kernel, scenario: Scenario, seed: u64 },
+    /// A patch that leaks only where an allocation fails.
+    Sweep { header: Header, kernel: Kernel, scenario: Scenario, seed: u64 },
     /// The kernel as it is.
     Clean { kernel: Kernel, scenario: Scenario, seed: u64 },
 }
@@ -132,7 +140,17 @@ fn chosen(arguments: &Args) -> Result<Vec<Header>> {
             names.join(", ")
         )));
     }
-    Ok(all.into_iter().filter(|h| arguments.only.is_empty() || arguments.only.contains(&h.name)).collect())
+    let wanted = |h: &Header| h.fails.is_empty() != arguments.sweep;
+    if let Some(other) = all.iter().find(|h| arguments.only.contains(&h.name) && !wanted(h)) {
+        let way = if arguments.sweep { "leave --sweep out" } else { "add --sweep" };
+        return Err(Error::usage(format!("{} leaks {}; {way}", other.name, when(other))));
+    }
+    let is_named = |h: &Header| arguments.only.is_empty() || arguments.only.contains(&h.name);
+    Ok(all.into_iter().filter(|h| wanted(h) && is_named(h)).collect())
+}
+
+fn when(header: &Header) -> &'static str {
+    if !header.fails.is_empty() { "only where an allocation fails" } else { "without an allocation that fails" }
 }
 
 /// Returns what is to be done, with every kernel built.
@@ -140,8 +158,19 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
     let mut trials = Vec::new();
     for header in headers {
         let spec = format!("{}+{}", arguments.series, header.name);
-        let kernel = kernel::resolve(&spec, &kernel::build::ingredients::Options::default(), cache, ui)?;
+        let config = header.fails.first().map(|_| Fragment::FaultInjection).into_iter().collect();
+        let options = kernel::build::ingredients::Options { config, ..Default::default() };
+        let kernel = kernel::resolve(&spec, &options, cache, ui)?;
         let scenario = load(&header.scenario)?;
+        if !header.fails.is_empty() {
+            trials.extend((0..u64::from(arguments.repeat)).map(|n| Trial::Sweep {
+                header: header.clone(),
+                kernel: kernel.clone(),
+                scenario: scenario.clone(),
+                seed: arguments.seed + n,
+            }));
+            continue;
+        }
         let mut others: Vec<Scenario> = header.also.iter().map(|name| load(name)).collect::<Result<_>>()?;
         if matches!(header.kind, Kind::Leak(_)) && !header.may_be_undecided {
             let mut several = scenario.clone();
@@ -179,8 +208,12 @@ fn command(arguments: &Args) -> String {
     if arguments.seed != 42 {
         words += &format!(" --seed {}", arguments.seed);
     }
-    for (option, given) in [("also", arguments.also), ("alone", arguments.alone), ("no-patches", arguments.no_patches)]
-    {
+    for (option, given) in [
+        ("sweep", arguments.sweep),
+        ("also", arguments.also),
+        ("alone", arguments.alone),
+        ("no-patches", arguments.no_patches),
+    ] {
         if given {
             words += &format!(" --{option}");
         }
@@ -196,7 +229,10 @@ fn options(seed: u64, settle: Duration) -> Options {
 impl Trial {
     fn scenario(&self) -> &Scenario {
         match self {
-            Self::Patch { scenario, .. } | Self::Also { scenario, .. } | Self::Clean { scenario, .. } => scenario,
+            Self::Patch { scenario, .. }
+            | Self::Also { scenario, .. }
+            | Self::Sweep { scenario, .. }
+            | Self::Clean { scenario, .. } => scenario,
         }
     }
 
@@ -220,6 +256,16 @@ impl Trial {
                     _ => scenario.name.clone(),
                 };
                 Ok(Tried::Also(Catch::new(header, &name, &record)))
+            }
+            Self::Sweep { header, kernel, scenario, seed } => {
+                let mut options = options(*seed, Duration::ZERO);
+                options.largest_cache = sweep::LARGEST_CACHE;
+                let job = Job { scenario, kernel, accelerator, options: &options.boot, cache, ui };
+                let swept = sweep::places(&job, &options, sweep::MOST, |failing| {
+                    failing.iter().map(|scenario| run::run(&Job { scenario, ..job }, &options)).collect()
+                })?;
+                let records: Vec<RunRecord> = swept.places.into_iter().map(|(_, record)| record).collect();
+                Ok(Tried::Patch(Box::new(Row::of_sweep(header, &records, swept.record.seconds))))
             }
             Self::Clean { kernel, scenario, seed } => {
                 let options = options(*seed, Duration::ZERO);

@@ -1,6 +1,6 @@
 //! `dirleak verify`: proves that a leak is there without a patch and gone with it.
 
-use super::kernel_args::Config;
+use super::kernel_args::{Config, able_to};
 use super::measure_args::Measure;
 use super::plan;
 use super::second_seed;
@@ -68,7 +68,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let cache = Cache::open()?;
     let resolve = |spec: &str, modules: &[PathBuf]| {
         let options = kernel::build::ingredients::Options { modules: modules.to_vec(), ..arguments.config.options() };
-        kernel::resolve(spec, &options, &cache, &ui)
+        kernel::resolve(spec, &able_to(&all, options), &cache, &ui)
     };
     let [unpatched_spec, patched_spec] = arguments.kernels(&all)?;
     plan::tell(&[unpatched_spec.clone(), patched_spec.clone()], &all, &cache, &ui)?;
@@ -105,8 +105,9 @@ impl Args {
         if let (Some(unpatched), Some(patched)) = (&self.unpatched, &self.patched) {
             return Ok([unpatched.clone(), patched.clone()]);
         }
+        let is_failing = scenarios.iter().any(|scenario| scenario.unit.fail_nth().is_some());
         let several = scenarios.iter().any(|scenario| self.measure.processors.unwrap_or(scenario.guest.cpus) > 1);
-        let [unpatched, patched] = usual_kernels(!self.config.files.is_empty(), several)?;
+        let [unpatched, patched] = usual_kernels(!self.config.files.is_empty() || is_failing, several)?;
         Ok([self.unpatched.clone().unwrap_or(unpatched), self.patched.clone().unwrap_or(patched)])
     }
 

@@ -1,6 +1,6 @@
 //! `dirleak verify --branch`: whether a fix applies to each of several branches, and is one there.
 
-use super::kernel_args::Config;
+use super::kernel_args::{Config, able_to};
 use super::measure_args::Measure;
 use super::second_seed;
 use crate::error::{Error, Exit, Result};
@@ -51,7 +51,7 @@ pub fn run(tree: &str, asked: &Branches, measure: &Measure, config: &Config, sce
     let targets = measure.targets()?;
     let ui = Ui::new();
     let cache = Cache::open()?;
-    let builder = Builder::new(tree, &config.options(), &cache)?;
+    let builder = Builder::new(tree, &able_to(&scenarios, config.options()), &cache)?;
     let branches = &asked.branches;
     let commits = branches.iter().map(|branch| builder.place.commit(branch)).collect::<Result<Vec<_>>>()?;
     let fix = change(&builder, asked.fix.as_deref().unwrap_or_default())?;

@@ -105,6 +105,10 @@ impl GuestAgent {
         Ok(match order {
             Request::Time { states } => self.time(&states, link)?,
             Request::Footprint => Response::Footprint(self.footprint()?),
+            Request::FailInEachUnit { fail } => {
+                self.measuring.place.failing.each_unit(fail);
+                Response::Done
+            }
             Request::Charged => {
                 let charged = self.workload.as_ref().map(Workload::usage).transpose()?;
                 Response::Charged(charged.unwrap_or_default())

@@ -4,6 +4,7 @@ mod agent;
 mod cgroup;
 mod exec;
 pub mod export_fs;
+pub(crate) mod fault_injection;
 mod file_churn;
 mod heartbeat;
 mod init;

@@ -104,7 +104,7 @@ impl Attribution {
     }
 }
 
-/// Returns, of sites whose objects seem to stay, those whose caches have grown by as much, and the others.
+/// Divides sites whose objects seem to stay into those whose caches have grown by as much, and the others.
 fn judge(steady: Vec<Survived>, grown: impl Fn(&str) -> Option<i64>) -> (Vec<Survived>, Vec<Survived>) {
     let mut of_counter: BTreeMap<String, i64> = BTreeMap::new();
     for one in &steady {

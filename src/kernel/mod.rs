@@ -17,7 +17,7 @@ use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use bootable::{Effort, Kernel};
 use build::incremental::BuildOptions;
-use build::ingredients::{Options, ingredients, kernel, read_patches};
+use build::ingredients::{Fragment, Options, ingredients, kernel, read_patches};
 use build::store::{Ingredients, Stored};
 use build::{incremental, store};
 use distribution::named::NamedKernel;
@@ -90,7 +90,7 @@ struct Wanted<'a> {
     spec: String,
     base: WantedBase<'a>,
     patches: Vec<PatchRef>,
-    config: Vec<PathBuf>,
+    config: Vec<Fragment>,
 }
 
 /// Where the sources come from.
@@ -152,6 +152,12 @@ fn named<'a>(
 
 /// Fails if the user configures a kernel that `word` says is built already.
 fn takes_no_config(word: &str, options: &Options) -> Result<()> {
+    if options.config.contains(&Fragment::FaultInjection) {
+        return Err(Error::usage(format!(
+            "{word} is as somebody else configured it, without fault injection, so no allocation can be made to fail; name a kernel that dirleak \
+             builds, such as {USUAL} or a source tree"
+        )));
+    }
     if options.config.is_empty() {
         return Ok(());
     }
@@ -168,7 +174,10 @@ fn own<'a>(
     options: &Options,
     catalog: &'a Catalog,
 ) -> Result<Found<'a>> {
-    takes_no_config(word, options)?;
+    if options.config.iter().any(|fragment| *fragment != Fragment::FaultInjection) {
+        // An image may be one that was built with it; the guest tells if it was not.
+        takes_no_config(word, options)?;
+    }
     let is_patched = kind == Kind::Package && spec.rev.is_none() && !spec.patches.is_empty();
     let files = || std::iter::once(path).chain(spec.beside.iter().map(PathBuf::as_path));
     let image = is_patched.then(|| files().find_map(Image::from_file)).flatten();

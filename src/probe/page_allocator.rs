@@ -72,7 +72,7 @@ pub fn who_asked_for_pages(stack: &[String]) -> Option<String> {
 }
 
 /// Returns whether a function hands out pages to whoever asks. The slab allocator does, too: it hands on what is larger than its caches.
-fn hands_out_pages(function: &str) -> bool {
+pub fn hands_out_pages(function: &str) -> bool {
     let name = plain(function);
     let is_of = |family: &str| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     SINGLE.contains(&name) || FAMILIES.into_iter().any(is_of) || is_object_allocator(function)

@@ -7,6 +7,7 @@ use crate::probe::kmemleak::KmemleakReport;
 use crate::probe::mountstats::Rpcs;
 use crate::sample::{Sample, Site, SourceLine};
 use crate::scenario::Scenario;
+use crate::scenario::fail_nth::FailNth;
 use nfs_fault_server::FaultCount;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +58,8 @@ pub enum Request {
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
+    /// Have this allocation fail in each unit of the NFS mount from now on; none any more if there is none.
+    FailInEachUnit { fail: Option<FailNth> },
     /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names
     /// are to be in the cache.
     ListPlainly,
@@ -265,10 +268,37 @@ pub struct RoundStats {
     /// When it ended, by the clock of who made it.
     #[serde(default)]
     pub clock_seconds: f64,
+    /// What failed on purpose.
+    #[serde(default)]
+    pub failures: Box<FailureStats>,
     /// What was wrong with a listing, if one was.
     pub broken: Option<String>,
     /// The faults that the server was told, counted since it began.
     pub faults: Vec<FaultCount>,
+}
+
+/// The allocations that failed on purpose, and how it went on.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct FailureStats {
+    /// Units in which one failed.
+    pub units: u64,
+    /// How passes ended in which one failed, by errno; those that went through are not among them.
+    pub errors: BTreeMap<String, u64>,
+    /// Who asked for the first that failed, from there outwards, each frame with its offset, where that is told.
+    pub stack: Vec<String>,
+}
+
+impl FailureStats {
+    /// Adds what failed later.
+    pub fn add(&mut self, later: Self) {
+        self.units += later.units;
+        for (errno, times) in later.errors {
+            *self.errors.entry(errno).or_default() += times;
+        }
+        if self.stack.is_empty() {
+            self.stack = later.stack;
+        }
+    }
 }
 
 /// What is charged to a cgroup, in bytes (memory.current and memory.stat).

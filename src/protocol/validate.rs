@@ -118,6 +118,12 @@ fn check_round_stats(worked: &RoundStats) -> Result<(), String> {
     check_time(worked.clock_seconds)?;
     match worked.cold_listings.max(worked.complete_listings) {
         more if more > worked.listings => Err(format!("{more} of {} listings", worked.listings)),
+        _ if worked.failures.units > worked.listings => {
+            Err(format!("{} failures in {} listings", worked.failures.units, worked.listings))
+        }
+        _ if worked.failures.stack.len() > MOST_FRAMES => {
+            Err(format!("a stack of {} frames", worked.failures.stack.len()))
+        }
         _ if worked.faults.len() > MOST_NAMES => Err(format!("{} faults", worked.faults.len())),
         _ if worked.left_out.len() > MOST_NAMES => Err(format!("{} operations left out", worked.left_out.len())),
         _ => Ok(()),

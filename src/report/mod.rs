@@ -18,6 +18,7 @@ pub mod merge;
 mod other_evidence;
 pub mod reproduce;
 mod shards;
+mod sweep;
 pub mod table;
 pub mod test_results;
 pub mod text;

@@ -1,6 +1,6 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::{allocation_sites, bisection, branches, other_evidence, table};
+use super::{allocation_sites, bisection, branches, other_evidence, sweep, table};
 use crate::result::file::ResultFile;
 use crate::result::finding::CallSite;
 use crate::result::parts::SourceControl;
@@ -25,6 +25,9 @@ pub fn render(file: &ResultFile) -> String {
     }
     if !file.branches.is_empty() {
         return branches::text(&file.branches, &file.results);
+    }
+    if !file.sweeps.is_empty() {
+        return sweep::render(file, details);
     }
     let mut text = match &file.proof {
         Some(proof) => table::side_by_side(&file.results, &proof.unpatched, &proof.patched),
@@ -91,6 +94,10 @@ pub(super) fn work(record: &RunRecord) -> String {
     }
     if let Some(signals) = record.signals {
         text += &format!("  the reader took {signals} signals\n");
+    }
+    if let Some(failing) = &record.failing {
+        let (times, place, then) = (failing.failed, failing.place(), failing.outcome());
+        text += &format!("  {place} failed in {times} of them, and they ended so: {then}\n");
     }
     for fault in &record.faults {
         text += &format!("  {fault} happened {} times\n", fault.happened);

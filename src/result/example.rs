@@ -167,6 +167,7 @@ pub fn verify() -> ResultFile {
         branches: Vec::new(),
         bisection: None,
         clusters: Vec::new(),
+        sweeps: Vec::new(),
         shard: None,
         proof: Some(Proof {
             outcome: Outcome::Proven,

@@ -6,6 +6,7 @@ use super::cluster::ClusterRecord;
 use super::proof::Proof;
 use super::record::RunRecord;
 use super::shard::ShardRecord;
+use super::sweep::SweepRecord;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub struct ResultFile {
     /// Only of scenarios with a cluster: what each of its servers lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clusters: Vec<ClusterRecord>,
+    /// Only of `sweep`: what was made to fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<SweepRecord>,
     /// Only of `run --shard`: which part of all runs these are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardRecord>,
@@ -53,6 +57,7 @@ impl ResultFile {
             branches: Vec::new(),
             bisection: None,
             clusters: Vec::new(),
+            sweeps: Vec::new(),
             shard: None,
         }
     }

@@ -19,3 +19,4 @@ pub mod record;
 pub mod schema;
 pub mod sentence;
 pub mod shard;
+pub mod sweep;

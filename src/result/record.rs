@@ -5,6 +5,7 @@
 
 use super::finding::{AllocationSite, Finding};
 use super::parts::*;
+use super::sweep::FailingRecord;
 use crate::stats::estimate::finite;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct RunRecord {
     /// Programs that ran on the mount, if units run some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub programs: Option<u64>,
+    /// The allocation that was made to fail in each unit, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<FailingRecord>,
     /// Operations on files of the mount, if units do some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operations: Option<u64>,
@@ -162,6 +166,7 @@ impl RunRecord {
             refused_mounts: 0,
             signals: None,
             programs: None,
+            failing: None,
             operations: None,
             operations_per_second: None,
             faults: Vec::new(),

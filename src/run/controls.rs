@@ -6,6 +6,7 @@ use crate::protocol::guest_paths::TIMES_SAID;
 use crate::protocol::message::MOST_LISTED_PLAINLY;
 use crate::result::parts::{Controls, SourceControl};
 use crate::result::record::RunRecord;
+use crate::result::sweep::FailingRecord;
 use crate::sample::{Control, CounterKind, Growth, KINDS, KindInfo, Sample, Site};
 use std::collections::BTreeMap;
 
@@ -171,6 +172,10 @@ impl RunRecord {
         if self.signals == Some(0) {
             return Err("signals were to interrupt the reader, and none came".into());
         }
+        if let Some(failing) = &self.failing {
+            // A unit that fails early sends nothing.
+            return if failing.failed > 0 { Ok(()) } else { Err(never_failed(failing, &self.unit)) };
+        }
         if self.refused_mounts > 0 && self.refused_mounts >= self.listings {
             // Units that mount in vain list nothing.
             return Ok(());
@@ -195,6 +200,10 @@ impl RunRecord {
         }
         Ok(())
     }
+}
+
+fn never_failed(failing: &FailingRecord, unit: &str) -> String {
+    format!("{} never failed: a {unit} asks for fewer", failing.allocation)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod pace;
 mod session;
 pub mod shard;
 mod size_classes;
+pub mod sweep;
 mod unmount;
 mod warm_up;
 

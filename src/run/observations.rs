@@ -5,12 +5,15 @@ use super::unmount::UnmountLeftovers;
 use crate::kernel::bootable::Kernel;
 use crate::kernel::distribution::patched;
 use crate::probe::clock;
+use crate::probe::page_allocator::who_asked;
+use crate::probe::site_text::without_offset;
 use crate::protocol::message::RoundStats;
 use crate::result::finding::AllocationSite;
 use crate::result::parts::{
     Bounds, Controls, CounterBound, FaultRecord, NetBound, Round, RoundKind, Setup, SourceControl, Timing,
 };
 use crate::result::record::{KernelRecord, RunRecord};
+use crate::result::sweep::FailingRecord;
 use crate::sample::{CounterKind, Growth, Sample, Site};
 use crate::scenario::Scenario;
 use crate::stats::estimate::CONFIDENCE;
@@ -52,6 +55,7 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
     record.programs = scenario.unit.programs().next().map(|_| 0);
+    record.failing = scenario.unit.fail_nth().map(|fail| FailingRecord::new(&fail.to_string()));
     record.operations = scenario.unit.file_steps().next().map(|_| 0);
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
     let sandbox = Sandbox::detect();
@@ -154,6 +158,9 @@ impl Observations {
         record.programs = record.programs.map(|programs| programs + worked.programs);
         record.operations = record.operations.map(|operations| operations + worked.operations);
         self.left_processes += worked.left_processes;
+        if let Some(failing) = &mut record.failing {
+            count_failures(failing, worked);
+        }
         self.left_out.extend(worked.left_out.iter().cloned());
         self.working_seconds += worked.listing_seconds;
         for (name, calls) in &worked.failed_rpcs {
@@ -260,6 +267,17 @@ impl Observations {
         }
         self.record.console_lines.extend(self.complaints.lines.iter().cloned());
         self.record.bounds = self.judgement.as_ref().map(|judgement| self.bounds(judgement));
+    }
+}
+
+fn count_failures(failing: &mut FailingRecord, worked: &RoundStats) {
+    failing.failed += worked.failures.units;
+    for (errno, times) in &worked.failures.errors {
+        *failing.errors.entry(errno.clone()).or_default() += times;
+    }
+    if failing.stack.is_empty() {
+        failing.stack = worked.failures.stack.iter().map(|frame| without_offset(frame)).collect();
+        failing.function = who_asked(&failing.stack);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub(crate) mod cluster;
+pub mod fail_nth;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

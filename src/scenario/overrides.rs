@@ -1,7 +1,9 @@
-//! What the command line changes in a scenario without writing TOML: `-n ENTRIES` and `-o MOUNTOPTS`.
+//! What the command line changes in a scenario without writing TOML: `-n ENTRIES`, `-o MOUNTOPTS` and `--fail-nth KIND:N`.
 
 use super::check;
+use super::fail_nth::FailNth;
 use super::mount_options;
+use super::step::Step;
 use super::types::Scenario;
 use crate::error::{Error, Result};
 
@@ -14,6 +16,10 @@ pub struct Overrides {
     /// Mount with these options too; where they contradict the scenario's, they win (vers and rsize included).
     #[arg(short = 'o', value_name = "MOUNTOPTS")]
     pub mount_options: Option<String>,
+    /// Have the Nth allocation of each unit fail: slab:7 is the seventh object of a slab cache that it asks the kernel for, page:2 the second
+    /// page. Series and trees are then built with fault injection.
+    #[arg(long, value_name = "slab:N|page:N")]
+    pub fail_nth: Option<FailNth>,
 }
 
 impl Overrides {
@@ -30,7 +36,15 @@ impl Overrides {
         for option in options {
             self.mount_option(option, scenario)?;
         }
-        check::check(scenario).map_err(|complaint| self.refused(scenario, &complaint.message))
+        if let Some(fail) = self.fail_nth {
+            scenario.unit.steps.insert(0, Step::FailNth(fail));
+        }
+        check::check(scenario).map_err(|complaint| self.refused(scenario, &complaint.message))?;
+        if let Some(fail) = self.fail_nth {
+            // Nobody takes it for the scenario itself, in a table or among tests.
+            scenario.name += &format!(" --fail-nth {fail}");
+        }
+        Ok(())
     }
 
     /// Appends an option: the kernel takes the last of contradicting options; those with a key of their own change it.
@@ -54,10 +68,14 @@ impl Overrides {
 
     /// Returns what is wrong with a scenario that became what these options say.
     fn refused(&self, scenario: &Scenario, message: &str) -> Error {
-        let options: Vec<&str> = [("-n", self.entries.is_some()), ("-o", self.mount_options.is_some())]
-            .into_iter()
-            .filter_map(|(option, given)| given.then_some(option))
-            .collect();
+        let options: Vec<&str> = [
+            ("-n", self.entries.is_some()),
+            ("-o", self.mount_options.is_some()),
+            ("--fail-nth", self.fail_nth.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(option, given)| given.then_some(option))
+        .collect();
         Error::usage(format!("{} with {}: {message}", scenario.name, options.join(" and ")))
     }
 }
@@ -70,7 +88,7 @@ mod tests {
     fn quick_with(entries: Option<u64>, options: Option<&str>) -> Result<Scenario> {
         let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
         scenario.mount.options = "actimeo=0".into();
-        let overrides = Overrides { entries, mount_options: options.map(String::from) };
+        let overrides = Overrides { entries, mount_options: options.map(String::from), fail_nth: None };
         overrides.apply(&mut scenario).map(|()| scenario)
     }
 
@@ -89,6 +107,19 @@ mod tests {
         assert_eq!(scenario.mount.options, "actimeo=0,nordirplus,actimeo=60");
         assert_eq!(scenario.mount.rsize_bytes, 8192);
         assert_eq!(scenario.mount.version.as_str(), "3");
+    }
+
+    #[test]
+    fn allocation_that_is_to_fail_is_a_step_before_all_others() {
+        let fail = |text: &str| Overrides { fail_nth: Some(text.parse().unwrap()), ..Overrides::default() };
+        let mut scenario = parse("quick.toml", include_str!("../../scenarios/quick.toml")).unwrap();
+        let before = scenario.unit.steps.clone();
+        fail("slab:7").apply(&mut scenario).unwrap();
+        assert_eq!(scenario.name, "quick --fail-nth slab:7");
+        assert_eq!(scenario.unit.steps[1..], before);
+        assert_eq!(scenario.unit.fail_nth().unwrap().to_string(), "slab:7");
+        let twice = fail("page:1").apply(&mut scenario).unwrap_err().to_string();
+        assert!(twice.contains("with --fail-nth: one allocation of a unit can fail"), "{twice}");
     }
 
     #[test]

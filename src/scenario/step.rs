@@ -1,5 +1,6 @@
 //! One thing that a scenario does to the mount, its server or the kernel's caches.
 
+use super::fail_nth::FailNth;
 use super::files::FileSteps;
 use super::pass::{DirSelector, Errno, Position, ReadCall};
 use super::program::Program;
@@ -62,6 +63,8 @@ pub enum Step {
     MountRefused,
     /// A program runs in a directory of the mount.
     Run(Program),
+    /// The nth allocation that the steps behind it ask the kernel for fails.
+    FailNth(FailNth),
     /// Operations on files in a directory of the mount.
     Files(FileSteps),
 }
@@ -87,8 +90,19 @@ const WORDS: [(&str, Step); 16] = [
 ];
 
 /// The steps that are a table of one key.
-const TABLES: [&str; 10] =
-    ["list", "fail", "fault", "add-by", "rename-by", "remove-by", "restart-server", "cut-link", "run", "files"];
+const TABLES: [&str; 11] = [
+    "list",
+    "fail",
+    "fault",
+    "add-by",
+    "rename-by",
+    "remove-by",
+    "restart-server",
+    "cut-link",
+    "run",
+    "fail-nth",
+    "files",
+];
 
 impl Step {
     /// Returns whether the directory that is listed is another one afterwards, for who asks the server.
@@ -150,6 +164,7 @@ impl<'de> Visitor<'de> for StepVisitor {
             Some("restart-server") => Step::RestartServer(map.next_value()?),
             Some("cut-link") => Step::CutLink(map.next_value()?),
             Some("run") => Step::Run(map.next_value()?),
+            Some("fail-nth") => Step::FailNth(map.next_value()?),
             Some("files") => Step::Files(map.next_value()?),
             Some(other) => return Err(A::Error::unknown_field(other, &TABLES)),
             None => return Err(A::Error::custom("an empty table is no step")),
@@ -179,6 +194,7 @@ impl JsonSchema for Step {
                 "list" => generator.subschema_for::<Pass>(),
                 "fail" => generator.subschema_for::<Nfs3Error>(),
                 "fault" => generator.subschema_for::<Fault>(),
+                "fail-nth" => generator.subschema_for::<FailNth>(),
                 "files" => generator.subschema_for::<FileSteps>(),
                 "run" => json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<Program>()] }),
                 _ => number.clone(),

@@ -1,5 +1,6 @@
 //! What a scenario repeats.
 
+use super::fail_nth::FailNth;
 use super::files::FileSteps;
 use super::pass::Position;
 use super::program::Program;
@@ -63,6 +64,14 @@ impl Unit {
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
         self.steps.iter().filter_map(|step| match step {
             Step::Run(program) => Some(program),
+            _ => None,
+        })
+    }
+
+    /// Returns the first allocation that is to fail, if one is.
+    pub fn fail_nth(&self) -> Option<FailNth> {
+        self.steps.iter().find_map(|step| match step {
+            Step::FailNth(fail) => Some(*fail),
             _ => None,
         })
     }

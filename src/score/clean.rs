@@ -42,7 +42,7 @@ pub struct CleanRun {
 pub fn scenarios(runs: u64, first_seed: u64) -> Result<Vec<(Scenario, u64)>> {
     let tried = TRIED.iter().map(|(name, entries, processors)| {
         let mut scenario = load(name)?;
-        Overrides { entries: Some(*entries), mount_options: None }.apply(&mut scenario)?;
+        Overrides { entries: Some(*entries), ..Overrides::default() }.apply(&mut scenario)?;
         scenario.guest.cpus = *processors;
         Ok(scenario)
     });

@@ -17,6 +17,8 @@ pub struct Header {
     pub settle_seconds: f64,
     /// Whether it is enough that a leak is not called clean: it comes too rarely to be proven in a run of the usual length.
     pub may_be_undecided: bool,
+    /// Who asks for the allocations without whose failure nothing leaks; nobody of patches that leak anyway, or never.
+    pub fails: Vec<String>,
     pub kind: Kind,
 }
 
@@ -78,7 +80,8 @@ pub fn parse(name: &str, text: &str) -> Result<Header> {
                 .ok_or_else(|| wrong(format!("has the rate \"{rate}\", which does not begin with a number")))?,
         })
     };
-    Ok(Header { name: name.into(), scenario, also, settle_seconds, may_be_undecided, kind })
+    let fails = keys.get("Fails").map_or(Vec::new(), |names| names.split(", ").map(str::to_owned).collect());
+    Ok(Header { name: name.into(), scenario, also, settle_seconds, may_be_undecided, fails, kind })
 }
 
 #[cfg(test)]

@@ -101,6 +101,30 @@ impl Row {
     }
 }
 
+impl Row {
+    /// Notes what a sweep says of the patch with this header: right is the leak at the place whose failure brings it, and no accusation of
+    /// another.
+    pub fn of_sweep(header: &Header, places: &[RunRecord], seconds: f64) -> Self {
+        let fails_there = |record: &&RunRecord| {
+            record.failing.as_ref().is_some_and(|failing| header.fails.contains(&failing.function))
+        };
+        let accused = |record: &&RunRecord| record.verdict == Verdict::Leak;
+        let wrongly = places.iter().find(|record| accused(record) && !fails_there(record));
+        let there = || places.iter().filter(fails_there);
+        let told = wrongly.or_else(|| there().find(accused)).or_else(|| there().next()).or(places.first());
+        let Some(record) = told else {
+            let none = RunRecord::begin(&header.scenario, Default::default(), 0);
+            return Self::new(header, &none, None);
+        };
+        let row = Self::new(header, record, None);
+        let (right, reason) = match wrongly {
+            Some(_) => (false, format!("{} leaks, where nothing was put: {}", record.scenario, record.reason)),
+            None => (row.right, row.reason.clone()),
+        };
+        Self { right, reason, seconds, ..row }
+    }
+}
+
 /// Returns whether an undecided verdict says what has grown: the counter of the header, or the sum of which it is a part.
 fn names_growth(header: &Header, record: &RunRecord) -> bool {
     let Kind::Leak(leak) = &header.kind else { return false };
@@ -174,6 +198,24 @@ mod tests {
         assert!(!row("spare-pages", &record).right, "one that comes with every listing is to be found");
         record.reason = "the guest was silent".into();
         assert!(!right(&record));
+    }
+
+    #[test]
+    fn sweep_is_right_with_the_leak_where_it_fails_and_nowhere_else() {
+        use crate::result::sweep::FailingRecord;
+        let patches = patches("6.1").unwrap();
+        let mut header = patches.into_iter().find(|h| h.name == "spare-pages").unwrap();
+        header.fails = vec!["nfs_alloc_fhandle".into()];
+        let at = |function: &str, record: RunRecord| RunRecord {
+            failing: Some(FailingRecord { function: function.into(), ..FailingRecord::new("slab:7") }),
+            ..record
+        };
+        let (there, elsewhere) = ("nfs_alloc_fhandle", "nfs_opendir");
+        let right = |records: &[RunRecord]| Row::of_sweep(&header, records, 60.0).right;
+        assert!(right(&[at(elsewhere, example::clean()), at(there, example::clean()), at(there, example::leak())]));
+        assert!(!right(&[at(elsewhere, example::leak()), at(there, example::leak())]), "another place is accused");
+        assert!(!right(&[at(elsewhere, example::clean()), at(there, example::clean())]), "it is missed");
+        assert!(!right(&[at(elsewhere, example::clean())]) && !right(&[]), "it never failed there");
     }
 
     #[test]

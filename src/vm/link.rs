@@ -32,6 +32,7 @@ pub struct Link {
 
 /// What came within some time.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Received {
     Response(Response),
     /// A sign of life, or calls that were told.

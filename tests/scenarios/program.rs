@@ -67,7 +67,7 @@ impl Program {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
         command.args(arguments).current_dir(dir.path());
-        if matches!(arguments.first(), Some(&("run" | "verify" | "bisect"))) {
+        if matches!(arguments.first(), Some(&("run" | "verify" | "bisect" | "sweep"))) {
             command.args(["--json", "result.json"]);
         }
         let out = |name| File::create(dir.path().join(name)).expect("there is room for temporary files");
@@ -271,6 +271,14 @@ impl Seen {
         let mut lines = self.stderr.lines().filter(|line| line.starts_with("dirleak: "));
         let said = lines.next().is_some_and(|line| line.contains(sentence)) && lines.next().is_none();
         self.must(said && !self.stderr.contains("panicked"), || format!("it does not say {sentence:?} in one sentence"))
+    }
+
+    /// What it wrote.
+    pub fn file(&self) -> Result<&ResultFile, Failed> {
+        match &self.result {
+            Some(file) => Ok(file),
+            None => Err(self.must(false, || "it wrote no result".into()).expect_err("it does not hold")),
+        }
     }
 
     /// The record of its only run.

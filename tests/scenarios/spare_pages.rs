@@ -177,7 +177,7 @@ pub mod trials {
     use libtest_mimic::Failed;
 
     fn expected_leak(series: &str, scenario: &str, entries: u64) -> Expected {
-        let overrides = Overrides { entries: Some(entries), mount_options: None };
+        let overrides = Overrides { entries: Some(entries), ..Overrides::default() };
         listing(series, &select(&[scenario.into()], None, &[], &overrides).unwrap()[0])
     }
 

@@ -121,7 +121,7 @@ fn measured_well(seen: &Seen, record: &RunRecord) -> Trialled {
 
 /// `scenario` on the series with spare-pages, which leaks names from `function`.
 pub fn leaking(scenario: &'static str, entries: Option<u64>, series: &'static str, function: &'static str) -> Case {
-    let overrides = Overrides { entries, mount_options: None };
+    let overrides = Overrides { entries, ..Overrides::default() };
     let settings = select(&[scenario.into()], None, &[], &overrides).expect("it is a valid scenario").remove(0);
     let expected = spare_pages::listing(series, &settings);
     let kernel = format!("{series}+spare-pages");

@@ -44,7 +44,15 @@ impl UnitRunner {
                 nfs_mount::loopback(false)?;
                 self.begin(Outage::new(milliseconds(*ms), || nfs_mount::loopback(true)))
             }
-            (Step::List(_) | Step::MountCycle | Step::MountRefused | Step::Run(_) | Step::Files(_), Side::Nfs) => {
+            (
+                Step::List(_)
+                | Step::MountCycle
+                | Step::MountRefused
+                | Step::Run(_)
+                | Step::Files(_)
+                | Step::FailNth(_),
+                Side::Nfs,
+            ) => {
                 unreachable!("scenarios are checked for this")
             }
         }

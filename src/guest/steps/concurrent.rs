@@ -24,7 +24,7 @@ impl UnitRunner {
             all.join(&check);
             all
         });
-        let wrong = Self::wrong(pass, &result, &first, true);
+        let wrong = self.wrong(pass, &result, &first, true);
         Ok((result, wrong.filter(|_| place == Side::Nfs)))
     }
 
@@ -44,7 +44,7 @@ impl UnitRunner {
         });
         let results = self.read_by_processes(pass, &path, readers.collect())?;
         let wrong =
-            results.iter().zip(&checks).find_map(|(result, check)| Self::wrong(pass, result, check, !pass.killed));
+            results.iter().zip(&checks).find_map(|(result, check)| self.wrong(pass, result, check, !pass.killed));
         Ok((sum(results), wrong.filter(|_| place == Side::Nfs)))
     }
 

@@ -2,10 +2,11 @@
 
 use crate::scenario::files::FileOp;
 use crate::workload::file_ops::action::{Action, errno_name};
+use crate::workload::file_ops::buffers::Buffers;
 use crate::workload::file_ops::expect::Expected;
 use crate::workload::file_ops::item_name::path_of;
 use crate::workload::file_ops::model::{Model, ObjectKind};
-use crate::workload::file_ops::perform::{Buffers, Call, Outcome, close};
+use crate::workload::file_ops::perform::{Call, Outcome, close};
 use crate::workload::file_ops::verify;
 use crate::workload::syscall_log;
 use nix::errno::Errno;

@@ -1,15 +1,16 @@
 //! Operations on files as a step, in a directory of the mount or of control rounds, and what they must have left.
 
 use super::file_item::Item;
+use super::file_work::DIRS;
 use super::runner::UnitRunner;
 use super::side::Side;
 use crate::agent::target::UnitStats;
 use crate::error::{Context, Error, Result};
 use crate::scenario::files::{Each, FileOp, FileSteps};
 use crate::workload::file_ops::action::{AclKind, Action};
+use crate::workload::file_ops::buffers::Buffers;
 use crate::workload::file_ops::expect::Expected;
 use crate::workload::file_ops::item_name::item_name;
-use crate::workload::file_ops::perform::Buffers;
 use crate::workload::progress;
 use nfs_fault_server::dirtree::names::scatter;
 use nix::errno::Errno;
@@ -20,9 +21,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The directory that operations work in, on the mount and for control rounds: two, so that what a server keeps of one does not hang on what
-/// is done to it locally.
-pub(crate) const DIRS: [&str; 2] = ["files", "files-local"];
 /// Keeps what is drawn apart from what else comes of the seed.
 const LOT_SALT: u64 = 0x6669_6c65_732d_6472;
 /// Files that drawn operations leave open of one name.
@@ -33,24 +31,6 @@ const MOST_OPEN: u64 = 32_768;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The names that the client gives to such files (nfs_sillyrename in fs/nfs/unlink.c).
 const SILLY: &str = ".nfs";
-
-/// What is kept from step to step.
-#[derive(Default)]
-pub(super) struct FileWork {
-    buffers: Buffers,
-    /// Units so far, on the mount and in the local directory.
-    units: [u64; 2],
-    /// What could not be done in the local directory.
-    pub(super) left_out: BTreeSet<String>,
-    seed: u64,
-}
-
-impl FileWork {
-    /// Begins with nothing done, for the seed of a run.
-    pub(super) fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
-    }
-}
 
 /// One step while it is done.
 pub(super) struct Course<'a> {

@@ -3,10 +3,13 @@
 pub(crate) mod actions;
 pub(crate) mod concurrent;
 pub(crate) mod cursor;
+pub(crate) mod failing;
 mod file_item;
+mod file_work;
 pub(crate) mod files;
 pub(crate) mod pass;
 pub(crate) mod program;
+mod run_failing;
 mod run_program;
 pub(crate) mod runner;
 pub mod side;

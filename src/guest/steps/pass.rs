@@ -39,6 +39,7 @@ impl UnitRunner {
                 }
             };
         }
+        self.note_failed(&result, played);
         played.getdents_calls += result.map_or(0, |counts| counts.getdents_calls);
         played.broken = played.broken.take().or(wrong);
         Ok(())
@@ -93,14 +94,14 @@ impl UnitRunner {
 
     fn walk(&mut self, pass: &Pass, place: Side) -> Result<(Listed, Option<String>)> {
         let (root, way, tree) = (self.root(place, pass.mount), self.way(pass), self.tree_of(place).clone());
-        Ok(self.with_lister(way, |us, lister| match place {
-            Side::Local => (walk(lister, &root, Dir::Node(0), &mut Unchecked { tree, dir: Dir::Node(0) }), None),
+        self.with_lister(way, |us, lister| match place {
+            Side::Local => Ok((walk(lister, &root, Dir::Node(0), &mut Unchecked { tree, dir: Dir::Node(0) }), None)),
             Side::Nfs => {
-                let (result, right) = walk_and_check(lister, &root, &mut us.check);
-                let failed = Self::wrong(pass, &result, &us.check, false);
-                (result, right.err().or(failed))
+                let (result, right) = us.while_failing(|us| walk_and_check(lister, &root, &mut us.check))?;
+                let failed = us.wrong(pass, &result, &us.check, false);
+                Ok((result, right.err().or(failed)))
             }
-        }))
+        })
     }
 
     /// Reads some directories, one after the other, up to the first that fails.
@@ -135,9 +136,12 @@ impl UnitRunner {
         }
         let entries = self.tree_of(place).nodes()[node].entries();
         let way = self.way(pass);
-        let result =
-            self.with_lister(way, |us, lister| us.read(lister, &path, ReadCursor::new(pass, entries), place))?;
-        let wrong = Self::wrong(pass, &result, &self.check, pass.to == Position::Outside);
+        let read = |us: &mut Self, lister: &mut Lister| us.read(lister, &path, ReadCursor::new(pass, entries), place);
+        let result = self.with_lister(way, |us, lister| match place {
+            Side::Nfs => us.while_failing(|us| read(us, lister))?,
+            Side::Local => read(us, lister),
+        })?;
+        let wrong = self.wrong(pass, &result, &self.check, pass.to == Position::Outside);
         Ok((result, wrong.filter(|_| place == Side::Nfs)))
     }
 

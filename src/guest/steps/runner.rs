@@ -1,6 +1,7 @@
 //! One unit: the steps of a scenario, done to the NFS mount, or as nearly as possible to a local directory.
 
-use super::files::{DIRS, FileWork};
+use super::failing::Failing;
+use super::file_work::{DIRS, FileWork};
 use super::program::{Programs, WORK};
 use super::side::{Listed, Side, seeing};
 use crate::agent::target::UnitStats;
@@ -51,6 +52,8 @@ pub struct UnitRunner {
     pub(super) outage: Option<Outage>,
     /// The programs that nobody here wrote.
     pub(super) programs: Programs,
+    /// The allocation that is to fail.
+    pub failing: Failing,
     /// What operations on files need.
     pub(super) file_work: FileWork,
 }
@@ -92,6 +95,7 @@ impl UnitRunner {
             lots: [scatter(seed ^ LOT_SALT); 2],
             outage: None,
             programs: Programs::default(),
+            failing: Failing::default(),
             file_work: FileWork::new(seed),
         }
     }
@@ -104,11 +108,14 @@ impl UnitRunner {
     /// Makes one unit.
     pub fn run_unit(&mut self, place: Side) -> Result<UnitStats> {
         let mut played = UnitStats::default();
+        self.failing.begin_unit(place)?;
         let steps = std::mem::take(&mut self.scenario.unit.steps);
         let result = steps.iter().try_for_each(|step| self.step(step, place, &mut played));
         self.scenario.unit.steps = steps;
         let over = self.outage.take().map_or(Ok(()), Outage::wait);
-        result.and(over).map(|()| played)
+        result.and(over)?;
+        self.failing.end_unit(&mut played)?;
+        Ok(played)
     }
 
     fn step(&mut self, step: &Step, place: Side, played: &mut UnitStats) -> Result<()> {
@@ -116,6 +123,8 @@ impl UnitRunner {
         match step {
             Step::List(pass) => self.list(pass, place, played),
             Step::MountCycle => self.mount_cycle(place, played),
+            Step::FailNth(fail) if place == Side::Nfs => self.failing.plan(*fail),
+            Step::FailNth(_) => Ok(()),
             Step::MountRefused => self.mount_refused(place, played),
             Step::Run(program) => self.run_program(program, place, played),
             Step::Files(steps) => self.work_on_files(steps, place, played),
@@ -154,9 +163,13 @@ impl UnitRunner {
     }
 
     /// Returns what was wrong with a pass over the NFS mount, whose check says `complete` of it.
-    pub(super) fn wrong(pass: &Pass, result: &Listed, check: &Check, complete: bool) -> Option<String> {
+    pub(super) fn wrong(&self, pass: &Pass, result: &Listed, check: &Check, complete: bool) -> Option<String> {
         if pass.server_lies {
             return None;
+        }
+        if result.is_err() && self.failing.has_failed() {
+            // Whoever is refused memory may end a listing early, and must say so.
+            return check.end_early().err();
         }
         let expected = pass.expected_error.map(errno);
         match (result, expected) {
@@ -178,11 +191,18 @@ impl UnitRunner {
             listed.machine(|| format!("cannot list {}", nfs_mount::SECOND))?;
             return nfs_mount::unmount(second);
         }
-        self.served.mount_again(&self.scenario)?;
+        let mounted = self.while_failing(|us| us.served.mount_again(&us.scenario))?;
+        if mounted.is_err() && self.failing.has_failed() {
+            *played.failures.errors.entry("mount".into()).or_default() += 1;
+            return Ok(());
+        }
+        mounted?;
         self.check.begin(Dir::Node(0));
-        let result = self.with_lister(way, |us, lister| lister.list_while(second, seeing(&mut us.check)));
+        let result = self
+            .with_lister(way, |us, lister| us.while_failing(|us| lister.list_while(second, seeing(&mut us.check))))?;
+        self.note_failed(&result, played);
         played.getdents_calls += result.as_ref().map_or(0, |counts| counts.getdents_calls);
-        let wrong = Self::wrong(&Pass::default(), &result, &self.check, true);
+        let wrong = self.wrong(&Pass::default(), &result, &self.check, true);
         played.broken = played.broken.take().or(wrong);
         add(&mut played.rpcs, &MountStats::own()?.rpcs(second)?);
         nfs_mount::unmount(second)

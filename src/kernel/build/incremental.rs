@@ -27,8 +27,8 @@ const STEPS: &str = ".dirleak-steps";
 /// Builds what `ingredients` says, unless another dirleak did so meanwhile.
 pub fn build(ingredients: &Ingredients, how: &BuildOptions, cache: &Cache, ui: &Ui) -> Result<Stored> {
     toolchain::check(matches!(ingredients.source, Source::Package { .. }))?;
-    let name = ingredients.source.name();
-    let home = cache.root().join("build").join(name);
+    let name = ingredients.build_name();
+    let home = cache.root().join("build").join(&name);
     let _lock = cache.lock(&format!("kernel-{name}"), ui)?;
     if let Some(ready) = store::find(ingredients, cache) {
         return Ok(ready);

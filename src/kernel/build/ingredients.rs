@@ -8,7 +8,17 @@ use crate::kernel::external::toolchain;
 use crate::kernel::source::debian::Source;
 use crate::kernel::source::{catalog, patch};
 use crate::kernel::spec::PatchRef;
+use crate::probe::version::Version;
 use std::path::PathBuf;
+
+/// A part of a kernel's configuration beside the usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// A file of the user's.
+    File(PathBuf),
+    /// Allocations can be made to fail.
+    FaultInjection,
+}
 
 /// What options say beside the spec.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +27,8 @@ pub struct Options {
     pub patches: Vec<String>,
     /// `--rev`.
     pub rev: Option<String>,
-    /// `--config`, each a fragment that is joined to ours.
-    pub config: Vec<PathBuf>,
+    /// `--config` and what a command needs, each a fragment that is joined to ours.
+    pub config: Vec<Fragment>,
     /// `--modules`: the directory or the packages of an image's modules.
     pub modules: Vec<PathBuf>,
     /// Whether to ask the archive for a newer source, or be content with the one in the cache.
@@ -26,19 +36,27 @@ pub struct Options {
 }
 
 /// Returns everything that the kernel of `source` with `patches` is made from.
-pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[PathBuf]) -> Result<Ingredients> {
+pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[Fragment]) -> Result<Ingredients> {
     let (base, version) = match &source {
         Source::Package { series, .. } => (series.fragment()?, series.version()?),
         Source::Tree(snapshot) => (catalog::fragment_for(snapshot.version)?, snapshot.version),
     };
     let mut texts = vec![base];
-    for file in fragments {
-        let failed = |e| Error::usage(format!("cannot read the configuration {}: {e}", file.display()));
-        let text = std::fs::read(file).map_err(failed)?;
-        texts.push(config::of_user(&file.display().to_string(), &String::from_utf8_lossy(&text), version)?);
+    for fragment in fragments {
+        texts.push(fragment.text(version)?);
     }
     let patches = read_patches(patches, &source.linux()?.to_string())?;
     Ok(Ingredients { source, fragment: config::joined(&texts), patches, compiler: toolchain::compiler()? })
+}
+
+impl Fragment {
+    /// Returns what it asks of kernels of `version`.
+    fn text(&self, version: Version) -> Result<String> {
+        let Self::File(file) = self else { return catalog::fault_injection(version) };
+        let failed = |e| Error::usage(format!("cannot read the configuration {}: {e}", file.display()));
+        let text = std::fs::read(file).map_err(failed)?;
+        config::of_user(&file.display().to_string(), &String::from_utf8_lossy(&text), version)
+    }
 }
 
 /// Makes a kernel in the cache, as `spec` asked for it.

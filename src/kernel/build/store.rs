@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// Changed when the way of building changes what comes out.
 const RECIPE: &str = "1";
 
+/// What asks for allocations that fail.
+const FAULT_INJECTION: &str = "CONFIG_FAULT_INJECTION=y";
+
 /// What a kernel is made from, known before it is built.
 #[derive(Clone, Debug)]
 pub struct Ingredients {
@@ -49,6 +52,14 @@ pub struct Stored {
 }
 
 impl Ingredients {
+    /// Returns what the directory is called in which it is built. Kernels with fault injection have one of their own: nearly all files are
+    /// compiled anew whenever that is switched on or off.
+    pub fn build_name(&self) -> String {
+        let name = self.source.name();
+        let is_failing = config::requested_lines(&self.fragment).any(|line| line == FAULT_INJECTION);
+        if is_failing { format!("{name}-fault-injection") } else { name.to_owned() }
+    }
+
     /// Returns the name of the kernel's directory.
     pub fn key(&self) -> String {
         let mut hasher = Sha256::new();

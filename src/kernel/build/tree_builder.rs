@@ -1,7 +1,7 @@
 //! Builds any number of kernels from one tree of the user's, each from a snapshot of it.
 
 use super::incremental::{self, BuildOptions};
-use super::ingredients::{Options, ingredients, kernel};
+use super::ingredients::{Fragment, Options, ingredients, kernel};
 use super::store::{self, Ingredients};
 use crate::error::{Error, Result};
 use crate::kernel::bootable::{Effort, Kernel};
@@ -12,7 +12,7 @@ use crate::kernel::source::snapshot::{Snapshot, SourceTree};
 use crate::kernel::spec::{self, PatchRef};
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// Builds kernels from one tree of the user's.
@@ -21,7 +21,7 @@ pub struct Builder<'a> {
     pub word: String,
     pub place: SourceTree,
     patches: Vec<PatchRef>,
-    config: Vec<PathBuf>,
+    config: Vec<Fragment>,
     cache: &'a Cache,
 }
 

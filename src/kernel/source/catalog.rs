@@ -76,6 +76,11 @@ pub fn fragment_for(version: Version) -> Result<String> {
     fragment(&["base.config".to_owned()], version)
 }
 
+/// Returns the text that is joined to it where allocations are made to fail.
+pub fn fault_injection(version: Version) -> Result<String> {
+    fragment(&["fault-injection.config".to_owned()], version)
+}
+
 fn fragment(files: &[String], version: Version) -> Result<String> {
     let read = |file: &String| {
         let path = format!("vm/{file}");

@@ -90,7 +90,9 @@ impl LongTrace {
             .filter_map(|name| formats.get(name).and_then(|format| Some((format.id, decode::kind(name, format)?))))
             .collect();
         let has = |f: fn(&Kind) -> bool| kinds.values().any(f);
-        if !has(|k| matches!(k, Kind::Kmalloc { .. })) || !has(|k| matches!(k, Kind::ObjectFree { .. })) {
+        // Objects whose frees go by unseen would all seem to stay.
+        let frees_are_seen = OBJECT_FREE.iter().all(|name| formats.contains_key(name));
+        if !has(|k| matches!(k, Kind::Kmalloc { .. })) || !frees_are_seen {
             return Err(
                 "this kernel has no tracepoints that tell of objects (CONFIG_TRACEPOINTS, events/kmem in tracefs)"
                     .into(),
@@ -247,7 +249,7 @@ impl LongTrace {
         self.survivors.since_ns()
     }
 
-    /// Returns of how many addresses one is looked at.
+    /// Tells how few addresses are looked at: one in so many.
     pub fn one_in(&self) -> u64 {
         self.survivors.sample().one_in()
     }

@@ -50,7 +50,7 @@ impl AddressSample {
         if self.0 == 0 { "0".into() } else { format!("!(ptr & {:#x})", self.mask()) }
     }
 
-    /// Returns of how many addresses one is looked at.
+    /// Tells how few addresses are looked at: one in so many.
     pub fn one_in(self) -> u64 {
         1 << self.0
     }

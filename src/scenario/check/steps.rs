@@ -21,6 +21,7 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
         let message = "`unit.steps` neither lists nor mounts nor runs; add `list`, `mount-cycle`, `mount-refused`, `run` or `files`";
         return complain(KEY, message);
     }
+    check_failing(scenario)?;
     let mut passes = 0;
     for step in &unit.steps {
         fits(step, scenario)?;
@@ -33,12 +34,44 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
         }
         passes::check(pass, scenario)?;
         for step in pass.middle.iter().chain(pass.every.iter().flat_map(|every| &every.steps)) {
-            if matches!(step, Step::List(_) | Step::MountCycle | Step::MountRefused | Step::Run(_) | Step::Files(_)) {
-                return complain(KEY, "in the middle of a `list` nothing can be listed, mounted or run");
+            if matches!(
+                step,
+                Step::List(_)
+                    | Step::MountCycle
+                    | Step::MountRefused
+                    | Step::Run(_)
+                    | Step::Files(_)
+                    | Step::FailNth(_)
+            ) {
+                return complain(KEY, "in the middle of a `list` nothing can be listed, mounted, run or made to fail");
             }
             fits(step, scenario)?;
         }
         passes += 1;
+    }
+    Ok(())
+}
+
+/// Refuses an allocation that is to fail where nothing of the unit would ask for it: what asks is the thread that makes the steps.
+fn check_failing(scenario: &Scenario) -> Check {
+    let unit = &scenario.unit;
+    let mut failing = unit.steps.iter().skip_while(|step| !matches!(step, Step::FailNth(_)));
+    if failing.next().is_none() {
+        return Ok(());
+    }
+    let asks = |step: &Step| match step {
+        Step::List(pass) => pass.processes <= 1 && pass.threads <= 1 && !pass.killed,
+        other => *other == Step::MountCycle,
+    };
+    let behind: Vec<&Step> = failing.collect();
+    if behind.iter().any(|step| matches!(step, Step::FailNth(_))) {
+        return complain(KEY, "one allocation of a unit can fail, and `fail-nth` names a second one");
+    }
+    if !behind.iter().any(|step| asks(step)) {
+        return complain(
+            KEY,
+            "behind `fail-nth` there is no step that asks for memory itself; put a `list` by one reader or a `mount-cycle` there",
+        );
     }
     Ok(())
 }
@@ -105,7 +138,12 @@ mod tests {
             ("steps = [\"list\", \"toch\"]", "unknown step `toch`"),
             ("steps = [{ run = \"\" }]", "`run` names no program"),
             ("steps = [{ run = { command = \"a\", timeout_seconds = 0 } }]", "must be between 1 and 3600"),
-            ("steps = [{ list = { middle = [{ run = \"a\" }] } }]", "nothing can be listed, mounted or run"),
+            ("steps = [{ list = { middle = [{ run = \"a\" }] } }]", "nothing can be listed, mounted, run"),
+            ("steps = [{ fail-nth = \"slab:0\" }, \"list\"]", "\"slab:0\" names no allocation"),
+            ("steps = [\"list\", { fail-nth = \"slab:1\" }]", "no step that asks for memory itself"),
+            ("steps = [{ fail-nth = \"slab:1\" }, { list = { threads = 2 } }]", "by one reader"),
+            ("steps = [{ fail-nth = \"slab:1\" }, \"list\", { fail-nth = \"page:1\" }]", "names a second one"),
+            ("steps = [{ list = { middle = [{ fail-nth = \"slab:1\" }] } }]", "made to fail"),
             ("stps = [\"list\"]", "unknown key `stps`"),
         ];
         for (unit, expected) in table {

@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod action;
+pub mod buffers;
 pub mod contents;
 pub mod expect;
 pub mod item_name;

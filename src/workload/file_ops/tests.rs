@@ -1,10 +1,11 @@
 //! Trials of operations in a local directory: each ends as the model says, and leaves what it says.
 
 use super::action::{AclKind, Action, LockKind, NodeKind, errno_name, errno_of_name};
+use super::buffers::Buffers;
 use super::expect::Expected;
 use super::item_name::path_of;
 use super::model::Model;
-use super::perform::{Buffers, Call, Outcome, close};
+use super::perform::{Call, Outcome, close};
 use super::verify;
 use nix::errno::Errno;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! Whether what operations made is there, with what must be in it, and nothing else.
 
 use super::action::NodeKind;
+use super::buffers::{Buffers, Trouble};
 use super::model::{Model, Object, ObjectKind};
-use super::perform::{Buffers, Trouble};
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;

@@ -109,7 +109,7 @@ fn attributed_leak() -> Trialled {
         must(&ended, told, || "it does not say what is known at its end".into())?;
     }
     let shut = [Confinement::WithoutTracefs, Confinement::WithoutSysAdmin].to_vec();
-    let watch = ["host", "/mnt", "--watch", "--attribute", "--interval", "1", "--budget", "2"];
+    let watch = ["host", "/mnt", "--watch", "--attribute", "--interval", "1", "--budget", "15"];
     let ended = guest.run(CommandLine { confined: shut, ..command(&watch) })?;
     let goes_on = ended
         .stdout

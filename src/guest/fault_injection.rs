@@ -1,7 +1,7 @@
 //! Allocations that the kernel is told to fail, as Documentation/fault-injection/fault-injection.rst says: each task has a file into which
 //! a number n is written, and the nth allocation that it asks for from then on fails.
 //!
-//! Seen in Linux 5.10 to 6.12: lib/fault-inject.c (should_fail_ex), mm/failslab.c, mm/page_alloc.c (should_fail_alloc_page).
+//! Read and run of Linux 6.1.192 alone: lib/fault-inject.c (should_fail_ex), mm/failslab.c, mm/page_alloc.c (should_fail_alloc_page).
 
 use crate::error::{Context, Error, Result};
 use crate::probe::page_allocator::hands_out_pages;

@@ -77,7 +77,7 @@ fn row(record: &RunRecord, failing: &FailingRecord) -> [String; 6] {
     ]
 }
 
-/// Says who asked. The kernel tells no stack of what may fail without a word (FAULT_NOWARN in include/linux/fault-inject.h, 6.1 to 7.3).
+/// Says who asked. The kernel tells no stack of what may fail without a word (FAULT_NOWARN in include/linux/fault-inject.h, 6.1.192).
 fn asked_by(failing: &FailingRecord) -> &str {
     match failing.function.as_str() {
         "" if failing.failed > 0 => "(with __GFP_NOWARN)",

@@ -15,7 +15,7 @@ use crate::result::file::ResultFile;
 use crate::result::record::{RunRecord, Verdict};
 use crate::run::options::Options;
 use crate::run::sweep::{Swept, sweep};
-use crate::scenario::fail_nth::{FailNth, MOST_NTH};
+use crate::scenario::fail_nth::{AllocationKind, FailNth, MOST_NTH};
 use crate::scenario::{Overrides, Scenario};
 use crate::vm::accelerator;
 
@@ -69,7 +69,7 @@ impl Args {
         let scenarios = self.measure.scenarios(&self.scenarios, &["quick"])?;
         cluster::none_of(&scenarios, "sweep")?;
         // What a scenario cannot have fail is told before anything is built.
-        let first = Overrides { fail_nth: "slab:1".parse().ok(), ..Overrides::default() };
+        let first = FailNth { kind: AllocationKind::Slab, nth: 1 };
         for scenario in &scenarios {
             if scenario.unit.fail_nth().is_some() {
                 return Err(Error::usage(format!(
@@ -77,7 +77,7 @@ impl Args {
                     scenario.name
                 )));
             }
-            first.apply(&mut scenario.clone())?;
+            fails(scenario, first)?;
         }
         Ok(scenarios)
     }

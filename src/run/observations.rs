@@ -276,9 +276,19 @@ fn count_failures(failing: &mut FailingRecord, worked: &RoundStats) {
         *failing.errors.entry(errno.clone()).or_default() += times;
     }
     if failing.stack.is_empty() {
-        failing.stack = worked.failures.stack.iter().map(|frame| without_offset(frame)).collect();
-        failing.function = who_asked(&failing.stack);
+        set_stack(failing, &worked.failures.stack);
     }
+}
+
+/// Has a record tell who asked, given the stack with offsets from there outwards.
+pub(super) fn set_stack(failing: &mut FailingRecord, stack: &[String]) {
+    failing.stack = functions(stack);
+    failing.function = who_asked(&failing.stack);
+}
+
+/// Returns the functions of a stack.
+pub(super) fn functions(stack: &[String]) -> Vec<String> {
+    stack.iter().map(|frame| without_offset(frame)).collect()
 }
 
 fn setup(scenario: &Scenario, stock: bool) -> Setup {

@@ -3,7 +3,7 @@
 //! One guest is asked first which places of the kernel ask for memory, and then has each of them fail in unit after unit until that is
 //! judged, as any other unit is. Whoever calls this judges anew, in guests of their own, what is anything but clean.
 
-use super::observations::{self, Observations};
+use super::observations::{self, Observations, functions, set_stack};
 use super::options::{Options, Until};
 use super::session::{Session, SessionResult};
 use crate::boot::guest_image::GuestImage;
@@ -12,10 +12,9 @@ use crate::boot::ready::boot;
 use crate::error::{Exit, Result};
 use crate::os::progress::Task;
 use crate::probe::page_allocator::who_asked_for_pages;
-use crate::probe::site_text::without_offset;
 use crate::protocol::agent::AgentError;
 use crate::protocol::message::{Ready, Response};
-use crate::protocol::request::{FailInEachUnit, Unmount};
+use crate::protocol::request::{FailInEachUnit, Unmount, request};
 use crate::result::parts::RoundKind;
 use crate::result::record::{RunRecord, Verdict};
 use crate::result::sweep::{FailingRecord, SweepRecord};
@@ -137,8 +136,7 @@ impl Course {
 
     /// Notes that an allocation failed where this stack asks for it.
     fn found(&mut self, fail: FailNth, stack: &[String]) {
-        let functions: Vec<String> = stack.iter().map(|frame| without_offset(frame)).collect();
-        if fail.kind == AllocationKind::Page && who_asked_for_pages(&functions).is_none() {
+        if fail.kind == AllocationKind::Page && who_asked_for_pages(&functions(stack)).is_none() {
             self.passed_over += 1;
         } else if let Some(place) =
             self.places.iter_mut().find(|place| place.fail.kind == fail.kind && place.stack == stack)
@@ -198,9 +196,9 @@ fn name(record: &mut RunRecord, place: &Place) {
 
 /// Returns the record of a place whose failures are still to come.
 fn failing(place: &Place) -> FailingRecord {
-    let stack: Vec<String> = place.stack.iter().map(|frame| without_offset(frame)).collect();
-    let function = crate::probe::page_allocator::who_asked(&stack);
-    FailingRecord { function, stack, alike: Some(place.alike), ..FailingRecord::new(&place.fail.to_string()) }
+    let mut failing = FailingRecord { alike: Some(place.alike), ..FailingRecord::new(&place.fail.to_string()) };
+    set_stack(&mut failing, &place.stack);
+    failing
 }
 
 /// Boots a guest, and goes on with the course until it is over or a failure ends the guest.
@@ -231,8 +229,8 @@ fn guest(job: &Job, options: &Options, blank: &RunRecord, course: &mut Course, t
         course.places[at].record = Some(record);
     }
     course.tried = None;
-    crate::protocol::request::request(&mut vm, FailInEachUnit { fail: None }, &mut |_| ())?;
-    crate::protocol::request::request(&mut vm, Unmount {}, &mut |_| ())?;
+    request(&mut vm, FailInEachUnit { fail: None }, &mut |_| ())?;
+    request(&mut vm, Unmount {}, &mut |_| ())?;
     course.complaints = vm.finish()?.complaints().clone();
     Ok(())
 }

@@ -4,12 +4,14 @@ use super::side::Side;
 use crate::agent::target::UnitStats;
 use crate::error::Result;
 use crate::guest::fault_injection::{FaultInjection, Telling};
-use crate::scenario::fail_nth::FailNth;
+use crate::scenario::fail_nth::{AllocationKind, FailNth};
 
 /// What is to fail, and what became of it.
 #[derive(Default)]
 pub struct Failing {
     injection: Option<FaultInjection>,
+    /// What it was last told to count and to tell.
+    selected: Option<(AllocationKind, Telling)>,
     /// In each unit, whatever its steps say.
     each: Option<FailNth>,
     /// How many are still to be asked for in this unit, that one included; `None` if none is to fail, or not any more.
@@ -48,7 +50,11 @@ impl Failing {
             Some(injection) => injection,
             None => FaultInjection::open()?,
         };
-        injection.select(fail.kind, if self.stack.is_empty() { Telling::Stack } else { Telling::Nothing })?;
+        let wanted = (fail.kind, if self.stack.is_empty() { Telling::Stack } else { Telling::Nothing });
+        if self.selected != Some(wanted) {
+            injection.select(wanted.0, wanted.1)?;
+            self.selected = Some(wanted);
+        }
         self.injection = Some(injection);
         self.left = Some(fail.nth);
         Ok(())

@@ -8,22 +8,26 @@ mod decode;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod instances;
 mod long_trace;
 mod nfs_code;
 mod pairs;
 mod ring;
+mod settings;
 mod survivors;
 mod symbols;
 mod tracefs;
 mod wanted;
 
+pub use instances::{Instance, Instances};
 pub use long_trace::LongTrace;
+pub use settings::{Before, Settings, Unmounts};
 pub use survivors::Survived;
 #[cfg(test)]
 pub use survivors::SurvivorSite;
 pub use symbols::{KEPT_BACK, are_kept_back};
 pub(super) use tracefs::chosen;
-pub use tracefs::{Before, Instance, Instances, Settings, TraceBuffer, Unmounts, traces_objects};
+pub use tracefs::{TraceBuffer, traces_objects};
 pub use wanted::TraceTargets;
 
 use super::memory;

@@ -3,30 +3,22 @@
 use super::decode::{CACHE_ALLOC, KMALLOC, OBJECT_FREE, PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE, STACK};
 use super::format::Format;
 use super::wanted::{AllocSource, TraceTargets};
-use crate::probe::kernel_files::{KernelFiles, entries};
-use crate::probe::version::Version;
-use crate::probe::{memory, procfs};
+use crate::probe::kernel_files::KernelFiles;
+use crate::probe::memory;
 use nix::libc::O_NONBLOCK;
-use nix::mount::{MsFlags, mount, umount};
-use serde::{Deserialize, Serialize};
+use nix::mount::{MsFlags, mount};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-const ROOT: &str = "/sys/kernel/tracing";
-/// Where trace buffers of their own are made, each with events and settings of its own (Documentation/trace/ftrace.rst, "Instances").
-const INSTANCES: &str = "instances";
+pub(super) const ROOT: &str = "/sys/kernel/tracing";
 
 /// What the buffer of each processor holds whatever the directory, in KiB.
 const BASE_KIB: u64 = 4096;
 /// For each entry beside that, in KiB. A name that is allocated takes 60 bytes and its stack 150, one that is freed 32, and a
 /// unit of most scenarios lists once; what it lists twice, and replies, skbs and pages, have three times as much to spare.
 const KIB_PER_ENTRY: u64 = 1;
-/// How often, and how long after one another, an instance is tried to be removed.
-const REMOVALS: u32 = 20;
-const BETWEEN_REMOVALS: Duration = Duration::from_millis(50);
 /// All processors together take no more of the memory than one part in this.
 const MEMORY_PART: u64 = 8;
 
@@ -41,11 +33,13 @@ pub fn formats(files: &KernelFiles) -> BTreeMap<&'static str, Format> {
     names.filter_map(|name| Some((name, format(name)?))).collect()
 }
 
-fn is_mounted(files: &KernelFiles) -> bool {
+/// Returns whether tracefs is there.
+pub(super) fn is_mounted(files: &KernelFiles) -> bool {
     files.path(ROOT).join("events").is_dir()
 }
 
-fn mount_unless_mounted(files: &KernelFiles) {
+/// Mounts tracefs, if that is possible.
+pub(super) fn mount_unless_mounted(files: &KernelFiles) {
     if !is_mounted(files) {
         let _ = mount(Some("tracefs"), &files.path(ROOT), Some("tracefs"), MsFlags::empty(), None::<&str>);
     }
@@ -68,8 +62,8 @@ pub fn buffer_kib(files: &KernelFiles, entries: u64) -> Option<u64> {
 #[derive(Clone, Debug)]
 pub struct TraceBuffer {
     /// Of the kernel whose buffer it is.
-    files: KernelFiles,
-    dir: PathBuf,
+    pub(super) files: KernelFiles,
+    pub(super) dir: PathBuf,
 }
 
 impl TraceBuffer {
@@ -87,7 +81,7 @@ impl TraceBuffer {
         self.dir.join(name)
     }
 
-    fn event(&self, name: &str) -> PathBuf {
+    pub(super) fn event(&self, name: &str) -> PathBuf {
         self.dir.join("events").join(name)
     }
 
@@ -125,195 +119,9 @@ impl TraceBuffer {
     }
 }
 
-/// The trace buffers that were made beside that of the whole machine.
-pub struct Instances(KernelFiles);
-
-impl Instances {
-    /// Finds them; tracefs must be mounted.
-    pub fn of_the_machine(files: &KernelFiles) -> Self {
-        Self(files.clone())
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.0.path(ROOT).join(INSTANCES)
-    }
-
-    /// Returns their names.
-    pub fn names(&self) -> Vec<String> {
-        entries(&self.dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    /// Makes one for events with their stacks; if that cannot be, tells why.
-    pub fn make(&self, name: &str) -> std::result::Result<Instance, String> {
-        let release = procfs::release_of(&self.0).unwrap_or_default();
-        if !keeps_stacks_apart(&release) {
-            return Err(format!("Linux {release} puts the stacks of its events into that of the whole machine"));
-        }
-        self.make_without_stacks(name)
-    }
-
-    /// Makes one for events that get no stacks; if that cannot be, tells why.
-    pub fn make_without_stacks(&self, name: &str) -> std::result::Result<Instance, String> {
-        let dir = self.dir().join(name);
-        fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        Ok(Instance(TraceBuffer { files: self.0.clone(), dir }))
-    }
-
-    /// Removes one, whatever events are on in it; returns whether it is gone.
-    pub fn remove(&self, name: &str) -> bool {
-        remove(&self.dir().join(name))
-    }
-}
-
-/// Returns whether a stack that an event of an instance triggers is put into that instance: stacktrace_trigger in
-/// kernel/trace/trace_events_trigger.c does so in Linux 6.1, and did not in 5.2. Those between were not looked at.
-fn keeps_stacks_apart(release: &str) -> bool {
-    const FIRST: Version = Version { major: 6, minor: 1 };
-    release.parse::<Version>().is_ok_and(|version| version >= FIRST)
-}
-
-/// Removes an instance, which the kernel does not while somebody reads it.
-fn remove(dir: &Path) -> bool {
-    (0..REMOVALS).any(|attempt| {
-        if attempt > 0 {
-            std::thread::sleep(BETWEEN_REMOVALS);
-        }
-        fs::remove_dir(dir).is_ok() || !dir.exists()
-    })
-}
-
-/// A trace buffer of its own, gone when this is dropped.
-#[derive(Debug)]
-pub struct Instance(TraceBuffer);
-
-impl Instance {
-    /// Returns its directory.
-    pub fn path(&self) -> &Path {
-        &self.0.dir
-    }
-
-    /// Returns the buffer, into which is traced as long as this lives.
-    pub fn buffer(&self) -> TraceBuffer {
-        self.0.clone()
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        remove(&self.0.dir);
-    }
-}
-
 /// Returns whether lines "`what`: `count`" tell of entries.
 pub(super) fn has_entries(stats: &str) -> bool {
     stats.lines().filter_map(|line| line.strip_prefix("entries: ")).any(|count| count.trim() != "0")
-}
-
-/// tracefs is no more mounted when this is dropped than it is now.
-pub struct Unmounts {
-    files: KernelFiles,
-    was_mounted: bool,
-}
-
-impl Unmounts {
-    /// Notes whether tracefs is mounted now.
-    pub fn unless_mounted(files: &KernelFiles) -> Self {
-        Self { files: files.clone(), was_mounted: is_mounted(files) }
-    }
-
-    /// Notes it, and mounts it.
-    pub fn mounted_meanwhile(files: &KernelFiles) -> Self {
-        let unmounts = Self::unless_mounted(files);
-        mount_unless_mounted(files);
-        unmounts
-    }
-}
-
-impl Drop for Unmounts {
-    fn drop(&mut self) {
-        if !self.was_mounted {
-            // Where somebody uses it by now, it stays.
-            let _ = umount(&self.files.path(ROOT));
-        }
-    }
-}
-
-/// How the kernel's buffer was set before anybody traced; it is set so again when this is dropped.
-pub struct Settings {
-    files: KernelFiles,
-    before: Before,
-}
-
-/// What was set before, and whether tracefs was there at all.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Before {
-    /// Files below the root of tracefs, and what they had in them.
-    values: Vec<(String, String)>,
-    was_mounted: bool,
-    /// Whether somebody else had events on, so that none of ours were switched on.
-    had_events: bool,
-}
-
-/// Files that are changed, in the order in which they are set again.
-const CHANGED: [&str; 3] = ["trace_clock", "buffer_size_kb", "tracing_on"];
-
-impl Settings {
-    /// Mounts tracefs, and keeps whether it was: nothing else of the whole machine's is changed.
-    pub fn of_mount(files: &KernelFiles) -> Self {
-        let was_mounted = is_mounted(files);
-        mount_unless_mounted(files);
-        Self { files: files.clone(), before: Before { values: Vec::new(), was_mounted, had_events: true } }
-    }
-
-    /// Keeps what is set in the buffer of the whole machine now, too, to set it again later.
-    pub fn with_values(mut self) -> Self {
-        let now = |file: &str| Some((file.to_owned(), now(&self.files, file)?));
-        self.before.values = CHANGED.into_iter().filter_map(now).collect();
-        self.before.had_events = TraceBuffer::of_the_machine(&self.files).in_use();
-        self
-    }
-
-    /// Returns what was set before.
-    pub fn before(&self) -> &Before {
-        &self.before
-    }
-}
-
-impl Drop for Settings {
-    fn drop(&mut self) {
-        self.before.set_again(&self.files);
-    }
-}
-
-impl Before {
-    /// Switches off what a run that was killed may have left on, and sets the rest as it was.
-    pub fn restore(&self, files: &KernelFiles) {
-        if !self.had_events {
-            let names = [KMALLOC, CACHE_ALLOC, OBJECT_FREE].concat();
-            let names = names.into_iter().chain([PAGE_ALLOC, PAGE_FREE, PERCPU_ALLOC, PERCPU_FREE]);
-            let buffer = TraceBuffer::of_the_machine(files);
-            let events = names.map(|name| buffer.event(name)).filter(|dir| dir.is_dir()).collect();
-            // What it had on is switched off as it would have done itself.
-            drop(Enabled { buffer, events });
-        }
-        self.set_again(files);
-    }
-
-    fn set_again(&self, files: &KernelFiles) {
-        // Writing what is there already would empty the buffer (tracing_set_clock in kernel/trace/trace.c).
-        let is_changed =
-            |file: &str, value: &String| CHANGED.contains(&file) && now(files, file).as_ref() != Some(value);
-        for (file, value) in self.values.iter().filter(|(file, value)| is_changed(file, value)) {
-            // What cannot be set was not changed either.
-            let _ = write(&files.path(ROOT).join(file), value);
-        }
-        drop(Unmounts { files: files.clone(), was_mounted: self.was_mounted });
-    }
-}
-
-/// Returns what is set now in the buffer of the whole machine.
-fn now(files: &KernelFiles, file: &str) -> Option<String> {
-    Some(chosen(&fs::read_to_string(files.path(ROOT).join(file)).ok()?))
 }
 
 /// Returns the value of a file that shows others, too: "local \[global\] counter", or "7 (expanded: 1408)" before anybody has
@@ -337,14 +145,15 @@ fn losses(stats: &str) -> Option<u64> {
     (!stats.is_empty()).then(|| counts.sum::<Option<u64>>()).flatten()
 }
 
-fn write(file: &Path, value: &str) -> Option<()> {
+/// Writes a value; `None` if the kernel does not take it.
+pub(super) fn write(file: &Path, value: &str) -> Option<()> {
     fs::write(file, value).ok()
 }
 
 /// Events that are on until this is dropped, and a buffer that is as large.
 pub struct Enabled {
-    buffer: TraceBuffer,
-    events: Vec<PathBuf>,
+    pub(super) buffer: TraceBuffer,
+    pub(super) events: Vec<PathBuf>,
 }
 
 impl Enabled {
@@ -465,29 +274,6 @@ mod tests {
     }
 
     #[test]
-    fn instance_is_there_as_long_as_it_is_held() {
-        let made = MadeFiles::machine();
-        let instances = Instances::of_the_machine(&made.files);
-        let error = instances.make("dirleak-1").unwrap_err();
-        assert!(error.ends_with("No such file or directory (os error 2)"), "{error}");
-        fs::create_dir_all(instances.dir().join("others")).unwrap();
-        let instance = instances.make("dirleak-1").unwrap();
-        let event = made.files.path("/sys/kernel/tracing/instances/dirleak-1/events/kmem/kfree");
-        assert_eq!(instance.buffer().event("kmem/kfree"), event);
-        assert_eq!(instances.names().len(), 2);
-        drop(instance);
-        assert_eq!(instances.names(), ["others"]);
-        assert!(instances.remove("others") && instances.remove("others"), "what is gone is gone");
-        assert!(instances.names().is_empty());
-    }
-
-    #[test]
-    fn kernels_that_mix_stacks_of_instances_into_the_buffer_of_all_get_none() {
-        assert_eq!(["5.2.1", "5.10.262", "5.15.0-91-generic", "next"].map(keeps_stacks_apart), [false; 4]);
-        assert_eq!(["6.1.192", "6.12.118+deb13-cloud-amd64", "7.3.4"].map(keeps_stacks_apart), [true; 3]);
-    }
-
-    #[test]
     fn trace_that_was_stopped_is_that_of_somebody() {
         let stats = "entries: 12\noverrun: 0\ncommit overrun: 0\nread events: 3\n";
         assert!(has_entries(stats));
@@ -575,48 +361,5 @@ mod tests {
         assert_eq!([of(100_000, 10_000), of(100_000, 1_000_000)], [Some(6250); 2]);
         made.write("/proc/meminfo", "");
         assert_eq!(buffer_kib(&made.files, 0), None);
-    }
-
-    /// Returns what of the whole machine's tracing a run may change.
-    fn changed(made: &MadeFiles) -> [String; 3] {
-        CHANGED.map(|file| made.tracing(file))
-    }
-
-    #[test]
-    fn tracing_of_the_machine_is_set_again_as_it_was() {
-        let (made, _) = buffer();
-        let settings = Settings::of_mount(&made.files).with_values();
-        let values = [("trace_clock", "local"), ("buffer_size_kb", "1408"), ("tracing_on", "1")];
-        let values = values.map(|(file, value)| (file.to_owned(), value.to_owned())).to_vec();
-        assert_eq!(*settings.before(), Before { values, was_mounted: true, had_events: false });
-        for (file, value) in [("trace_clock", "local [global]\n"), ("buffer_size_kb", "4096\n")] {
-            made.write(&format!("{ROOT}/{file}"), value);
-        }
-        drop(settings);
-        assert_eq!(changed(&made), ["local", "1408", "1\n"], "what is set already is not written once more");
-    }
-
-    #[test]
-    fn mount_alone_is_kept_of_a_machine_whose_buffer_is_not_used() {
-        let (made, _) = buffer();
-        let settings = Settings::of_mount(&made.files);
-        assert_eq!(*settings.before(), Before { values: Vec::new(), was_mounted: true, had_events: true });
-        made.write(&format!("{ROOT}/trace_clock"), "local [global]\n");
-        drop(settings);
-        assert_eq!(made.tracing("trace_clock"), "local [global]\n");
-        assert!(!Settings::of_mount(&MadeFiles::machine().files).before().was_mounted);
-    }
-
-    #[test]
-    fn events_that_a_killed_run_left_on_are_switched_off_and_those_of_others_are_not() {
-        for (had_events, left) in [(false, "0"), (true, "1")] {
-            let (made, _) = buffer();
-            let values = vec![("trace_clock".to_owned(), "local".to_owned()), ("set_event".to_owned(), "x".to_owned())];
-            made.write(&format!("{ROOT}/events/kmem/kfree/enable"), "1");
-            made.write(&format!("{ROOT}/trace_clock"), "local [global]\n");
-            Before { values, was_mounted: true, had_events }.restore(&made.files);
-            assert_eq!(made.tracing("events/kmem/kfree/enable"), left);
-            assert_eq!((made.tracing("trace_clock"), made.tracing("set_event")), ("local".into(), "".into()));
-        }
     }
 }

@@ -30,6 +30,7 @@ mod boot;
 mod cli;
 mod doctor;
 mod error;
+mod explore;
 mod fleet;
 mod guest;
 mod host;

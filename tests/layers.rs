@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 11] = [
     &["vm", "agent", "result"],
     &["boot", "guest", "fleet"],
     &["run", "bench", "score"],
-    &["report", "bisect", "host", "doctor"],
+    &["report", "bisect", "explore", "host", "doctor"],
     &["cli", "fuzzing"],
     &["internals"],
     &["main", "lib"],

@@ -27,6 +27,8 @@ mod directory;
 mod distribution;
 #[path = "scenarios/exec.rs"]
 mod exec;
+#[path = "scenarios/explore.rs"]
+mod explore;
 #[path = "scenarios/files.rs"]
 mod files;
 #[path = "support/git_history.rs"]
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         files::cases(),
         sandbox::cases(),
         sweep::cases(),
+        explore::cases(),
     ];
     let cases: Vec<Case> = cases.into_iter().flatten().collect();
     let names: Vec<String> = cases.iter().map(|case| case.name().to_owned()).collect();

@@ -9,6 +9,7 @@ mod doctor;
 #[cfg(test)]
 mod documented;
 mod exec_args;
+mod explore;
 mod forecast;
 mod format_args;
 mod host;
@@ -63,6 +64,7 @@ fn dispatch(command: &Command) -> Result<Exit> {
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Sweep(arguments) => sweep::run(arguments),
+        Command::Explore(arguments) => explore::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -16,7 +16,7 @@ use crate::probe::{kmemleak, slabinfo};
 use crate::protocol::guest_paths::{BUSY_CACHES, LINES_ARE_COUNTED_LATER};
 use crate::protocol::message::{Plan, Request, Response, RoundStats};
 use crate::sample::{Sample, Site};
-use crate::scenario::Step;
+use crate::scenario::{Scenario, Step};
 use crate::workload::populate;
 use nfs_fault_server::dirtree::spec::Made;
 use nfs_fault_server::dirtree::tree::Tree;
@@ -33,6 +33,7 @@ const BURST_SECONDS: u64 = 2;
 pub struct GuestAgent {
     pub(super) measuring: executor::Executor<UnitRunner>,
     workload: Option<Workload>,
+    is_mounted: bool,
     before_mount: Sample,
     sites_before_mount: BTreeMap<String, Vec<Site>>,
 }
@@ -86,7 +87,7 @@ impl GuestAgent {
         let mut player = UnitRunner::new(scenario, served, tree, local, inodes, plan.seed).with_programs(programs);
         player.start_readers()?;
         let measuring = executor::Executor::new(player, rest);
-        Ok(Self { measuring, workload, before_mount, sites_before_mount })
+        Ok(Self { measuring, workload, is_mounted: true, before_mount, sites_before_mount })
     }
 
     /// Returns what the host needs to know of the stage.
@@ -105,6 +106,10 @@ impl GuestAgent {
         Ok(match order {
             Request::Time { states } => self.time(&states, link)?,
             Request::Footprint => Response::Footprint(self.footprint()?),
+            Request::SetUp { scenario, seed } => {
+                self.set_up_another(*scenario, seed)?;
+                Response::Done
+            }
             Request::FailInEachUnit { fail } => {
                 self.measuring.place.failing.each_unit(fail);
                 Response::Done
@@ -138,15 +143,39 @@ impl GuestAgent {
                 Response::Executed { ended }
             }
             Request::Unmount => {
-                // What the kernel complains of comes between the two, and so does through if they do.
-                init::say_on_console();
-                self.measuring.place.unmount()?;
-                init::say_on_console();
+                self.unmount()?;
                 Response::Done
             }
             Request::Finish => Response::Bye,
             other => return Err(Error::machine(format!("a bug of dirleak: nobody obeys {other:?} in a guest"))),
         })
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        // What the kernel complains of comes between the two, and so does through if they do.
+        init::say_on_console();
+        self.measuring.place.unmount()?;
+        self.is_mounted = false;
+        init::say_on_console();
+        Ok(())
+    }
+
+    /// Takes the directories and mounts of a scenario away, and makes those of another one that can share the guest with it.
+    fn set_up_another(&mut self, scenario: Scenario, seed: u64) -> Result<()> {
+        self.measuring.place.end_readers();
+        if self.is_mounted {
+            self.unmount()?;
+        }
+        let tree = Arc::new(Tree::new(&scenario.directory, seed));
+        let (served, local) = self.measuring.place.served.serve_another(&scenario, &tree, seed)?;
+        served.mount(&scenario)?;
+        self.is_mounted = true;
+        if scenario.directory.made == Made::Mount {
+            populate::tree(Path::new(nfs_mount::POINT), &tree)?;
+        }
+        let inodes = served.inodes(&tree)?;
+        self.measuring.place = UnitRunner::new(scenario, served, tree, local, inodes, seed);
+        self.measuring.place.start_readers()
     }
 
     /// Makes one unit of other steps than the scenario's.

@@ -13,6 +13,7 @@ use nfs_fault_server::{Export, Fault, FaultAction, FaultCount, FaultScope, Nfs3E
 use nix::sys::stat::{UtimensatFlags, stat, utimensat};
 use nix::sys::time::TimeSpec;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +89,28 @@ impl RunningServer {
                 step("server")?;
                 let directories = directories(tree);
                 Ok((Self::Knfsd { version, directories }, Local { root: root.to_owned(), tree: tree.clone() }))
+            }
+        }
+    }
+
+    /// Serves the directories of another scenario in place of its own; gives the server that does, and the directories of control rounds.
+    pub fn serve_another(&self, scenario: &Scenario, tree: &Arc<Tree>, seed: u64) -> Result<(Self, Local)> {
+        match self {
+            Self::Synthetic(server) => {
+                server.stop();
+                empty(Path::new(LOCAL))?;
+                let local = local(&scenario.directory, seed)?;
+                let server = Server::start(Export::new(Tree::clone(tree), seed))?;
+                Ok((Self::Synthetic(Arc::new(server)), local))
+            }
+            Self::Knfsd { version, .. } => {
+                let root = Path::new(EXPORT);
+                empty(root)?;
+                if scenario.directory.made == Made::Export {
+                    populate::tree(root, tree)?;
+                }
+                let local = Local { root: root.to_owned(), tree: tree.clone() };
+                Ok((Self::Knfsd { version: *version, directories: directories(tree) }, local))
             }
         }
     }
@@ -267,6 +290,18 @@ impl RunningServer {
             Self::Knfsd { directories, .. } => directories.iter().try_for_each(|directory| touch(directory)),
         }
     }
+}
+
+/// Takes away all that is in a directory.
+fn empty(dir: &Path) -> Result<()> {
+    let cannot = || format!("cannot empty {}", dir.display());
+    for entry in fs::read_dir(dir).machine(cannot)? {
+        let entry = entry.machine(cannot)?;
+        let path = entry.path();
+        let is_dir = entry.file_type().machine(cannot)?.is_dir();
+        if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.machine(cannot)?;
+    }
+    Ok(())
 }
 
 /// Returns the directories of control rounds beside the synthetic server: of the same shape, but not as huge.

@@ -58,6 +58,9 @@ pub enum Request {
     /// the whole has taken `at_least_seconds`, or, where that is not said, as long as it would take if the fillers
     /// were listings of the NFS mount, too.
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> },
+    /// Unmount, and put another scenario in the place of the one that is there; what a guest is booted for stays: the server and its version,
+    /// the machine, the cgroup.
+    SetUp { scenario: Box<Scenario>, seed: u64 },
     /// Have this allocation fail in each unit of the NFS mount from now on; none any more if there is none.
     FailInEachUnit { fail: Option<FailNth> },
     /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names

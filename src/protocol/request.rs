@@ -7,6 +7,7 @@ use super::timing::{CacheState, Footprint as CacheFootprint, TimedListing};
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::kmemleak::KmemleakReport;
 use crate::sample::{Sample, Site, SourceLine};
+use crate::scenario::Scenario;
 use crate::scenario::fail_nth::FailNth;
 use std::collections::BTreeMap;
 
@@ -82,6 +83,7 @@ macro_rules! requests {
 
 requests! {
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> } -> RoundStats, Response::Worked(stats) => stats;
+    SetUp { scenario: Box<Scenario>, seed: u64 } -> (), Response::Done => ();
     FailInEachUnit { fail: Option<FailNth> } -> (), Response::Done => ();
     ListPlainly {} -> RoundStats, Response::Worked(stats) => stats;
     Time { states: Vec<CacheState> } -> TimedListing, Response::Timed(listing) => listing;

@@ -1,6 +1,6 @@
 //! Results as text for a terminal: tables, the verdict in a sentence, who allocated it, where the time went.
 
-use super::{allocation_sites, bisection, branches, other_evidence, sweep, table};
+use super::{allocation_sites, bisection, branches, explore, other_evidence, sweep, table};
 use crate::result::file::ResultFile;
 use crate::result::finding::CallSite;
 use crate::result::parts::SourceControl;
@@ -25,6 +25,9 @@ pub fn render(file: &ResultFile) -> String {
     }
     if !file.branches.is_empty() {
         return branches::text(&file.branches, &file.results);
+    }
+    if !file.explorations.is_empty() {
+        return explore::render(file, details);
     }
     if !file.sweeps.is_empty() {
         return sweep::render(file, details);

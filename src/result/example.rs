@@ -168,6 +168,7 @@ pub fn verify() -> ResultFile {
         bisection: None,
         clusters: Vec::new(),
         sweeps: Vec::new(),
+        explorations: Vec::new(),
         shard: None,
         proof: Some(Proof {
             outcome: Outcome::Proven,

@@ -3,6 +3,7 @@
 use super::bisection::BisectionRecord;
 use super::branch::BranchRecord;
 use super::cluster::ClusterRecord;
+use super::explore::ExploreRecord;
 use super::proof::Proof;
 use super::record::RunRecord;
 use super::shard::ShardRecord;
@@ -39,6 +40,9 @@ pub struct ResultFile {
     /// Only of `sweep`: what was made to fail.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<SweepRecord>,
+    /// Only of `explore`: what was tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explorations: Vec<ExploreRecord>,
     /// Only of `run --shard`: which part of all runs these are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardRecord>,
@@ -58,6 +62,7 @@ impl ResultFile {
             bisection: None,
             clusters: Vec::new(),
             sweeps: Vec::new(),
+            explorations: Vec::new(),
             shard: None,
         }
     }

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod doctor;
 #[cfg(test)]
 pub mod example;
+pub mod explore;
 pub mod file;
 pub mod finding;
 pub mod forecast;

@@ -21,7 +21,7 @@ pub mod options;
 mod pace;
 mod session;
 pub mod shard;
-mod size_classes;
+pub(crate) mod size_classes;
 pub mod sweep;
 mod unmount;
 mod warm_up;

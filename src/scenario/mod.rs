@@ -18,6 +18,7 @@ mod schema;
 pub(crate) mod step;
 pub mod types;
 pub(crate) mod unit;
+pub(crate) mod write;
 
 pub use cluster::Cluster;
 pub use load::{load, names, select};

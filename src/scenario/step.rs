@@ -105,6 +105,12 @@ const TABLES: [&str; 11] = [
 ];
 
 impl Step {
+    /// Returns the words of all steps.
+    #[cfg(test)]
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        WORDS.iter().map(|(word, _)| *word).chain(TABLES)
+    }
+
     /// Returns whether the directory that is listed is another one afterwards, for who asks the server.
     pub fn changes_directory(&self) -> bool {
         use Step::{Add, AddBy, Remove, RemoveBy, Rename, RenameBy, Touch};

@@ -67,7 +67,7 @@ impl Program {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
         command.args(arguments).current_dir(dir.path());
-        if matches!(arguments.first(), Some(&("run" | "verify" | "bisect" | "sweep"))) {
+        if matches!(arguments.first(), Some(&("run" | "verify" | "bisect" | "sweep" | "explore"))) {
             command.args(["--json", "result.json"]);
         }
         let out = |name| File::create(dir.path().join(name)).expect("there is room for temporary files");

@@ -1,0 +1,57 @@
+//! A guest in which many candidates are tried, one after the other.
+
+use super::symptom::Symptom;
+use super::trial::{Trial, Tried};
+use crate::boot::guest_image::GuestImage;
+use crate::boot::job::Job;
+use crate::boot::ready::boot;
+use crate::error::Exit;
+use crate::protocol::agent::AgentError;
+use crate::protocol::request::{Finish, request};
+use crate::run::options::Options;
+use crate::scenario::Scenario;
+use crate::vm::machine::Vm;
+use std::time::Duration;
+
+/// A guest may take so long: some hundred candidates.
+const WHOLE: Duration = Duration::from_secs(3 * 3600);
+
+/// A guest that runs.
+pub struct SharedGuest {
+    vm: Vm,
+    /// What it was booted from, as long as it runs.
+    _image: GuestImage,
+    complaints: u64,
+}
+
+impl SharedGuest {
+    /// Boots a guest for the group of the job's scenario.
+    pub fn boot(job: &Job, options: &Options) -> Result<Self, AgentError> {
+        let within = job.options.within(WHOLE);
+        let job = &Job { options: &within, ..*job };
+        let image = match GuestImage::prepare(job, options.debugging(job.scenario, job.kernel)) {
+            Err(e) if e.exit() == Exit::CannotJudge => return Err(AgentError::Unsupported(e.to_string())),
+            image => image?,
+        };
+        let mut vm = image.boot()?;
+        boot(&mut vm, |_| ())?;
+        Ok(Self { vm, _image: image, complaints: 0 })
+    }
+
+    /// Tries a candidate of its group.
+    pub fn try_out(&mut self, scenario: &Scenario, seed: u64, min_rate: f64) -> Result<Tried, AgentError> {
+        let mut tried = Trial { agent: &mut self.vm, min_rate, seed }.run(scenario)?;
+        let complaints = self.vm.console().complaints();
+        if complaints.count > self.complaints {
+            self.complaints = complaints.count;
+            let kind = complaints.kind.unwrap_or("complaint").to_owned();
+            tried.symptoms.push(Symptom::Complains { kind });
+        }
+        Ok(tried)
+    }
+
+    /// Lets it end by itself; whatever goes wrong then is nobody's doing.
+    pub fn end(mut self) {
+        let _ = request(&mut self.vm, Finish {}, &mut |_| ());
+    }
+}

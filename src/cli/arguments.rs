@@ -1,6 +1,6 @@
 //! The command line as a whole.
 
-use super::{bench, bisect, ci, doctor, forecast, host, kernel, manual, report, run, score, sweep, verify};
+use super::{bench, bisect, ci, coverage, doctor, forecast, host, kernel, manual, report, run, score, sweep, verify};
 use crate::os::progress;
 use clap::Parser;
 
@@ -49,6 +49,7 @@ pub enum Command {
     Kernel(kernel::Args),
     Report(report::Args),
     Sweep(sweep::Args),
+    Coverage(coverage::Args),
     Forecast(forecast::Args),
     Score(score::Args),
     Doctor(doctor::Args),

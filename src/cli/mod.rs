@@ -5,6 +5,7 @@ mod bench;
 mod bisect;
 mod ci;
 pub mod ci_workflow;
+mod coverage;
 mod doctor;
 #[cfg(test)]
 mod documented;
@@ -63,6 +64,7 @@ fn dispatch(command: &Command) -> Result<Exit> {
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Sweep(arguments) => sweep::run(arguments),
+        Command::Coverage(arguments) => coverage::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -28,6 +28,7 @@ mod bench;
 mod bisect;
 mod boot;
 mod cli;
+mod coverage;
 mod doctor;
 mod error;
 mod explore;

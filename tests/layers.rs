@@ -13,7 +13,7 @@ use std::path::Path;
 /// The floors, the ground first.
 const FLOORS: [&[&str]; 11] = [
     &["error", "sample", "text"],
-    &["stats", "os", "probe", "workload"],
+    &["stats", "os", "probe", "workload", "coverage"],
     &["verdict", "scenario", "apt"],
     &["kernel", "protocol"],
     &["vm", "agent", "result"],

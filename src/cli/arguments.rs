@@ -1,6 +1,8 @@
 //! The command line as a whole.
 
-use super::{bench, bisect, ci, doctor, explore, forecast, host, kernel, manual, report, run, score, sweep, verify};
+use super::{
+    bench, bisect, ci, coverage, doctor, explore, forecast, host, kernel, manual, report, run, score, sweep, verify,
+};
 use crate::os::progress;
 use clap::Parser;
 
@@ -50,6 +52,7 @@ pub enum Command {
     Report(report::Args),
     Sweep(sweep::Args),
     Explore(explore::Args),
+    Coverage(coverage::Args),
     Forecast(forecast::Args),
     Score(score::Args),
     Doctor(doctor::Args),

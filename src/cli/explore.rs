@@ -48,8 +48,12 @@ pub struct Args {
     /// Guests side by side [default: as many as processors and memory allow].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: Option<u32>,
-    /// Have no allocation fail, so that the kernel needs no fault injection.
+    /// Keep what reaches code that nothing reached before, to make other candidates of; the kernel is built so that it counts what is executed of
+    /// its NFS code.
     #[arg(long)]
+    guided: bool,
+    /// Have no allocation fail, so that the kernel needs no fault injection.
+    #[arg(long, conflicts_with = "guided")]
     without_failures: bool,
     #[command(flatten)]
     measure: Measure,
@@ -63,8 +67,10 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let ui = Ui::new();
     let cache = Cache::open()?;
     let mut sources = arguments.sources.options(false);
-    if !arguments.without_failures {
-        sources.config.insert(0, Fragment::FaultInjection);
+    match (arguments.guided, arguments.without_failures) {
+        (true, _) => sources.config.insert(0, Fragment::Coverage),
+        (false, false) => sources.config.insert(0, Fragment::FaultInjection),
+        (false, true) => {}
     }
     let kernel = kernel::resolve(&arguments.kernel, &sources, &cache, &ui)?;
     let mut options = arguments.measure.options();
@@ -83,6 +89,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         time: arguments.time,
         jobs: arguments.jobs.map_or(most, |jobs| jobs as usize),
         can_fail: !arguments.without_failures,
+        is_guided: arguments.guided,
         shard: arguments.shard,
         from,
     };

@@ -5,6 +5,7 @@ mod bench;
 mod bisect;
 mod ci;
 pub mod ci_workflow;
+mod coverage;
 mod doctor;
 #[cfg(test)]
 mod documented;
@@ -65,6 +66,7 @@ fn dispatch(command: &Command) -> Result<Exit> {
         Command::Report(arguments) => report::run(arguments),
         Command::Sweep(arguments) => sweep::run(arguments),
         Command::Explore(arguments) => explore::run(arguments),
+        Command::Coverage(arguments) => coverage::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::Score(arguments) => score::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -123,7 +123,7 @@ pub(super) fn places(
 }
 
 /// Returns the scenario with this allocation of each unit failing.
-fn fails(scenario: &Scenario, fail: FailNth) -> Result<Scenario> {
+pub(super) fn fails(scenario: &Scenario, fail: FailNth) -> Result<Scenario> {
     let mut failing = scenario.clone();
     Overrides { fail_nth: Some(fail), ..Overrides::default() }.apply(&mut failing)?;
     Ok(failing)

@@ -42,6 +42,9 @@ pub struct State {
     pub dismissed: BTreeMap<String, u32>,
     /// The ways of behaving that were seen.
     pub features: BTreeSet<String>,
+    /// The counters of its code that were not zero once, by file, where they were asked for.
+    #[serde(default)]
+    pub reached: BTreeMap<String, BTreeSet<u32>>,
     /// The kernel that was explored.
     pub image_sha256: String,
 }
@@ -93,6 +96,7 @@ impl Corpus {
             candidates: 0,
             dismissed: BTreeMap::new(),
             features: BTreeSet::new(),
+            reached: BTreeMap::new(),
             image_sha256: image_sha256.into(),
         };
         let mut state = read_state(dir)?.unwrap_or_else(|| blank.clone());
@@ -167,15 +171,29 @@ impl Corpus {
             }
         }
         let fresh: Vec<&String> = tried.features.iter().filter(|way| !self.state.features.contains(*way)).collect();
-        if fresh.is_empty() || self.kept.len() >= MOST_KEPT {
+        let fresh: Vec<String> = fresh.into_iter().cloned().collect();
+        let is_fresh = self.reaches_new_code(tried) || !fresh.is_empty();
+        if !is_fresh || self.kept.len() >= MOST_KEPT {
             return Ok(());
         }
-        self.state.features.extend(fresh.into_iter().cloned());
+        self.state.features.extend(fresh);
         let name = format!("{:05}.toml", self.kept.len() + 1);
         self.write(&Path::new(KEPT).join(name), to_toml(scenario).as_bytes())?;
         self.kept.push(scenario.clone());
         self.count();
         Ok(())
+    }
+
+    /// Books what code was reached, and returns whether some of it never was before.
+    fn reaches_new_code(&mut self, tried: &Tried) -> bool {
+        let mut is_new = false;
+        for (file, numbers) in &tried.reached {
+            let known = self.state.reached.entry(file.clone()).or_default();
+            let before = known.len();
+            known.extend(numbers);
+            is_new |= known.len() > before;
+        }
+        is_new
     }
 
     /// Books how long a part of the work took.
@@ -204,6 +222,7 @@ impl Corpus {
 
     fn count(&mut self) {
         (self.record.kept, self.record.ways) = (self.kept.len() as u64, self.state.features.len() as u64);
+        self.record.reached = self.state.reached.values().map(|numbers| numbers.len() as u64).sum();
     }
 
     /// Claims the first of these that is to be judged, and keeps the candidate until it is; `None` if all are known.
@@ -362,6 +381,21 @@ mod tests {
 
     fn scenario() -> Scenario {
         load("seek").unwrap()
+    }
+
+    #[test]
+    fn candidate_that_reaches_new_code_is_kept_though_it_behaves_as_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut corpus = open(dir.path(), None).unwrap();
+        let reaching = |numbers: &[u32]| {
+            let reached = [("fs/nfs/dir".to_owned(), numbers.iter().copied().collect())].into();
+            Tried { reached, ..tried(&["a"]) }
+        };
+        for (numbers, kept) in [(&[1, 2][..], 1), (&[2], 1), (&[2, 3], 2), (&[1, 3], 2)] {
+            corpus.tried(&scenario(), &reaching(numbers)).unwrap();
+            assert_eq!(corpus.kept.len(), kept, "{numbers:?}");
+        }
+        assert_eq!(corpus.record.reached, 3);
     }
 
     #[test]

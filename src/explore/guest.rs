@@ -39,8 +39,14 @@ impl SharedGuest {
     }
 
     /// Tries a candidate of its group.
-    pub fn try_out(&mut self, scenario: &Scenario, seed: u64, min_rate: f64) -> Result<Tried, AgentError> {
-        let mut tried = Trial { agent: &mut self.vm, min_rate, seed }.run(scenario)?;
+    pub fn try_out(
+        &mut self,
+        scenario: &Scenario,
+        seed: u64,
+        min_rate: f64,
+        is_guided: bool,
+    ) -> Result<Tried, AgentError> {
+        let mut tried = Trial { agent: &mut self.vm, min_rate, seed, is_guided }.run(scenario)?;
         let complaints = self.vm.console().complaints();
         if complaints.count > self.complaints {
             self.complaints = complaints.count;

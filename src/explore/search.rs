@@ -50,6 +50,8 @@ pub struct Plan<'a> {
     pub jobs: usize,
     /// Whether allocations fail in some candidates.
     pub can_fail: bool,
+    /// Whether the kernel counts what is executed of its code, and candidates are kept that reach new code.
+    pub is_guided: bool,
     pub shard: Option<Shard>,
     /// What is begun with, besides what is drawn.
     pub from: Vec<Scenario>,
@@ -229,7 +231,7 @@ impl Search<'_> {
     fn try_out(&self, scenario: &Scenario, guest: &mut Option<SharedGuest>) -> Result<Ended> {
         let Some(mut running) = guest.take() else { return Ok(Ended::NotDone("there is no guest".into())) };
         let Options { boot, min_rate, .. } = self.plan.options;
-        match running.try_out(scenario, boot.seed, *min_rate) {
+        match running.try_out(scenario, boot.seed, *min_rate, self.plan.is_guided) {
             Ok(tried) => {
                 *guest = Some(running);
                 Ok(Ended::Tried(tried))
@@ -384,11 +386,12 @@ impl Search<'_> {
 
     fn tell(&self) {
         let told = self.with(|corpus| {
-            let ExploreRecord { candidates, kept, ways, finds, .. } = &corpus.record;
+            let ExploreRecord { candidates, kept, ways, finds, reached, .. } = &corpus.record;
+            let code = if *reached > 0 { format!("{reached} branches reached, ") } else { String::new() };
             let rate = corpus.record.candidates_a_minute();
             let left = self.deadline.saturating_duration_since(Instant::now()).as_secs();
             format!(
-                "{candidates} candidates, {rate:.0} a minute; {ways} ways seen, {kept} kept; {} finds; {left} s left",
+                "{candidates} candidates, {rate:.0} a minute; {code}{ways} ways seen, {kept} kept; {} finds; {left} s left",
                 finds.len()
             )
         });

@@ -2,10 +2,13 @@
 //! second has twice as many, and then in a third, if both say that it grows.
 
 use super::symptom::Symptom;
+use crate::coverage::counters::FileCounters;
 use crate::probe::mountstats::Rpcs;
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::RoundStats;
-use crate::protocol::request::{Glance, SetUp, SitesByCounter, TypedRequest, Unmount, Work, request};
+use crate::protocol::request::{
+    Coverage, Glance, ResetCoverage, SetUp, SitesByCounter, TypedRequest, Unmount, Work, request,
+};
 use crate::run::call_sites::call_sites;
 use crate::run::size_classes::{self, with_sum};
 use crate::sample::{Growth, Sample, growth, since};
@@ -34,6 +37,8 @@ pub struct Tried {
     pub until_unmount: Vec<String>,
     /// What it did, by which candidates are told apart that do the same.
     pub features: BTreeSet<String>,
+    /// The counters of the kernel's code that were not zero behind its units, by file, where they are asked for.
+    pub reached: BTreeMap<String, BTreeSet<u32>>,
     /// Units that were made.
     pub units: u64,
     /// How long it was set up, worked and read, in seconds.
@@ -69,6 +74,8 @@ pub struct Trial<'a> {
     pub agent: &'a mut dyn Agent,
     pub min_rate: f64,
     pub seed: u64,
+    /// Whether the kernel counts what is executed of its code.
+    pub is_guided: bool,
 }
 
 impl Trial<'_> {
@@ -77,6 +84,9 @@ impl Trial<'_> {
         let mut tried = Tried::default();
         let set_up = SetUp { scenario: Box::new(scenario.clone()), seed: self.seed };
         timed(&mut tried, "set up", || self.request(set_up))?;
+        if self.is_guided {
+            self.request(ResetCoverage {})?;
+        }
         let mut readings = Vec::new();
         let mut is_broken = false;
         for units in [WARM_UP].into_iter().chain(WINDOWS) {
@@ -85,6 +95,10 @@ impl Trial<'_> {
                 break;
             }
             readings.push(timed(&mut tried, "read", || self.read())?);
+        }
+        if self.is_guided {
+            let files = timed(&mut tried, "code", || self.request(Coverage {}))?;
+            tried.reached = files.iter().map(|file| (file.file.clone(), reached(file))).collect();
         }
         if let ([before, middle, after], false) = (readings.as_slice(), is_broken) {
             let grown = [growth(&before.objects, &middle.objects), growth(&middle.objects, &after.objects)];
@@ -164,6 +178,11 @@ impl Trial<'_> {
         self.agent.take_syscall_log();
         answer
     }
+}
+
+/// Returns the numbers of the counters of a file that are not zero.
+fn reached(file: &FileCounters) -> BTreeSet<u32> {
+    (0..).zip(file.unpack()).filter(|(_, count)| *count > 0).map(|(number, _)| number).collect()
 }
 
 /// Books how long something takes.
@@ -283,7 +302,8 @@ mod tests {
     }
 
     fn try_out(mut guest: Guest) -> (Tried, Vec<&'static str>) {
-        let tried = Trial { agent: &mut guest, min_rate: 0.5, seed: 1 }.run(&load("quick").unwrap()).unwrap();
+        let tried =
+            Trial { agent: &mut guest, min_rate: 0.5, seed: 1, is_guided: false }.run(&load("quick").unwrap()).unwrap();
         (tried, guest.asked)
     }
 

@@ -5,7 +5,7 @@ use super::serial::SerialLink;
 use super::server::RunningServer;
 use super::steps::program::Programs;
 use super::steps::runner::UnitRunner;
-use super::{exec, init, modules, nfs_mount, selinux, status_monitor};
+use super::{coverage, exec, init, modules, nfs_mount, selinux, status_monitor};
 use crate::agent::executor::{self, sites};
 use crate::agent::target::Target;
 use crate::error::{Error, Result};
@@ -114,6 +114,11 @@ impl GuestAgent {
                 self.measuring.place.failing.each_unit(fail);
                 Response::Done
             }
+            Request::ResetCoverage => {
+                coverage::reset()?;
+                Response::Done
+            }
+            Request::Coverage => Response::Coverage { files: coverage::read()? },
             Request::Charged => {
                 let charged = self.workload.as_ref().map(Workload::usage).transpose()?;
                 Response::Charged(charged.unwrap_or_default())

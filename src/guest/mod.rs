@@ -2,6 +2,7 @@
 
 mod agent;
 mod cgroup;
+pub(crate) mod coverage;
 mod exec;
 pub mod export_fs;
 pub(crate) mod fault_injection;

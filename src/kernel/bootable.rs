@@ -1,5 +1,6 @@
 //! A kernel that is ready to boot.
 
+use super::build::coverage;
 use std::path::PathBuf;
 
 /// A kernel that is ready to boot.
@@ -27,6 +28,13 @@ pub struct Kernel {
     pub is_package: bool,
     /// What it took to get it.
     pub effort: Effort,
+}
+
+impl Kernel {
+    /// Returns the directory of the compiler's notes (.gcno) that go with the image; `None` if its code does not count what is executed.
+    pub fn coverage_notes(&self) -> Option<PathBuf> {
+        coverage::notes(&self.image)
+    }
 }
 
 /// What it took to get a kernel; nothing, if it was in the cache.

@@ -152,6 +152,12 @@ fn named<'a>(
 
 /// Fails if the user configures a kernel that `word` says is built already.
 fn takes_no_config(word: &str, options: &Options) -> Result<()> {
+    if options.config.contains(&Fragment::Coverage) {
+        return Err(Error::usage(format!(
+            "{word} is as somebody else built it, without vm/coverage.config and the compiler's notes on its code, so what is executed of it cannot \
+             be told; name a kernel that dirleak builds, such as {USUAL} or a source tree"
+        )));
+    }
     if options.config.contains(&Fragment::FaultInjection) {
         return Err(Error::usage(format!(
             "{word} is as somebody else configured it, without fault injection, so no allocation can be made to fail; name a kernel that dirleak \

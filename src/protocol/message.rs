@@ -1,6 +1,7 @@
 //! What host and guest say to each other over the second serial port: one JSON object a line.
 
 use super::timing::{CacheState, Footprint, TimedListing};
+use crate::coverage::counters::FileCounters;
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::counters::SiteSource;
 use crate::probe::kmemleak::KmemleakReport;
@@ -63,6 +64,10 @@ pub enum Request {
     SetUp { scenario: Box<Scenario>, seed: u64 },
     /// Have this allocation fail in each unit of the NFS mount from now on; none any more if there is none.
     FailInEachUnit { fail: Option<FailNth> },
+    /// Set the counters of what the kernel's code executes to zero.
+    ResetCoverage,
+    /// Tell these counters.
+    Coverage,
     /// Make one plain cold listing of the NFS mount, to [`MOST_LISTED_PLAINLY`] entries, whatever the scenario's unit is: its names
     /// are to be in the cache.
     ListPlainly,
@@ -131,6 +136,8 @@ pub enum Response {
     Footprint(Footprint),
     /// The controls are held.
     Held(ControlAllocs),
+    /// How often code of the kernel was executed, by file of its source; files of which nothing was are left out.
+    Coverage { files: Vec<FileCounters> },
     /// It is done.
     Done,
     /// Counters.

@@ -4,6 +4,7 @@
 use super::agent::{Agent, AgentError, unexpected};
 use super::message::{CgroupUsage, CommandLine, CommandOutput, Ready, Request, Response, RoundStats};
 use super::timing::{CacheState, Footprint as CacheFootprint, TimedListing};
+use crate::coverage::counters::FileCounters;
 use crate::probe::control_allocs::ControlAllocs;
 use crate::probe::kmemleak::KmemleakReport;
 use crate::sample::{Sample, Site, SourceLine};
@@ -85,6 +86,8 @@ requests! {
     Work { listings: u64, fillers: u64, at_least_seconds: Option<f64> } -> RoundStats, Response::Worked(stats) => stats;
     SetUp { scenario: Box<Scenario>, seed: u64 } -> (), Response::Done => ();
     FailInEachUnit { fail: Option<FailNth> } -> (), Response::Done => ();
+    ResetCoverage {} -> (), Response::Done => ();
+    Coverage {} -> Vec<FileCounters>, Response::Coverage { files } => files;
     ListPlainly {} -> RoundStats, Response::Worked(stats) => stats;
     Time { states: Vec<CacheState> } -> TimedListing, Response::Timed(listing) => listing;
     Footprint {} -> CacheFootprint, Response::Footprint(footprint) => footprint;

@@ -2,6 +2,7 @@
 //! guest meets.
 
 use super::message::{Ready, Response, RoundStats};
+use crate::coverage::counters::FileCounters;
 use crate::probe::procfs::MOST;
 use crate::sample::{Sample, Site, SourceLine};
 use crate::text::sanitize;
@@ -96,6 +97,8 @@ fn check_response(answer: &Response) -> Result<(), String> {
             check_time(*clock_seconds)?;
             check_sample(sample)
         }
+        Response::Coverage { files } if files.len() > MOST_NAMES => Err(format!("counters of {} files", files.len())),
+        Response::Coverage { files } => files.iter().try_for_each(FileCounters::check),
         Response::Step { seconds, .. } => check_time(*seconds),
         Response::Allocinfo { lines: Some(lines) } => check_lines(lines),
         Response::Sites { sites } | Response::Traced { sites: Some(sites) } => check_sites(sites),
@@ -168,6 +171,7 @@ mod tests {
             r#"{"answer":"sample","sample":{"objects":{"a b(c:/d)":1}},"settled_seconds":null}"#,
             r#"{"answer":"sites","sites":{"kmalloc-64":[{"function":"","stack":["a","b"],"objects":1}],"dentry":[]}}"#,
             r#"{"answer":"traced","sites":null}"#,
+            r#"{"answer":"coverage","files":[{"file":"fs/nfs/dir","stamp":9,"runs":[3,2],"counts":[1,7]}]}"#,
             r#"{"answer":"executed","ended":[{"status":0,"stdout":"one\ntwo","stderr":"","files":{"/a/b":[1,2]}}]}"#,
         ] {
             assert!(parse_response(line.as_bytes()).is_ok(), "{line}");
@@ -198,6 +202,8 @@ mod tests {
         let lines = format!(r#"{{"answer":"allocinfo","lines":[{line}]}}"#);
         assert_eq!(refused(&lines), "64 bytes in 0 allocations");
         assert!(parse_response(lines.replace(r#""calls":0"#, r#""calls":1"#).as_bytes()).is_ok());
+        let counters = r#"{"answer":"coverage","files":[{"file":"fs/nfs/dir","stamp":9,"runs":[3,2],"counts":[1]}]}"#;
+        assert_eq!(refused(counters), "1 counts of 2 counters");
         let held =
             r#"{"answer":"held","files":9,"eventfds":5,"eventfd_caches":[],"pages":5,"pages_owned":null,"filters":0}"#;
         assert_eq!(refused(held), "0 things held");

@@ -35,6 +35,9 @@ fn one(exploration: &ExploreRecord, records: &[RunRecord], details: fn(&RunRecor
         text += &format!("    {reason}\n");
     }
     text += &format!("  {ways} ways of behaving were seen; {kept} workloads are kept in {}\n", exploration.corpus);
+    if exploration.reached > 0 {
+        text += &format!("  of the counters of the kernel's NFS code {} were not zero once\n", exploration.reached);
+    }
     if exploration.all_candidates > *candidates {
         text += &format!("  with those of the times before: {} workloads\n", exploration.all_candidates);
     }

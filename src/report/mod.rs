@@ -6,6 +6,7 @@ pub mod bisection;
 pub mod branches;
 pub mod cluster;
 pub mod console;
+pub mod coverage;
 mod explore;
 pub mod forecast;
 pub mod formats;

@@ -65,6 +65,8 @@ pub struct ExploreRecord {
     pub kept: u64,
     /// Ways of behaving that were seen: calls and how they ended, counters that moved.
     pub ways: u64,
+    /// Places in the kernel's code at which it is counted what is executed, of those that were reached; 0 if they were not asked for.
+    pub reached: u64,
     /// Guests that were booted to be shared.
     pub guests: u64,
     /// Those of them that a candidate ended.

@@ -1,11 +1,12 @@
-//! Every JSON file that is written, field by field, as users' scripts read it: runs, verify, bisect, bench, forecast, cluster and
-//! doctor. Nothing here measures, draws or boots.
+//! Every JSON file that is written, field by field, as users' scripts read it: runs, verify, bisect, bench, coverage, forecast, cluster
+//! and doctor. Nothing here measures, draws or boots.
 
 pub mod bench;
 pub mod bench_metrics;
 pub mod bisection;
 pub mod branch;
 pub mod cluster;
+pub mod coverage;
 pub mod doctor;
 #[cfg(test)]
 pub mod example;

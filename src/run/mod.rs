@@ -7,6 +7,7 @@ mod confirm;
 mod controls;
 #[cfg(test)]
 mod course_tests;
+pub mod coverage;
 pub mod duration;
 mod explained;
 mod findings;
@@ -26,7 +27,7 @@ pub mod sweep;
 mod unmount;
 mod warm_up;
 
-pub use observations::Observations;
+pub use observations::{Observations, kernel_record};
 
 use crate::boot::guest_image::GuestImage;
 use crate::boot::job::Job;

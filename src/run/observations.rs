@@ -42,15 +42,7 @@ pub struct Reading {
 /// Begins the record of a scenario in a guest, before anything is seen.
 pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, options: &Options) -> RunRecord {
     let stock = options.is_stock(scenario, kernel);
-    let kernel = KernelRecord {
-        spec: kernel.spec.clone(),
-        release: kernel.release.clone(),
-        image_sha256: kernel.image_sha256.clone(),
-        patches: kernel.patches.clone(),
-        source_version: kernel.source_version.clone(),
-        rebuilt_modules: kernel.patched_modules.as_deref().map(patched::digests).unwrap_or_default(),
-    };
-    let mut record = RunRecord::begin(&scenario.name, kernel, options.boot.seed);
+    let mut record = RunRecord::begin(&scenario.name, kernel_record(kernel), options.boot.seed);
     record.accelerator = accelerator.as_str().into();
     record.entries = scenario.directory.entries;
     record.unit = scenario.unit.name.clone();
@@ -64,6 +56,18 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
         record.notes.push(format!("{PROGRAM} has no seccomp sandbox here and ran without, see dirleak doctor"));
     }
     record
+}
+
+/// Returns what is told of a kernel, as far as it is known before the boot.
+pub fn kernel_record(kernel: &Kernel) -> KernelRecord {
+    KernelRecord {
+        spec: kernel.spec.clone(),
+        release: kernel.release.clone(),
+        image_sha256: kernel.image_sha256.clone(),
+        patches: kernel.patches.clone(),
+        source_version: kernel.source_version.clone(),
+        rebuilt_modules: kernel.patched_modules.as_deref().map(patched::digests).unwrap_or_default(),
+    }
 }
 
 /// Everything that one run has seen.

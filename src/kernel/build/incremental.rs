@@ -3,6 +3,7 @@
 
 use super::build_tree::Tree;
 use super::config;
+use super::coverage;
 use super::make;
 use super::store::{self, Ingredients, Stored};
 use crate::error::{Context, Error, Result};
@@ -48,7 +49,7 @@ pub fn build(ingredients: &Ingredients, how: &BuildOptions, cache: &Cache, ui: &
         identify::Kind::Image { release } => release,
         other => return Err(Error::kernel(format!("the build made no kernel but {other:?}"))),
     };
-    let stored = store::keep(ingredients, &built, release, started.elapsed().as_secs_f64(), cache)?;
+    let stored = store::keep(ingredients, &tree.src(), release, started.elapsed().as_secs_f64(), cache)?;
     changed.put_back()?;
     Ok(stored)
 }
@@ -158,6 +159,7 @@ impl Maker<'_> {
         let mut command = Command::new("make");
         toolchain::clean_environment(&mut command);
         command.args(toolchain::chosen_compiler().map(|cc| format!("CC={cc}")));
+        command.args(coverage::is_counting(&self.ingredients.fragment).then(coverage::argument));
         command.env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970").env("KBUILD_BUILD_VERSION", "1");
         command.env("KBUILD_BUILD_USER", "dirleak").env("KBUILD_BUILD_HOST", "dirleak").env("LOCALVERSION", "");
         command.arg("-C").arg(self.tree.src()).arg("--no-print-directory");

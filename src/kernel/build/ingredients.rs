@@ -18,6 +18,8 @@ pub enum Fragment {
     File(PathBuf),
     /// Allocations can be made to fail.
     FaultInjection,
+    /// NFS code counts what is executed of it, and allocations can be made to fail.
+    Coverage,
 }
 
 /// What options say beside the spec.
@@ -52,7 +54,11 @@ pub fn ingredients(source: Source, patches: &[PatchRef], fragments: &[Fragment])
 impl Fragment {
     /// Returns what it asks of kernels of `version`.
     fn text(&self, version: Version) -> Result<String> {
-        let Self::File(file) = self else { return catalog::fault_injection(version) };
+        let file = match self {
+            Self::File(file) => file,
+            Self::FaultInjection => return catalog::fault_injection(version),
+            Self::Coverage => return catalog::coverage(version),
+        };
         let failed = |e| Error::usage(format!("cannot read the configuration {}: {e}", file.display()));
         let text = std::fs::read(file).map_err(failed)?;
         config::of_user(&file.display().to_string(), &String::from_utf8_lossy(&text), version)

@@ -2,6 +2,7 @@
 
 pub mod build_tree;
 pub(crate) mod config;
+pub mod coverage;
 pub(crate) mod fragment;
 pub mod incremental;
 pub mod ingredients;

@@ -1,6 +1,6 @@
 //! The kernels that are ready: one directory each in the cache, under a key of everything they were made from.
 
-use super::config;
+use super::{config, coverage};
 use crate::error::{Context, Result};
 use crate::kernel::image::identify;
 use crate::kernel::source::catalog::Catalog;
@@ -53,11 +53,15 @@ pub struct Stored {
 
 impl Ingredients {
     /// Returns what the directory is called in which it is built. Kernels with fault injection have one of their own: nearly all files are
-    /// compiled anew whenever that is switched on or off.
+    /// compiled anew whenever that is switched on or off. So do kernels that count what is executed.
     pub fn build_name(&self) -> String {
         let name = self.source.name();
         let is_failing = config::requested_lines(&self.fragment).any(|line| line == FAULT_INJECTION);
-        if is_failing { format!("{name}-fault-injection") } else { name.to_owned() }
+        match (coverage::is_counting(&self.fragment), is_failing) {
+            (true, _) => format!("{name}-coverage"),
+            (false, true) => format!("{name}-fault-injection"),
+            (false, false) => name.to_owned(),
+        }
     }
 
     /// Returns the name of the kernel's directory.
@@ -96,14 +100,17 @@ pub fn all(cache: &Cache) -> Vec<Stored> {
     all
 }
 
-/// Keeps the image that was built in `seconds` at `built`.
-pub fn keep(ingredients: &Ingredients, built: &Path, release: String, seconds: f64, cache: &Cache) -> Result<Stored> {
+/// Keeps the image that was built in `seconds` in `tree`, and what goes with it.
+pub fn keep(ingredients: &Ingredients, tree: &Path, release: String, seconds: f64, cache: &Cache) -> Result<Stored> {
     let dir = home(cache).join(ingredients.key());
     let meta = install_atomically(&dir, |new| {
         let failed = || format!("cannot write {}", new.display());
         fs::create_dir(new).machine(failed)?;
         let image = new.join(IMAGE);
-        let image_bytes = fs::copy(built, &image).machine(failed)?;
+        let image_bytes = fs::copy(tree.join(IMAGE), &image).machine(failed)?;
+        if coverage::is_counting(&ingredients.fragment) {
+            coverage::keep_notes(tree, new)?;
+        }
         let meta = Meta {
             series: ingredients.source.name().to_owned(),
             package: ingredients.source.identity()[0].to_owned(),
@@ -213,13 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn kernels_that_count_or_fail_are_built_in_directories_of_their_own() {
+        let name = |fragment: &str| Ingredients { fragment: fragment.into(), ..ingredients() }.build_name();
+        assert_eq!(name("CONFIG_SMP=y\n"), "6.1");
+        assert_eq!(name("CONFIG_FAULT_INJECTION=y\n"), "6.1-fault-injection");
+        assert_eq!(name("CONFIG_FAULT_INJECTION=y\nCONFIG_GCOV_KERNEL=y\n"), "6.1-coverage");
+    }
+
+    #[test]
     fn kernel_that_was_kept_is_found_and_a_damaged_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
-        let built = dir.path().join("vmlinux");
-        fs::write(&built, "image").unwrap();
+        fs::write(dir.path().join(IMAGE), "image").unwrap();
         assert!(find(&ingredients(), &cache).is_none());
-        let kept = keep(&ingredients(), &built, "6.1.192".into(), 1.5, &cache).unwrap();
+        let kept = keep(&ingredients(), dir.path(), "6.1.192".into(), 1.5, &cache).unwrap();
         let found = find(&ingredients(), &cache).unwrap();
         assert_eq!(found.image, kept.image);
         assert_eq!(found.meta.release, "6.1.192");

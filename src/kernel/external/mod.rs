@@ -1,5 +1,6 @@
 //! The programs that building takes.
 
+pub mod gcov;
 pub mod git;
 pub(crate) mod runner;
 pub mod toolchain;

@@ -81,6 +81,11 @@ pub fn fault_injection(version: Version) -> Result<String> {
     fragment(&["fault-injection.config".to_owned()], version)
 }
 
+/// Returns the text that is joined to it where what is executed is counted.
+pub fn coverage(version: Version) -> Result<String> {
+    fragment(&["coverage.config".to_owned()], version)
+}
+
 fn fragment(files: &[String], version: Version) -> Result<String> {
     let read = |file: &String| {
         let path = format!("vm/{file}");

@@ -11,10 +11,13 @@ use crate::protocol::request::{Finish, request};
 use crate::run::options::Options;
 use crate::scenario::Scenario;
 use crate::vm::machine::Vm;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A guest may take so long: some hundred candidates.
 const WHOLE: Duration = Duration::from_secs(3 * 3600);
+
+/// A candidate may take so long; units that take longer are of no use for trying many.
+const CANDIDATE: Duration = Duration::from_secs(60);
 
 /// A guest that runs.
 pub struct SharedGuest {
@@ -46,7 +49,15 @@ impl SharedGuest {
         min_rate: f64,
         is_guided: bool,
     ) -> Result<Tried, AgentError> {
-        let mut tried = Trial { agent: &mut self.vm, min_rate, seed, is_guided }.run(scenario)?;
+        let begin = Instant::now();
+        self.vm.allow(CANDIDATE);
+        let tried = Trial { agent: &mut self.vm, min_rate, seed, is_guided }.run(scenario);
+        let mut tried = tried.map_err(|error| match error {
+            AgentError::Failed(_) if begin.elapsed() >= CANDIDATE => {
+                AgentError::Failed(format!("it took longer than {} s", CANDIDATE.as_secs()))
+            }
+            other => other,
+        })?;
         let complaints = self.vm.console().complaints();
         if complaints.count > self.complaints {
             self.complaints = complaints.count;

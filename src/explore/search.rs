@@ -249,6 +249,10 @@ impl Search<'_> {
         guest: &mut Option<SharedGuest>,
     ) -> Result<()> {
         let symptoms = match self.try_out(scenario, guest)? {
+            Ended::Tried(tried) if tried.is_slow => {
+                self.with(|corpus| corpus.not_done("units take too long to try many"));
+                return Ok(());
+            }
             Ended::Tried(tried) => {
                 self.with(|corpus| corpus.tried(scenario, &tried))?;
                 tried.symptoms

@@ -22,6 +22,8 @@ const WARM_UP: u64 = 3;
 const WINDOWS: [u64; 2] = [4, 8];
 /// Units in which it is asked who allocates, and of the control round behind them.
 const THIRD: u64 = 24;
+/// Units of the warm-up that take longer together, in seconds, are too slow to try many of.
+const SLOW: f64 = 8.0;
 /// Growth of a window that is no more than counters at rest move by.
 const NOISE: i64 = 2;
 /// Counters that are followed.
@@ -33,6 +35,8 @@ const TOLD_SHARE: f64 = 0.1;
 #[derive(Debug, Default)]
 pub struct Tried {
     pub symptoms: Vec<Symptom>,
+    /// Whether its units take too long to be tried.
+    pub is_slow: bool,
     /// What grew and was gone when it was unmounted.
     pub until_unmount: Vec<String>,
     /// What it did, by which candidates are told apart that do the same.
@@ -91,7 +95,8 @@ impl Trial<'_> {
         let mut is_broken = false;
         for units in [WARM_UP].into_iter().chain(WINDOWS) {
             is_broken = self.work(units, &mut tried)?;
-            if is_broken {
+            tried.is_slow = tried.seconds["work"] > SLOW && units == WARM_UP;
+            if is_broken || tried.is_slow {
                 break;
             }
             readings.push(timed(&mut tried, "read", || self.read())?);

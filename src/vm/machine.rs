@@ -186,6 +186,12 @@ impl Vm {
         Ok(self.console)
     }
 
+    /// Lets the guest take so long from now on, whatever it was to take before.
+    pub fn allow(&mut self, whole: Duration) {
+        self.limits.whole = Some(whole);
+        self.deadline = Instant::now() + whole;
+    }
+
     /// Keeps the guest from running: it takes no processor time, and where its clock counts instructions it does not hear of the pause.
     pub fn pause(&self) -> Result<()> {
         self.qemu.signal(Signal::SIGSTOP)

@@ -25,10 +25,10 @@ pub fn mutate(lot: &mut Lot, parents: [&Scenario; 2], group: &Group, can_fail: b
         }
         child.unit.steps.truncate(MOST_STEPS);
         mend(&mut child);
-        if child.unit != parents[0].unit || child.directory != parents[0].directory || child.mount != parents[0].mount {
-            if fresh::is_usable(&child, group) {
-                return child;
-            }
+        let parent = parents[0];
+        let is_new = (&child.unit, &child.directory, &child.mount) != (&parent.unit, &parent.directory, &parent.mount);
+        if is_new && fresh::is_usable(&child, group) {
+            return child;
         }
     }
     fresh(lot, group, can_fail)

@@ -18,6 +18,9 @@ const ENTRIES: [u64; 6] = [0, 1, 10, 40, 150, 300];
 /// Lines that say nothing.
 const USUAL: [&str; 2] = ["rsize_bytes = 1048576", "getdents_buffer_bytes = 32768"];
 
+/// Makes a scenario smaller in one way.
+type Change<'a> = &'a dyn Fn(&mut Scenario);
+
 /// A scenario that was made smaller, and how.
 pub struct Shrunk {
     /// Each that still showed it, from the first to the smallest.
@@ -80,7 +83,7 @@ fn size(scenario: &Scenario) -> (usize, u64) {
 /// Returns all scenarios that are one change smaller, those first that leave out most.
 fn reductions(scenario: &Scenario) -> Vec<Scenario> {
     let mut all = Vec::new();
-    let mut with = |change: &dyn Fn(&mut Scenario)| {
+    let mut with = |change: Change| {
         let mut smaller = scenario.clone();
         change(&mut smaller);
         mend(&mut smaller);
@@ -125,7 +128,7 @@ fn reductions(scenario: &Scenario) -> Vec<Scenario> {
     all
 }
 
-fn mounts(scenario: &Scenario, with: &mut dyn FnMut(&dyn Fn(&mut Scenario))) {
+fn mounts(scenario: &Scenario, with: &mut dyn FnMut(Change)) {
     with(&|s| {
         (s.mount.count, s.mount.own_clients) = (1, false);
         s.unit.steps.iter_mut().for_each(by_the_first_mount);
@@ -141,7 +144,7 @@ fn mounts(scenario: &Scenario, with: &mut dyn FnMut(&dyn Fn(&mut Scenario))) {
     with(&|s| s.mount.rsize_bytes = 1 << 20);
 }
 
-fn directories(scenario: &Scenario, with: &mut dyn FnMut(&dyn Fn(&mut Scenario))) {
+fn directories(scenario: &Scenario, with: &mut dyn FnMut(Change)) {
     with(&|s| {
         s.directory.shape = Shape::Flat;
         s.unit.steps.iter_mut().for_each(of_all);
@@ -236,7 +239,8 @@ fn smaller_files(files: &FileSteps) -> Vec<FileSteps> {
         for end in at + 2..=count {
             // What is made and taken away again goes together.
             let mut smaller = files.clone();
-            (smaller.operations.remove(end - 1), smaller.operations.remove(at));
+            smaller.operations.remove(end - 1);
+            smaller.operations.remove(at);
             all.push(smaller);
         }
     }

@@ -35,11 +35,12 @@ impl Symptom {
 
     /// Returns whether a record accuses the kernel of something of this kind.
     pub fn is_shown_by(&self, record: &RunRecord) -> bool {
-        match (self, record.verdict) {
-            (Self::Grows { .. } | Self::Complains { .. }, Verdict::Leak) => true,
-            (Self::Broken { .. }, Verdict::Broken) | (Self::Crashes { .. }, Verdict::Crash) => true,
-            _ => false,
-        }
+        let verdict = match self {
+            Self::Grows { .. } | Self::Complains { .. } => Verdict::Leak,
+            Self::Broken { .. } => Verdict::Broken,
+            Self::Crashes { .. } => Verdict::Crash,
+        };
+        record.verdict == verdict
     }
 }
 

@@ -258,7 +258,7 @@ mod tests {
         assert!(!is(0, 8), "it was not there in the first window");
         assert!(!is(8, 0) && !is(30, 10), "it came to an end");
         assert!(!is(1, 2) && !is(-4, -8), "too little, or less");
-        assert!(is(1, 8) == false && !is(4, 3), "of one window alone");
+        assert!(!is(1, 8) && !is(4, 3), "of one window alone");
         assert_eq!(suspects(&grown(4, 8), 0.5), ["kmalloc-64"], "the sum says nothing more");
     }
 

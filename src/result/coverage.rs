@@ -222,7 +222,7 @@ impl Collected {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::coverage::source::SourceFunction;
 

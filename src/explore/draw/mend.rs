@@ -111,7 +111,7 @@ fn in_order(steps: Vec<Step>, server: ServerKind, is_fresh: bool) -> Vec<Step> {
                         one_added(within);
                         added = Added::Perhaps;
                     }
-                    is_aside |= within.iter().any(|step| *step == Step::RemoveSeen);
+                    is_aside |= within.contains(&Step::RemoveSeen);
                 }
                 pass.every = pass.every.take().filter(|every| !every.steps.is_empty());
             }

@@ -2,7 +2,7 @@
 
 use super::draw::fresh::{self, fresh};
 use super::draw::mend::mend;
-use super::draw::{directory, file_steps, mount, pass, steps};
+use super::draw::{directory, file_steps, mount, steps};
 use super::group::Group;
 use super::lot::Lot;
 use crate::scenario::files::FileSteps;
@@ -70,7 +70,7 @@ fn change(lot: &mut Lot, child: &mut Scenario, other: &Scenario, group: &Group, 
 fn change_step(lot: &mut Lot, step: &mut Step, scenario: &Scenario) {
     match step {
         Step::List(pass) if lot.once_in(2) => change_pass(lot, pass),
-        Step::List(pass) => pass::more(lot, scenario, pass),
+        Step::List(pass) => steps::do_more(lot, scenario, pass),
         Step::Files(files) => change_files(lot, files, scenario),
         Step::FailNth(fail) if lot.once_in(2) => {
             fail.nth = (fail.nth + lot.between(0, 4) as u32).saturating_sub(2).max(1)

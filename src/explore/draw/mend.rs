@@ -2,7 +2,7 @@
 //! taken out, or the pass is told that it does not matter.
 
 use super::mount::{has, without};
-use super::pass::goes_within;
+use super::steps::goes_within;
 use crate::scenario::mount_options::split;
 use crate::scenario::step::Pass;
 use crate::scenario::{Position, Scenario, ServerKind, Step};

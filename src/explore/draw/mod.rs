@@ -6,5 +6,4 @@ pub(crate) mod file_steps;
 pub(crate) mod fresh;
 pub(crate) mod mend;
 pub(crate) mod mount;
-pub(crate) mod pass;
 pub(crate) mod steps;

@@ -21,6 +21,8 @@ mod case;
 mod clock;
 #[path = "scenarios/cluster.rs"]
 mod cluster;
+#[path = "scenarios/coverage.rs"]
+mod coverage;
 #[path = "scenarios/directory.rs"]
 mod directory;
 #[path = "scenarios/distribution.rs"]
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         files::cases(),
         sandbox::cases(),
         sweep::cases(),
+        coverage::cases(),
     ];
     let cases: Vec<Case> = cases.into_iter().flatten().collect();
     let names: Vec<String> = cases.iter().map(|case| case.name().to_owned()).collect();

@@ -91,8 +91,8 @@ impl KernelNotes {
         Ok(reached)
     }
 
-    /// Returns which lines and functions of files of source that `wanted` says yes to were executed, as these counters say: those of which gcov says
-    /// that they were executed at least once.
+    /// Returns which lines and functions of files of source that `wanted` says yes to were executed, as these counters say: those of
+    /// blocks that were. gcov reckons lines by the ways into them, and says of a few others that they were not.
     pub fn executed<'a>(
         &self,
         counted: impl IntoIterator<Item = &'a FileCounters>,

@@ -21,6 +21,8 @@ mod case;
 mod clock;
 #[path = "scenarios/cluster.rs"]
 mod cluster;
+#[path = "scenarios/coverage.rs"]
+mod coverage;
 #[path = "scenarios/directory.rs"]
 mod directory;
 #[path = "scenarios/distribution.rs"]
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         files::cases(),
         sandbox::cases(),
         sweep::cases(),
+        coverage::cases(),
         explore::cases(),
     ];
     let cases: Vec<Case> = cases.into_iter().flatten().collect();

@@ -13,7 +13,7 @@ use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster_guests;
 use crate::kernel;
 use crate::kernel::bootable::Kernel;
-use crate::kernel::build::coverage::DIRECTORIES;
+use crate::kernel::build::coverage::is_counted;
 use crate::kernel::build::ingredients::Fragment;
 use crate::kernel::external::gcov::Gcov;
 use crate::os::cache::Cache;
@@ -190,19 +190,22 @@ impl Coverage<'_> {
         for (scenario, of_it) in scenarios.iter().zip(executed) {
             task.note(&scenario.name);
             all.add(of_it.counters.files());
-            let sources = self.gcov.sources(notes, of_it.counters.files(), &DIRECTORIES, &runs)?;
+            let source = notes.0.executed(of_it.counters.files(), is_counted)?;
             let record = ScenarioCoverage {
                 scenario: scenario.name.clone(),
                 seed: self.arguments.seed(),
                 units: of_it.units,
                 failures: of_it.failures,
                 seconds: of_it.seconds,
+                readings: of_it.readings,
+                reading_seconds: of_it.reading_seconds,
                 ended_by: of_it.ended_by.clone(),
                 ..ScenarioCoverage::default()
             };
-            collected.add(record, &sources);
+            collected.add(record, &source);
         }
-        let sources = self.gcov.sources(notes, all.files(), &DIRECTORIES, &runs)?;
+        task.note("gcov");
+        let sources = self.gcov.sources(notes, all.files(), is_counted, &runs)?;
         task.done("done");
         Ok(collected.finish(&sources))
     }

@@ -2,9 +2,10 @@
 //! gcc/gcov.cc).
 
 use super::gcno::FunctionNotes;
+use std::collections::BTreeSet;
 
 /// Blocks that nothing goes into, and that nothing comes out of.
-const ENTRY: usize = 0;
+pub const ENTRY: usize = 0;
 const EXIT: usize = 1;
 
 /// Returns how often each arc was taken, as the counters of the function tell; missing ones are zero. Counters that are read while the code
@@ -23,6 +24,12 @@ pub fn arc_counts(function: &FunctionNotes, counters: &[u64]) -> Vec<u64> {
         }
     }
     counts.into_iter().map(|count| count.unwrap_or_default().max(0) as u64).collect()
+}
+
+/// Returns the blocks that were executed where arcs were taken so often.
+pub fn executed_blocks(function: &FunctionNotes, counts: &[u64]) -> BTreeSet<usize> {
+    let taken = function.arcs.iter().zip(counts).filter(|(_, count)| **count > 0);
+    taken.flat_map(|(arc, _)| [arc.from as usize, arc.to as usize]).collect()
 }
 
 /// The arcs of each block, by their numbers.

@@ -16,7 +16,12 @@ impl ObjectCounters {
         let mut words = Words::new(bytes);
         let header = words.header(DATA_MAGIC)?;
         let mut counters = Vec::new();
-        while !words.is_empty() {
+        // What programs write ends with a word of zero.
+        while !words.is_empty() && words.clone().word()? != 0 {
+            if let Some(zeros) = words.zero_counters(ARC_COUNTERS) {
+                counters.resize(counters.len() + zeros, 0);
+                continue;
+            }
             let mut record = words.record()?;
             while record.tag == ARC_COUNTERS && !record.content.is_empty() {
                 counters.push(record.content.long()?);

@@ -5,6 +5,7 @@ use super::words::{FUNCTION, Header, NOTES_MAGIC, Words};
 
 const BLOCKS: u32 = 0x0141_0000;
 const ARCS: u32 = 0x0143_0000;
+const LINES: u32 = 0x0145_0000;
 /// On the spanning tree: its count follows from the others, so it is not counted.
 const ON_TREE: u32 = 1;
 
@@ -22,8 +23,22 @@ pub struct FunctionNotes {
     pub ident: u32,
     pub lines_checksum: u32,
     pub flow_checksum: u32,
+    pub name: String,
+    /// Where it begins.
+    pub source: String,
+    pub line: u32,
     pub blocks: u32,
     pub arcs: Vec<Arc>,
+    /// The lines of source that each block is made from.
+    pub lines: Vec<BlockLines>,
+}
+
+/// Lines of one file that a block is made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockLines {
+    pub block: u32,
+    pub source: String,
+    pub lines: Vec<u32>,
 }
 
 /// A way from one block to another.
@@ -50,6 +65,7 @@ impl ObjectNotes {
                 (FUNCTION, _) => functions.push(FunctionNotes::read(record.content)?),
                 (BLOCKS, Some(function)) => function.blocks = record.content.clone().word()?,
                 (ARCS, Some(function)) => function.read_arcs(record.content)?,
+                (LINES, Some(function)) => function.read_lines(record.content)?,
                 _ => {}
             }
         }
@@ -60,8 +76,30 @@ impl ObjectNotes {
 impl FunctionNotes {
     fn read(mut words: Words) -> Option<Self> {
         let (ident, lines_checksum, flow_checksum) = (words.word()?, words.word()?, words.word()?);
-        // Its name and its place follow, which gcov reads for itself.
-        Some(Self { ident, lines_checksum, flow_checksum, ..Self::default() })
+        let name = words.string()?;
+        // Whether the compiler made it itself.
+        words.word()?;
+        let (source, line) = (words.string()?, words.word()?);
+        Some(Self { ident, lines_checksum, flow_checksum, name, source, line, ..Self::default() })
+    }
+
+    /// Reads the lines of one block: numbers, and before those of another file a zero and its name.
+    fn read_lines(&mut self, mut words: Words) -> Option<()> {
+        let block = words.word()?;
+        while !words.is_empty() {
+            match words.word()? {
+                0 => {
+                    let source = words.string()?;
+                    // An empty name ends them.
+                    self.lines.push(BlockLines { block, source, lines: Vec::new() });
+                }
+                line => self.lines.last_mut().filter(|last| last.block == block)?.lines.push(line),
+            }
+        }
+        if self.lines.last().is_some_and(|last| last.lines.is_empty()) {
+            self.lines.pop();
+        }
+        Some(())
     }
 
     /// Reads the arcs that leave one block.

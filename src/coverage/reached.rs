@@ -2,7 +2,7 @@
 
 use super::counters::FileCounters;
 use super::flow;
-use super::gcno::ObjectNotes;
+use super::gcno::{FunctionNotes, ObjectNotes};
 use crate::error::{Context, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,6 +18,15 @@ pub struct KernelNotes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     arcs: BTreeMap<String, BTreeSet<u32>>,
+}
+
+/// Lines and functions that were executed at least once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecutedSource {
+    /// By file.
+    pub lines: BTreeMap<String, BTreeSet<u32>>,
+    /// Each by its file, the line in which it begins, and its name.
+    pub functions: BTreeSet<(String, u32, String)>,
 }
 
 impl KernelNotes {
@@ -72,21 +81,56 @@ impl KernelNotes {
     pub fn reached<'a>(&self, counted: impl IntoIterator<Item = &'a FileCounters>) -> Result<Reached> {
         let mut reached = Reached::default();
         for file in counted {
-            let counters = file.unpack();
-            let mut counters = counters.as_slice();
             let (mut arcs, mut before) = (BTreeSet::new(), 0);
-            for function in &self.file(file)?.functions {
-                let own;
-                (own, counters) = counters.split_at(function.counters().min(counters.len()));
-                if own.iter().any(|count| *count > 0) {
-                    let counts = flow::arc_counts(function, own);
-                    arcs.extend((before..).zip(counts).filter(|(_, count)| *count > 0).map(|(arc, _)| arc));
-                }
+            self.each_function(file, |function, counts| {
+                arcs.extend((before..).zip(counts).filter(|(_, count)| **count > 0).map(|(arc, _)| arc));
                 before += function.arcs.len() as u32;
-            }
+            })?;
             reached.arcs.insert(file.file.clone(), arcs);
         }
         Ok(reached)
+    }
+
+    /// Returns which lines and functions of files of source that `wanted` says yes to were executed, as these counters say: those of
+    /// blocks that were. gcov reckons lines by the ways into them, and says of a few others that they were not.
+    pub fn executed<'a>(
+        &self,
+        counted: impl IntoIterator<Item = &'a FileCounters>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<ExecutedSource> {
+        let mut executed = ExecutedSource::default();
+        for file in counted {
+            self.each_function(file, |function, counts| executed.add(function, counts, &wanted))?;
+        }
+        Ok(executed)
+    }
+
+    /// Calls `take` with each function of a file, and how often each of its arcs was taken.
+    fn each_function(&self, file: &FileCounters, mut take: impl FnMut(&FunctionNotes, &[u64])) -> Result<()> {
+        let counters = file.unpack();
+        let mut counters = counters.as_slice();
+        for function in &self.file(file)?.functions {
+            let own;
+            (own, counters) = counters.split_at(function.counters().min(counters.len()));
+            let is_executed = own.iter().any(|count| *count > 0);
+            let counts = if is_executed { flow::arc_counts(function, own) } else { vec![0; function.arcs.len()] };
+            take(function, &counts);
+        }
+        Ok(())
+    }
+}
+
+impl ExecutedSource {
+    fn add(&mut self, function: &FunctionNotes, counts: &[u64], wanted: impl Fn(&str) -> bool) {
+        let blocks = flow::executed_blocks(function, counts);
+        if blocks.contains(&flow::ENTRY) && wanted(&function.source) {
+            self.functions.insert((function.source.clone(), function.line, function.name.clone()));
+        }
+        for of_block in function.lines.iter().filter(|of_block| blocks.contains(&(of_block.block as usize))) {
+            if wanted(&of_block.source) {
+                self.lines.entry(of_block.source.clone()).or_default().extend(&of_block.lines);
+            }
+        }
     }
 }
 

@@ -74,6 +74,20 @@ impl<'a> Words<'a> {
         Some(Record { tag, content: Words::new(self.take(length as usize)?) })
     }
 
+    /// Takes the head of a record of counters that are all zero, which programs write without them and with a negative length; gives how many there
+    /// are. `None` if it is another record.
+    pub fn zero_counters(&mut self, tag: u32) -> Option<usize> {
+        let mut words = *self;
+        let is_of_tag = words.word()? == tag;
+        let length = words.word()? as i32;
+        let count = usize::try_from(length.checked_neg()?).ok().filter(|bytes| is_of_tag && *bytes > 0)? / 8;
+        // No file has more counters than it could have had bytes for them.
+        (count < 1 << 20).then(|| {
+            *self = words;
+            count
+        })
+    }
+
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;

@@ -1,6 +1,7 @@
 //! The result file of `coverage`: what code of NFS the scenarios executed.
 
 use super::record::KernelRecord;
+use crate::coverage::reached::ExecutedSource;
 use crate::coverage::source::{SourceFile, SourceLine, Sources};
 use crate::stats::estimate::finite;
 use schemars::JsonSchema;
@@ -43,6 +44,11 @@ pub struct ScenarioCoverage {
     /// What the guest took.
     #[serde(serialize_with = "finite")]
     pub seconds: f64,
+    /// How often counters were read and set to zero.
+    pub readings: u64,
+    /// What all of that took.
+    #[serde(serialize_with = "finite")]
+    pub reading_seconds: f64,
     /// What kept it from doing everything, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
@@ -50,8 +56,6 @@ pub struct ScenarioCoverage {
     pub lines: u64,
     /// Functions that were called.
     pub functions: u64,
-    /// Ways out of a condition that were taken.
-    pub branches: u64,
     /// What no other scenario of this file executed, by file of source.
     pub alone: Vec<Alone>,
 }
@@ -151,20 +155,16 @@ pub struct Collected {
 
 impl Collected {
     /// Adds what one scenario executed.
-    pub fn add(&mut self, mut scenario: ScenarioCoverage, sources: &Sources) {
+    pub fn add(&mut self, mut scenario: ScenarioCoverage, executed: &ExecutedSource) {
         let number = self.scenarios.len();
-        for (name, file) in &sources.files {
-            for (line, _) in file.lines.iter().filter(|(_, line)| line.count > 0) {
-                Owners::add(self.lines.entry((name.clone(), *line)).or_default(), number);
-                scenario.lines += 1;
-            }
-            for ((line, function), _) in file.functions.iter().filter(|(_, function)| function.calls > 0) {
-                Owners::add(self.functions.entry((name.clone(), *line, function.clone())).or_default(), number);
-                scenario.functions += 1;
-            }
-            let branches = file.lines.values().flat_map(|line| &line.branches);
-            scenario.branches += branches.filter(|count| **count > 0).count() as u64;
+        for (file, lines) in &executed.lines {
+            lines.iter().for_each(|line| Owners::add(self.lines.entry((file.clone(), *line)).or_default(), number));
+            scenario.lines += lines.len() as u64;
         }
+        for function in &executed.functions {
+            Owners::add(self.functions.entry(function.clone()).or_default(), number);
+        }
+        scenario.functions = executed.functions.len() as u64;
         self.scenarios.push(scenario);
     }
 
@@ -221,6 +221,7 @@ impl Collected {
     }
 }
 
+/// Tests, and an example for those of others.
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -251,9 +252,13 @@ pub(crate) mod tests {
             seconds: 7.5,
             ..ScenarioCoverage::default()
         };
-        collected.add(scenario("quick"), &sources(&[2, 3]));
+        let executed = |lines: &[u32]| ExecutedSource {
+            lines: [("fs/nfs/dir.c".to_owned(), lines.iter().copied().collect())].into(),
+            functions: [("fs/nfs/dir.c".to_owned(), 1, "first".to_owned())].into(),
+        };
+        collected.add(scenario("quick"), &executed(&[2, 3]));
         let ended_by = Some("the guest's kernel died".to_owned());
-        collected.add(ScenarioCoverage { ended_by, ..scenario("other") }, &sources(&[2, 3, 4]));
+        collected.add(ScenarioCoverage { ended_by, ..scenario("other") }, &executed(&[2, 3, 4]));
         let (scenarios, files) = collected.finish(&sources(&[2, 3, 4]));
         CoverageFile {
             coverage: SCHEMA,
@@ -277,7 +282,7 @@ pub(crate) mod tests {
         assert_eq!(functions, [("first", 3, 3, 2), ("second", 0, 1, 0)]);
         assert_eq!(file.line_counts, [(2, 1), (3, 1), (4, 1), (10, 0)]);
         assert_eq!(file.branch_counts, [(2, vec![1, 1])]);
-        assert_eq!((scenarios[0].lines, scenarios[0].branches, scenarios[0].alone.len()), (2, 1, 0));
+        assert_eq!((scenarios[0].lines, scenarios[0].functions, scenarios[0].alone.len()), (2, 1, 0));
         let alone = Alone { file: "fs/nfs/dir.c".into(), lines: 1, functions: Vec::new() };
         assert_eq!(scenarios[1].alone, [alone]);
     }

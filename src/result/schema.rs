@@ -1,6 +1,7 @@
 //! The JSON Schemas of all files that are written, made from the types of the records, so that whatever reads them can be checked.
 
 use super::bench::BenchFile;
+use super::coverage::CoverageFile;
 use super::doctor::Checkup;
 use super::file::ResultFile;
 use super::forecast::ForecastFile;
@@ -10,10 +11,11 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 
 /// Returns each schema as text, with a line feed at the end, after the name of its file in `docs/`.
-pub fn schemas() -> [(&'static str, String); 4] {
+pub fn schemas() -> [(&'static str, String); 5] {
     [
         ("result.schema.json", schema::<ResultFile>()),
         ("bench.schema.json", schema::<BenchFile>()),
+        ("coverage.schema.json", schema::<CoverageFile>()),
         ("forecast.schema.json", schema::<ForecastFile<'static>>()),
         ("doctor.schema.json", schema::<Checkup>()),
     ]
@@ -78,6 +80,14 @@ mod tests {
             is_valid(&ResultFile { bisection: Some(bisection::tests::example(terms)), ..run(example::leak()) });
         }
         is_valid(&example::branches());
+    }
+
+    #[test]
+    fn coverage_is_valid_and_of_another_form_is_not() {
+        let mut file = serde_json::to_value(crate::result::coverage::tests::example()).unwrap();
+        assert_eq!(errors_by("coverage.schema.json", &file), Vec::<String>::new());
+        file["files"][0]["lines"]["reached"] = (-1).into();
+        assert_eq!(errors_by("coverage.schema.json", &file).len(), 1);
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::scenario::fail_nth::{AllocationKind, FailNth};
 use crate::vm::machine::Vm;
 use std::time::Instant;
 
+/// What is new may come with every other unit.
+const LEAST_UNITS: u64 = 4;
+
 /// What a guest is to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -36,6 +39,9 @@ pub struct Executed {
     pub units: u64,
     pub failures: u64,
     pub seconds: f64,
+    /// How often counters were read and set to zero, and what all of that took.
+    pub readings: u64,
+    pub reading_seconds: f64,
     /// What kept it from doing everything, in a sentence.
     pub ended_by: Option<String>,
 }
@@ -110,8 +116,11 @@ impl Course<'_> {
 
     /// Takes what was counted since this was asked; gives how many arcs that reached for the first time.
     fn take(&mut self) -> SessionResult<usize> {
+        let begin = Instant::now();
         let counted: Vec<FileCounters> = self.request(Coverage {})?;
         self.request(ResetCoverage {})?;
+        self.executed.readings += 1;
+        self.executed.reading_seconds += begin.elapsed().as_secs_f64();
         self.executed.counters.add(&counted);
         let reached = self.notes.reached(&counted)?;
         let new = self.executed.reached.new_in(&reached);
@@ -119,16 +128,15 @@ impl Course<'_> {
         Ok(new)
     }
 
-    /// Makes one unit, one more, two, four and so on, until so many reach nothing new or `most` were made.
+    /// Makes one unit, one more, two, four and so on, until so many reach nothing new, or `most` were made.
     fn units(&mut self, most: u64) -> SessionResult<()> {
         let mut batch = 1;
         while self.executed.units < most {
             let listings = batch.min(most - self.executed.units);
             self.task.note(&format!("unit {} of {most} at most", self.executed.units + 1));
             self.request(Work { listings, fillers: 0, at_least_seconds: Some(0.0) })?;
-            let was_made = self.executed.units > 0;
             self.executed.units += listings;
-            if self.take()? == 0 && was_made {
+            if self.take()? == 0 && self.executed.units >= LEAST_UNITS {
                 break;
             }
             batch = self.executed.units;

@@ -213,6 +213,7 @@ pub fn faults_of(file: &[u8]) -> Result<Vec<String>, Failed> {
     let has = |field: &str| file.get(field).is_some();
     let schema = match () {
         () if has("bench") => include_str!("../../docs/bench.schema.json"),
+        () if has("coverage") => include_str!("../../docs/coverage.schema.json"),
         () if has("forecast") => include_str!("../../docs/forecast.schema.json"),
         () if has("checks") => include_str!("../../docs/doctor.schema.json"),
         () => include_str!("../../docs/result.schema.json"),

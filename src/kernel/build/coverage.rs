@@ -8,9 +8,14 @@ use std::path::{Path, PathBuf};
 /// What asks for the counters.
 const COUNTERS: &str = "CONFIG_GCOV_KERNEL=y";
 /// The directories whose code counts, with all that is below them. They are those of Linux 6.1; one that a kernel lacks counts nothing.
-pub const DIRECTORIES: [&str; 5] = ["fs/nfs", "fs/nfsd", "fs/nfs_common", "fs/lockd", "net/sunrpc"];
+const DIRECTORIES: [&str; 5] = ["fs/nfs", "fs/nfsd", "fs/nfs_common", "fs/lockd", "net/sunrpc"];
 /// In a kernel's directory of the cache.
 const NOTES: &str = "gcno";
+
+/// Returns whether a file of source is below one of these directories.
+pub fn is_counted(file: &str) -> bool {
+    DIRECTORIES.iter().any(|directory| Path::new(file).starts_with(directory))
+}
 
 /// Returns whether a kernel that is configured so counts what is executed.
 pub fn is_counting(fragment: &str) -> bool {

@@ -40,13 +40,13 @@ impl Gcov {
         toolchain::version_line(&self.program)
     }
 
-    /// Returns what was executed of the files of source below these directories, as the counters say. Notes are in `directory`; a file of which
+    /// Returns what was executed of the files of source that `wanted` says yes to, as the counters say. Notes are in `directory`; a file of which
     /// there are no counters was not executed. What gcov reads is put together in `runs`.
     pub fn sources<'a>(
         &self,
         (notes, directory): (&KernelNotes, &Path),
         counted: impl IntoIterator<Item = &'a FileCounters>,
-        below: &[&str],
+        wanted: impl Fn(&str) -> bool,
         runs: &Path,
     ) -> Result<Sources> {
         let scratch = Scratch::within(runs)?;
@@ -67,8 +67,7 @@ impl Gcov {
         command.current_dir(scratch.path()).args(["--json-format", "--stdout", "--branch-probabilities"]);
         let ended = process::finish_bounded(&mut command, Stdio::null(), MOST_BYTES)?;
         let mut sources = Sources::default();
-        let is_wanted = |file: &str| below.iter().any(|directory| Path::new(file).starts_with(directory));
-        let read = sources.read(&ended.output, is_wanted);
+        let read = sources.read(&ended.output, wanted);
         if !ended.status.success() || read.is_err() || sources.files.is_empty() {
             let (program, complaint) = (&self.program, ended.complaint());
             return Err(Error::machine(format!("{program} does not understand what the compiler wrote: {complaint}")));
@@ -145,7 +144,7 @@ int main(int argc, char **argv) {
         let notes = KernelNotes::open(dir.path()).unwrap();
         let counters = counted(dir.path(), &[]);
         let gcov = Gcov::find().unwrap();
-        let sources = gcov.sources((&notes, dir.path()), [&counters], &["a.c"], dir.path()).unwrap();
+        let sources = gcov.sources((&notes, dir.path()), [&counters], |_| true, dir.path()).unwrap();
         let file = &sources.files["a.c"];
         let lines: Vec<_> = file.lines.iter().map(|(number, line)| (*number, line.count)).collect();
         let expected = [(1, 3), (2, 3), (3, 0), (4, 3), (6, 0), (8, 1), (9, 1), (10, 4), (11, 3), (12, 1)];
@@ -154,9 +153,16 @@ int main(int argc, char **argv) {
         let calls: Vec<_> =
             file.functions.iter().map(|((_, name), function)| (name.as_str(), function.calls)).collect();
         assert_eq!(calls, [("sign", 3), ("never", 0), ("main", 1)]);
-        let nothing = gcov.sources((&notes, dir.path()), [], &["a.c"], dir.path()).unwrap();
+        // What is told without gcov is the same.
+        let executed = notes.executed([&counters], |_| true).unwrap();
+        let reached = file.lines.iter().filter(|(_, line)| line.count > 0).map(|(number, _)| *number);
+        assert_eq!(executed.lines["a.c"], reached.collect());
+        let called = [(1, "sign"), (8, "main")].map(|(line, name)| ("a.c".to_owned(), line, name.to_owned()));
+        assert_eq!(executed.functions, called.into());
+        assert!(notes.executed([&counters], |_| false).unwrap().lines.is_empty());
+        let nothing = gcov.sources((&notes, dir.path()), [], |_| true, dir.path()).unwrap();
         assert!(nothing.files["a.c"].lines.values().all(|line| line.count == 0), "{nothing:?}");
-        let elsewhere = gcov.sources((&notes, dir.path()), [&counters], &["fs/nfs"], dir.path());
+        let elsewhere = gcov.sources((&notes, dir.path()), [&counters], |_| false, dir.path());
         assert!(elsewhere.unwrap_err().to_string().contains("does not understand"));
     }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Functions that are named of those that one scenario alone calls.
 const MOST_NAMED: usize = 8;
+/// Files of which one scenario alone reaches something, those with most lines first.
+const MOST_FILES: usize = 8;
 
 /// Returns the whole text of a file; with `functions` those that nothing called are named.
 pub fn render(file: &CoverageFile, functions: bool) -> String {
@@ -15,7 +17,10 @@ pub fn render(file: &CoverageFile, functions: bool) -> String {
     text += &files(&file.files);
     text += &format!("\n{}", scenarios(&file.scenarios));
     for scenario in &file.scenarios {
-        text += &alone(scenario);
+        text += &ended(scenario);
+    }
+    if file.scenarios.len() > 1 {
+        file.scenarios.iter().for_each(|scenario| text += &alone(scenario));
     }
     if functions {
         file.files.iter().for_each(|file| text += &not_called(file));
@@ -55,36 +60,49 @@ pub fn percent(share: Share) -> String {
 }
 
 fn scenarios(scenarios: &[ScenarioCoverage]) -> String {
-    let head = ["scenario", "units", "lines", "functions", "branches", "lines alone", "time"].map(String::from);
+    let head = ["scenario", "units", "lines", "functions", "lines alone", "time"].map(String::from);
     let of_one = |scenario: &ScenarioCoverage| {
         let alone: u64 = scenario.alone.iter().map(|alone| alone.lines).sum();
-        let counts = [scenario.units, scenario.lines, scenario.functions, scenario.branches, alone];
-        let [units, lines, functions, branches, alone] = counts.map(|count| count.to_string());
-        [scenario.scenario.clone(), units, lines, functions, branches, alone, number::seconds(scenario.seconds)]
+        let counts = [scenario.units, scenario.lines, scenario.functions, alone];
+        let [units, lines, functions, alone] = counts.map(|count| count.to_string());
+        [scenario.scenario.clone(), units, lines, functions, alone, number::seconds(scenario.seconds)]
     };
     let rows: Vec<_> = std::iter::once(head).chain(scenarios.iter().map(of_one)).collect();
     layout::aligned(&rows)
 }
 
-/// Says what a scenario alone reached, and what kept it from more.
-fn alone(scenario: &ScenarioCoverage) -> String {
+/// Says what kept a scenario from more.
+fn ended(scenario: &ScenarioCoverage) -> String {
     let name = &scenario.scenario;
-    let mut text = scenario.ended_by.iter().map(|why| format!("\n{name} ended early: {why}\n")).collect::<String>();
+    scenario.ended_by.iter().map(|why| format!("\n{name} ended early: {why}\n")).collect()
+}
+
+/// Says what a scenario alone reached.
+fn alone(scenario: &ScenarioCoverage) -> String {
     if scenario.alone.is_empty() {
-        return text;
+        return String::new();
     }
-    text += &format!("\n{name} alone reaches\n");
-    let rows: Vec<[String; 3]> = scenario.alone.iter().map(of_file).collect();
+    let mut files: Vec<&Alone> = scenario.alone.iter().collect();
+    files.sort_by_key(|alone| std::cmp::Reverse(alone.lines));
+    let rows: Vec<[String; 3]> = files.iter().take(MOST_FILES).map(|alone| of_file(alone)).collect();
     let lines = layout::table(&rows, [Align::Left, Align::Right, Align::Left]);
-    text + &lines.iter().map(|line| format!("  {}\n", line.trim_end())).collect::<String>()
+    let mut text = format!("\n{} alone reaches\n", scenario.scenario);
+    lines.iter().for_each(|line| text += &format!("  {}\n", line.trim_end()));
+    match files.len().saturating_sub(MOST_FILES) {
+        0 => text,
+        more => text + &format!("  and something of {more} more files\n"),
+    }
 }
 
 fn of_file(alone: &Alone) -> [String; 3] {
     let named = alone.functions.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = alone.functions.len().saturating_sub(MOST_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let lines = if alone.lines == 1 { "1 line".to_owned() } else { format!("{} lines", alone.lines) };
-    [alone.file.clone(), lines, format!("{named}{more}")]
+    [alone.file.clone(), lines_of(alone.lines), format!("{named}{more}")]
+}
+
+fn lines_of(count: u64) -> String {
+    if count == 1 { "1 line".into() } else { format!("{count} lines") }
 }
 
 fn not_called(file: &FileCoverage) -> String {
@@ -92,9 +110,7 @@ fn not_called(file: &FileCoverage) -> String {
         .by_function
         .iter()
         .filter(|function| function.calls == 0)
-        .map(|function| {
-            [function.function.clone(), format!("line {}", function.line), format!("{} lines", function.lines.of)]
-        })
+        .map(|function| [function.function.clone(), format!("line {}", function.line), lines_of(function.lines.of)])
         .collect();
     if rows.is_empty() {
         return String::new();
@@ -115,9 +131,9 @@ mod tests {
   fs/nfs/       3 of 4  75 %     1 of 2  50 %    2 of 2  100 %
   in all        3 of 4  75 %     1 of 2  50 %    2 of 2  100 %
 
-  scenario  units  lines  functions  branches  lines alone   time
-  quick         4      2          1         1            0  7.5 s
-  other         4      3          1         2            1  7.5 s
+  scenario  units  lines  functions  lines alone   time
+  quick         4      2          1            0  7.5 s
+  other         4      3          1            1  7.5 s
 
 other ended early: the guest's kernel died
 
@@ -126,7 +142,7 @@ other alone reaches
 ";
         assert_eq!(render(&example(), false), expected);
         let text = render(&example(), true);
-        assert!(text.ends_with("\nfs/nfs/dir.c: nothing called\n  second  line 9  1 lines\n"), "{text}");
+        assert!(text.ends_with("\nfs/nfs/dir.c: nothing called\n  second  line 9  1 line\n"), "{text}");
     }
 
     #[test]

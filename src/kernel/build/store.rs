@@ -67,11 +67,11 @@ impl Ingredients {
     /// Returns the name of the kernel's directory.
     pub fn key(&self) -> String {
         let mut hasher = Sha256::new();
-        // Another comment makes no other kernel.
+        // Another comment makes no other kernel, nor does another mail around a patch.
         let asked = config::requested_lines(&self.fragment).collect::<Vec<_>>().join("\n");
         let [kind, version] = self.source.identity();
         let texts = [RECIPE, kind, version, &asked, &self.compiler];
-        let patches = self.patches.iter().map(|p| p.content.as_slice());
+        let patches = self.patches.iter().map(Patch::diffs);
         for part in texts.iter().map(|t| t.as_bytes()).chain(patches) {
             // The length keeps two neighbours from being read as one.
             hasher.update((part.len() as u64).to_le_bytes());
@@ -192,11 +192,16 @@ mod tests {
         Source::Package { series, package }
     }
 
+    fn patch(mail: &str, line: &str) -> Patch {
+        let content = format!("{mail}\n--- a/fs/nfs/dir.c\n+++ b/fs/nfs/dir.c\n@@ -1 +1 @@\n-old\n+{line}\n");
+        Patch { name: "a".into(), content: content.into_bytes() }
+    }
+
     fn ingredients() -> Ingredients {
         Ingredients {
             source: source("6.1.192-2"),
             fragment: "CONFIG_SMP=y\n".into(),
-            patches: vec![Patch { name: "a".into(), content: b"one".to_vec() }],
+            patches: vec![patch("why", "one")],
             compiler: "gcc 12".into(),
         }
     }
@@ -207,13 +212,13 @@ mod tests {
         let mut others = vec![ingredients(); 5];
         others[0].source = source("6.1.193-1");
         others[1].fragment.push_str("CONFIG_NET=y\n");
-        others[2].patches[0].content = b"two".to_vec();
+        others[2].patches[0] = patch("why", "two");
         others[3].patches = vec![];
         others[4].compiler = "gcc 13".into();
         let keys: std::collections::BTreeSet<_> = others.iter().chain([&base]).map(Ingredients::key).collect();
         assert_eq!(keys.len(), 6);
         let mut renamed = ingredients();
-        renamed.patches[0].name = "b".into();
+        renamed.patches[0] = Patch { name: "b".into(), ..patch("why not", "one") };
         renamed.fragment.push_str("# why\n");
         assert_eq!(renamed.key(), base.key());
         assert!(base.key().starts_with("6.1-"), "{}", base.key());

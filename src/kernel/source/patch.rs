@@ -74,6 +74,20 @@ pub fn without(patch: &Patch, left_out: impl Fn(&Path) -> bool) -> Result<Option
     Ok(is_left.then(|| Patch { name: patch.name.clone(), content }))
 }
 
+impl Patch {
+    /// Returns the patch without what stands before the first file that it changes, which is for people. All of it if it changes none.
+    pub fn diffs(&self) -> &[u8] {
+        let sections = sections(&self.content);
+        match sections[..] {
+            // A section begins with what names its file; only a mail does not.
+            [mail, _, ..] if !mail.starts_with(b"diff --git ") && !mail.starts_with(b"--- ") => {
+                &self.content[mail.len()..]
+            }
+            _ => &self.content,
+        }
+    }
+}
+
 /// Cuts a patch before each file that it changes.
 fn sections(content: &[u8]) -> Vec<&[u8]> {
     let lines: Vec<&[u8]> = content.split_inclusive(|&byte| byte == b'\n').collect();
@@ -269,6 +283,18 @@ mod tests {
         assert_eq!(left(&format!("{CHANGE}{plain}{GONE}")).unwrap(), format!("{CHANGE}{GONE}"));
         assert_eq!(left(&format!("mail\n{doc}")), None);
         assert!(without(&patch("hello"), is_left_out).is_err());
+    }
+
+    #[test]
+    fn diffs_are_all_but_the_mail_before_them() {
+        let change = CHANGE.trim_start_matches("why\n\n");
+        assert_eq!(patch(CHANGE).diffs(), change.as_bytes());
+        let git = format!("diff --git a/fs/nfs/dir.c b/fs/nfs/dir.c\n{change}");
+        for diffs in [change, git.as_str(), &format!("{change}{NEW}"), "hello"] {
+            assert_eq!(patch(diffs).diffs(), diffs.as_bytes());
+        }
+        let mailed = patch(&format!("From: somebody\n---\n fs/nfs/dir.c | 2 +-\n{git}{NEW}"));
+        assert_eq!(mailed.diffs(), format!("{git}{NEW}").as_bytes());
     }
 
     #[test]

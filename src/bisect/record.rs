@@ -15,8 +15,8 @@ pub struct BisectConfig<'a> {
     pub terms: Terms,
     pub scenario: &'a str,
     pub call_site: Option<&'a str>,
-    /// What else changes the kernels and what is done with them, as words of a command line.
-    pub options: &'a [String],
+    /// Words of `dirleak run` after its kernel that do the same once.
+    pub run: &'a [String],
     /// The whole message of the found commit.
     pub message: &'a str,
     /// From the first build to the last guest.
@@ -65,8 +65,8 @@ pub fn function(confirmation: &Confirmation, terms: Terms) -> Option<String> {
 pub fn reproduce(question: &BisectConfig, commit: &Commit) -> Vec<String> {
     let id = short(&commit.id);
     let run = |rev: &str| {
-        let words = ["run", "--kernel", &format!(".@{rev}"), question.scenario].map(str::to_owned);
-        let words = words.iter().chain(question.options).map(|word| quoted(word));
+        let words = ["run", "--kernel", &format!(".@{rev}")].map(str::to_owned);
+        let words = words.iter().chain(question.run).map(|word| quoted(word));
         format!("dirleak {}", words.collect::<Vec<_>>().join(" "))
     };
     vec![run(&format!("{id}^")), run(id)]
@@ -158,7 +158,7 @@ mod tests {
             terms: Terms::Break,
             scenario: "quick",
             call_site: None,
-            options: &["--largest-cache".into(), "300".into()],
+            run: &["quick".into(), "--largest-cache".into(), "300".into()],
             message: "NFS: x\n\nwhy\n",
             seconds: 60.0,
         };

@@ -61,6 +61,9 @@ pub struct Args {
     measure: Measure,
 }
 
+/// The scenario that is followed unless one is named.
+const DEFAULT: &str = "quick";
+
 /// Searches, asks again, shows; 0 for an answer that was confirmed, 1 for one that was not, 125 for none.
 pub fn run(arguments: &Args) -> Result<Exit> {
     let scenario = arguments.scenario()?;
@@ -108,7 +111,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
 impl Args {
     fn scenario(&self) -> Result<Scenario> {
         let words: Vec<String> = self.scenario.iter().cloned().collect();
-        let mut all = self.measure.scenarios(&words, &["quick"])?;
+        let mut all = self.measure.scenarios(&words, &[DEFAULT])?;
         cluster::none_of(&all, "bisect")?;
         if all.len() != 1 {
             let several = "a bisection follows one scenario; name one instead of a set";
@@ -117,16 +120,15 @@ impl Args {
         Ok(all.remove(0))
     }
 
-    /// Returns the options that a single run needs to do the same.
-    fn reproducing(&self) -> Vec<String> {
-        let overrides = &self.measure.overrides;
+    /// Returns the words of a single run that does the same, after its kernel.
+    fn words_of_run(&self) -> Vec<String> {
+        let none_is_named = self.scenario.is_none() && self.measure.exec.exec.is_none();
+        let named = self.scenario.iter().cloned().chain(none_is_named.then(|| DEFAULT.to_owned())).collect::<Vec<_>>();
+        let mut words = self.measure.words(&named);
         let files = self.config.files.iter().map(|file| ("--config", file.display().to_string()));
         let patches = self.patches.iter().map(|patch| ("--patch", patch.clone()));
-        let entries = overrides.entries.map(|entries| ("-n", entries.to_string()));
-        let mount = overrides.mount_options.as_ref().map(|options| ("-o", options.clone()));
-        let processors = self.measure.processors.map(|number| ("--processors", number.to_string()));
-        let all = patches.chain(files).chain(entries).chain(mount).chain(processors);
-        all.flat_map(|(option, value)| [option.to_owned(), value]).collect()
+        words.extend(patches.chain(files).flat_map(|(option, value)| [option.to_owned(), value]));
+        words
     }
 
     fn show(
@@ -147,7 +149,7 @@ impl Args {
             terms: kernels.terms,
             scenario: &kernels.scenario.name,
             call_site: self.call_site.as_deref(),
-            options: &self.reproducing(),
+            run: &self.words_of_run(),
             message: &message,
             seconds: took.as_secs_f64(),
         };

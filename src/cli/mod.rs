@@ -18,6 +18,7 @@ mod kernel;
 mod kernel_args;
 mod manual;
 mod measure_args;
+mod measure_words;
 pub mod output;
 mod plan;
 mod report;

@@ -102,7 +102,7 @@ pub(crate) mod tests {
             terms,
             scenario: "quick",
             call_site: None,
-            options: &["-n".into(), "300".into(), "-o".into(), "a b".into()],
+            run: &["quick".into(), "-n".into(), "300".into(), "-o".into(), "a b".into()],
             message: "NFS: read more\n\nFaster.\n",
             seconds: 60.0,
         };

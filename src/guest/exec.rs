@@ -1,5 +1,6 @@
 //! Command lines of dirleak in a guest, each a process of its own, as on a machine where people work.
 
+use super::selinux_policy::CONFINED_LABEL;
 use crate::error::{Context, Error, Result};
 use crate::os::assets::OURSELVES;
 use crate::probe::privileges::SYS_ADMIN;
@@ -120,12 +121,35 @@ fn confine(how: Confinement) -> nix::Result<()> {
             first.set(0)?;
             sched_setaffinity(Pid::from_raw(0), &first)
         }
+        Confinement::MemoryCgroupV1 => enter_memory_cgroup("cgroup", Some("memory")),
+        Confinement::MemoryCgroupV2 => enter_memory_cgroup("cgroup2", None),
+        Confinement::SelinuxDomain => put("/proc/thread-self/attr/current", CONFINED_LABEL),
         Confinement::WithoutSysAdmin => {
             // SAFETY: it touches no memory of ours.
             Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(SYS_ADMIN), 0, 0, 0) })
                 .map(drop)
         }
     }
+}
+
+/// Puts this process into a cgroup of its own whose memory is accounted.
+fn enter_memory_cgroup(file_system: &str, options: Option<&str>) -> nix::Result<()> {
+    const HOME: &str = "/run/cgroups-of-a-process";
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let made = |result: nix::Result<()>| if result == Err(Errno::EEXIST) { Ok(()) } else { result };
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    made(nix::unistd::mkdir(HOME, mode))?;
+    mount(Some("cgroup"), HOME, Some(file_system), MsFlags::empty(), options)?;
+    if options.is_none() {
+        put(&format!("{HOME}/cgroup.subtree_control"), "+memory")?;
+    }
+    made(nix::unistd::mkdir(format!("{HOME}/dirleak").as_str(), mode))?;
+    put(&format!("{HOME}/dirleak/cgroup.procs"), "0")
+}
+
+/// Writes a text into a file of the kernel's.
+fn put(file: &str, text: &str) -> nix::Result<()> {
+    fs::write(file, text).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))
 }
 
 /// Returns what is in a file, or the names in a directory, a line each; where a part of the path is `*` those of the first directory that has

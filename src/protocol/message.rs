@@ -223,6 +223,12 @@ pub enum Confinement {
     WithoutSysAdmin,
     /// It may use the first processor alone.
     OneProcessor,
+    /// It is in a memory cgroup of its own, of version 1.
+    MemoryCgroupV1,
+    /// The same, of version 2.
+    MemoryCgroupV2,
+    /// It is in a domain of SELinux that may neither mount nor make anything in a directory that is not of a tmpfs.
+    SelinuxDomain,
 }
 
 /// How a command line ended.

@@ -20,6 +20,12 @@ use std::process::Command;
 mod gentle;
 #[path = "host/guest.rs"]
 pub mod guest;
+#[path = "host/interrupted.rs"]
+mod interrupted;
+#[path = "host/policies.rs"]
+mod policies;
+#[path = "host/stock.rs"]
+mod stock;
 #[path = "host/synthetic.rs"]
 mod synthetic;
 #[path = "host/watching.rs"]
@@ -120,6 +126,9 @@ pub fn cases() -> Vec<Case> {
     ];
     cases.extend(watching::cases());
     cases.extend(gentle::cases());
+    cases.extend(interrupted::cases());
+    cases.extend(policies::cases());
+    cases.extend(stock::cases());
     cases.extend(synthetic::cases());
     cases
 }

@@ -63,6 +63,7 @@ impl Model {
             Action::Unlink if is_directory => Failure(Errno::EISDIR),
             Action::Rmdir if !is_directory => Failure(Errno::ENOTDIR),
             Action::Rmdir if self.has_entries(at) => Failure(Errno::ENOTEMPTY),
+            Action::Rmdir if self.has_removed_entries(at) => Either,
             Action::Rename(to) => self.expect_of_rename(at, kind, to),
             Action::Link(_) if is_directory => Failure(Errno::EPERM),
             Action::Link(to) => match (self.parent(to), self.object(to)) {
@@ -110,6 +111,7 @@ impl Model {
             Some(true) if !is_directory => Failure(Errno::EISDIR),
             Some(false) if is_directory => Failure(Errno::ENOTDIR),
             Some(true) if self.has_entries(to) => Failure(Errno::ENOTEMPTY),
+            Some(true) if self.has_removed_entries(to) => Either,
             Some(_) => Success,
         }
     }

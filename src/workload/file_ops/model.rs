@@ -18,6 +18,8 @@ pub struct Object {
     pub seconds: Option<u32>,
     /// Extended attributes that were set.
     pub attributes: Vec<String>,
+    /// Directories out of which a name of it was taken.
+    pub removed_from: Vec<usize>,
 }
 
 /// What an object is.
@@ -70,6 +72,14 @@ impl Model {
     /// Returns whether something is in the directory of this name.
     pub fn has_entries(&self, at: &str) -> bool {
         self.names.keys().any(|name| name.strip_prefix(at).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// Returns whether a file was taken out of the directory of this name that is still open. NFS has it there under a name of its own until it
+    /// is closed (nfs_sillyrename in fs/nfs/unlink.c), so that the directory is not empty.
+    pub fn has_removed_entries(&self, at: &str) -> bool {
+        let directory = self.names.get(at);
+        let mut of_open = self.open.iter().flat_map(|open| &self.objects[open.object].removed_from);
+        of_open.any(|removed_from| Some(removed_from) == directory)
     }
 
     /// Notes that an operation has been done to the name.
@@ -171,6 +181,7 @@ impl Model {
             owner: None,
             seconds: None,
             attributes: Vec::new(),
+            removed_from: Vec::new(),
         });
         self.names.insert(at.to_owned(), number);
         number
@@ -195,6 +206,8 @@ impl Model {
     fn remove(&mut self, at: &str) {
         if let Some(number) = self.names.remove(at) {
             self.objects[number].links -= 1;
+            let parent = at.split_once('/').and_then(|(parent, _)| self.names.get(parent));
+            self.objects[number].removed_from.extend(parent);
         }
     }
 

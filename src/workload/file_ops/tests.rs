@@ -217,3 +217,17 @@ fn errors_are_called_by_their_names() {
     assert_eq!(Action::Rename("b".into()).to_string(), "rename = \"b\"");
     assert_eq!(Action::OpenRead.to_string(), "open-read");
 }
+
+#[test]
+fn directory_is_not_surely_empty_while_a_file_that_was_removed_from_it_is_open() {
+    let mut model = Model::new(5);
+    for (action, at) in [(Action::Mkdir, "d"), (Action::Mkdir, "e"), (Action::Create, "d/x"), (Action::Unlink, "d/x")] {
+        assert_eq!(model.expect(&action, at), Expected::Success);
+        model.apply(&action, at);
+    }
+    let over = Action::Rename("d".into());
+    assert_eq!((model.expect(&Action::Rmdir, "d"), model.expect(&over, "e")), (Expected::Either, Expected::Either));
+    assert_eq!(model.expect(&Action::Rmdir, "e"), Expected::Success);
+    model.apply(&Action::Close, "");
+    assert_eq!((model.expect(&Action::Rmdir, "d"), model.expect(&over, "e")), (Expected::Success, Expected::Success));
+}

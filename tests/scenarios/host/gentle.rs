@@ -22,7 +22,7 @@ const DEBIANS_LEAKING: &str = "6.1:cloud+spare-pages";
 /// Of a machine that keeps its kernel's memory from root.
 const LOCKS_DOWN: &str = "lockdown=confidentiality";
 /// As people type it; nothing of the machine is dropped, which needs no consent.
-const GENTLE: [&str; 6] = ["host", "/mnt", "--json", RESULT, "--bundle", BUNDLE];
+pub const GENTLE: [&str; 6] = ["host", "/mnt", "--json", RESULT, "--bundle", BUNDLE];
 
 pub fn cases() -> Vec<Case> {
     let others = DEBIANS_OTHERS.map(|spec| {
@@ -177,7 +177,7 @@ fn locked_down() -> Trialled {
     guest.finish()
 }
 
-fn notes_once(ended: &CommandOutput, record: &RunRecord, part: &str) -> Trialled {
+pub fn notes_once(ended: &CommandOutput, record: &RunRecord, part: &str) -> Trialled {
     let noted = record.notes.iter().filter(|note| note.contains(part)).count();
     must(ended, noted == 1, || format!("{part:?} is not noted once: {:?}", record.notes))
 }

@@ -15,6 +15,7 @@ use crate::run::options::{LARGEST_CACHE, Options};
 use crate::run::{self, duration};
 use crate::scenario::{Overrides, Scenario, select};
 use crate::text::number;
+use crate::text::plural::plural;
 use crate::verdict::judge::{MIN_RATE, least_clean_rate};
 use crate::vm::accelerator;
 use crate::vm::machine::Limits;
@@ -122,8 +123,9 @@ impl Measure {
             return Ok(());
         }
         let (unit, name) = (&scenario.unit.name, &scenario.name);
+        let units = plural(unit);
         Err(Error::usage(format!(
-            "--min-rate {} is too small for {name}: its rounds of {small} and {large} {unit}s exclude no rate below {} per {unit}, so \
+            "--min-rate {} is too small for {name}: its rounds of {small} and {large} {units} exclude no rate below {} per {unit}, so \
              nothing would ever be clean; `rounds.doses` farther apart exclude less",
             self.min_rate,
             number::upper(least)

@@ -65,7 +65,7 @@ impl GuestAgent {
         };
         let files = KernelFiles::of_this_machine();
         kmemleak::scan_only_when_asked(&files);
-        let rest = Quiescer::new(Counters::open(&files)?, QuiesceMode::Full)?;
+        let rest = Quiescer::new(Counters::open(&files)?, QuiesceMode::Full)?.writing_back();
         let before_mount = rest.read_once()?;
         let sites_before_mount = sites(rest.counters(), BUSY_CACHES.map(str::to_owned))?;
         steps.done("probe")?;

@@ -77,6 +77,8 @@ pub struct Quiescer {
     is_traced: Cell<bool>,
     /// What is renamed where nothing is dropped.
     renamed: Option<Renamed>,
+    /// Whether what is dirty is written back before anything is dropped.
+    writes_back: bool,
 }
 
 /// A reading and how it came about.
@@ -114,6 +116,7 @@ impl Quiescer {
             patience,
             is_traced: Cell::new(false),
             renamed: None,
+            writes_back: false,
         })
     }
 
@@ -125,6 +128,11 @@ impl Quiescer {
     /// Gives it a directory of ours, in memory, with a file of its own, which is renamed before readings where nothing is dropped.
     pub fn renaming_in(self, dir: &Path) -> Result<Self> {
         Ok(Self { renamed: Some(Renamed::make(dir)?), ..self })
+    }
+
+    /// Has it write back all that is dirty on this machine before it drops anything.
+    pub fn writing_back(self) -> Self {
+        Self { writes_back: true, ..self }
     }
 
     /// Hears whether who allocates what is being traced.
@@ -198,6 +206,11 @@ impl Quiescer {
 
     /// Drops caches and waits for a grace period, until that frees nothing more; returns how often that was.
     fn quiesce(&self) -> Result<u32> {
+        // What was written is dropped only when it is clean, with its inode, which is otherwise up to half a minute later (drop_caches and
+        // dirty_expire_centisecs in Documentation/admin-guide/sysctl/vm.rst). A live server's writes are not ours to hurry.
+        if self.writes_back {
+            nix::unistd::sync();
+        }
         // One that is open can be written once (nonseekable_open). The number is passed over.
         let open = |_: &File| open_groups_of_users(self.counters.files());
         if let Some(mut file) = self.groups_of_users.as_ref().and_then(open) {

@@ -4,6 +4,7 @@ use super::finding::Finding;
 use super::record::{RunRecord, Verdict};
 use crate::sample::CounterKind;
 use crate::text::number;
+use crate::text::plural::plural;
 
 /// Other names of a merged cache that are told.
 const SHOWN_NAMES: usize = 3;
@@ -82,7 +83,7 @@ fn clean(record: &RunRecord) -> String {
         text += &format!(", or by more than {} in all ({})", most.net_objects, most.name);
     }
     if let Some(rarest) = bounds.rarest_listings {
-        text += &format!("; what leaks in fewer than 1 of {} {unit}s is not excluded", rarest.max(1));
+        text += &format!("; what leaks in fewer than 1 of {} {} is not excluded", rarest.max(1), plural(unit));
     }
     text + "."
 }

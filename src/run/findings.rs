@@ -11,6 +11,7 @@ use crate::result::record::{RunRecord, Verdict};
 use crate::result::sentence;
 use crate::sample::CounterKind;
 use crate::stats::net_growth::units_wanted;
+use crate::text::plural::plural;
 use crate::verdict::judge::{Counter, CounterVerdict, Judgement, stays};
 
 impl Observations {
@@ -113,10 +114,10 @@ impl Observations {
         let site = finding.call_sites.first().map(|site| format!(", allocated in {}", site.function));
         let (amount, site) = (sentence::amount(finding, unit), site.unwrap_or_default());
         if !self.is_past_caches(finding) {
-            let dose = self.dose();
+            let (dose, units) = (self.dose(), plural(unit));
             let freed = if finding.survives_unmount { "" } else { "; unmounting frees it" };
             return format!(
-                "{} has grown by {net} in {dose} {unit}s, {amount}{site}, not yet told from a cache of more than {net}{freed}",
+                "{} has grown by {net} in {dose} {units}, {amount}{site}, not yet told from a cache of more than {net}{freed}",
                 finding.name
             );
         }
@@ -131,15 +132,15 @@ impl Observations {
         let (least, unit) = (self.min_rate, &self.record.unit);
         let nets = self.nets();
         let worst = nets.first().filter(|net| net.high >= least)?;
-        let (made, wanted) = (self.dose(), units_wanted(worst, 0.0, least));
+        let (made, wanted, units) = (self.dose(), units_wanted(worst, 0.0, least), plural(unit));
         let ended = if self.stopped.contains(&worst.name) { " and then stopped" } else { "" };
         if worst.grown < 1.0 {
             return Some(format!(
-                "{made} {unit}s are too few to say that nothing leaks now and then; --listings {wanted} makes enough"
+                "{made} {units} are too few to say that nothing leaks now and then; --listings {wanted} makes enough"
             ));
         }
         Some(format!(
-            "{} has grown by {:.0} in {made} {unit}s{ended}, which may be a cache or a leak that comes now and then, of {:.2} per {unit} at \
+            "{} has grown by {:.0} in {made} {units}{ended}, which may be a cache or a leak that comes now and then, of {:.2} per {unit} at \
              most; --listings {wanted} may tell",
             worst.name, worst.grown, worst.high
         ))

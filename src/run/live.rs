@@ -11,6 +11,7 @@ use crate::protocol::message::Ready;
 use crate::result::record::{RunRecord, Verdict};
 use crate::sample::{Growth, growth};
 use crate::scenario::Rounds;
+use crate::text::plural::plural;
 use crate::verdict::block::Block;
 use crate::verdict::judge::bound_width;
 use std::collections::BTreeSet;
@@ -115,9 +116,9 @@ impl Session<'_> {
         let (wanted, larger) = self.larger_dose(scatter, min_rate);
         if larger < wanted {
             self.outcome.record.notes.push(format!(
-                "counters move by up to {scatter} objects by themselves, for which rounds of {wanted} {}s would be right; the budget allows \
+                "counters move by up to {scatter} objects by themselves, for which rounds of {wanted} {} would be right; the budget allows \
                  {larger}",
-                self.outcome.record.unit
+                plural(&self.outcome.record.unit)
             ));
         }
         [larger / 3, larger]

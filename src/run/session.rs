@@ -16,6 +16,7 @@ use crate::protocol::request::{self, ReadSample, SitesByCounter, TypedRequest};
 use crate::result::parts::RoundKind;
 use crate::sample::{Growth, Sample, Site, growth};
 use crate::scenario::Rounds;
+use crate::text::plural::plural;
 use crate::verdict::block::Block;
 use crate::verdict::dose_order::Doses;
 use crate::verdict::judge::{CounterVerdict, Phase, judge};
@@ -278,8 +279,8 @@ impl<'a> Session<'a> {
     ) -> SessionResult<RoundStats> {
         let worked = self.request(request::Work { listings, fillers, at_least_seconds })?;
         if worked.listings > listings {
-            let (said, unit) = (worked.listings, &self.outcome.record.unit);
-            return Err(AgentError::Failed(format!("the guest says that it made {said} {unit}s of {listings}")));
+            let (said, units) = (worked.listings, plural(&self.outcome.record.unit));
+            return Err(AgentError::Failed(format!("the guest says that it made {said} {units} of {listings}")));
         }
         self.outcome.worked(&worked);
         if worked.listings > 0 {

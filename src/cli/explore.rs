@@ -13,7 +13,7 @@ use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::result::file::ResultFile;
 use crate::run::shard::Shard;
-use crate::scenario::{Overrides, Scenario, load, names, select};
+use crate::scenario::{Overrides, Scenario, is_scenario, load, select};
 use crate::vm::accelerator;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -129,8 +129,7 @@ impl Args {
     fn from(&self) -> Result<Vec<Scenario>> {
         let mut all = Vec::new();
         for word in &self.from {
-            let is_file = word.contains('/') || word.ends_with(".toml");
-            if is_file || names().contains(word) {
+            if is_scenario(word) {
                 all.push(load(word)?);
             } else {
                 all.extend(select(&[], Some(word), &[], &Overrides::default())?);

@@ -5,7 +5,6 @@ use super::trial::{Trial, Tried};
 use crate::boot::guest_image::GuestImage;
 use crate::boot::job::Job;
 use crate::boot::ready::boot;
-use crate::error::Exit;
 use crate::protocol::agent::AgentError;
 use crate::protocol::request::{Finish, request};
 use crate::run::options::Options;
@@ -32,10 +31,7 @@ impl SharedGuest {
     pub fn boot(job: &Job, options: &Options) -> Result<Self, AgentError> {
         let within = job.options.within(WHOLE);
         let job = &Job { options: &within, ..*job };
-        let image = match GuestImage::prepare(job, options.debugging(job.scenario, job.kernel)) {
-            Err(e) if e.exit() == Exit::CannotJudge => return Err(AgentError::Unsupported(e.to_string())),
-            image => image?,
-        };
+        let image = GuestImage::prepare_supported(job, options.debugging(job.scenario, job.kernel))?;
         let mut vm = image.boot()?;
         boot(&mut vm, |_| ())?;
         Ok(Self { vm, _image: image, complaints: 0 })

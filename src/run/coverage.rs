@@ -7,7 +7,7 @@ use crate::boot::job::Job;
 use crate::boot::ready::boot;
 use crate::coverage::counters::{FileCounters, Totals};
 use crate::coverage::reached::{KernelNotes, Reached};
-use crate::error::{Exit, Result};
+use crate::error::Result;
 use crate::os::progress::Task;
 use crate::protocol::agent::AgentError;
 use crate::protocol::message::Response;
@@ -70,10 +70,7 @@ pub fn execute(job: &Job, notes: &KernelNotes, effort: Effort) -> Result<Execute
 }
 
 fn guest(job: &Job, notes: &KernelNotes, effort: Effort, task: &Task, executed: &mut Executed) -> SessionResult<()> {
-    let stage = match GuestImage::prepare(job, KernelDebug::Stock) {
-        Err(e) if e.exit() == Exit::CannotJudge => return Err(AgentError::Unsupported(e.to_string())),
-        stage => stage?,
-    };
+    let stage = GuestImage::prepare_supported(job, KernelDebug::Stock)?;
     if let Some(shortfall) = stage.memory_shortfall() {
         return Err(AgentError::Unsupported(shortfall));
     }

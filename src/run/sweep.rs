@@ -9,7 +9,7 @@ use super::session::{Session, SessionResult};
 use crate::boot::guest_image::GuestImage;
 use crate::boot::job::Job;
 use crate::boot::ready::boot;
-use crate::error::{Exit, Result};
+use crate::error::Result;
 use crate::os::progress::Task;
 use crate::probe::page_allocator::who_asked_for_pages;
 use crate::protocol::agent::AgentError;
@@ -203,10 +203,7 @@ fn failing(place: &Place) -> FailingRecord {
 
 /// Boots a guest, and goes on with the course until it is over or a failure ends the guest.
 fn guest(job: &Job, options: &Options, blank: &RunRecord, course: &mut Course, task: &Task) -> SessionResult<()> {
-    let stage = match GuestImage::prepare(job, options.debugging(job.scenario, job.kernel)) {
-        Err(e) if e.exit() == Exit::CannotJudge => return Err(AgentError::Unsupported(e.to_string())),
-        stage => stage?,
-    };
+    let stage = GuestImage::prepare_supported(job, options.debugging(job.scenario, job.kernel))?;
     course.tried = None;
     let mut vm = stage.boot()?;
     let mut first = Observations::new(blank.clone(), options);

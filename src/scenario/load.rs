@@ -12,9 +12,19 @@ use toml::de::{DeTable, DeValue};
 /// Where the named scenarios are, in a checkout and in the program itself.
 const SHELF: &str = "scenarios/";
 
-/// Loads the scenario called `word`: a name, unless it contains `/` or ends in `.toml`; then it is a path.
+/// Returns whether `word` is the path of a scenario, and no name: it contains `/` or ends in `.toml`.
+fn is_path(word: &str) -> bool {
+    word.contains('/') || word.ends_with(".toml")
+}
+
+/// Returns whether `word` is one scenario, by name or by path.
+pub fn is_scenario(word: &str) -> bool {
+    is_path(word) || names().iter().any(|name| name == word)
+}
+
+/// Loads the scenario called `word`: a name, or a path.
 pub fn load(word: &str) -> Result<Scenario> {
-    if word.contains('/') || word.ends_with(".toml") {
+    if is_path(word) {
         let text = std::fs::read_to_string(word)
             .map_err(|e| Error::usage(format!("cannot read the scenario file {word}: {}", plain(&e))))?;
         let mut scenario = parse(word, &text)?;

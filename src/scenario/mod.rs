@@ -21,7 +21,7 @@ pub(crate) mod unit;
 pub(crate) mod write;
 
 pub use cluster::Cluster;
-pub use load::{load, names, select};
+pub use load::{is_scenario, load, names, select};
 pub use nfs_version::NfsVersion;
 pub use overrides::Overrides;
 pub use pass::{DirSelector, Errno, Position, ReadCall};

@@ -111,6 +111,12 @@ impl Step {
         WORDS.iter().map(|(word, _)| *word).chain(TABLES)
     }
 
+    /// Returns whether it can be done in the middle of a listing: nothing is listed, mounted, run or made to fail there.
+    pub fn fits_within_listing(&self) -> bool {
+        use Step::{FailNth, Files, List, MountCycle, MountRefused, Run};
+        !matches!(self, List(_) | MountCycle | MountRefused | Run(_) | Files(_) | FailNth(_))
+    }
+
     /// Returns whether the directory that is listed is another one afterwards, for who asks the server.
     pub fn changes_directory(&self) -> bool {
         use Step::{Add, AddBy, Remove, RemoveBy, Rename, RenameBy, Touch};

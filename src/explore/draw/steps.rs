@@ -191,16 +191,7 @@ pub(crate) fn do_more(lot: &mut Lot, scenario: &Scenario, pass: &mut Pass) {
     }
 }
 
-/// Returns whether a step may be done with the directory open.
+/// Returns whether a step is drawn for the middle of a listing.
 pub(crate) fn goes_within(step: &Step) -> bool {
-    !matches!(
-        step,
-        Step::List(_)
-            | Step::MountCycle
-            | Step::MountRefused
-            | Step::Run(_)
-            | Step::Files(_)
-            | Step::FailNth(_)
-            | Step::Miss
-    )
+    step.fits_within_listing() && !matches!(step, Step::Miss)
 }

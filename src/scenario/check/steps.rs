@@ -34,15 +34,7 @@ pub(crate) fn check(scenario: &Scenario) -> Check {
         }
         passes::check(pass, scenario)?;
         for step in pass.middle.iter().chain(pass.every.iter().flat_map(|every| &every.steps)) {
-            if matches!(
-                step,
-                Step::List(_)
-                    | Step::MountCycle
-                    | Step::MountRefused
-                    | Step::Run(_)
-                    | Step::Files(_)
-                    | Step::FailNth(_)
-            ) {
+            if !step.fits_within_listing() {
                 return complain(KEY, "in the middle of a `list` nothing can be listed, mounted, run or made to fail");
             }
             fits(step, scenario)?;

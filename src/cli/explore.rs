@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Objects that a cache may hold unless the user says otherwise: each object more costs a unit, for each of many suspicions.
-const LARGEST_CACHE: u64 = 300;
+pub(super) const LARGEST_CACHE: u64 = 300;
 /// Entries of a directory that is begun with.
 const MOST_ENTRIES: u64 = 1000;
 /// Where in the cache finds are kept, and what is gone on with.
@@ -92,6 +92,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         is_guided: arguments.guided,
         shard: arguments.shard,
         from,
+        sought: None,
     };
     let Explored { record, results, error } = explore(&plan, &dir, arguments.measure.seed)?;
     let is_nothing = record.candidates == record.not_done;
@@ -150,7 +151,7 @@ fn file_name(spec: &str) -> String {
 }
 
 /// Reads `90s`, `15m`, `2h`, or a number of seconds.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
+pub(super) fn duration(text: &str) -> std::result::Result<Duration, String> {
     let (number, seconds) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1.0),
         Some((at, 'm')) => (&text[..at], 60.0),

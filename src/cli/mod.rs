@@ -24,6 +24,7 @@ mod plan;
 mod report;
 mod run;
 mod score;
+mod score_explore;
 mod second_seed;
 mod seed;
 mod sweep;

@@ -1,7 +1,8 @@
 //! `dirleak score`: how often the checker is right.
 
+use super::score_explore::{ExploreArgs, Explorer, is_explored};
 use super::sweep;
-use crate::boot::job::{BootOptions, Job};
+use crate::boot::job::Job;
 use crate::boot::pool::{ProcessorSlots, guests, run_parallel};
 use crate::error::{Context, Error, Exit, Result};
 use crate::kernel::bootable::Kernel;
@@ -56,6 +57,8 @@ pub struct Args {
     /// Judge the patches that leak only where an allocation fails, by a sweep of the scenario of each, and none of the others.
     #[arg(long, conflicts_with_all = ["also", "clean", "alone"])]
     sweep: bool,
+    #[command(flatten)]
+    random: ExploreArgs,
     /// Leave the plain recipe and kmemleak out, which take a guest more for each patch.
     #[arg(long)]
     alone: bool,
@@ -104,7 +107,10 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         rows: Vec::new(),
         catches: Vec::new(),
         clean: Vec::new(),
+        explored: Vec::new(),
     };
+    let explored: Vec<Header> =
+        headers.iter().filter(|header| arguments.random.explore.is_some() && is_explored(header)).cloned().collect();
     let trials = trials(arguments, headers, &stock, &cache, &ui)?;
     let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
     let slots = ProcessorSlots::default();
@@ -119,6 +125,10 @@ pub fn run(arguments: &Args) -> Result<Exit> {
             Tried::Clean(run) => score.clean.push(run),
         }
     }
+    let seeds = arguments.seed..arguments.seed + u64::from(arguments.repeat);
+    let series = &arguments.series;
+    let explorer = Explorer { series, stock: &stock, accelerator, cache: &cache, ui: &ui, jobs: arguments.jobs };
+    score.explored = arguments.random.explored(&explored, seeds, &explorer)?;
     let text = table::markdown(&score, &command(arguments));
     if let Some(target) = json {
         target.write_bytes(&serde_json::to_vec_pretty(&score).machine(|| "cannot write the score as JSON".into())?)?;
@@ -140,17 +150,26 @@ fn chosen(arguments: &Args) -> Result<Vec<Header>> {
             names.join(", ")
         )));
     }
-    let wanted = |h: &Header| h.fails.is_empty() != arguments.sweep;
+    let is_random = arguments.random.explore.is_some();
+    let wanted = |h: &Header| match h.fails.is_empty() {
+        true if arguments.sweep || is_random => is_random && is_explored(h),
+        true => true,
+        false => arguments.sweep,
+    };
     if let Some(other) = all.iter().find(|h| arguments.only.contains(&h.name) && !wanted(h)) {
-        let way = if arguments.sweep { "leave --sweep out" } else { "add --sweep" };
-        return Err(Error::usage(format!("{} leaks {}; {way}", other.name, when(other))));
+        return Err(Error::usage(format!("{} {}", other.name, way_out(other))));
     }
     let is_named = |h: &Header| arguments.only.is_empty() || arguments.only.contains(&h.name);
     Ok(all.into_iter().filter(|h| wanted(h) && is_named(h)).collect())
 }
 
-fn when(header: &Header) -> &'static str {
-    if !header.fails.is_empty() { "only where an allocation fails" } else { "without an allocation that fails" }
+/// Says how a patch is judged that was named and is not judged as the options have it.
+fn way_out(header: &Header) -> &'static str {
+    match (header.fails.is_empty(), is_explored(header)) {
+        (false, _) => "leaks only where an allocation fails; add --sweep",
+        (true, true) => "leaks, or is honest, without an allocation that fails; leave --sweep out, or add --explore",
+        (true, false) => "needs no odd combination and no allocation that fails; leave --sweep and --explore out",
+    }
 }
 
 /// Returns what is to be done, with every kernel built.
@@ -169,6 +188,9 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
                 scenario: scenario.clone(),
                 seed: arguments.seed + n,
             }));
+            continue;
+        }
+        if arguments.random.explore.is_some() {
             continue;
         }
         let mut others: Vec<Scenario> = header.also.iter().map(|name| load(name)).collect::<Result<_>>()?;
@@ -205,11 +227,15 @@ fn command(arguments: &Args) -> String {
             words += &format!(" --{option} {number}");
         }
     }
+    if let Some(time) = arguments.random.explore {
+        words += &format!(" --explore={}s", time.as_secs());
+    }
     if arguments.seed != 42 {
         words += &format!(" --seed {}", arguments.seed);
     }
     for (option, given) in [
         ("sweep", arguments.sweep),
+        ("without-library", arguments.random.without_library),
         ("also", arguments.also),
         ("alone", arguments.alone),
         ("no-patches", arguments.no_patches),
@@ -223,7 +249,7 @@ fn command(arguments: &Args) -> String {
 
 /// Returns what a run is told that has this seed and waits so long for late frees.
 fn options(seed: u64, settle: Duration) -> Options {
-    Options { boot: BootOptions { seed, ..BootOptions::default() }, settle, ..Options::default() }
+    Options { settle, ..Options::seeded(seed) }
 }
 
 impl Trial {

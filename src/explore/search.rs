@@ -25,7 +25,7 @@ use crate::scenario::write::to_toml;
 use crate::vm::qemu::Accelerator;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Candidates that share a guest, at most: what they leave behind must not fill it.
@@ -55,6 +55,8 @@ pub struct Plan<'a> {
     pub shard: Option<Shard>,
     /// What is begun with, besides what is drawn.
     pub from: Vec<Scenario>,
+    /// What ends it as soon as it is among the finds, as [`FindRecord::signatures`] has it.
+    pub sought: Option<String>,
 }
 
 /// What an exploration came to.
@@ -74,11 +76,12 @@ struct Search<'a> {
     begin: Instant,
     deadline: Instant,
     failed_boots: AtomicU64,
+    has_found: AtomicBool,
     error: Mutex<Option<Error>>,
     task: Task,
 }
 
-/// Explores until the time is over, with the corpus in `dir`; `seed` is the user's, if one was given.
+/// Explores until the time is over or what is sought is found, with the corpus in `dir`; `seed` is the user's, if one was given.
 pub fn explore(plan: &Plan, dir: &Path, seed: Option<u64>) -> Result<Explored> {
     let identity = (plan.kernel.spec.as_str(), plan.kernel.image_sha256.as_str());
     let mut corpus = Corpus::open(dir, seed, plan.options.boot.seed, identity)?;
@@ -92,6 +95,7 @@ pub fn explore(plan: &Plan, dir: &Path, seed: Option<u64>) -> Result<Explored> {
         begin,
         deadline: begin + plan.time,
         failed_boots: AtomicU64::new(0),
+        has_found: AtomicBool::new(false),
         error: Mutex::new(None),
         task: plan.ui.task(format!("exploring {}", plan.kernel.spec)),
     };
@@ -135,7 +139,7 @@ enum Ended {
 impl Search<'_> {
     fn is_over(&self) -> bool {
         let has_failed = self.error.lock().expect("no panic while held").is_some();
-        has_failed || Instant::now() >= self.deadline
+        has_failed || self.has_found.load(Ordering::Relaxed) || Instant::now() >= self.deadline
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Corpus) -> T) -> T {
@@ -325,6 +329,9 @@ impl Search<'_> {
             drawn: to_toml(scenario),
         };
         self.plan.ui.line(&format!("found: {}", record.reason));
+        if self.plan.sought.as_ref().is_some_and(|sought| find.signatures.contains(sought)) {
+            self.has_found.store(true, Ordering::Relaxed);
+        }
         self.with(|corpus| corpus.found(symptom, &smallest, find, record))
     }
 

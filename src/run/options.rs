@@ -56,6 +56,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns what is usual, with this seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { boot: BootOptions { seed, ..BootOptions::default() }, ..Self::default() }
+    }
+
     /// Returns whether `kernel` is booted without the debugging that says who allocated what, because the user or the scenario
     /// wants it so. A distribution's kernel is, unless that is asked for: there it costs up to a third more time, as stacks
     /// are unwound by ORC tables.

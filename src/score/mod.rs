@@ -3,6 +3,7 @@
 pub mod bound;
 pub mod catches;
 pub mod clean;
+pub mod explored;
 pub mod header;
 pub mod other_tools;
 pub mod report;

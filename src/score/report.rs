@@ -2,6 +2,7 @@
 
 use super::catches::Catch;
 use super::clean::CleanRun;
+use super::explored::ExploredRow;
 use super::row::{LEAST_COVERAGE_PERCENT, Row};
 use crate::result::record::Verdict;
 use serde::Serialize;
@@ -18,6 +19,8 @@ pub struct Score {
     pub catches: Vec<Catch>,
     /// Runs on the kernel as it is.
     pub clean: Vec<CleanRun>,
+    /// Explorations of kernels with a known leak or honest growth.
+    pub explored: Vec<ExploredRow>,
 }
 
 impl Score {
@@ -30,5 +33,6 @@ impl Score {
             && right * 100 >= LEAST_COVERAGE_PERCENT * rates.len()
             && self.catches.iter().all(|catch| catch.caught)
             && self.clean.iter().all(|run| run.verdict == Verdict::Clean)
+            && self.explored.iter().all(ExploredRow::right)
     }
 }

@@ -164,7 +164,14 @@ mod tests {
     }
 
     fn score(rows: Vec<Row>) -> Score {
-        Score { series: "6.1".into(), source_version: "6.1.192-2".into(), rows, catches: Vec::new(), clean: Vec::new() }
+        Score {
+            series: "6.1".into(),
+            source_version: "6.1.192-2".into(),
+            rows,
+            catches: Vec::new(),
+            clean: Vec::new(),
+            explored: Vec::new(),
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::report::Score;
 use super::row::{Row, recipe_accuses, recipe_sees};
-use super::{catches, clean};
+use super::{catches, clean, explored};
 use crate::sample::CounterKind;
 use crate::stats::estimate::median;
 use crate::text::number;
@@ -30,6 +30,9 @@ pub fn markdown(score: &Score, command: &str) -> String {
     }
     if !score.clean.is_empty() {
         let _ = write!(text, "\n## The kernel as it is\n\n{}", clean::markdown(&score.clean));
+    }
+    if !score.explored.is_empty() {
+        let _ = write!(text, "\n## Found by random workloads\n\n{}", explored::markdown(&score.explored));
     }
     text
 }

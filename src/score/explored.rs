@@ -124,7 +124,7 @@ mod tests {
             [row("a", Some(40.0)), row("a", None), ExploredRow { library: Some(library), ..row("a", Some(60.0)) }];
         assert!(rows[0].right() && !rows[1].right());
         assert!(
-            markdown(&rows).contains("| a | 2 of 3* | 60.0 | 25.0 | 40 | 0 of 1* | 300 |\n"),
+            markdown(&rows).contains("| a | 2 of 3* | 60.0 | 25.0 | 40 | 0 of 1* | 300.0 |\n"),
             "{}",
             markdown(&rows)
         );

@@ -5,5 +5,5 @@ mod reply_cache;
 mod start;
 mod warm_threads;
 
-pub use reply_cache::{forget as forget_replies, may_expire as replies_may_expire};
+pub use reply_cache::forget as forget_replies;
 pub use start::{start, start_again, start_rpcbind, stop};

@@ -102,8 +102,10 @@ impl Words {
         self.disk_full |= line.contains("No space left on device");
         // As gcc says it when the kernel took one of its own processes.
         self.killed |= line.contains("Killed signal terminated program");
-        let is_compilers =
-            ["error: ", "undefined reference", "Error: ", "ERROR: modpost: "].iter().any(|e| line.contains(e));
+        // The last is a shell's, of a script that has lost its mode: Kconfig then says that the compiler is too old.
+        let is_compilers = ["error: ", "undefined reference", "Error: ", "ERROR: modpost: ", ": Permission denied"]
+            .iter()
+            .any(|e| line.contains(e));
         if is_compilers && self.compiler.is_none() {
             self.compiler = Some(line.trim().to_owned());
         }
@@ -167,6 +169,14 @@ mod tests {
         let ended =
             sh("echo 'make: *** [x] Error 1' >&2; echo 'ERROR: modpost: \"x\" [fs/fat/vfat.ko] undefined!'; exit 2");
         assert_eq!(ended.complaint.as_deref(), Some("ERROR: modpost: \"x\" [fs/fat/vfat.ko] undefined!"));
+    }
+
+    #[test]
+    fn script_that_may_not_be_run_is_picked_before_the_error_of_make() {
+        let ended = sh(
+            "echo 'sh: 1: ./scripts/cc-version.sh: Permission denied' >&2; echo 'make: *** [x] Error 1' >&2; exit 2",
+        );
+        assert_eq!(ended.complaint.as_deref(), Some("sh: 1: ./scripts/cc-version.sh: Permission denied"));
     }
 
     #[test]

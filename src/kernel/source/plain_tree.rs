@@ -2,7 +2,7 @@
 //! `.gitignore` files say, but for what a build left.
 
 use super::built_in_place;
-use super::tree_files::{Entry, EntryKind, walk};
+use super::tree_files::{Entry, EntryKind, restore_modes, walk};
 use crate::error::{Context, Error, Result};
 use crate::kernel::external::git::{self, FeedError, Repo};
 use std::collections::HashMap;
@@ -33,6 +33,7 @@ pub fn write_tree(root: &Path, repo: &Repo) -> Result<String> {
 /// Writes the files, having begun to look at them at the time `begun`.
 fn write_tree_begun(root: &Path, repo: &Repo, begun: SystemTime) -> Result<String> {
     let mut entries = walk(root)?;
+    restore_modes(&mut entries);
     if built_in_place::is_built(&entries) {
         built_in_place::retain_sources(root, &mut entries, repo.dir())?;
     }
@@ -271,6 +272,32 @@ mod tests {
         let tree = write_tree(&root, &repo).unwrap();
         assert_eq!(tree, id_by_git(&root), "the same files have the same name as in git");
         assert_eq!(checked_out(dir.path(), &repo, &tree), everything(&root));
+    }
+
+    #[test]
+    fn scripts_of_a_tree_that_lost_its_modes_can_be_run_again() {
+        let names: [&[u8]; 6] = [
+            b"Makefile",
+            b"scripts/cc-version.sh",
+            b"scripts/setlocalversion",
+            b"tools/x.pl",
+            b"fs/dir.c",
+            b"fs/Kconfig",
+        ];
+        let (dir, root, repo) = setting(&names.map(|name| (name, "text\n")));
+        let executable = |tree: &str| {
+            let all = checked_out(dir.path(), &repo, tree).into_iter();
+            let names = all.filter(|(_, mode, _)| *mode == "100755").map(|(path, ..)| path.display().to_string());
+            names.collect::<Vec<_>>()
+        };
+        let tree = write_tree(&root, &repo).unwrap();
+        assert_eq!(executable(&tree), ["scripts/cc-version.sh", "scripts/setlocalversion", "tools/x.pl"]);
+        fs::set_permissions(root.join("tools/x.pl"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(
+            executable(&write_tree(&root, &repo).unwrap()),
+            ["tools/x.pl"],
+            "a tree with modes is taken as it is"
+        );
     }
 
     #[test]

@@ -50,6 +50,24 @@ pub(super) fn walk(root: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Marks scripts as executable in a tree none of whose files is, as an archive without modes or a file system without them leaves it: Kconfig
+/// and the Makefiles run some by their path (`scripts/Kconfig.include` cc-version.sh since 5.12, the top Makefile setlocalversion).
+pub(super) fn restore_modes(entries: &mut [Entry]) {
+    if entries.iter().any(|entry| entry.kind == EntryKind::Executable) {
+        return;
+    }
+    for entry in entries.iter_mut().filter(|entry| entry.kind == EntryKind::File && is_script(&entry.path)) {
+        entry.kind = EntryKind::Executable;
+    }
+}
+
+fn is_script(path: &Path) -> bool {
+    match path.extension() {
+        Some(extension) => ["sh", "pl", "py"].iter().any(|name| extension == *name),
+        None => path.starts_with("scripts"),
+    }
+}
+
 impl EntryKind {
     fn from_metadata(metadata: &Metadata) -> Option<Self> {
         match metadata.file_type() {

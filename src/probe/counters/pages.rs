@@ -11,7 +11,7 @@
 //!
 //! Pages of the depot that keeps stacks for the kernel's own debugging are taken off, too (`stack_depot.rs`).
 //!
-//! Seen so on Linux 5.2, 5.10, 6.1, 6.12 and 7.3. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
+//! Seen so on Linux 5.2, 5.10, 6.1, 6.6, 6.12, 6.18 and 7.3. What differs is `VmallocUsed` in `/proc/meminfo`: it is 0 from 4.4
 //! (a5ad88ce8c7f) to 5.2, and a number again since 5.3 (97105f0ab7b8). Where it is 0 the pages of all areas are added up
 //! (`/proc/vmallocinfo`), which is the same number: both are what `__vmalloc_area_node()` in mm/vmalloc.c has allocated.
 

@@ -111,7 +111,7 @@ fn unused_dentries(ended: &CommandOutput) -> u64 {
 }
 
 /// How often page cache, and slab caches, were dropped since boot; nothing where the kernel does not count events (small ones of our own).
-fn drops(ended: &CommandOutput) -> Vec<String> {
+pub fn drops(ended: &CommandOutput) -> Vec<String> {
     let events = says(ended, EVENTS);
     events.lines().filter(|line| line.starts_with("drop_")).map(str::to_owned).collect()
 }

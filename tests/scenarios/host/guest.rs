@@ -18,6 +18,7 @@ use dirleak::result::record::{RunRecord, Verdict};
 use libtest_mimic::Failed;
 use nfs_fault_server::dirtree::spec::Made;
 use std::fs;
+use std::time::Duration;
 
 pub const FIXED: &str = "6.1";
 pub const LEAKING: &str = "6.1+spare-pages";
@@ -40,6 +41,9 @@ pub const NEIGHBOUR: &str = "\n[unit]\nsteps = [{ run = \"sh -c 'for n in 1 2 3 
 pub const USUAL: [&str; 8] = ["host", "/mnt", "--drop-caches", "--yes", "--json", RESULT, "--bundle", BUNDLE];
 /// A guest is slow.
 pub const PATIENT: [&str; 2] = ["--budget", "400"];
+
+/// For some command lines of so many seconds each. A guest that hangs is ended much sooner.
+const MOST_TIME: Duration = Duration::from_secs(3600);
 
 /// The files of `quick` behind knfsd, mounted as people mount.
 pub fn scenario() -> Scenario {
@@ -95,6 +99,7 @@ impl Guest {
         let kernel = kernel::resolve(spec, &kernel::build::ingredients::Options::default(), &cache, &ui)?;
         let accelerator = accelerator::choose(&kernel.image, &cache, &ui)?;
         let boot = BootOptions { program: env!("CARGO_BIN_EXE_dirleak").into(), ..BootOptions::default() };
+        let boot = boot.within(MOST_TIME);
         let options = Options { boot, stock, ..Options::default() };
         // Debian's kernels for clouds look for processors in tables of a firmware, which guests do not have.
         scenario.guest.cpus = if spec.contains(":cloud") { 1 } else { processors(stock) };

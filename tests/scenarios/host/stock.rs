@@ -1,45 +1,64 @@
-//! Trials of `host` on Debian's kernels as they come, of each series: gentle and with `--drop-caches`, clean and with a leak put into nfs.ko. Each
-//! prints what docs/host.md has in its table.
+//! Trials of `host` on Debian's kernels as they come, of each series: gentle and with `--drop-caches`, alone and beside a neighbour that starts
+//! programs, opens files and drops pages, clean and with a leak put into nfs.ko. Each prints what docs/host.md has in its table.
 
-use super::gentle::GENTLE;
-use super::guest::{Guest, PATIENT, USUAL, command, must, record, scenario};
+use super::gentle::{GENTLE, drops};
+use super::guest::{Guest, NEIGHBOUR, PATIENT, USUAL, command, must, record, scenario};
 use crate::case::Case;
 use crate::kernels::{left_out_unless, only_nightly};
 use crate::program::Trialled;
 use crate::spare_pages;
 use dirleak::internals::protocol::message::CommandOutput;
 use dirleak::result::record::{RunRecord, Verdict};
+use std::time::Instant;
 
 const DEBIANS: [&str; 6] = ["5.10:cloud", "6.1:cloud", "6.1:amd64", "6.12:cloud", "7.2:cloud", "7.3:cloud"];
+const LEAK: &str = "+spare-pages";
 const RATE_TOLERANCE: f64 = 0.02;
-/// Both ways to look.
-const WAYS: [(&str, &[&str]); 2] = [("gentle", &GENTLE), ("strong", &USUAL)];
+/// Ways to look: what it is called, words, seconds, and whether the neighbour works beside it. There 60 s are to tell a leak.
+type Way = (&'static str, &'static [&'static str], &'static [&'static str]);
+const ALONE: [Way; 2] = [("gentle", &GENTLE, &PATIENT), ("strong", &USUAL, &PATIENT)];
+const BUSY: [Way; 1] = [("gentle, busy", &GENTLE, &["--budget", "60"])];
 
 pub fn cases() -> Vec<Case> {
-    let nightly = || only_nightly("Debian's kernels as they come take some minutes");
-    let clean = DEBIANS.map(|spec| {
-        let name = format!("host on Debian's own {spec} as it comes is clean, gentle and strong");
-        let reason = nightly().or_else(|| left_out_unless(spec, spec));
-        Case::new(name, &[spec], move |_| both(spec, Verdict::Clean)).ignored_because(reason)
+    let case = |name: &str, spec: String, made_by: &str, ways: &'static [Way]| {
+        let nightly = only_nightly("Debian's kernels as they come take some minutes");
+        let reason = nightly.or_else(|| left_out_unless(&spec, made_by));
+        let booted = [spec.clone()];
+        let booted = booted.each_ref().map(String::as_str);
+        Case::new(format!("host on Debian's own {spec} {name}"), &booted, move |_| each_way(&spec, ways))
+            .ignored_because(reason)
+    };
+    let of_each = DEBIANS.map(|spec| {
+        let leaking = format!("{spec}{LEAK}");
+        [
+            case("as it comes is clean, gentle and strong", spec.into(), spec, &ALONE),
+            case("finds the leak, gentle and strong", leaking.clone(), spec, &ALONE),
+            case("as it comes accuses nothing beside a busy neighbour", spec.into(), spec, &BUSY),
+            case("finds the leak beside a busy neighbour", leaking, spec, &BUSY),
+        ]
     });
-    let leaking = DEBIANS.map(|spec| {
-        let leaking = format!("{spec}+spare-pages");
-        let name = format!("host on Debian's own {leaking} finds the leak, gentle and strong");
-        let reason = nightly().or_else(|| left_out_unless(&leaking, spec));
-        Case::new(name, &[&leaking.clone()], move |_| both(&leaking, Verdict::Leak)).ignored_because(reason)
-    });
-    clean.into_iter().chain(leaking).collect()
+    of_each.into_iter().flatten().collect()
 }
 
-fn both(spec: &str, verdict: Verdict) -> Trialled {
-    let mut guest = Guest::start(spec, true)?;
-    for (way, words) in WAYS {
-        let ended = guest.run(command(&[words, &PATIENT].concat()))?;
+fn each_way(spec: &str, ways: &[Way]) -> Trialled {
+    let mut guest = Guest::start_beside(spec, NEIGHBOUR)?;
+    let verdict = if spec.ends_with(LEAK) { Verdict::Leak } else { Verdict::Clean };
+    for (way, words, budget) in ways {
+        let is_busy = ways == BUSY;
+        let dropped_before = times_dropped(&guest.execute(&[command(&["--version"])], false)?.remove(0));
+        let begin = Instant::now();
+        let ended = guest.execute(&[command(&[*words, *budget].concat())], is_busy)?.remove(0);
         let record = record(&ended)?;
-        eprintln!("{}", row(spec, way, &record));
-        must(&ended, record.verdict == verdict, || format!("{way} the verdict is not {}", verdict.as_str()))?;
-        if verdict == Verdict::Leak {
-            is_named(spec, &ended, &record)?;
+        let dropped = times_dropped(&ended) - dropped_before;
+        eprintln!("{} {dropped} | {:.0} |", row(spec, way, &record), begin.elapsed().as_secs_f64());
+        // What others do meanwhile may hide that nothing leaks.
+        let is_hidden = is_busy && verdict == Verdict::Clean && record.verdict == Verdict::Undecided;
+        must(&ended, record.verdict == verdict || is_hidden, || {
+            format!("{way} the verdict is not {}", verdict.as_str())
+        })?;
+        match verdict {
+            Verdict::Leak => is_named(spec, &ended, &record)?,
+            _ => must(&ended, record.findings.is_empty(), || format!("it accuses {:?}", record.findings))?,
         }
     }
     guest.finish()
@@ -61,7 +80,15 @@ fn is_named(spec: &str, ended: &CommandOutput, record: &RunRecord) -> Trialled {
     must(ended, is_named, || format!("the call site is {site:?}"))
 }
 
-/// Returns a row of the table: kernel, way, verdict, rate, function, listings, seconds.
+/// How often the page cache of the machine was dropped since boot.
+fn times_dropped(ended: &CommandOutput) -> u64 {
+    let counted = drops(ended);
+    let times = counted.iter().find_map(|line| line.strip_prefix("drop_pagecache ")?.parse().ok());
+    times.unwrap_or_default()
+}
+
+/// Returns a row of the table: kernel, way, verdict, rate, function, seconds by the guest's clock, listings, RPCs; how often caches were
+/// dropped and seconds by our clock come behind it.
 fn row(spec: &str, way: &str, record: &RunRecord) -> String {
     let finding = record.findings.first();
     let rate = finding.map_or(String::new(), |finding| {
@@ -71,5 +98,6 @@ fn row(spec: &str, way: &str, record: &RunRecord) -> String {
     let function = finding.and_then(|finding| finding.call_sites.first()).map_or("", |site| &site.function);
     let (release, verdict, listings, seconds) =
         (&record.kernel.release, record.verdict.as_str(), record.listings, record.seconds);
-    format!("| {spec} ({release}) | {way} | {verdict} | {rate} | {function} | {listings} | {seconds:.1} |")
+    let rpcs = record.rpcs.values().sum::<u64>();
+    format!("| {spec} ({release}) | {way} | {verdict} | {rate} | {function} | {seconds:.1} | {listings} | {rpcs} |")
 }

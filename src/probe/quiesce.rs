@@ -379,6 +379,7 @@ mod tests {
         })
     }
 
+    const TRIES: u32 = 40;
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
@@ -413,9 +414,11 @@ mod tests {
         let made = MadeFiles::machine();
         let full = quiescer(&made, QuiesceMode::Full);
         full.patience.set(Duration::from_millis(1));
+        // On a busy machine the one who disturbs may have no processor between two readings, which is rest.
+        let in_one_of_many = |is_seen: &dyn Fn() -> bool| (0..TRIES).any(|_| is_seen());
         in_unrest(&made, HOUR, || {
-            assert_eq!(full.quiesce().unwrap(), MOST_PASSES);
-            assert!(full.read_settled().unwrap().settled.is_none());
+            assert!(in_one_of_many(&|| full.quiesce().unwrap() == MOST_PASSES));
+            assert!(in_one_of_many(&|| full.read_settled().unwrap().settled.is_none()));
         });
         assert_eq!(full.patience.get(), ONCE_MISSED);
     }

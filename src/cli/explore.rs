@@ -79,7 +79,6 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         Some(dir) => dir.clone(),
         None => cache.dir(EXPLORE)?.join(file_name(&kernel.spec)),
     };
-    let most = guests(std::iter::once(&load("quick")?));
     let plan = Plan {
         kernel: &kernel,
         accelerator: accelerator::choose(&kernel.image, &cache, &ui)?,
@@ -87,7 +86,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         cache: &cache,
         ui: &ui,
         time: arguments.time,
-        jobs: arguments.jobs.map_or(most, |jobs| jobs as usize),
+        jobs: side_by_side(arguments.jobs)?,
         can_fail: !arguments.without_failures,
         is_guided: arguments.guided,
         shard: arguments.shard,
@@ -141,6 +140,12 @@ impl Args {
         all.iter_mut().for_each(|scenario| scenario.directory = scenario.directory.with_at_most(MOST_ENTRIES));
         Ok(all)
     }
+}
+
+/// Returns how many guests are explored in side by side: as many as the user says, else as many as processors and memory allow.
+pub(super) fn side_by_side(jobs: Option<u32>) -> Result<usize> {
+    let most = guests(std::iter::once(&load("quick")?));
+    Ok(jobs.map_or(most, |jobs| jobs as usize))
 }
 
 /// Returns a name for the directory of a kernel.

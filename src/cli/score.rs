@@ -109,8 +109,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
         clean: Vec::new(),
         explored: Vec::new(),
     };
-    let explored: Vec<Header> =
-        headers.iter().filter(|header| arguments.random.explore.is_some() && is_explored(header)).cloned().collect();
+    let (explored, headers): (Vec<Header>, Vec<Header>) =
+        headers.into_iter().partition(|header| arguments.random.explore.is_some() && is_explored(header));
     let trials = trials(arguments, headers, &stock, &cache, &ui)?;
     let jobs = arguments.jobs.map_or_else(|| guests(trials.iter().map(Trial::scenario)), usize::from);
     let slots = ProcessorSlots::default();
@@ -188,9 +188,6 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
                 scenario: scenario.clone(),
                 seed: arguments.seed + n,
             }));
-            continue;
-        }
-        if arguments.random.explore.is_some() {
             continue;
         }
         let mut others: Vec<Scenario> = header.also.iter().map(|name| load(name)).collect::<Result<_>>()?;

@@ -1,7 +1,6 @@
 //! The part of `dirleak score` that lets random workloads look for known leaks.
 
-use super::explore::{LARGEST_CACHE, duration};
-use crate::boot::pool::guests;
+use super::explore::{LARGEST_CACHE, duration, side_by_side};
 use crate::error::Result;
 use crate::explore::known::{by_library, find_known, signature};
 use crate::explore::search::Plan;
@@ -10,7 +9,6 @@ use crate::kernel::bootable::Kernel;
 use crate::os::cache::Cache;
 use crate::os::progress::Ui;
 use crate::run::options::Options;
-use crate::scenario::load;
 use crate::score::explored::ExploredRow;
 use crate::score::header::{Header, Kind};
 use crate::vm::qemu::Accelerator;
@@ -57,12 +55,14 @@ impl ExploreArgs {
     /// Explores the kernels of these headers, one after the other, each with as many seeds as `seeds` has.
     pub fn explored(&self, headers: &[Header], seeds: std::ops::Range<u64>, by: &Explorer) -> Result<Vec<ExploredRow>> {
         let Some(time) = self.explore else { return Ok(Vec::new()) };
+        let plain = kernel::build::ingredients::Options::default();
+        let build =
+            |header: &Header| kernel::resolve(&format!("{}+{}", by.series, header.name), &plain, by.cache, by.ui);
+        let kernels: Vec<Kernel> = headers.iter().map(build).collect::<Result<_>>()?;
         let mut rows = Vec::new();
-        for header in headers {
-            let spec = format!("{}+{}", by.series, header.name);
-            let kernel = kernel::resolve(&spec, &kernel::build::ingredients::Options::default(), by.cache, by.ui)?;
+        for (header, kernel) in headers.iter().zip(&kernels) {
             for seed in seeds.clone() {
-                rows.push(self.row(header, &kernel, (time, seed), by)?);
+                rows.push(self.row(header, kernel, (time, seed), by)?);
             }
         }
         Ok(rows)
@@ -76,7 +76,6 @@ impl ExploreArgs {
         by: &Explorer,
     ) -> Result<ExploredRow> {
         let options = Options { largest_cache: LARGEST_CACHE, ..Options::seeded(seed) };
-        let most = guests(std::iter::once(&load("quick")?));
         let plan = Plan {
             kernel,
             accelerator: by.accelerator,
@@ -84,7 +83,7 @@ impl ExploreArgs {
             cache: by.cache,
             ui: by.ui,
             time,
-            jobs: by.jobs.map_or(most, usize::from),
+            jobs: side_by_side(by.jobs.map(u32::from))?,
             // The kernels of the other parts have no fault injection, either.
             can_fail: false,
             is_guided: false,
@@ -92,9 +91,9 @@ impl ExploreArgs {
             from: Vec::new(),
             sought: signature(header),
         };
-        let mut row = find_known(&plan, header, by.stock, seed, &by.cache.dir(SCORE)?)?;
+        let mut row = find_known(&plan, header, by.stock, &by.cache.dir(SCORE)?)?;
         if row.is_leak && !self.without_library {
-            row.library = Some(by_library(&plan, header, seed)?);
+            row.library = Some(by_library(&plan, header)?);
         }
         Ok(row)
     }

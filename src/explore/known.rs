@@ -9,11 +9,12 @@ use crate::fleet::cluster;
 use crate::kernel::bootable::Kernel;
 use crate::os::temp_dir::Scratch;
 use crate::result::record::RunRecord;
+use crate::run::run;
 use crate::scenario::{Scenario, load, names};
 use crate::score::explored::{ByLibrary, ExploredRow};
 use crate::score::header::{Header, Kind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Returns how the header of a leak is written among the signatures of finds; `None` of honest growth.
 pub fn signature(header: &Header) -> Option<String> {
@@ -24,14 +25,14 @@ pub fn signature(header: &Header) -> Option<String> {
 
 /// Explores the kernel with the patch of this header until its leak is found or the time of `plan` is over, in a corpus of its own in `parent`. What else
 /// is found is judged on the kernel as it is, `stock`: what that shows, too, is its own.
-pub fn find_known(plan: &Plan, header: &Header, stock: &Kernel, seed: u64, parent: &Path) -> Result<ExploredRow> {
+pub fn find_known(plan: &Plan, header: &Header, stock: &Kernel, parent: &Path) -> Result<ExploredRow> {
     let corpus = Scratch::within(parent)?;
-    let sought = plan.sought.clone();
+    let seed = plan.options.boot.seed;
     let Explored { record, results, error } = explore(plan, corpus.path(), Some(seed))?;
     if let Some(error) = error {
         return Err(error);
     }
-    let is_sought = |all: &[String]| sought.as_ref().is_some_and(|sought| all.contains(sought));
+    let is_sought = |all: &[String]| plan.sought.as_ref().is_some_and(|sought| all.contains(sought));
     let find = record.finds.iter().find(|find| is_sought(&find.signatures));
     let mut accused = Vec::new();
     for (find, result) in record.finds.iter().zip(&results).filter(|(find, _)| !is_sought(&find.signatures)) {
@@ -42,7 +43,7 @@ pub fn find_known(plan: &Plan, header: &Header, stock: &Kernel, seed: u64, paren
     Ok(ExploredRow {
         patch: header.name.clone(),
         seed,
-        is_leak: sought.is_some(),
+        is_leak: plan.sought.is_some(),
         limit_seconds: plan.time.as_secs_f64(),
         suspected_seconds: find.map(|find| find.suspected_seconds),
         found_seconds: find.map(|find| find.seconds),
@@ -54,39 +55,29 @@ pub fn find_known(plan: &Plan, header: &Header, stock: &Kernel, seed: u64, paren
 
 /// Returns whether the kernel as it is shows the same in this scenario.
 fn is_of_stock(plan: &Plan, stock: &Kernel, scenario: &Scenario, seen: &RunRecord) -> Result<bool> {
-    let record = judge(plan, stock, scenario)?;
+    let record = run(&Job { kernel: stock, ..plan.job(scenario) }, plan.options)?;
     let shown = signatures(&record);
     Ok(accuses(&record) && signatures(seen).iter().any(|signature| shown.contains(signature)))
 }
 
-fn judge(plan: &Plan, kernel: &Kernel, scenario: &Scenario) -> Result<RunRecord> {
-    let Plan { accelerator, options, cache, ui, .. } = *plan;
-    crate::run::run(&Job { scenario, kernel, accelerator, options: &options.boot, cache, ui }, options)
-}
-
-/// Judges scenarios of the library in an order by lot, one after the other, until one shows the leak of this header or the time of `plan` is over. Those
-/// that were written for it are left out.
-pub fn by_library(plan: &Plan, header: &Header, seed: u64) -> Result<ByLibrary> {
+/// Judges scenarios of the library in an order by lot, one after the other, until one shows what is sought or the time of `plan` is over. Those
+/// that were written for the leak of this header are left out.
+pub fn by_library(plan: &Plan, header: &Header) -> Result<ByLibrary> {
     let begin = Instant::now();
-    let sought = signature(header);
     let mut tried = ByLibrary::default();
-    for scenario in shuffled(others(header)?, seed) {
+    for scenario in shuffled(others(header)?, plan.options.boot.seed) {
         if begin.elapsed() >= plan.time {
             break;
         }
-        let record = judge(plan, plan.kernel, &scenario)?;
+        let record = run(&plan.job(&scenario), plan.options)?;
         tried.scenarios += 1;
-        if is_in_time(begin.elapsed(), plan.time) && sought.as_ref().is_some_and(|s| signatures(&record).contains(s)) {
-            tried.found_seconds = Some(begin.elapsed().as_secs_f64());
-            tried.found_by = Some(scenario.name.clone());
+        let elapsed = begin.elapsed();
+        if elapsed <= plan.time && plan.sought.as_ref().is_some_and(|sought| signatures(&record).contains(sought)) {
+            (tried.found_seconds, tried.found_by) = (Some(elapsed.as_secs_f64()), Some(scenario.name));
             break;
         }
     }
     Ok(tried)
-}
-
-fn is_in_time(elapsed: Duration, time: Duration) -> bool {
-    elapsed <= time
 }
 
 /// Returns the scenarios of the library that one guest can do and that were not written for this leak.

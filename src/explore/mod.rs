@@ -11,5 +11,5 @@ pub(crate) mod lot;
 pub(crate) mod mutate;
 pub mod search;
 pub(crate) mod shrink;
-pub mod symptom;
+pub(crate) mod symptom;
 pub(crate) mod trial;

@@ -59,6 +59,14 @@ pub struct Plan<'a> {
     pub sought: Option<String>,
 }
 
+impl Plan<'_> {
+    /// Returns what it takes to run a scenario.
+    pub fn job<'a>(&'a self, scenario: &'a Scenario) -> Job<'a> {
+        let Self { kernel, accelerator, options, cache, ui, .. } = *self;
+        Job { scenario, kernel, accelerator, options: &options.boot, cache, ui }
+    }
+}
+
 /// What an exploration came to.
 pub struct Explored {
     pub record: ExploreRecord,
@@ -204,7 +212,7 @@ impl Search<'_> {
     fn boot(&self, group: &Group, guest: &mut Option<SharedGuest>) -> Result<bool> {
         let scenario = plain(group);
         let begin = Instant::now();
-        let booted = SharedGuest::boot(&self.job(&scenario), self.plan.options);
+        let booted = SharedGuest::boot(&self.plan.job(&scenario), self.plan.options);
         self.with(|corpus| {
             corpus.record.guests += 1;
             corpus.took("boot", begin.elapsed().as_secs_f64());
@@ -224,11 +232,6 @@ impl Search<'_> {
             return Err(Error::new(Exit::CannotJudge, format!("no guest comes up any more; the last said: {why}")));
         }
         Ok(false)
-    }
-
-    fn job<'a>(&'a self, scenario: &'a Scenario) -> Job<'a> {
-        let Plan { kernel, accelerator, options, cache, ui, .. } = *self.plan;
-        Job { scenario, kernel, accelerator, options: &options.boot, cache, ui }
     }
 
     /// Tries a candidate in the guest, which is gone afterwards if that ended it.
@@ -338,7 +341,7 @@ impl Search<'_> {
     /// Judges a scenario as `run` does.
     fn judge(&self, scenario: &Scenario) -> Result<RunRecord> {
         let begin = Instant::now();
-        let record = crate::run::run(&self.job(scenario), self.plan.options);
+        let record = crate::run::run(&self.plan.job(scenario), self.plan.options);
         self.with(|corpus| {
             corpus.record.judged += 1;
             corpus.took("judge", begin.elapsed().as_secs_f64());

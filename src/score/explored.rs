@@ -1,5 +1,6 @@
 //! How long random workloads take to find known leaks, and whether they accuse honest growth.
 
+use super::by_patch::{by_patch, share};
 use crate::stats::estimate::median;
 use crate::text::number;
 use serde::Serialize;
@@ -54,16 +55,7 @@ pub fn markdown(rows: &[ExploredRow]) -> String {
          found the limit stands for it in the median. The library is tried for the same time in an order by lot, without the scenarios that were written for that leak.\n\n\
          | patch | found | s, median | suspected after | candidates | by the library | s, median |\n|---|---|---|---|---|---|---|\n"
     );
-    let mut patches: Vec<&str> = Vec::new();
-    rows.iter().for_each(|row| {
-        if !patches.contains(&row.patch.as_str()) {
-            patches.push(&row.patch)
-        }
-    });
-    for patch in patches {
-        let runs: Vec<&ExploredRow> = rows.iter().filter(|row| row.patch == patch).collect();
-        text += &line(&runs);
-    }
+    by_patch(rows, |row| &row.patch).iter().for_each(|runs| text += &line(runs));
     for row in rows {
         row.accused.iter().for_each(|accused| {
             let _ = writeln!(text, "\n{} with seed {} was accused wrongly: {accused}", row.patch, row.seed);
@@ -76,27 +68,22 @@ fn line(runs: &[&ExploredRow]) -> String {
     let row = runs[0];
     let candidates = median(runs.iter().map(|row| row.candidates as f64)).unwrap_or_default();
     if !row.is_leak {
-        let not_accused = share(runs.iter().filter(|row| row.accused.is_empty()).count(), runs.len());
+        let not_accused = share(runs, |row| row.accused.is_empty());
         return format!("| {} (honest) | not accused {not_accused} | - | - | {candidates:.0} | - | - |\n", row.patch);
     }
-    let found = share(runs.iter().filter(|row| row.found_seconds.is_some()).count(), runs.len());
+    let found = share(runs, |row| row.found_seconds.is_some());
     let suspected: Vec<f64> = runs.iter().filter_map(|row| row.suspected_seconds).collect();
     let libraries: Vec<&ByLibrary> = runs.iter().filter_map(|row| row.library.as_ref()).collect();
-    let by_library = libraries.iter().filter(|library| library.found_seconds.is_some()).count();
+    let by_library = share(&libraries, |library| library.found_seconds.is_some());
     let seconds = |all: &mut dyn Iterator<Item = f64>| median(all).map_or("-".into(), number::rate);
     format!(
         "| {} | {found} | {} | {} | {candidates:.0} | {} | {} |\n",
         row.patch,
         seconds(&mut runs.iter().map(|row| row.found_seconds.unwrap_or(row.limit_seconds))),
         seconds(&mut suspected.into_iter()),
-        if libraries.is_empty() { "not run".into() } else { share(by_library, libraries.len()) },
+        if libraries.is_empty() { "not run".into() } else { by_library },
         seconds(&mut libraries.iter().map(|library| library.found_seconds.unwrap_or(row.limit_seconds))),
     )
-}
-
-/// Returns "5 of 5", marked where it is not all.
-fn share(right: usize, all: usize) -> String {
-    format!("{right} of {all}{}", if right < all { "*" } else { "" })
 }
 
 #[cfg(test)]

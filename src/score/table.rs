@@ -1,5 +1,6 @@
 //! The score as tables in Markdown.
 
+use super::by_patch::{by_patch, share};
 use super::report::Score;
 use super::row::{Row, recipe_accuses, recipe_sees};
 use super::{catches, clean, explored};
@@ -41,13 +42,7 @@ pub fn markdown(score: &Score, command: &str) -> String {
 type Runs<'a> = Vec<&'a Row>;
 
 fn patches(rows: &[Row]) -> String {
-    let mut by_patch: Vec<Runs> = Vec::new();
-    for row in rows {
-        match by_patch.iter_mut().find(|runs| runs[0].patch == row.patch) {
-            Some(runs) => runs.push(row),
-            None => by_patch.push(vec![row]),
-        }
-    }
+    let by_patch = by_patch(rows, |row| &row.patch);
     let (honest, leaks): (Vec<Runs>, Vec<Runs>) = by_patch.into_iter().partition(|runs| runs[0].rate.is_none());
     let (of_leaks, of_honest) = (leaks.concat(), honest.concat());
     let mut text = format!(
@@ -71,12 +66,6 @@ fn patches(rows: &[Row]) -> String {
 
 fn count(runs: &[&Row], is: impl Fn(&Row) -> bool) -> usize {
     runs.iter().filter(|row| is(row)).count()
-}
-
-/// Returns "5 of 5", marked where it is not all.
-fn share(runs: &[&Row], is: impl Fn(&Row) -> bool) -> String {
-    let (right, all) = (count(runs, is), runs.len());
-    format!("{right} of {all}{}", if right < all { "*" } else { "" })
 }
 
 fn leak(runs: &Runs, text: &mut String) {

@@ -42,6 +42,7 @@ pub struct Slabs {
     caches: Vec<Cache>,
     /// [`slabinfo::FILE`], which tells all caches at once without taking an object for it; `None` if the kernel has none.
     table: Option<File>,
+    has_sheaves: bool,
 }
 
 struct Cache {
@@ -109,7 +110,8 @@ impl Slabs {
     /// Opens every cache there is now.
     pub fn open(files: &KernelFiles) -> Result<Self> {
         let caches = Self::find(&files.path(SYSFS))?;
-        Ok(Self { files: files.clone(), caches, table: files.open(slabinfo::FILE).ok() })
+        let has_sheaves = caches.iter().any(|cache| cache.own.has_sheaves());
+        Ok(Self { files: files.clone(), caches, table: files.open(slabinfo::FILE).ok(), has_sheaves })
     }
 
     /// Opens every cache that is in this directory.
@@ -165,6 +167,11 @@ impl Slabs {
     /// Hands back what lies free in per-CPU lists and empty slabs, so that the count is exact.
     pub fn shrink(&self) {
         self.caches.iter().for_each(Cache::shrink);
+    }
+
+    /// Returns whether some cache keeps objects in sheaves, those among them that kfree_rcu() frees.
+    pub fn has_sheaves(&self) -> bool {
+        self.has_sheaves
     }
 
     /// Reads how many objects are in use in every cache.
@@ -274,7 +281,7 @@ mod tests {
 
     /// Opens the caches in this directory, without a table.
     fn open_at(root: &Path) -> Slabs {
-        Slabs { files: KernelFiles::at(root), caches: Slabs::find(root).unwrap(), table: None }
+        Slabs { files: KernelFiles::at(root), caches: Slabs::find(root).unwrap(), table: None, has_sheaves: false }
     }
 
     #[test]
@@ -470,6 +477,18 @@ mod tests {
             ["dentry", "filp", "names_cache"].map(|name| is_reclaimable(&made.files, name)),
             [true, false, false]
         );
+    }
+
+    #[test]
+    fn sheaves_are_seen_where_a_cache_has_some() {
+        let made = MadeFiles::new(&[]);
+        ["filp", "vm_area_struct"].iter().for_each(|name| made.cache(name, 5));
+        let has_sheaves = || Slabs::open(&made.files).unwrap().has_sheaves();
+        assert!(!has_sheaves(), "Linux 6.17 has none");
+        made.write(&format!("{SYSFS}/vm_area_struct/sheaf_capacity"), "0\n");
+        assert!(!has_sheaves(), "a cache that is debugged has none");
+        made.write(&format!("{SYSFS}/vm_area_struct/sheaf_capacity"), "32\n");
+        assert!(has_sheaves());
     }
 
     #[test]

@@ -26,6 +26,12 @@ impl Place {
         Ok(Self { dir: dir.to_owned(), files: RefCell::new(Some(Files::open(dir)?)) })
     }
 
+    /// Returns whether each processor keeps objects of it in sheaves (seen on Linux 6.18 to 7.3).
+    pub(super) fn has_sheaves(&self) -> bool {
+        let capacity = std::fs::read_to_string(self.dir.join("sheaf_capacity"));
+        capacity.is_ok_and(|text| text.trim() != "0")
+    }
+
     pub(super) fn shrink(&self) {
         // A cache that cannot shrink is counted as it is.
         let shrunk = self.with_files(|files| files.shrink.as_ref().map_or(Ok(()), |mut file| file.write_all(b"1")));

@@ -1,6 +1,7 @@
 //! The search: batches of candidates, each in a guest that they share, several guests side by side; what is suspicious is judged as `run` does.
 
-use super::corpus::{Corpus, Origin};
+use super::corpus::Corpus;
+use super::corpus::suspects::{Origin, Suspect};
 use super::draw::fresh::{fresh, plain};
 use super::group::Group;
 use super::guest::SharedGuest;
@@ -94,7 +95,7 @@ pub fn explore(plan: &Plan, dir: &Path, seed: Option<u64>) -> Result<Explored> {
     let identity = (plan.kernel.spec.as_str(), plan.kernel.image_sha256.as_str());
     let mut corpus = Corpus::open(dir, seed, plan.options.boot.seed, identity)?;
     corpus.kept.splice(0..0, plan.from.iter().cloned());
-    let pending = corpus.left_pending()?;
+    let suspects = Mutex::new(corpus.suspects()?);
     let begin = Instant::now();
     let search = Search {
         plan,
@@ -107,14 +108,13 @@ pub fn explore(plan: &Plan, dir: &Path, seed: Option<u64>) -> Result<Explored> {
         error: Mutex::new(None),
         task: plan.ui.task(format!("exploring {}", plan.kernel.spec)),
     };
-    let pending = Mutex::new(pending);
     std::thread::scope(|scope| {
         for _ in 0..plan.jobs.max(1) {
             scope.spawn(|| {
-                let next = || pending.lock().expect("no panic while held").pop();
+                let next = || suspects.lock().expect("no panic while held").pop();
                 let work = || {
-                    while let Some(left) = next() {
-                        search.look_again(&left.scenario, left.origin)?;
+                    while let Some(suspect) = next() {
+                        search.look_again(&suspect)?;
                     }
                     while !search.is_over() {
                         search.batch()?;
@@ -291,13 +291,13 @@ impl Search<'_> {
     }
 
     /// Tries what was suspected last time once more, and judges it if it still is.
-    fn look_again(&self, scenario: &Scenario, origin: Origin) -> Result<()> {
-        let mut guest = None;
-        if self.boot(&Group::of_scenario(scenario), &mut guest)? {
-            let (batch, number) = (origin.batch, origin.number);
-            self.candidate(scenario, (batch, number), &mut guest)?;
+    fn look_again(&self, suspect: &Suspect) -> Result<()> {
+        let (mut guest, Suspect { scenario, origin, .. }) = (None, suspect);
+        if !self.boot(&Group::of_scenario(scenario), &mut guest)? {
+            return Ok(());
         }
-        Ok(())
+        self.candidate(scenario, (origin.batch, origin.number), &mut guest)?;
+        self.with(|corpus| corpus.tried_again(suspect))
     }
 
     /// Judges a candidate in a guest of its own, and if that accuses the kernel of something new, makes it smaller and puts it among the finds.

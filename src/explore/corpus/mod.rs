@@ -1,6 +1,8 @@
 //! What an exploration keeps in its directory: how far it is, the scenarios that did something new, those that are suspected, and what was
 //! found. Whatever is written is whole, and is there as soon as it is known, so that an exploration that is ended loses nothing.
 
+pub(crate) mod suspects;
+
 use super::finds;
 use super::symptom::Symptom;
 use super::trial::Tried;
@@ -24,8 +26,6 @@ const FINDS: &str = "finds";
 const LOCK: &str = "lock";
 /// Scenarios that are kept at most.
 const MOST_KEPT: usize = 4000;
-/// What was judged so often without being accused of anything is not judged again.
-const MOST_DISMISSALS: u32 = 2;
 /// Reasons that are told.
 const MOST_REASONS: usize = 12;
 
@@ -47,21 +47,6 @@ pub struct State {
     pub reached: BTreeMap<String, BTreeSet<u32>>,
     /// The kernel that was explored.
     pub image_sha256: String,
-}
-
-/// A candidate that is to be judged.
-pub struct Pending {
-    pub scenario: Scenario,
-    pub origin: Origin,
-}
-
-/// Where a candidate was drawn, and when it was suspected.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Origin {
-    pub batch: u64,
-    pub number: u64,
-    pub candidates: u64,
-    pub suspected_seconds: f64,
 }
 
 /// The directory, held by one dirleak at a time.
@@ -125,6 +110,7 @@ impl Corpus {
             _lock: lock,
         };
         corpus.read_finds(image_sha256)?;
+        corpus.record.pending = corpus.suspect_files()?.len() as u64;
         corpus.count();
         corpus.save()?;
         Ok(corpus)
@@ -225,41 +211,6 @@ impl Corpus {
         self.record.reached = self.state.reached.values().map(|numbers| numbers.len() as u64).sum();
     }
 
-    /// Claims the first of these that is to be judged, and keeps the candidate until it is; `None` if all are known.
-    pub fn claim(&mut self, scenario: &Scenario, symptoms: &[Symptom], origin: Origin) -> Result<Option<Symptom>> {
-        let is_new = |symptom: &&Symptom| {
-            let signature = symptom.signature();
-            let dismissals = self.state.dismissed.get(&signature).copied().unwrap_or(0);
-            !self.known.contains(&signature) && !self.claimed.contains(&signature) && dismissals < MOST_DISMISSALS
-        };
-        let Some(symptom) = symptoms.iter().find(is_new).cloned() else { return Ok(None) };
-        let signature = symptom.signature();
-        let head = serde_json::to_string(&origin).machine(|| unwritable(&self.dir))?;
-        self.write(&pending_name(&signature), format!("# {head}\n{}", to_toml(scenario)).as_bytes())?;
-        self.claimed.insert(signature);
-        self.record.pending = self.claimed.len() as u64;
-        Ok(Some(symptom))
-    }
-
-    /// Notes that nothing came of what was suspected.
-    pub fn dismiss(&mut self, symptom: &Symptom) -> Result<()> {
-        let signature = symptom.signature();
-        *self.state.dismissed.entry(signature.clone()).or_default() += 1;
-        self.record.not_confirmed += 1;
-        self.settle(&signature)?;
-        self.save()
-    }
-
-    fn settle(&mut self, signature: &str) -> Result<()> {
-        self.claimed.remove(signature);
-        self.record.pending = self.claimed.len() as u64;
-        let path = self.dir.join(pending_name(signature));
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).machine(|| unwritable(&self.dir)),
-            _ => Ok(()),
-        }
-    }
-
     /// Returns whether one of these is not known yet.
     pub fn is_news(&self, signatures: &[String]) -> bool {
         signatures.iter().any(|signature| !self.known.contains(signature))
@@ -297,23 +248,6 @@ impl Corpus {
         // What was found of another kernel keeps its name.
         std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
     }
-
-    /// Returns what was suspected last time and not judged.
-    pub fn left_pending(&self) -> Result<Vec<Pending>> {
-        let mut pending = Vec::new();
-        for file in files_in(&self.dir.join(PENDING), "toml")? {
-            let text = fs::read_to_string(&file).machine(|| format!("cannot read {}", file.display()))?;
-            let head = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
-            let origin = serde_json::from_str(head).unwrap_or_default();
-            pending.push(Pending { scenario: load(&file.display().to_string())?, origin });
-            fs::remove_file(&file).machine(|| unwritable(&self.dir))?;
-        }
-        Ok(pending)
-    }
-}
-
-fn pending_name(signature: &str) -> PathBuf {
-    Path::new(PENDING).join(format!("{}.toml", finds::name(signature)))
 }
 
 fn unwritable(dir: &Path) -> String {
@@ -363,11 +297,12 @@ fn scenarios_in(dir: &Path) -> Result<Vec<Scenario>> {
 
 #[cfg(test)]
 mod tests {
+    use super::suspects::Origin;
     use super::*;
     use crate::error::Exit;
     use crate::result::example;
 
-    fn open(dir: &Path, seed: Option<u64>) -> Result<Corpus> {
+    pub fn open(dir: &Path, seed: Option<u64>) -> Result<Corpus> {
         Corpus::open(dir, seed, 5, ("6.1", "abc"))
     }
 
@@ -379,7 +314,7 @@ mod tests {
         Tried { features: ways.iter().map(|way| (*way).to_owned()).collect(), units: 15, ..Tried::default() }
     }
 
-    fn scenario() -> Scenario {
+    pub fn scenario() -> Scenario {
         load("seek").unwrap()
     }
 
@@ -418,27 +353,6 @@ mod tests {
         drop(again);
         let mut other = open(dir.path(), Some(6)).unwrap();
         assert_eq!((other.state.seed, other.next_batch().unwrap()), (6, 1), "another seed begins at its beginning");
-    }
-
-    #[test]
-    fn what_is_suspected_is_claimed_once_and_is_there_the_next_time_until_it_is_judged() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut corpus = open(dir.path(), None).unwrap();
-        let origin = Origin { batch: 2, number: 3, candidates: 4, suspected_seconds: 5.0 };
-        assert_eq!(corpus.claim(&scenario(), &[grows("f")], origin).unwrap(), Some(grows("f")));
-        assert_eq!(corpus.claim(&scenario(), &[grows("f")], origin).unwrap(), None);
-        assert_eq!(corpus.claim(&scenario(), &[grows("f"), grows("g")], origin).unwrap(), Some(grows("g")));
-        corpus.dismiss(&grows("g")).unwrap();
-        assert_eq!(corpus.record.pending, 1);
-        drop(corpus);
-        let mut again = open(dir.path(), None).unwrap();
-        let left = again.left_pending().unwrap();
-        assert_eq!((left.len(), left[0].origin, &left[0].scenario.unit), (1, origin, &scenario().unit));
-        assert_eq!(again.left_pending().unwrap().len(), 0, "whoever takes it has it");
-        // What came to nothing twice is let be.
-        assert!(again.claim(&scenario(), &[grows("g")], origin).unwrap().is_some());
-        again.dismiss(&grows("g")).unwrap();
-        assert!(again.claim(&scenario(), &[grows("g")], origin).unwrap().is_none());
     }
 
     #[test]

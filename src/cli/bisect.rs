@@ -2,11 +2,11 @@
 
 use super::kernel_args::{Config, able_to};
 use super::measure_args::{Measure, Targets};
+use super::seed;
 use crate::bisect::found::Step;
 use crate::bisect::history::Terms;
 use crate::bisect::search::search;
 use crate::bisect::{Confirmation, Found, KernelTester, confirm, record};
-use crate::boot::job::AGREED_SEED;
 use crate::error::{Error, Exit, Result};
 use crate::fleet::cluster;
 use crate::kernel::Builder;
@@ -85,8 +85,8 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let shallow = builder.place.repo.shallow();
     let repo = Repo::borrowing(scratch.path().join("git"), &builder.place.repo.dir().join("objects"), Some(&shallow))?;
     let mut options = arguments.measure.options();
-    // Verdicts are kept by their seed, so a search that is begun again must have the same.
-    options.boot.seed = arguments.measure.seed.unwrap_or(AGREED_SEED);
+    // Verdicts are kept by their seed, so a search that is begun again, or from another good commit, must have the same.
+    options.boot.seed = arguments.measure.seed.unwrap_or_else(|| seed::of(&[&bad, &scenario.name]));
     options.every_counter = arguments.call_site.is_some();
     let progress = Progress { ui: ui.clone(), begin: Instant::now(), seconds: Default::default() };
     let mut kernels = KernelTester {

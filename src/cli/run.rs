@@ -46,12 +46,8 @@ pub struct Args {
 
 /// Runs, shows, and gives the status of the worst verdict.
 pub fn run(arguments: &Args) -> Result<Exit> {
-    let mut measure = arguments.measure.clone();
-    if arguments.shard.is_some() {
-        // Which guest has which site is drawn, and is to be the same on every machine.
-        measure.seed.get_or_insert(AGREED_SEED);
-    }
     let scenarios = arguments.measure.scenarios(&arguments.scenarios, &["quick"])?;
+    let measure = Measure { seed: agreed_seed(arguments, &scenarios), ..arguments.measure.clone() };
     let runs = arguments.runs(&scenarios)?;
     let targets = arguments.measure.targets()?;
     let ui = Ui::new();
@@ -86,6 +82,13 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     }
     arguments.measure.show(&file, &targets)?;
     Ok(exit(&file.results))
+}
+
+/// Returns the seed that was given, or that all machines have whose parts are put together: which guest of a cluster has which site is drawn,
+/// and is to be the same on each. Everything else has a seed of its own on each machine.
+fn agreed_seed(arguments: &Args, scenarios: &[Scenario]) -> Option<u64> {
+    let is_shared = arguments.shard.is_some() && scenarios.iter().any(|scenario| scenario.cluster.is_some());
+    arguments.measure.seed.or(is_shared.then_some(AGREED_SEED))
 }
 
 /// One scenario on one kernel, by their numbers.

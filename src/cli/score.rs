@@ -1,7 +1,7 @@
 //! `dirleak score`: how often the checker is right.
 
 use super::score_explore::{ExploreArgs, Explorer, is_explored};
-use super::sweep;
+use super::{seed, sweep};
 use crate::boot::job::Job;
 use crate::boot::pool::{ProcessorSlots, guests, run_parallel};
 use crate::error::{Context, Error, Exit, Result};
@@ -48,9 +48,9 @@ pub struct Args {
     /// Guests side by side; one per processor unless this is said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     jobs: Option<u8>,
-    /// Seed of the names and of the order of the rounds; further runs take the numbers after it.
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    seed: u64,
+    /// Seed of the names and of the order of the rounds, drawn unless it is given; further runs take the numbers after it.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Judge every leak in the other scenarios that catch it, too, and in its own with several processors, and show which do.
     #[arg(long)]
     also: bool,
@@ -125,7 +125,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
             Tried::Clean(run) => score.clean.push(run),
         }
     }
-    let seeds = arguments.seed..arguments.seed + u64::from(arguments.repeat);
+    let seeds = arguments.seed()..arguments.seed() + u64::from(arguments.repeat);
     let series = &arguments.series;
     let explorer = Explorer { series, stock: &stock, accelerator, cache: &cache, ui: &ui, jobs: arguments.jobs };
     score.explored = arguments.random.explored(&explored, seeds, &explorer)?;
@@ -186,7 +186,7 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
                 header: header.clone(),
                 kernel: kernel.clone(),
                 scenario: scenario.clone(),
-                seed: arguments.seed + n,
+                seed: arguments.seed() + n,
             }));
             continue;
         }
@@ -198,19 +198,25 @@ fn trials(arguments: &Args, headers: Vec<Header>, stock: &Kernel, cache: &Cache,
         }
         for scenario in others.into_iter().filter(|_| arguments.also) {
             let (header, kernel) = (header.clone(), kernel.clone());
-            trials.push(Trial::Also { header, kernel, scenario, seed: arguments.seed });
+            trials.push(Trial::Also { header, kernel, scenario, seed: arguments.seed() });
         }
         trials.extend((0..u64::from(arguments.repeat)).map(|n| Trial::Patch {
             header: header.clone(),
             kernel: kernel.clone(),
             scenario: scenario.clone(),
-            seed: arguments.seed + n,
+            seed: arguments.seed() + n,
             compared: n == 0 && !arguments.alone,
         }));
     }
-    let clean = clean::scenarios(u64::from(arguments.clean), arguments.seed)?;
+    let clean = clean::scenarios(u64::from(arguments.clean), arguments.seed())?;
     trials.extend(clean.into_iter().map(|(scenario, seed)| Trial::Clean { kernel: stock.clone(), scenario, seed }));
     Ok(trials)
+}
+
+impl Args {
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(seed::drawn)
+    }
 }
 
 /// Returns the command line that makes the same score again.
@@ -227,9 +233,7 @@ fn command(arguments: &Args) -> String {
     if let Some(time) = arguments.random.explore {
         words += &format!(" --explore={}s", time.as_secs());
     }
-    if arguments.seed != 42 {
-        words += &format!(" --seed {}", arguments.seed);
-    }
+    words += &format!(" --seed {}", arguments.seed());
     for (option, given) in [
         ("sweep", arguments.sweep),
         ("without-library", arguments.random.without_library),

@@ -7,7 +7,7 @@ use super::mount::Mounted;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::workload::populate;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How its name begins: the next run removes one that was left by a kill.
 const PREFIX: &str = ".dirleak-";
@@ -40,8 +40,14 @@ impl ScratchDir {
         Ok(Self { dir, names, removed })
     }
 
+    /// Returns what it was called when it was made.
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Returns a path that leads to it whatever it is called now.
+    pub fn path_by_descriptor(&self) -> PathBuf {
+        self.dir.path_by_descriptor()
     }
 
     /// Takes it away; what was left is told.

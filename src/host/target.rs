@@ -69,7 +69,9 @@ impl LiveTarget {
         waits: Waits,
     ) -> Result<Self> {
         let mut lister = Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES));
-        let dir = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).to_owned();
+        // By its descriptor: whose directory it is in may put a link in its place.
+        let dir = scratch.as_ref().map_or_else(|| mounted.dir.clone(), ScratchDir::path_by_descriptor);
+        let shown = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).display().to_string();
         let (mut first, mut lengths) = (NameDigest::default(), NameLengths::default());
         let listed = waits.for_server(|| {
             lister.list(&dir, |record| {
@@ -78,9 +80,8 @@ impl LiveTarget {
                 lengths.add(record.name);
             })
         });
-        listed.map_err(|failed| Error::machine(format!("cannot list {}: {failed}", dir.display())))?;
+        listed.map_err(|failed| Error::machine(format!("cannot list {shown}: {failed}")))?;
         if first.count == 0 {
-            let shown = dir.display();
             return Err(Error::usage(format!(
                 "{shown} is empty; name a directory with files, or make some with --scratch"
             )));
@@ -307,6 +308,12 @@ mod tests {
             LiveTarget::new(Mounted::made_up(dir.path()), stats(dir.path()), Some(scratch), FAST, Waits::default())
                 .unwrap();
         assert_eq!((target.entries(), target.list_nfs().unwrap().broken), (5, None));
+        let (away, elsewhere) = (dir.path().join("away"), directory(&["secret"]));
+        fs::rename(&path, &away).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
+        assert_eq!(target.list_nfs().unwrap().broken, None, "what is put in its place is not listed");
+        fs::remove_file(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
         fs::write(path.join("of somebody else"), "").unwrap();
         let broken = target.list_nfs().unwrap().broken.unwrap();
         assert_eq!(broken, "a listing of the scratch directory showed 6 entries, not the 5 that were made in it");

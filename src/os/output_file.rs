@@ -33,12 +33,10 @@ impl OutputFile {
     /// Checks the same of a file that is `what`.
     pub fn check_other(path: &Path, what: &'static str) -> Result<Self> {
         let unwritable = |path: &Path, reason: &str| unwritable(what, path, reason);
-        // Of links, too, what others make leads where they want: root would overwrite any file for them.
-        let is_others = |meta: fs::Metadata| meta.is_symlink() && !owned::is_of_us_or_root(&meta);
-        if fs::symlink_metadata(path).is_ok_and(is_others) {
-            return Err(unwritable(path, "it is a symbolic link of another user, which is not followed"));
+        if let Some(reason) = link_of_another(path) {
+            return Err(unwritable(path, &reason));
         }
-        let path_behind_links = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path_behind_links = behind_links(path);
         let in_place = match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => return Err(unwritable(path, "it is a directory")),
             Ok(meta) => !meta.is_file() || path.starts_with("/dev"),
@@ -66,7 +64,9 @@ impl OutputFile {
         if !parent.is_dir() {
             return Err(format!("there is no directory {}", parent.display()));
         }
-        let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(parent);
+        // Behind links there is none, unless somebody has put one there since.
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(parent);
         let tried = opened.and_then(|dir| tempfile::tempfile_in(by_descriptor(&dir)).map(|_| dir));
         let dir = tried.map_err(|_| format!("the directory {} cannot be written", parent.display()))?;
         self.dir = Some(dir);
@@ -109,6 +109,28 @@ impl OutputFile {
         fresh.persist(dir.join(self.path.file_name().unwrap_or_default())).map_err(|e| e.error)?;
         Ok(())
     }
+}
+
+/// Returns why a path is not followed: what others make leads where they want, and root would overwrite any file for them. Of the directories on
+/// the way that is asked for root alone; who else is led elsewhere can write there anyway.
+fn link_of_another(path: &Path) -> Option<String> {
+    let is_others =
+        |part: &Path| fs::symlink_metadata(part).is_ok_and(|meta| meta.is_symlink() && !owned::is_of_us_or_root(&meta));
+    if is_others(path) {
+        return Some("it is a symbolic link of another user, which is not followed".into());
+    }
+    let absolute = std::path::absolute(path).ok().filter(|_| nix::unistd::geteuid().is_root())?;
+    let link = absolute.ancestors().find(|part| is_others(part))?;
+    Some(format!("{} is a symbolic link of another user, which is not followed", link.display()))
+}
+
+/// Returns where a file is or will be, in a directory that no link leads to.
+fn behind_links(path: &Path) -> PathBuf {
+    let in_its_directory = || {
+        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        Some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(in_its_directory).unwrap_or_else(|| path.to_owned())
 }
 
 /// Returns a path to an open directory, whatever it is called now.
@@ -187,6 +209,13 @@ mod tests {
             std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
             let error = OutputFile::check(&link).unwrap_err();
             assert!(error.to_string().contains("a symbolic link of another user, which is not followed"), "{error}");
+            let (system, way) = (dir.path().join("system"), dir.path().join("way"));
+            fs::create_dir(&system).unwrap();
+            std::os::unix::fs::symlink(&system, &way).unwrap();
+            assert!(OutputFile::check(&way.join("out.json")).is_ok(), "a link of root's own");
+            std::os::unix::fs::lchown(&way, Some(65534), None).unwrap();
+            let error = OutputFile::check(&way.join("out.json")).unwrap_err();
+            assert!(error.to_string().contains(&format!("{} is a symbolic link of", way.display())), "{error}");
         }
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     }

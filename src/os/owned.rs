@@ -4,12 +4,13 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
-/// Write permission for everybody.
+/// Write permission for everybody, and for the group.
 const OF_ALL: u32 = 0o002;
+const OF_GROUP: u32 = 0o020;
 
-/// Tells a file or directory of this user, or of root, that not everybody may write to.
+/// Tells a file or directory of this user, or of root, that nobody else may write to.
 pub fn is_trusted(meta: &Metadata) -> bool {
-    is_of_us_or_root(meta) && !is_writable_by_all(meta)
+    is_of_us_or_root(meta) && !is_writable_by_all(meta) && !is_writable_by_a_group(meta)
 }
 
 /// Tells whether this user or root owns it.
@@ -25,6 +26,11 @@ pub fn is_of_us(meta: &Metadata) -> bool {
 /// Tells whether everybody may write to it.
 pub fn is_writable_by_all(meta: &Metadata) -> bool {
     meta.mode() & OF_ALL != 0
+}
+
+/// Tells whether a group may write to it that is not its owner's own, whose number is the owner's (USERGROUPS_ENAB in login.defs(5)).
+fn is_writable_by_a_group(meta: &Metadata) -> bool {
+    meta.mode() & OF_GROUP != 0 && meta.gid() != meta.uid()
 }
 
 /// Tells whether `root` and all that leads from it to `path` below it is trusted and no symbolic link.
@@ -60,5 +66,12 @@ mod tests {
             fs::set_permissions(root.join(open), before).unwrap();
         }
         assert!(is_trusted("vm/patches/x"));
+        fs::set_permissions(root.join("vm"), fs::Permissions::from_mode(0o775)).unwrap();
+        let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        assert_eq!(is_trusted("vm/patches/x"), user == group, "whose group it is");
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(root.join("vm"), None, Some(1234)).unwrap();
+            assert!(!is_trusted("vm/patches/x"), "another group may write");
+        }
     }
 }

@@ -52,8 +52,9 @@ pub fn begin(scenario: &Scenario, kernel: &Kernel, accelerator: Accelerator, opt
     record.signals = scenario.unit.passes().any(|pass| pass.signals_every_us > 0).then_some(0);
     let sandbox = Sandbox::detect();
     record.setup = Some(Setup { sandbox: sandbox.names(), ..setup(scenario, stock) });
-    if !sandbox.seccomp {
-        record.notes.push(format!("{PROGRAM} has no seccomp sandbox here and ran without, see dirleak doctor"));
+    let missing = sandbox.missing().join(" and ");
+    if !missing.is_empty() {
+        record.notes.push(format!("{PROGRAM} has no fence of {missing} here and ran without, see dirleak doctor"));
     }
     record
 }
@@ -358,7 +359,7 @@ mod tests {
         );
         let sandbox = Sandbox::detect();
         assert_eq!(plain.setup.as_ref().unwrap().sandbox, sandbox.names());
-        assert_eq!(plain.notes.is_empty(), sandbox.seccomp, "{:?}", plain.notes);
+        assert_eq!(plain.notes.is_empty(), sandbox.missing().is_empty(), "{:?}", plain.notes);
     }
 
     #[test]

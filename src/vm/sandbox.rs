@@ -93,8 +93,16 @@ impl Sandbox {
 
     /// Returns its words in results.
     pub fn names(self) -> Vec<String> {
-        let words = [("seccomp", self.seccomp), ("landlock", self.landlock), ("no-sockets", self.no_sockets)];
-        words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
+        self.words().into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
+    }
+
+    /// Returns the words of what does not work here.
+    pub fn missing(self) -> Vec<&'static str> {
+        self.words().into_iter().filter(|(_, is_there)| !is_there).map(|(word, _)| word).collect()
+    }
+
+    fn words(self) -> [(&'static str, bool); 3] {
+        [("seccomp", self.seccomp), ("landlock", self.landlock), ("no-sockets", self.no_sockets)]
     }
 }
 
@@ -316,6 +324,11 @@ mod tests {
         assert_eq!(arguments(true), SECCOMP);
         assert!(arguments(false).is_empty());
         let all = Sandbox { seccomp: true, landlock: true, no_sockets: true };
-        assert_eq!(all.names(), ["seccomp", "landlock", "no-sockets"]);
+        assert_eq!((all.names().join(" "), all.missing().len()), ("seccomp landlock no-sockets".into(), 0));
+        let some = Sandbox { landlock: false, ..all };
+        assert_eq!(
+            (some.names().join(" "), some.missing().join(" ")),
+            ("seccomp no-sockets".into(), "landlock".into())
+        );
     }
 }

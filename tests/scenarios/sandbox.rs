@@ -168,6 +168,6 @@ fn without_seccomp() -> Trialled {
     let record = seen.record()?;
     let fences = record.setup.as_ref().map(|setup| setup.sandbox.clone()).unwrap_or_default();
     seen.must(!fences.contains(&"seccomp".to_owned()), || format!("it claims {fences:?}"))?;
-    let said = record.notes.iter().any(|note| note.contains("no seccomp sandbox"));
+    let said = record.notes.iter().any(|note| note.contains("no fence of seccomp"));
     seen.must(said, || format!("the notes do not say so: {:?}", record.notes))
 }

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    noise.setups.sort_by_key(|setup| (setup.cpus, setup.stock));
+    noise.setups.sort_by_key(|setup| (setup.kind, setup.cpus, setup.stock));
     let pairs: usize = noise.setups.iter().map(|setup| setup.count()).sum();
     if pairs == 0 {
         eprintln!("there are no rounds in these {} files", paths.len());

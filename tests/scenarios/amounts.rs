@@ -2,7 +2,7 @@
 //! large leak is no less a leak than a small one.
 
 use crate::case::Case;
-use crate::program::{Program, SMALL_CACHES, Trialled};
+use crate::program::{Program, SMALL_CACHES, Trialled, varied};
 use dirleak::internals::sample::CounterKind;
 use dirleak::result::record::Verdict;
 
@@ -34,11 +34,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn leaks(of: &str, source: CounterKind, counter: &str, amount: u32) -> Trialled {
-    let scenario = include_str!("../../scenarios/quick.toml");
     let arguments = format!("[guest]\nkernel_arguments = \"leak={of},{amount}\"\n");
     let words = ["run", "--kernel", LEAKING, "./leaking.toml"];
     let few = if amount < 10 { &SMALL_CACHES[..] } else { &[] };
-    let scenario = scenario.replace("[guest]\n", &arguments).replace("memory_mib = 256", "memory_mib = 512");
+    let roomy = [("[guest]\n", arguments.as_str()), ("memory_mib = 256", "memory_mib = 512")];
+    let scenario = varied(include_str!("../../scenarios/quick.toml"), &roomy);
     let seen = Program::new(&[&words, few].concat()).with_file("leaking.toml", &scenario).run()?;
     let record = seen.record()?;
     seen.must(record.verdict == Verdict::Leak, || "it is no leak".into())?;

@@ -2,7 +2,7 @@
 //! stopped working looks exactly like a clean kernel.
 
 use crate::case::Case;
-use crate::program::{Program, Seen, Trialled};
+use crate::program::{Program, Seen, Trialled, varied};
 use dirleak::result::record::{RunRecord, Verdict};
 
 /// A kernel that its command line makes blind; the patch says how.
@@ -48,9 +48,9 @@ fn run(kernel: &str, to: &str) -> Result<Seen, libtest_mimic::Failed> {
 }
 
 fn with_arguments(words: &[&str], kernel_arguments: &str) -> Result<Seen, libtest_mimic::Failed> {
-    let scenario = include_str!("../../scenarios/quick.toml");
     let guest = format!("[guest]\nkernel_arguments = \"{kernel_arguments}\"\n");
-    Program::new(words).with_file("blind.toml", &scenario.replace("[guest]\n", &guest)).run()
+    let scenario = varied(include_str!("../../scenarios/quick.toml"), &[("[guest]\n", &guest)]);
+    Program::new(words).with_file("blind.toml", &scenario).run()
 }
 
 fn undecided(to: &str, controls: &[&str], sentence: &str) -> Trialled {

@@ -1,7 +1,7 @@
 //! Trials of operations on files, and of what a server keeps of them.
 
 use crate::case::Case;
-use crate::program::{Program, Trialled};
+use crate::program::{Program, Trialled, varied};
 use dirleak::result::record::Verdict;
 
 const KERNEL: &str = "6.1";
@@ -30,9 +30,8 @@ fn ends_otherwise() -> Trialled {
 /// knfsd keeps the reply to each call of version 3 that changes something, until it is stopped.
 fn another_mount() -> Trialled {
     // Each restart of the server moves a tree of numbers by up to two nodes, which smaller doses cannot tell from growth.
-    let toml = include_str!("../../scenarios/changing-by-mount.toml")
-        .replace("\"4.2\"", "\"3\"")
-        .replace("doses = [4, 12]", "doses = [8, 32]");
+    let of_3 = [("\"4.2\"", "\"3\""), ("doses = [4, 12]", "doses = [8, 32]")];
+    let toml = varied(include_str!("../../scenarios/changing-by-mount.toml"), &of_3);
     let seen = Program::new(&["run", "--kernel", KERNEL, "./changing.toml"]).with_file("changing.toml", &toml).run()?;
     let record = seen.record()?;
     seen.must(record.verdict == Verdict::Clean, || "it is not clean".into())?;

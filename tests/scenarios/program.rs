@@ -31,6 +31,14 @@ const SHOWN_LINES: usize = 30;
 
 static FREE: (Mutex<usize>, Condvar) = (Mutex::new(GUESTS), Condvar::new());
 
+/// Returns a scenario of the library in other words, each of which has to be in it: what no longer is would be tried as it comes.
+pub fn varied(scenario: &str, words: &[(&str, &str)]) -> String {
+    words.iter().fold(scenario.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "the scenario has no {from:?} any more");
+        text.replace(from, to)
+    })
+}
+
 /// The right to have some guests run, or one with as many processors.
 pub struct Slots(usize);
 

@@ -2,7 +2,7 @@
 
 use crate::bad_luck::scenario;
 use crate::case::Case;
-use crate::program::{Program, Trialled};
+use crate::program::{Program, Trialled, varied};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
@@ -29,8 +29,10 @@ pub fn cases() -> Vec<Case> {
 /// A run that would go on for hours, on one processor, so that a machine with two has both guests of a verify at once.
 pub fn endless(first: &[&str]) -> Program {
     let arguments = [first, &["./endless.toml"]].concat();
-    Program::new(&arguments)
-        .with_file("endless.toml", &scenario("good", 1 << 20, [100_000, 1_000_000]).replace("cpus = 2", "cpus = 1"))
+    Program::new(&arguments).with_file(
+        "endless.toml",
+        &varied(&scenario("good", 1 << 20, [100_000, 1_000_000]), &[("cpus = 2", "cpus = 1")]),
+    )
 }
 
 fn told_to_end(signal: Signal, status: i32, pause: Duration) -> Trialled {

@@ -1,6 +1,7 @@
 //! Recorded noise: by how much counters moved in the rounds of a kernel without a leak.
 
 use dirleak::internals::sample::{Growth, growth};
+use dirleak::internals::verdict::judge::Phase;
 use dirleak::result::parts::{Round, RoundKind};
 use dirleak::result::record::RunRecord;
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,23 @@ pub struct Noise {
     pub setups: Vec<Setup>,
 }
 
+/// Whose kernel was booted, and what it was left to do.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// One of dirleak's own series, in a guest that does nothing else.
+    #[default]
+    Series,
+    /// A distribution's package as it comes.
+    Package,
+    /// A guest that somebody else uses at the same time, measured from within as `host` measures a machine.
+    Busy,
+}
+
 /// The runs of guests of one kind.
 #[derive(Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Setup {
+    pub kind: Kind,
     pub cpus: u64,
     /// Whether the kernel kept nothing of who allocated what.
     pub stock: bool,
@@ -63,14 +78,28 @@ impl<const N: usize> Seen<[Growth; N]> {
     }
 }
 
+impl Kind {
+    /// Returns the kind of a run. Nobody records a live machine that does nothing but be measured: a guest of `run` is that.
+    fn of(run: &RunRecord) -> Self {
+        if !run.unmounted() {
+            return Self::Busy;
+        }
+        // `6.1:cloud`, where a series is `6.1` and a patched one `6.1+spare-pages`.
+        if run.kernel.spec.contains(':') { Self::Package } else { Self::Series }
+    }
+}
+
 impl Noise {
     /// Adds the rounds of one run.
     pub fn add(&mut self, run: &RunRecord) {
-        self.source_version = run.kernel.source_version.clone().unwrap_or_default();
+        if let Some(version) = &run.kernel.source_version {
+            self.source_version.clone_from(version);
+        }
         let (cpus, stock) = run.setup.as_ref().map_or((1, false), |setup| (setup.cpus, setup.stock));
-        let found = self.setups.iter().position(|setup| (setup.cpus, setup.stock) == (cpus, stock));
+        let kind = Kind::of(run);
+        let found = self.setups.iter().position(|setup| (setup.kind, setup.cpus, setup.stock) == (kind, cpus, stock));
         let place = found.unwrap_or_else(|| {
-            self.setups.push(Setup { cpus, stock, ..Setup::default() });
+            self.setups.push(Setup { kind, cpus, stock, ..Setup::default() });
             self.setups.len() - 1
         });
         self.setups[place].add(run);
@@ -94,6 +123,13 @@ impl Setup {
         run.rounds.windows(2).filter(|pair| pair[1].kind == RoundKind::Proof).for_each(|pair| {
             self.further.add([moved(&pair[0], &pair[1])]);
         });
+    }
+
+    /// Returns in how many pairs of the full phase, which alone can say clean, some counter moved, and how many there are.
+    pub fn full_phase(&self) -> [usize; 2] {
+        // Those with short rounds come first.
+        let full = self.pairs.get(Phase::Scout.looks()[0] / 2..).unwrap_or_default();
+        [full.iter().map(|pairs| pairs.moved.len()).sum(), full.iter().map(Seen::count).sum()]
     }
 
     /// Pairs of blocks.
@@ -161,4 +197,10 @@ fn run_becomes_pairs_of_blocks_by_setup_and_place() {
     run.setup = Some(four_processors());
     noise.add(&run);
     assert_eq!((noise.setups.len(), noise.setups[1].cpus, noise.setups[1].runs["quick"]), (2, 4, 1));
+    // So are those of a package, and those that somebody else uses, too.
+    run.kernel.spec = "6.1:cloud".into();
+    noise.add(&run);
+    run.accelerator = dirleak::result::record::NO_ACCELERATOR.into();
+    noise.add(&run);
+    assert_eq!(noise.setups[2..].iter().map(|setup| setup.kind).collect::<Vec<_>>(), [Kind::Package, Kind::Busy]);
 }

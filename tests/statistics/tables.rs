@@ -2,7 +2,7 @@
 
 use super::course::{Leak, Look, Stress, World, moving};
 use super::naive;
-use super::noise::{Noise, Setup};
+use super::noise::{Kind, Noise, Setup};
 use super::tally::{LOOKS, Verdicts, missed, verdict};
 use dirleak::internals::scenario::{self, Rounds};
 use dirleak::internals::stats::theil_sen::BoundWidth;
@@ -58,9 +58,11 @@ impl Tables {
         let [usual, huge] = ["quick", "huge-flat"].map(|name| scenario::load(name).expect("it ships").rounds);
         // The first is what nearly all scenarios are run as; the last is the most restless.
         let [first, .., last] = &noise.setups[..] else { panic!("noise of several setups was recorded") };
+        let some_counter = "some counter".to_owned();
         let world_of = |noise, rounds, stress, leak| World {
             noise,
-            counters: moving(noise),
+            // Where none moved, whatever leaks or is under stress was at rest.
+            counters: Some(moving(noise)).filter(|moving| !moving.is_empty()).unwrap_or_else(|| vec![&some_counter]),
             widths: widths(noise),
             rounds,
             stress,
@@ -156,8 +158,9 @@ fn summary(noise: &Setup) -> String {
         n => format!("{n} of them not clean"),
     };
     let moved: usize = noise.pairs.iter().map(|pairs| pairs.moved.len()).sum();
+    let [full, all_full] = noise.full_phase();
     format!(
-        "* {}: {} runs ({}), {not_clean}; in {moved} of {} pairs of blocks some counter moved.\n",
+        "* {}: {} runs ({}), {not_clean}; in {moved} of {} pairs of blocks some counter moved, in {full} of {all_full} of the full phase.\n",
         setup(noise),
         noise.runs.values().sum::<u64>(),
         runs.join(", "),
@@ -166,8 +169,14 @@ fn summary(noise: &Setup) -> String {
 }
 
 fn setup(noise: &Setup) -> String {
-    let processors = if noise.cpus == 1 { "1 processor".into() } else { format!("{} processors", noise.cpus) };
-    format!("{processors}{}", if noise.stock { ", `--stock`" } else { "" })
+    let processors = if noise.cpus == 1 { "1 processor".to_owned() } else { format!("{} processors", noise.cpus) };
+    let how = match noise.kind {
+        Kind::Series if noise.stock => ", `--stock`",
+        Kind::Series => "",
+        Kind::Package => ", Debian's package",
+        Kind::Busy => ", beside a busy neighbour",
+    };
+    processors + how
 }
 
 fn without_leak(world: &World, judge: Judge) -> Row {
@@ -191,7 +200,7 @@ fn with_leak(world: &World) -> Row {
         Stress::Nothing => String::new(),
         stress => format!(", {}", described(stress)),
     };
-    let usual = world.noise.cpus == 1 && !world.noise.stock;
+    let usual = world.noise.kind == Kind::Series && world.noise.cpus == 1 && !world.noise.stock;
     let on = if usual { String::new() } else { format!(", {}", setup(world.noise)) };
     let name = format!("{leak}{stress}{}{on}", doses(world.rounds));
     Row { name, verdicts: Verdicts::count(world, RUNS, verdict), missed: [0; LOOKS] }

@@ -18,6 +18,7 @@ use dirleak::result::record::{RunRecord, Verdict};
 use libtest_mimic::Failed;
 use nfs_fault_server::dirtree::spec::Made;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 pub const FIXED: &str = "6.1";
@@ -30,6 +31,8 @@ pub const EVENTS: &str = "/proc/vmstat";
 pub const DISKS: &str = "/proc/diskstats";
 pub const DENTRIES: &str = "/proc/sys/fs/dentry-state";
 pub const METRICS: &str = "/run/dirleak.prom";
+/// Names a directory that is to have the results that `host` wrote in guests, for `examples/record_noise` or to look into.
+pub const KEEP_IN: &str = "DIRLEAK_KEEP_IN";
 /// How far the measured rate may be from the modelled one.
 pub const RATE_TOLERANCE: f64 = 0.02;
 /// As kernels boot by default (CONFIG_SLAB_MERGE_DEFAULT): given last, it holds against what keeps caches apart.
@@ -148,7 +151,7 @@ pub fn must(ended: &CommandOutput, holds: bool, otherwise: impl FnOnce() -> Stri
     Err(format!("{}\nit ended with {status:?}\n{stderr}{stdout}", otherwise()).into())
 }
 
-/// The only record of a result.
+/// The only record of a result, which is kept if that is asked for.
 pub fn record(ended: &CommandOutput) -> Result<RunRecord, Failed> {
     let bytes = ended.files.get(RESULT);
     must(ended, bytes.is_some(), || "it wrote no result".into())?;
@@ -157,7 +160,11 @@ pub fn record(ended: &CommandOutput) -> Result<RunRecord, Failed> {
     must(ended, faults.is_empty(), || format!("its result is not as the schema has it: {faults:?}"))?;
     let mut file: ResultFile = serde_json::from_slice(bytes)?;
     must(ended, file.results.len() == 1, || "it wrote no result of one run".into())?;
-    Ok(file.results.remove(0))
+    let record = file.results.remove(0);
+    if let Some(dir) = std::env::var_os(KEEP_IN) {
+        fs::write(Path::new(&dir).join(format!("host-{}-{}.json", record.kernel.release, record.seed)), bytes)?;
+    }
+    Ok(record)
 }
 
 /// Measures as people type it, at the usual pace.

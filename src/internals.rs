@@ -110,7 +110,7 @@ pub mod run {
     }
 }
 pub mod sample {
-    pub use crate::sample::{CounterKind, Growth, Sample, growth, since};
+    pub use crate::sample::{CounterKind, Growth, Sample, Site, SourceLine, growth, since};
 }
 pub mod scenario {
     pub use crate::scenario::{FileSystem, Overrides, Rounds, Scenario, ServerKind, load, select};

@@ -125,13 +125,18 @@ impl Counters {
         self.read_with(Slabs::read_shrunk)
     }
 
-    /// Reads all of them, the first source before the slab caches.
+    /// Reads all of them, the first source before the slab caches. Objects of these that stand for what is not in use any more do not count.
     fn read_with(&self, read_slabs: impl FnOnce(&Slabs) -> Result<Sample>) -> Result<Sample> {
         let mut counts = self.sources.iter().filter_map(|(kind, source)| count(*kind, source.as_deref()?).transpose());
         let first = counts.next();
         let mut sample = read_slabs(&self.slabs)?;
         for count in first.into_iter().chain(counts) {
             sample.objects.extend([count?]);
+        }
+        for (cache, put_off) in self.sources.iter().filter_map(|(_, source)| source.as_ref()?.put_off()) {
+            if let Some(objects) = self.slabs.counted_under(cache).and_then(|name| sample.objects.get_mut(name)) {
+                *objects -= put_off;
+            }
         }
         Ok(sample)
     }
@@ -163,6 +168,18 @@ mod tests {
 
     fn opened(made: &MadeFiles) -> Counters {
         Counters::open(&made.files).unwrap()
+    }
+
+    #[test]
+    fn areas_that_are_freed_and_not_gone_are_no_objects_of_their_cache() {
+        let made = MadeFiles::machine();
+        made.cache("vmap_area", 40);
+        let freed = "0xffffc90000005000-0xffffc90000007000    8192 unpurged vm_area\n";
+        made.write("/proc/vmallocinfo", &(made.text("/proc/vmallocinfo") + freed));
+        let counters = opened(&made);
+        assert_eq!(counters.read().unwrap().objects["vmap_area"], 39);
+        made.write("/proc/vmallocinfo", &(made.text("/proc/vmallocinfo") + freed + freed));
+        assert_eq!(counters.read_shrunk().unwrap().objects["vmap_area"], 37);
     }
 
     #[test]

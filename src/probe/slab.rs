@@ -216,6 +216,12 @@ impl Slabs {
         (has && !shows_children).then_some(CHILDREN_ARE_HIDDEN)
     }
 
+    /// Returns what the cache of this name is counted under; `None` if there is none.
+    pub fn counted_under(&self, cache: &str) -> Option<&str> {
+        let is_it = |of: &&Cache| of.name == cache || of.shared_with.iter().any(|other| other == cache);
+        self.caches.iter().find(is_it).map(|of| of.name.as_str())
+    }
+
     /// Returns bytes of one object of each cache, without debugging data.
     pub fn object_bytes(&self) -> BTreeMap<String, u64> {
         self.layouts().into_iter().map(|(name, layout)| (name, layout.object_bytes)).collect()

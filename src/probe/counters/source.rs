@@ -8,6 +8,12 @@ pub trait CounterSource {
     /// Returns how much is in use; `None` if the kernel's text is not as it is known to be.
     fn count(&self) -> Result<Option<i64>>;
 
+    /// Returns how many objects of which slab cache stand for what was not in use any more when this was counted last; `None` if it does not know
+    /// of any.
+    fn put_off(&self) -> Option<(&'static str, i64)> {
+        None
+    }
+
     /// Returns who allocated it; `None` if the kernel does not say.
     fn sites(&self) -> Result<Option<Vec<Site>>> {
         Ok(None)

@@ -149,7 +149,7 @@ pub struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// One more round of so many units.
     pub fn further(&mut self, units: u64) {
-        let [mut round] = self.draw(&self.world.noise.further);
+        let mut round = self.further_noise();
         self.stress(&mut round);
         self.leak(&mut round, units);
         for (name, grown) in &round {
@@ -182,13 +182,31 @@ impl<'a> Guest<'a> {
 
     /// Two blocks.
     fn pair(&mut self, doses: [u64; 2]) -> [Block; 2] {
-        let mut rounds = self.draw(&self.world.noise.pairs[self.pairs]);
+        let mut rounds = self.noise_of_pair(self.pairs);
         self.pairs += 1;
         rounds.iter_mut().for_each(|round| self.stress(round));
         let [mut first, first_control, mut second, second_control] = rounds;
         self.leak(&mut first, doses[0]);
         self.leak(&mut second, doses[1]);
         [self.block(doses[0], first, first_control), self.block(doses[1], second, second_control)]
+    }
+
+    /// The noise of a pair of blocks at its place; of a place that no run came to, as where time is over, that of another with full rounds.
+    fn noise_of_pair(&mut self, place: usize) -> [Growth; 4] {
+        let pairs = &self.world.noise.pairs;
+        let place = if place < pairs.len() { place } else { self.lot.random_range(1..pairs.len()) };
+        self.draw(&pairs[place])
+    }
+
+    /// The noise of a further round, or of a control round where no run came to one.
+    fn further_noise(&mut self) -> Growth {
+        let further = &self.world.noise.further;
+        if further.count() > 0 {
+            let [round] = self.draw(further);
+            return round;
+        }
+        let [_, control, ..] = self.noise_of_pair(usize::MAX);
+        control
     }
 
     fn draw<const N: usize>(&mut self, seen: &Seen<[Growth; N]>) -> [Growth; N] {

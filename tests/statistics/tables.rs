@@ -86,20 +86,20 @@ impl Tables {
             let rows = worlds.iter().map(|&(noise, rounds, stress)| with_leak(&world_of(noise, rounds, stress, leak)));
             rows.collect::<Vec<_>>()
         };
-        let naive = |stress| {
-            let world = world(&usual, stress, Leak::Nothing);
-            let row = |name, judge| Row { name, ..self::without_leak(&world, judge) };
-            [
-                row(format!("difference of two readings, {}", described(stress)), naive::difference as Judge),
-                row(format!("least squares, {}", described(stress)), naive::least_squares),
-            ]
+        let naive = |(noise, stress)| {
+            let world = world_of(noise, &usual, stress, Leak::Nothing);
+            let row = |name, judge| {
+                let row = self::without_leak(&world, judge);
+                Row { name: format!("{name}, {}", row.name), ..row }
+            };
+            [row("difference of two readings", naive::difference as Judge), row("least squares", naive::least_squares)]
         };
         Self {
             recorded: noise.setups.iter().map(summary).collect(),
             setups: recorded,
             without_leak: vec![
                 without_leak(&huge, Stress::Nothing),
-                without_leak(&usual, Stress::Times(10)),
+                self::without_leak(&world_of(last, &usual, Stress::Times(10), Leak::Nothing), verdict),
                 without_leak(&usual, Stress::Strays),
                 without_leak(&usual, Stress::Normal(0.5)),
                 without_leak(&usual, Stress::Normal(2.0)),
@@ -114,7 +114,7 @@ impl Tables {
             steady: RATES.map(Leak::Steady).into_iter().flat_map(with_leak).collect(),
             random: RATES.map(Leak::Random).into_iter().flat_map(with_leak).collect(),
             lumps: LUMPS.map(|leak| with_leak_in(&world(&usual, Stress::Nothing, leak))).into(),
-            naive: [Stress::Nothing, Stress::Jumps].into_iter().flat_map(naive).collect(),
+            naive: [(last, Stress::Nothing), (first, Stress::Jumps)].into_iter().flat_map(naive).collect(),
         }
     }
 
@@ -179,10 +179,16 @@ fn setup(noise: &Setup) -> String {
     processors + how
 }
 
+/// What guests were, other than nearly all are.
+fn on(noise: &Setup) -> String {
+    let is_usual = noise.kind == Kind::Series && noise.cpus == 1 && !noise.stock;
+    if is_usual { String::new() } else { format!(", {}", setup(noise)) }
+}
+
 fn without_leak(world: &World, judge: Judge) -> Row {
     let name = match world.stress {
         Stress::Nothing => format!("as recorded on {}{}", setup(world.noise), doses(world.rounds)),
-        stress => format!("{}{}", described(stress), doses(world.rounds)),
+        stress => format!("{}{}{}", described(stress), doses(world.rounds), on(world.noise)),
     };
     let (verdicts, missed) = (Verdicts::count(world, RUNS, judge), missed(world, RUNS, judge));
     Row { name, verdicts, missed }
@@ -200,9 +206,7 @@ fn with_leak(world: &World) -> Row {
         Stress::Nothing => String::new(),
         stress => format!(", {}", described(stress)),
     };
-    let usual = world.noise.kind == Kind::Series && world.noise.cpus == 1 && !world.noise.stock;
-    let on = if usual { String::new() } else { format!(", {}", setup(world.noise)) };
-    let name = format!("{leak}{stress}{}{on}", doses(world.rounds));
+    let name = format!("{leak}{stress}{}{}", doses(world.rounds), on(world.noise));
     Row { name, verdicts: Verdicts::count(world, RUNS, verdict), missed: [0; LOOKS] }
 }
 

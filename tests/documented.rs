@@ -1,0 +1,79 @@
+//! What the documents have people type and needs neither a guest nor a kernel is typed here: it ends as it should, and the files that it is to
+//! write are there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Commands that measure nothing.
+const WITHOUT_A_GUEST: [&str; 5] = ["report", "forecast", "kernel list", "doctor", "ci init"];
+/// Options whose argument is a file to be written.
+const WRITTEN: [&str; 6] = ["--html", "--junit", "--ktap", "--markdown", "--csv", "--json"];
+/// The results that the documents name, and those that are shown under these names.
+const RESULTS: [(&str, &str); 4] =
+    [("verify.json", "verify.json"), ("small.json", "run.json"), ("large.json", "verify.json"), ("1.json", "run.json")];
+const SITES: &str = "site,entries,listings_per_day\nlarge,100000,96\nsmall,20,96\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns such lines of the documents, without what is remarked behind them, and where they stand.
+fn command_lines() -> Vec<(String, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    files.push(root().join("README.md"));
+    files.sort();
+    let mut lines = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let Some(line) = line.strip_prefix("    dirleak ") else { continue };
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if WITHOUT_A_GUEST.iter().any(|begin| line.starts_with(begin)) {
+                lines.push((format!("{}:{}", file.display(), number + 1), line.to_owned()));
+            }
+        }
+    }
+    lines
+}
+
+/// Makes a directory with what the commands read.
+fn desk() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, shipped) in RESULTS {
+        fs::copy(root().join("tests/data/report").join(shipped), dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("sites.csv"), SITES).unwrap();
+    dir
+}
+
+/// Returns the words of a command line as a shell gives them: of all results that are there where it says so.
+fn words(line: &str) -> Vec<String> {
+    let all = || RESULTS.map(|(name, _)| name.to_owned()).to_vec();
+    let expanded = |word: &str| if word.ends_with("*.json") { all() } else { vec![word.to_owned()] };
+    // Where they are typed is no repository of dirleak's.
+    let from = ["--from", "ssh://git@example.org/dirleak"].map(str::to_owned);
+    let more = from.into_iter().filter(|_| line.starts_with("ci init"));
+    line.split_whitespace().flat_map(expanded).chain(more).collect()
+}
+
+#[test]
+fn documented_commands_that_need_no_guest_end_well_and_write_their_files() {
+    let lines = command_lines();
+    assert!(lines.len() >= 12, "{lines:?}");
+    for (at, line) in lines {
+        let (dir, words) = (desk(), words(&line));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
+        command.args(&words).current_dir(dir.path()).env("XDG_CACHE_HOME", dir.path().join("cache"));
+        let ended = command.stdin(Stdio::null()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        // doctor tells what this machine lacks by its status, report what a kernel does.
+        let is_fine = ended.status.code().is_some_and(|status| status < 126) && !stderr.contains("panicked");
+        assert!(is_fine, "{at}: dirleak {line}: {:?} {stderr}", ended.status);
+        for pair in words.windows(2).filter(|pair| WRITTEN.contains(&pair[0].as_str())) {
+            let written = fs::read(dir.path().join(&pair[1])).unwrap_or_default();
+            assert!(!written.is_empty(), "{at}: dirleak {line} writes no {}", pair[1]);
+        }
+    }
+}

@@ -7,6 +7,8 @@ use super::slab;
 use crate::error::{Context, Error, Result};
 use crate::sample::Sample;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -43,7 +45,8 @@ const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 /// What knfsd knows of the groups of users, an entry for each that is kept for two minutes or half an hour (unix_gid_cache in
 /// net/sunrpc/svcauth_unix.c): where rounds take as long, one comes and goes with the doses. Writing here forgets them all (write_flush in
 /// net/sunrpc/cache.c). Seen on Linux 5.10.
-const GROUPS_OF_USERS: &str = "/proc/net/rpc/auth.unix.gid/flush";
+const GROUPS_OF_USERS: &str = "/proc/net/rpc/auth.unix.gid";
+const FLUSH: &str = "flush";
 
 /// Passes before one reading of a machine that does other things, too: the second frees what the first has let go of.
 const LIGHT_PASSES: u32 = 2;
@@ -70,8 +73,8 @@ pub struct Quiescer {
     drop_caches: Option<File>,
     /// Caches that are not read.
     left_out: BTreeSet<String>,
-    /// Kept open, so that opening it anew for each reading makes no dentry; `None` where a live server may need them, or without SunRPC.
-    groups_of_users: Option<File>,
+    /// `None` where a live server may need them, or without SunRPC.
+    groups_of_users: Option<GroupsOfUsers>,
     patience: Cell<Duration>,
     /// Whether somebody traces who allocates what, and would see what is made here.
     is_traced: Cell<bool>,
@@ -101,7 +104,7 @@ impl Quiescer {
         let processors = ProcessorDrain::new()?;
         let grace = GracePeriod::detect(working.unwrap_or(processors.processors().len()));
         let groups_of_users = match manner {
-            QuiesceMode::Full => open_groups_of_users(files),
+            QuiesceMode::Full => GroupsOfUsers::open(files),
             QuiesceMode::Light | QuiesceMode::Gentle => None,
         };
         let patience = Cell::new(LONGEST);
@@ -211,10 +214,8 @@ impl Quiescer {
         if self.writes_back {
             nix::unistd::sync();
         }
-        // One that is open can be written once (nonseekable_open). The number is passed over.
-        let open = |_: &File| open_groups_of_users(self.counters.files());
-        if let Some(mut file) = self.groups_of_users.as_ref().and_then(open) {
-            let _ = file.write_all(b"1");
+        if let Some(groups) = &self.groups_of_users {
+            groups.forget();
         }
         let mut left = None;
         let most = if self.manner == QuiesceMode::Light { LIGHT_PASSES } else { MOST_PASSES };
@@ -306,9 +307,29 @@ fn agree(reading: u32, objects: i64) -> bool {
     objects <= if reading <= EXACT_READINGS { 0 } else { AGREE_OBJECTS }
 }
 
-/// Opens what makes knfsd forget groups of users.
-fn open_groups_of_users(files: &KernelFiles) -> Option<File> {
-    files.open_to_write(GROUPS_OF_USERS).ok()
+/// What knfsd knows of groups of users. Directory and file are kept open, so that opening the file anew takes no dentry: by its path it took those of
+/// the links `/proc/self` and `/proc/net` each time, which one reading had and the next had not, so that none agreed with the one before.
+struct GroupsOfUsers {
+    dir: File,
+    _flush: File,
+}
+
+impl GroupsOfUsers {
+    fn open(files: &KernelFiles) -> Option<Self> {
+        let dir = files.open(GROUPS_OF_USERS).ok()?;
+        Some(Self { _flush: open_flush(&dir)?, dir })
+    }
+
+    /// Has it forget them all. One that is open can be written once (nonseekable_open), and what is written is passed over.
+    fn forget(&self) {
+        if let Some(mut flush) = open_flush(&self.dir) {
+            let _ = flush.write_all(b"1");
+        }
+    }
+}
+
+fn open_flush(dir: &File) -> Option<File> {
+    openat(dir, FLUSH, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).ok().map(File::from)
 }
 
 /// How the end of an RCU grace period is waited for.
@@ -397,13 +418,16 @@ mod tests {
     #[test]
     fn machine_at_rest_is_read_after_its_caches_were_dropped() {
         let made = MadeFiles::machine();
-        made.write(GROUPS_OF_USERS, "");
+        made.write(&format!("{GROUPS_OF_USERS}/{FLUSH}"), "");
         let rest = quiescer(&made, QuiesceMode::Full);
         assert_eq!(rest.quiesce().unwrap(), 2, "the second pass freed nothing");
         let here = std::thread::available_parallelism().unwrap().get();
         assert_eq!(rest.processors(), here);
         assert_eq!(rest.read_once().unwrap(), rest.counters().read().unwrap());
-        assert_eq!((made.text(DROP_CACHES), made.text(GROUPS_OF_USERS)), ("3".into(), "1".into()));
+        assert_eq!(
+            (made.text(DROP_CACHES), made.text(&format!("{GROUPS_OF_USERS}/{FLUSH}"))),
+            ("3".into(), "1".into())
+        );
         let settled = rest.read_settled().unwrap();
         assert_eq!(settled.sample.objects["filp"], 900);
         assert!(settled.settled.unwrap() >= APART, "two readings are some time apart");
@@ -412,13 +436,13 @@ mod tests {
     #[test]
     fn machine_that_does_other_things_is_disturbed_little() {
         let made = MadeFiles::machine();
-        made.write(GROUPS_OF_USERS, "");
+        made.write(&format!("{GROUPS_OF_USERS}/{FLUSH}"), "");
         let light = quiescer(&made, QuiesceMode::Light);
         in_unrest(&made, HOUR, || {
             assert_eq!(light.quiesce().unwrap(), LIGHT_PASSES);
             assert!(light.read_settled().unwrap().settled.is_some(), "one reading is enough");
         });
-        assert_eq!(made.text(GROUPS_OF_USERS), "", "a live server may need them");
+        assert_eq!(made.text(&format!("{GROUPS_OF_USERS}/{FLUSH}")), "", "a live server may need them");
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn hold_no_more_than_their_results(leaks: bool) {
         "{}",
         record.reason
     );
-    assert_eq!(record.findings.iter().any(|finding| finding.call_sites.is_empty()), false);
+    assert!(record.findings.iter().all(|finding| !finding.call_sites.is_empty()));
     assert_eq!(record.allocation_sites.is_empty(), !leaks);
     drop(record);
     let begin = HELD.load(Ordering::Relaxed);

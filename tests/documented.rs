@@ -1,8 +1,11 @@
 //! What the documents have people type and needs neither a guest nor a kernel is typed here: it ends as it should, and the files that it is to
 //! write are there.
 
+#[path = "support/command_lines.rs"]
+mod command_lines;
+
+use command_lines::{Typed, commands, documents, root};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Commands that measure nothing.
@@ -13,30 +16,6 @@ const WRITTEN: [&str; 6] = ["--html", "--junit", "--ktap", "--markdown", "--csv"
 const RESULTS: [(&str, &str); 4] =
     [("verify.json", "verify.json"), ("small.json", "run.json"), ("large.json", "verify.json"), ("1.json", "run.json")];
 const SITES: &str = "site,entries,listings_per_day\nlarge,100000,96\nsmall,20,96\n";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Returns such lines of the documents, without what is remarked behind them, and where they stand.
-fn command_lines() -> Vec<(String, String)> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
-    files.push(root().join("README.md"));
-    files.sort();
-    let mut lines = Vec::new();
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
-        for (number, line) in text.lines().enumerate() {
-            let Some(line) = line.strip_prefix("    dirleak ") else { continue };
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if WITHOUT_A_GUEST.iter().any(|begin| line.starts_with(begin)) {
-                lines.push((format!("{}:{}", file.display(), number + 1), line.to_owned()));
-            }
-        }
-    }
-    lines
-}
 
 /// Makes a directory with what the commands read.
 fn desk() -> tempfile::TempDir {
@@ -60,9 +39,11 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn documented_commands_that_need_no_guest_end_well_and_write_their_files() {
-    let lines = command_lines();
-    assert!(lines.len() >= 12, "{lines:?}");
-    for (at, line) in lines {
+    let typed = documents().into_iter().flat_map(|file| commands(&file, ""));
+    let lines: Vec<Typed> =
+        typed.filter(|typed| WITHOUT_A_GUEST.iter().any(|begin| typed.line.starts_with(begin))).collect();
+    assert!(lines.len() >= 12, "{} are found", lines.len());
+    for Typed { at, line } in lines {
         let (dir, words) = (desk(), words(&line));
         let mut command = Command::new(env!("CARGO_BIN_EXE_dirleak"));
         command.args(&words).current_dir(dir.path()).env("XDG_CACHE_HOME", dir.path().join("cache"));

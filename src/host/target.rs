@@ -71,7 +71,7 @@ impl LiveTarget {
         let mut lister = Lister::new(ReadMethod::getdents(GETDENTS_BUFFER_BYTES));
         // By its descriptor: whose directory it is in may put a link in its place.
         let dir = scratch.as_ref().map_or_else(|| mounted.dir.clone(), ScratchDir::path_by_descriptor);
-        let shown = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).display().to_string();
+        let shown = scratch.as_ref().map_or(mounted.dir.as_path(), ScratchDir::path).display();
         let (mut first, mut lengths) = (NameDigest::default(), NameLengths::default());
         let listed = waits.for_server(|| {
             lister.list(&dir, |record| {

@@ -60,7 +60,7 @@ impl OutputFile {
         if self.in_place {
             return Ok(());
         }
-        let parent = self.parent();
+        let parent = parent_of(&self.path);
         if !parent.is_dir() {
             return Err(format!("there is no directory {}", parent.display()));
         }
@@ -71,13 +71,6 @@ impl OutputFile {
         let dir = tried.map_err(|_| format!("the directory {} cannot be written", parent.display()))?;
         self.dir = Some(dir);
         Ok(())
-    }
-
-    fn parent(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        }
     }
 
     /// Puts the file in its place, whole or not at all.
@@ -100,7 +93,7 @@ impl OutputFile {
 
     fn write_whole(&self, text: &[u8]) -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
-        let dir = self.dir.as_ref().map_or_else(|| self.parent().to_owned(), by_descriptor);
+        let dir = self.dir.as_ref().map_or_else(|| parent_of(&self.path).to_owned(), by_descriptor);
         // The permissions of an ordinary new file (the umask applies), or those of the file that is replaced.
         let mode = fs::metadata(&self.path).map_or(0o666, |meta| meta.permissions().mode() & 0o777);
         let mut fresh = builder.prefix(".dirleak-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(&dir)?;
@@ -126,11 +119,16 @@ fn link_of_another(path: &Path) -> Option<String> {
 
 /// Returns where a file is or will be, in a directory that no link leads to.
 fn behind_links(path: &Path) -> PathBuf {
-    let in_its_directory = || {
-        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-        Some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
-    };
+    let in_its_directory = || Some(fs::canonicalize(parent_of(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_its_directory).unwrap_or_else(|| path.to_owned())
+}
+
+/// Returns the directory that a file is in.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Returns a path to an open directory, whatever it is called now.

@@ -93,16 +93,17 @@ impl Sandbox {
 
     /// Returns its words in results.
     pub fn names(self) -> Vec<String> {
-        self.words().into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
+        self.words(true).into_iter().map(str::to_owned).collect()
     }
 
     /// Returns the words of what does not work here.
     pub fn missing(self) -> Vec<&'static str> {
-        self.words().into_iter().filter(|(_, is_there)| !is_there).map(|(word, _)| word).collect()
+        self.words(false)
     }
 
-    fn words(self) -> [(&'static str, bool); 3] {
-        [("seccomp", self.seccomp), ("landlock", self.landlock), ("no-sockets", self.no_sockets)]
+    fn words(self, are_there: bool) -> Vec<&'static str> {
+        let words = [("seccomp", self.seccomp), ("landlock", self.landlock), ("no-sockets", self.no_sockets)];
+        words.into_iter().filter(|(_, is_there)| *is_there == are_there).map(|(word, _)| word).collect()
     }
 }
 

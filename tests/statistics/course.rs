@@ -193,8 +193,16 @@ impl<'a> Guest<'a> {
 
     /// The noise of a pair of blocks at its place; of a place that no run came to, as where time is over, that of another with full rounds.
     fn noise_of_pair(&mut self, place: usize) -> [Growth; 4] {
+        match self.world.noise.pairs.get(place) {
+            Some(seen) => self.draw(seen),
+            None => self.noise_of_full_pair(),
+        }
+    }
+
+    /// The noise of a pair with full rounds, at whatever place.
+    fn noise_of_full_pair(&mut self) -> [Growth; 4] {
         let pairs = &self.world.noise.pairs;
-        let place = if place < pairs.len() { place } else { self.lot.random_range(1..pairs.len()) };
+        let place = self.lot.random_range(1..pairs.len());
         self.draw(&pairs[place])
     }
 
@@ -205,7 +213,7 @@ impl<'a> Guest<'a> {
             let [round] = self.draw(further);
             return round;
         }
-        let [_, control, ..] = self.noise_of_pair(usize::MAX);
+        let [_, control, ..] = self.noise_of_full_pair();
         control
     }
 

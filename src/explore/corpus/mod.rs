@@ -110,7 +110,7 @@ impl Corpus {
             _lock: lock,
         };
         corpus.read_finds(image_sha256)?;
-        corpus.record.pending = corpus.suspect_files()?.len() as u64;
+        corpus.count_suspects()?;
         corpus.count();
         corpus.save()?;
         Ok(corpus)

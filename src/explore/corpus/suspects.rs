@@ -51,7 +51,7 @@ impl Corpus {
         let head = serde_json::to_string(&origin).machine(|| unwritable(&self.dir))?;
         self.write(&file_of(&signature), format!("# {head}\n{}", to_toml(scenario)).as_bytes())?;
         self.claimed.insert(signature);
-        self.record.pending = self.suspect_files()?.len() as u64;
+        self.count_suspects()?;
         Ok(Some(symptom))
     }
 
@@ -78,9 +78,12 @@ impl Corpus {
 
     fn remove(&mut self, file: &Path) -> Result<()> {
         match fs::remove_file(file) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e).machine(|| unwritable(&self.dir)),
-            _ => {}
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).machine(|| unwritable(&self.dir)),
+            _ => self.count_suspects(),
         }
+    }
+
+    pub(super) fn count_suspects(&mut self) -> Result<()> {
         self.record.pending = self.suspect_files()?.len() as u64;
         Ok(())
     }
@@ -90,7 +93,7 @@ impl Corpus {
         self.suspect_files()?.into_iter().map(Suspect::read).collect()
     }
 
-    pub(super) fn suspect_files(&self) -> Result<Vec<PathBuf>> {
+    fn suspect_files(&self) -> Result<Vec<PathBuf>> {
         files_in(&self.dir.join(PENDING), "toml")
     }
 }

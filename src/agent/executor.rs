@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::probe::allocinfo::AllocInfo;
 use crate::probe::clock;
 use crate::probe::control_allocs::HeldFiles;
-use crate::probe::counters::Counters;
+use crate::probe::counters::{Counters, Precision};
 use crate::probe::ftrace::{TraceBudget, TraceBuffer, TraceTargets, Tracing};
 use crate::probe::quiesce::Quiescer;
 use crate::protocol::message::{Ready, Request, Response, RoundStats};
@@ -98,6 +98,8 @@ impl<P: Target> Executor<P> {
 
     fn prepare_reading(&self) -> Result<()> {
         self.rest.set_traced(self.tracing.is_some());
+        // What is held is told from nothing by hundreds of it.
+        self.rest.set_precision(if self.hold.is_some() { Precision::Rough } else { Precision::Exact });
         self.place.let_go()
     }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::protocol::message::{Request, Response};
+use crate::protocol::packed::Packed;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// COM2.
 const DEVICE: &str = "/dev/ttyS1";
 
-/// Lines of JSON in both directions.
+/// Lines of JSON in both directions; those to the host are packed.
 pub struct SerialLink {
     orders: BufReader<File>,
     answers: ResponseSender,
@@ -22,7 +23,7 @@ pub struct SerialLink {
 
 /// What is said, by the work and by the signs of life beside it.
 #[derive(Clone)]
-pub struct ResponseSender(Arc<Mutex<File>>);
+pub struct ResponseSender(Arc<Mutex<Packed<File>>>);
 
 impl SerialLink {
     /// Opens the port and takes away what a terminal does to the bytes.
@@ -32,7 +33,8 @@ impl SerialLink {
         let mut settings = tcgetattr(&file).machine(failed)?;
         cfmakeraw(&mut settings);
         tcsetattr(&file, SetArg::TCSANOW, &settings).machine(failed)?;
-        let answers = ResponseSender(Arc::new(Mutex::new(file.try_clone().machine(failed)?)));
+        let answers = Packed::begin(file.try_clone().machine(failed)?).machine(failed)?;
+        let answers = ResponseSender(Arc::new(Mutex::new(answers)));
         Ok(Self { orders: BufReader::new(file), answers, waits_busily: false })
     }
 
@@ -81,6 +83,6 @@ impl ResponseSender {
         let mut line = serde_json::to_vec(answer).machine(|| "cannot write an answer".into())?;
         line.push(b'\n');
         let mut port = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        port.write_all(&line).machine(|| format!("cannot write to {DEVICE}"))
+        port.write_all(&line).and_then(|()| port.flush()).machine(|| format!("cannot write to {DEVICE}"))
     }
 }

@@ -4,7 +4,7 @@ use super::mount::Mount;
 use crate::error::{Error, Result};
 use crate::os::signals;
 use crate::probe::allocinfo::AllocInfo;
-use crate::probe::counters::Counters;
+use crate::probe::counters::{Counters, Precision};
 use crate::probe::kernel_files::KernelFiles;
 use crate::probe::mountstats::{MountStats, readdirs};
 use crate::probe::{memory, slab};
@@ -120,7 +120,7 @@ impl Watch {
         log.add(Reading {
             seconds: self.begin.elapsed().as_secs_f64(),
             readdirs: readdirs(&rpcs),
-            sample: self.counters.read()?,
+            sample: self.counters.read(Precision::Exact)?,
             unreclaimable_kib: field("SUnreclaim")?,
             available_kib: field("MemAvailable")?,
         });

@@ -34,6 +34,14 @@ pub struct Counters {
     untraceable: Option<&'static str>,
 }
 
+/// How a source is counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Precision {
+    Exact,
+    /// Where a tenth of a second of search matters more than the few pages that it would find.
+    Rough,
+}
+
 /// A kind of counter, and where this kernel tells it, if it does.
 type Source = (CounterKind, Option<Box<dyn CounterSource>>);
 
@@ -116,18 +124,19 @@ impl Counters {
     }
 
     /// Reads all of them as they are.
-    pub fn read(&self) -> Result<Sample> {
-        self.read_with(Slabs::read)
+    pub fn read(&self, precision: Precision) -> Result<Sample> {
+        self.read_with(precision, Slabs::read)
     }
 
     /// Reads all of them, each slab cache right after what lies free in it was handed back.
-    pub fn read_shrunk(&self) -> Result<Sample> {
-        self.read_with(Slabs::read_shrunk)
+    pub fn read_shrunk(&self, precision: Precision) -> Result<Sample> {
+        self.read_with(precision, Slabs::read_shrunk)
     }
 
     /// Reads all of them, the first source before the slab caches. Objects of these that stand for what is not in use any more do not count.
-    fn read_with(&self, read_slabs: impl FnOnce(&Slabs) -> Result<Sample>) -> Result<Sample> {
-        let mut counts = self.sources.iter().filter_map(|(kind, source)| count(*kind, source.as_deref()?).transpose());
+    fn read_with(&self, precision: Precision, read_slabs: impl FnOnce(&Slabs) -> Result<Sample>) -> Result<Sample> {
+        let of_source = |(kind, source): &Source| count(*kind, source.as_deref()?, precision).transpose();
+        let mut counts = self.sources.iter().filter_map(of_source);
         let first = counts.next();
         let mut sample = read_slabs(&self.slabs)?;
         for count in first.into_iter().chain(counts) {
@@ -153,8 +162,11 @@ impl Counters {
 }
 
 /// Returns the name and the count of a source; `None` if it cannot be read as it is known to be.
-fn count(kind: CounterKind, source: &dyn CounterSource) -> Result<Option<(String, i64)>> {
-    let count = source.count()?;
+fn count(kind: CounterKind, source: &dyn CounterSource, precision: Precision) -> Result<Option<(String, i64)>> {
+    let count = match precision {
+        Precision::Exact => source.count(),
+        Precision::Rough => source.count_roughly(),
+    }?;
     Ok(kind.counter().zip(count).map(|(name, count)| (name.to_owned(), count)))
 }
 
@@ -177,9 +189,9 @@ mod tests {
         let freed = "0xffffc90000005000-0xffffc90000007000    8192 unpurged vm_area\n";
         made.write("/proc/vmallocinfo", &(made.text("/proc/vmallocinfo") + freed));
         let counters = opened(&made);
-        assert_eq!(counters.read().unwrap().objects["vmap_area"], 39);
+        assert_eq!(counters.read(Precision::Exact).unwrap().objects["vmap_area"], 39);
         made.write("/proc/vmallocinfo", &(made.text("/proc/vmallocinfo") + freed + freed));
-        assert_eq!(counters.read_shrunk().unwrap().objects["vmap_area"], 37);
+        assert_eq!(counters.read_shrunk(Precision::Exact).unwrap().objects["vmap_area"], 37);
     }
 
     #[test]
@@ -187,13 +199,13 @@ mod tests {
         let made = MadeFiles::machine();
         let counters = opened(&made);
         let names = ["dentry", "filp", "kmalloc-256", "pages", "percpu", "vmalloc"];
-        let read = counters.read().unwrap();
+        let read = counters.read(Precision::Exact).unwrap();
         assert_eq!(read.objects.keys().collect::<Vec<_>>(), names);
         assert_eq!((read.objects["filp"], read.objects["percpu"], read.objects["vmalloc"]), (900, 1245, 3));
-        assert_eq!(counters.read_shrunk().unwrap(), read);
+        assert_eq!(counters.read_shrunk(Precision::Exact).unwrap(), read);
         assert_eq!(made.text("/sys/kernel/slab/filp/shrink"), "1", "each was asked to hand back what lies free");
         made.write("/proc/vmallocinfo", "0x0-0x0 8192 nfs_leak+0x1/0x2 pages=1 vmalloc\n");
-        assert_eq!(counters.read().unwrap().objects["vmalloc"], 1);
+        assert_eq!(counters.read(Precision::Exact).unwrap().objects["vmalloc"], 1);
     }
 
     #[test]
@@ -201,7 +213,7 @@ mod tests {
         let made = MadeFiles::new(&[("/proc/kallsyms", KALLSYMS)]);
         made.cache("filp", 900);
         let counters = opened(&made);
-        assert_eq!(counters.read().unwrap().objects, [("filp".to_owned(), 900)].into());
+        assert_eq!(counters.read(Precision::Exact).unwrap().objects, [("filp".to_owned(), 900)].into());
         assert_eq!(counters.missing(), ["pages", "vmalloc", "percpu", CALL_SITES]);
         assert_eq!(counters.sites("vmalloc").unwrap(), None);
         let made = MadeFiles::machine();
@@ -255,7 +267,7 @@ mod tests {
         let made = MadeFiles::machine();
         let counters = opened(&made);
         made.write("/sys/kernel/slab/filp/objects", "many\n");
-        let error = counters.read().unwrap_err().to_string();
+        let error = counters.read(Precision::Exact).unwrap_err().to_string();
         assert!(error.contains("cannot understand objects of filp"), "{error}");
     }
 }

@@ -36,7 +36,7 @@ pub fn page_owner(data: &[u8]) {
         stacks.add(record);
         let found = page_owner::search_frames(|from| Some((frame?.max(from), true)), 3);
         assert!(found <= 3 && (found == 0) == frame.is_none());
-        let of_depot = page_owner::depot_pages(|from| (frame? >= from).then(|| record.to_owned()));
+        let of_depot = page_owner::KeptPools::default().depot_pages(|from| (frame? >= from).then(|| record.to_owned()));
         assert!(of_depot == 0 || of_depot == 1 << page_owner::DEPOT_ORDER);
     }
     for site in stacks.sites() {

@@ -6,7 +6,7 @@ use super::procfs::release_of;
 use super::site_text::without_offset;
 use super::version::Version;
 use crate::sample::Site;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -175,9 +175,15 @@ const DEPOT: [&str; 2] = ["stack_depot_save", "register_dummy_stack"];
 /// Of a pool of that depot: STACK_ALLOC_ORDER in lib/stackdepot.c of Linux 6.1, DEPOT_POOL_ORDER in that of 6.12.
 pub(super) const DEPOT_ORDER: u32 = 2;
 
+/// Who allocates the pages of the files that a kernel unpacks when it boots (init/initramfs.c): none of them is removed. Of a guest's 2,400 records
+/// 1,380 are theirs, with stacks that take long to write.
+const UNPACKED: &str = "unpack_to_rootfs";
+
 /// The pages of the depot of stacks, as page_owner has them. Seen so on Linux 6.1; 5.10 has functions of these names.
 pub struct DepotSearch {
     file: File,
+    /// What was found in earlier searches.
+    kept: RefCell<KeptPools>,
     /// What the last search that came to its end found.
     last: Cell<Option<i64>>,
     /// Whether there are too many records for a search at each reading.
@@ -187,20 +193,25 @@ pub struct DepotSearch {
 impl DepotSearch {
     /// Opens the file; `None` if the kernel does not keep owners.
     pub fn open(files: &KernelFiles) -> Option<Self> {
-        open_watching(files).map(|file| Self { file, last: Cell::default(), has_given_up: Cell::default() })
+        open_watching(files).map(|file| Self {
+            file,
+            kept: RefCell::default(),
+            last: Cell::default(),
+            has_given_up: Cell::default(),
+        })
     }
 
     /// Makes one whose first search took more than it may.
     #[cfg(test)]
     pub fn that_gave_up(file: File) -> Self {
-        Self { file, last: Cell::default(), has_given_up: Cell::new(true) }
+        Self { file, kept: RefCell::default(), last: Cell::default(), has_given_up: Cell::new(true) }
     }
 
     /// Returns how many pages the depot has; `None` if the first search took more than it may.
     pub fn pages(&self) -> Option<i64> {
         if !self.has_given_up.get() {
             let budget = if self.last.get().is_none() { FIRST_SEARCH } else { SEARCH };
-            self.last.set(search_depot(&self.file, budget).or(self.last.get()));
+            self.last.set(search_depot(&self.file, &mut self.kept.borrow_mut(), budget).or(self.last.get()));
             self.has_given_up.set(self.last.get().is_none());
         }
         self.last.get()
@@ -213,10 +224,10 @@ impl DepotSearch {
 }
 
 /// Returns how many pages the depot of stacks has; `None` if that takes more than the budget.
-fn search_depot(file: &File, budget: Budget) -> Option<i64> {
+fn search_depot(file: &File, kept: &mut KeptPools, budget: Budget) -> Option<i64> {
     let mut buffer = vec![0; RECORD_BYTES];
     let mut left = budget.begin();
-    let pages = depot_pages(|frame| {
+    let pages = kept.depot_pages(|frame| {
         left.take_one()?;
         let length = file.read_at(&mut buffer, frame).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
@@ -224,23 +235,43 @@ fn search_depot(file: &File, budget: Budget) -> Option<i64> {
     (!left.is_used_up).then_some(pages)
 }
 
-/// Returns how many pages the depot of stacks has, given how to read the first record at or behind a page frame. Of four frames
-/// that a pool could fill, one record is read.
-pub(super) fn depot_pages(mut record_from: impl FnMut(u64) -> Option<String>) -> i64 {
-    let (mut from, mut found) = (0, 0);
-    while let Some(record) = record_from(from) {
-        let (Some(frame), Some(order)) = (frame_of(&record), order_of(&record)) else { break };
-        if frame < from {
-            break;
+/// Page frames that a pool could fill, by the first of them, in which there is something for good; whether that is a pool.
+#[derive(Default)]
+pub(super) struct KeptPools(HashMap<u64, bool>);
+
+impl KeptPools {
+    /// Returns how many pages the depot of stacks has, given how to read the first record at or behind a page frame. Of four frames
+    /// that a pool could fill, one record is read, and none where it is known what is there for good.
+    pub(super) fn depot_pages(&mut self, mut record_from: impl FnMut(u64) -> Option<String>) -> i64 {
+        const FRAMES: u64 = 1 << DEPOT_ORDER;
+        let (mut from, mut pools) = (0, 0);
+        loop {
+            if let Some(is_pool) = self.0.get(&from) {
+                pools += i64::from(*is_pool);
+                from += FRAMES;
+                continue;
+            }
+            let Some(record) = record_from(from) else { break };
+            let (Some(frame), Some(order)) = (frame_of(&record), order_of(&record)) else { break };
+            if frame < from {
+                break;
+            }
+            let first = frame - frame % FRAMES;
+            if self.0.contains_key(&first) {
+                from = first;
+                continue;
+            }
+            let is_pool = order == DEPOT_ORDER && is_of_depot(&record);
+            pools += i64::from(is_pool);
+            if is_pool || record.contains(UNPACKED) {
+                self.0.insert(first, is_pool);
+            }
+            // What is larger is aligned to its size, too.
+            from = frame + (1 << order.max(DEPOT_ORDER));
+            from -= from % FRAMES;
         }
-        if order == DEPOT_ORDER && is_of_depot(&record) {
-            found += 1 << DEPOT_ORDER;
-        }
-        // What is larger is aligned to its size, too.
-        from = frame + (1 << order.max(DEPOT_ORDER));
-        from -= from % (1 << DEPOT_ORDER);
+        pools << DEPOT_ORDER
     }
-    found
 }
 
 fn is_of_depot(record: &str) -> bool {
@@ -390,7 +421,8 @@ mod tests {
             (32, at(32, 2, "nfs_readdir_alloc_pages")),
         ];
         let mut reads = Vec::new();
-        let pages = depot_pages(|from| {
+        let mut kept = KeptPools::default();
+        let pages = kept.depot_pages(|from| {
             let (frame, record) = records.iter().find(|(frame, _)| *frame >= from)?;
             reads.push(*frame);
             Some(record.clone())
@@ -432,7 +464,7 @@ mod tests {
     #[test]
     fn searches_beyond_the_budget_end_without_a_number() {
         let mut left = Budget { records: 3, time: Duration::from_secs(3600) }.begin();
-        let pages = depot_pages(|from| {
+        let pages = KeptPools::default().depot_pages(|from| {
             left.take_one()?;
             Some(record(2, "node=0", "stack_depot_save").replace("4711", &from.to_string()))
         });
@@ -486,15 +518,42 @@ mod tests {
     }
 
     #[test]
+    fn places_of_pools_and_of_files_unpacked_at_boot_are_read_once() {
+        let at = |frame: u64, order, caller: &str| record(order, "node=0", caller).replace("4711", &frame.to_string());
+        let mut records =
+            vec![(4, at(4, 2, "__stack_depot_save")), (9, at(9, 0, "unpack_to_rootfs")), (12, at(12, 0, "svc_recv"))];
+        let mut kept = KeptPools::default();
+        let mut search = |records: &[(u64, String)]| {
+            let mut reads = Vec::new();
+            let pages = kept.depot_pages(|from| {
+                let (frame, record) = records.iter().find(|(frame, _)| *frame >= from)?;
+                reads.push(*frame);
+                Some(record.clone())
+            });
+            (pages, reads)
+        };
+        assert_eq!(search(&records), (4, vec![4, 9, 12]));
+        // What is in front of a known place is read again, and that place by the way at most.
+        assert_eq!(search(&records), (4, vec![4, 12]));
+        records[2].1 = at(12, 2, "__stack_depot_save");
+        records.push((16, at(16, 2, "__stack_depot_save")));
+        assert_eq!(search(&records), (12, vec![4, 12, 16]), "new pools are found beside known ones");
+    }
+
+    #[test]
     fn depot_is_searched_again_at_each_reading() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let record = "Page allocated via order 2, mask 0x0\nPFN 0 type Unmovable\n stack_depot_save+0x1/0x2\n";
-        std::fs::write(file.path(), record).unwrap();
-        let opened = File::open(file.path()).unwrap();
-        let depot = DepotSearch { file: opened, last: Cell::default(), has_given_up: Cell::default() };
-        assert_eq!((depot.pages(), depot.has_given_up()), (Some(4), false));
         std::fs::write(file.path(), record.replace("stack_depot_save", "somebody_else")).unwrap();
+        let opened = File::open(file.path()).unwrap();
+        let depot = DepotSearch {
+            file: opened,
+            has_given_up: Cell::default(),
+            ..DepotSearch::that_gave_up(tempfile::tempfile().unwrap())
+        };
         assert_eq!((depot.pages(), depot.has_given_up()), (Some(0), false));
+        std::fs::write(file.path(), record).unwrap();
+        assert_eq!((depot.pages(), depot.has_given_up()), (Some(4), false));
     }
 
     /// Makes the file as it is for one page: whoever reads from a page frame up to its own gets its record, and behind it there is none.

@@ -1,6 +1,6 @@
 //! Bringing the kernel's memory to rest, so that what is left is what is kept.
 
-use super::counters::Counters;
+use super::counters::{Counters, Precision};
 use super::kernel_files::KernelFiles;
 use super::processors::{self, ProcessorDrain, Renamed};
 use super::slab;
@@ -78,6 +78,8 @@ pub struct Quiescer {
     patience: Cell<Duration>,
     /// Whether somebody traces who allocates what, and would see what is made here.
     is_traced: Cell<bool>,
+    /// How exact the readings are.
+    precision: Cell<Precision>,
     /// What is renamed where nothing is dropped.
     renamed: Option<Renamed>,
     /// Whether what is dirty is written back before anything is dropped.
@@ -118,6 +120,7 @@ impl Quiescer {
             groups_of_users,
             patience,
             is_traced: Cell::new(false),
+            precision: Cell::new(Precision::Exact),
             renamed: None,
             writes_back: false,
         })
@@ -143,6 +146,11 @@ impl Quiescer {
         self.is_traced.set(is_traced);
     }
 
+    /// Hears how exact the next readings must be.
+    pub fn set_precision(&self, precision: Precision) {
+        self.precision.set(precision);
+    }
+
     /// Returns, in words, what is not read although the kernel counts it; `None` if nothing.
     pub fn not_read(&self) -> Option<String> {
         let known = KNOWN.iter().filter(|name| self.left_out.contains(**name)).copied().collect::<Vec<_>>().join(", ");
@@ -166,7 +174,7 @@ impl Quiescer {
             QuiesceMode::Full | QuiesceMode::Light => drop(self.quiesce()?),
         }
         self.processors.drain()?;
-        let mut sample = self.processors.stay_on_one(|| self.counters.read_shrunk())?;
+        let mut sample = self.processors.stay_on_one(|| self.counters.read_shrunk(self.precision.get()))?;
         sample.objects.retain(|name, _| !self.left_out.contains(name));
         Ok(sample)
     }
@@ -177,7 +185,7 @@ impl Quiescer {
     pub fn wait_for_frees(&self) -> Result<()> {
         self.wait_for_grace_period()?;
         std::thread::sleep(IDLE);
-        self.counters.read().map(drop)
+        self.counters.read(Precision::Rough).map(drop)
     }
 
     /// Makes readings until two of them, some 0.3 s apart, agree in every counter; one reading where that is not to be
@@ -423,7 +431,7 @@ mod tests {
         assert_eq!(rest.quiesce().unwrap(), 2, "the second pass freed nothing");
         let here = std::thread::available_parallelism().unwrap().get();
         assert_eq!(rest.processors(), here);
-        assert_eq!(rest.read_once().unwrap(), rest.counters().read().unwrap());
+        assert_eq!(rest.read_once().unwrap(), rest.counters().read(Precision::Exact).unwrap());
         assert_eq!(
             (made.text(DROP_CACHES), made.text(&format!("{GROUPS_OF_USERS}/{FLUSH}"))),
             ("3".into(), "1".into())

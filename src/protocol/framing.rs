@@ -1,6 +1,6 @@
 //! Lines that a guest sends, whatever it sends: neither a line nor what waits for us ever takes much memory.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// No answer is longer. What an honest guest says has some kilobytes, and calls that it tells come in pieces.
@@ -10,23 +10,30 @@ const MOST_WAITING: usize = 4;
 
 /// What comes instead of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineTooLong;
+pub enum LineFault {
+    TooLong,
+    /// It was not packed as answers are ([`super::packed`]).
+    NotPacked,
+}
 
 /// Takes the next line into `line`, without its end; `None` at the end of all of them, and also if the last one has no end.
-pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, most: usize) -> Option<Result<(), LineTooLong>> {
+pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, most: usize) -> Option<Result<(), LineFault>> {
     line.clear();
     // One byte more for the end of the line.
-    let length = from.take(most as u64 + 1).read_until(b'\n', line).ok()?;
+    let length = match from.take(most as u64 + 1).read_until(b'\n', line) {
+        Ok(length) => length,
+        Err(e) => return (e.kind() == ErrorKind::InvalidData).then_some(Err(LineFault::NotPacked)),
+    };
     if line.last() == Some(&b'\n') {
         line.pop();
         return Some(Ok(()));
     }
-    (length > most).then_some(Err(LineTooLong))
+    (length > most).then_some(Err(LineFault::TooLong))
 }
 
 /// Reads lines as they come, from a thread of their own, so that waiting for them can have a deadline. Nothing comes
-/// after one that is too long.
-pub fn read_lines(from: impl Read + Send + 'static) -> Receiver<Result<Vec<u8>, LineTooLong>> {
+/// after a fault.
+pub fn read_lines(from: impl Read + Send + 'static) -> Receiver<Result<Vec<u8>, LineFault>> {
     let (send, receive) = sync_channel(MOST_WAITING);
     std::thread::spawn(move || {
         let mut from = BufReader::new(from);
@@ -45,7 +52,7 @@ pub fn read_lines(from: impl Read + Send + 'static) -> Receiver<Result<Vec<u8>, 
 mod tests {
     use super::*;
 
-    fn all(bytes: &[u8], most: usize) -> Vec<Result<String, LineTooLong>> {
+    fn all(bytes: &[u8], most: usize) -> Vec<Result<String, LineFault>> {
         let (mut from, mut line) = (BufReader::with_capacity(3, bytes), Vec::new());
         let mut all = Vec::new();
         while let Some(taken) = read_line(&mut from, &mut line, most) {
@@ -62,10 +69,10 @@ mod tests {
 
     #[test]
     fn line_that_is_too_long_is_told_and_not_kept() {
-        assert_eq!(all(b"three\nfour\n", 4)[..1], [Err(LineTooLong)]);
+        assert_eq!(all(b"three\nfour\n", 4)[..1], [Err(LineFault::TooLong)]);
         assert_eq!(all(b"four", 4), []);
         let lines = read_lines(std::io::repeat(b'x'));
-        assert_eq!(lines.recv().unwrap(), Err(LineTooLong));
+        assert_eq!(lines.recv().unwrap(), Err(LineFault::TooLong));
         assert!(lines.recv().is_err(), "it went on reading");
     }
 

@@ -1,4 +1,5 @@
-//! What host and guest say to each other over the second serial port: one JSON object a line.
+//! What host and guest say to each other over the second serial port: one JSON object a line, and what the guest says
+//! packed ([`super::packed`]).
 
 use super::timing::{CacheState, Footprint, TimedListing};
 use crate::coverage::counters::FileCounters;

@@ -1,7 +1,7 @@
 //! The host's end of the link to a guest, whoever holds the other one: orders go out without waiting, answers come in bounded in length
 //! and number, and none that no honest guest gives.
 
-use crate::protocol::framing::{LineTooLong, MOST_LINE_BYTES, read_lines};
+use crate::protocol::framing::{LineFault, MOST_LINE_BYTES, read_lines};
 use crate::protocol::message::{Request, Response};
 use crate::protocol::validate::parse_response;
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ const MOST_CALLED_BYTES: usize = 256 << 20;
 /// Both directions.
 pub struct Link {
     orders: Sender<Vec<u8>>,
-    answers: Receiver<Result<Vec<u8>, LineTooLong>>,
+    answers: Receiver<Result<Vec<u8>, LineFault>>,
     signs: u32,
     most_signs: u32,
     called: String,
@@ -77,7 +77,10 @@ impl Link {
             Err(RecvTimeoutError::Timeout) => return Ok(Received::Timeout),
             Err(RecvTimeoutError::Disconnected) => return Ok(Received::Closed),
         };
-        let line = line.map_err(|LineTooLong| format!("a line of more than {} MiB", MOST_LINE_BYTES >> 20))?;
+        let line = line.map_err(|fault| match fault {
+            LineFault::TooLong => format!("a line of more than {} MiB", MOST_LINE_BYTES >> 20),
+            LineFault::NotPacked => "bytes that are not packed as its answers are".to_owned(),
+        })?;
         match parse_response(&line)? {
             Response::Alive => self.sign().map(|()| Received::SignOfLife),
             Response::Called { lines } => {
@@ -167,6 +170,13 @@ mod tests {
         let link = Link::new(orders, std::io::empty());
         let order = Request::Sites { caches: vec!["x".repeat(1 << 20)] };
         assert!(link.send(&order) && link.send(&order));
+    }
+
+    #[test]
+    fn guest_that_does_not_pack_what_it_says_is_refused() {
+        let unpacked = |bytes: &'static [u8]| refusal(crate::protocol::packed::Unpacked::new(bytes));
+        assert_eq!(unpacked(b" \n\x07a block of no type").unwrap(), "bytes that are not packed as its answers are");
+        assert_eq!(unpacked(b""), None);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use crate::os::process::{Child, POLL};
 use crate::os::signals;
 use crate::protocol::agent::{Agent, AgentError};
 use crate::protocol::message::{AgentFailure, Request, Response};
+use crate::protocol::packed::Unpacked;
 use crate::protocol::request::{self, Finish};
 use crate::text::sanitize;
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The guest must say its first word within this.
@@ -87,11 +88,16 @@ impl Vm {
     /// Starts QEMU. The calling thread must live as long as the guest.
     pub fn start(machine: &Machine, limits: Limits) -> Result<Self> {
         let mut command = super::launch::command(machine)?;
-        Self::spawn(&mut command, machine.console_log, limits)
+        Self::spawn(&mut command, machine.console_log, limits, Unpacked::new)
     }
 
-    /// Starts what runs a guest that prints into `console_log`.
-    fn spawn(command: &mut Command, console_log: &Path, limits: Limits) -> Result<Self> {
+    /// Starts what runs a guest that prints into `console_log`, and whose answers are read as `unpacked` does.
+    fn spawn<R: Read + Send + 'static>(
+        command: &mut Command,
+        console_log: &Path,
+        limits: Limits,
+        unpacked: impl FnOnce(ChildStdout) -> R,
+    ) -> Result<Self> {
         let errors = console_log.with_extension("qemu");
         let stderr =
             File::create(&errors).map_err(|e| Error::machine(format!("cannot write {}: {e}", errors.display())))?;
@@ -102,7 +108,7 @@ impl Vm {
         let deadline = Instant::now() + limits.whole.unwrap_or(USUAL_WHOLE);
         Ok(Self {
             qemu,
-            link: Link::new(orders, answers),
+            link: Link::new(orders, unpacked(answers)),
             console: Console::new(console_log),
             errors,
             deadline,

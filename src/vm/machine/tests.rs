@@ -1,13 +1,13 @@
 use super::*;
 use tempfile::TempDir;
 
-/// Starts a guest that is a shell script, which finds its console's name in `$0`.
+/// Starts a guest that is a shell script, which finds its console's name in `$0` and packs nothing.
 fn guest(script: &str, limits: Limits) -> (Vm, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("guest.log");
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&log);
-    (Vm::spawn(&mut command, &log, limits).unwrap(), dir)
+    (Vm::spawn(&mut command, &log, limits, std::convert::identity).unwrap(), dir)
 }
 
 /// Waits for the end of a guest, which must come soon; tells why it ended.

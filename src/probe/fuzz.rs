@@ -30,14 +30,15 @@ pub fn sites(data: &[u8]) {
 /// Reads records of `page_owner`, parted by empty lines.
 pub fn page_owner(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let mut stacks = page_owner::Stacks::default();
+    let mut stacks = page_owner::record::Stacks::default();
     for record in text.split("\n\n") {
-        let frame = page_owner::frame_of(record);
+        let frame = page_owner::record::frame_of(record);
         stacks.add(record);
         let found = page_owner::search_frames(|from| Some((frame?.max(from), true)), 3);
         assert!(found <= 3 && (found == 0) == frame.is_none());
-        let of_depot = page_owner::KeptPools::default().depot_pages(|from| (frame? >= from).then(|| record.to_owned()));
-        assert!(of_depot == 0 || of_depot == 1 << page_owner::DEPOT_ORDER);
+        let of_depot =
+            page_owner::depot::KeptPools::default().depot_pages(|from| (frame? >= from).then(|| record.to_owned()));
+        assert!(of_depot == 0 || of_depot == 1 << page_owner::record::DEPOT_ORDER);
     }
     for site in stacks.sites() {
         assert!(site.objects > 0);

@@ -5,7 +5,8 @@
 //! They are the instrument's, not the workload's.
 
 use super::kernel_files::KernelFiles;
-use super::page_owner::{DEPOT_ORDER, DepotSearch};
+use super::page_owner::depot::DepotSearch;
+use super::page_owner::record::DEPOT_ORDER;
 use super::procfs::{number, read_all};
 use std::fs::File;
 

@@ -20,6 +20,7 @@ use crate::os::cache::Cache;
 use crate::os::output_file::OutputFile;
 use crate::os::progress::Ui;
 use crate::report::coverage::{lcov, text};
+use crate::report::html::coverage::page;
 use crate::result::coverage::{Collected, CoverageFile, FileCoverage, SCHEMA, ScenarioCoverage};
 use crate::run::coverage::{Effort, Executed, execute};
 use crate::run::kernel_record;
@@ -66,6 +67,9 @@ pub struct Args {
     /// Write a tracefile for lcov and genhtml; its paths are those below the source tree.
     #[arg(long, value_name = "FILE")]
     lcov: Option<PathBuf>,
+    /// Write a page to this file, which needs nothing but itself: no network, no script.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Seed of the names and of what is drawn by lot. Without this it is drawn, and told in the result.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -83,6 +87,7 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     let check =
         |path: &Option<PathBuf>, what| path.as_deref().map(|path| OutputFile::check_other(path, what)).transpose();
     let (json, lcov) = (check(&arguments.json, "result file")?, check(&arguments.lcov, "tracefile")?);
+    let html = check(&arguments.html, "page")?;
     // Before anything is built.
     let gcov = Gcov::find()?;
     let ui = Ui::new();
@@ -96,6 +101,9 @@ pub fn run(arguments: &Args) -> Result<Exit> {
     }
     if let Some(target) = lcov {
         target.write_bytes(lcov::render(&file).as_bytes())?;
+    }
+    if let Some(target) = html {
+        target.write_bytes(page(&file).as_bytes())?;
     }
     output::print(&text::render(&file, arguments.functions))?;
     let is_whole = file.scenarios.iter().all(|scenario| scenario.ended_by.is_none());

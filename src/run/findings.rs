@@ -146,6 +146,20 @@ impl Observations {
         ))
     }
 
+    /// Adds to the reason why a run was cut off what had grown most until then, if that is as much as a leak of it would be.
+    pub fn with_growth(&self, reason: String) -> String {
+        let (made, units) = (self.dose(), plural(&self.record.unit));
+        let rate = self.min_rate * made as f64;
+        let nets = self.nets();
+        let grown = nets.iter().filter(|net| made > 0 && net.grown >= rate);
+        match grown.max_by(|a, b| a.grown.total_cmp(&b.grown)) {
+            Some(most) => {
+                format!("{reason}; until then {} had grown by {:.0} in {made} {units}", most.name, most.grown)
+            }
+            None => reason,
+        }
+    }
+
     /// Returns how many units were made.
     fn dose(&self) -> u64 {
         let doses = self.readings.iter().filter(|r| matches!(r.kind, RoundKind::Dose | RoundKind::Proof));
@@ -286,6 +300,18 @@ mod tests {
              from a cache of more than 5009",
         );
         is_undecided(leaking(&options(), 5009, 0), "more than 5009; unmounting frees it");
+    }
+
+    #[test]
+    fn run_that_is_cut_off_says_what_had_grown() {
+        let said = |seen: Observations| seen.with_growth("it was late".into());
+        assert_eq!(
+            said(leaking(&options(), 64, 0)),
+            "it was late; until then kmalloc-256 had grown by 64 in 64 listings"
+        );
+        assert_eq!(said(at_rest(64)), "it was late");
+        let nothing = Observations::new(RunRecord::begin("quick", KernelRecord::default(), 1), &options());
+        assert_eq!(said(nothing), "it was late", "not even the warm-up was over");
     }
 
     #[test]

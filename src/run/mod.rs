@@ -82,7 +82,10 @@ fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, boo
             outcome.into_judged_record()
         }
         Err(AgentError::Error(error)) => return Err(error),
-        Err(AgentError::Failed(sentence)) => outcome.into_record(Verdict::Undecided, sentence),
+        Err(AgentError::Failed(sentence)) => {
+            let reason = outcome.with_growth(sentence);
+            outcome.into_record(Verdict::Undecided, reason)
+        }
         Err(AgentError::Unsupported(sentence)) => outcome.into_record(Verdict::Unsupported, sentence),
         Err(AgentError::Crash { kind, sentence, lines }) => {
             outcome.record.console_lines = lines;

@@ -4,6 +4,8 @@ pub mod badge;
 pub(crate) mod bench;
 pub(crate) mod cards;
 pub(crate) mod chapter;
+pub mod coverage;
+pub(crate) mod document;
 pub(crate) mod draw;
 pub mod page;
 pub(crate) mod plot;

@@ -1,18 +1,15 @@
 //! The page as a whole: its head, its sections, its foot.
 
 use super::badge::verdict;
+use super::document::{Parts, document};
 use super::{bench, chapter};
 use crate::error::Result;
 use crate::report::console::Logs;
 use crate::report::formats::format::Format;
 use crate::report::headline::{self};
 use crate::report::merge::Report;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use std::collections::BTreeSet;
-
-const STYLE: &str = include_str!("style.css");
-/// Should anything ever come through as markup, a browser still runs and fetches nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The format of `--html`.
 #[derive(Debug)]
@@ -36,29 +33,16 @@ impl Format for Html {
 pub fn page(merged: &Report, logs: &Logs) -> String {
     let headline = headline::for_report(merged);
     let is_only = merged.chapters.len() + merged.benches.len() == 1;
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { "dirleak: " (headline.sentence) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header { p class="note" { (about(merged)) } h1 { (verdict(&headline)) } }
-                main {
-                    @for chapter in &merged.chapters { (chapter::section(chapter, logs, is_only)) }
-                    @for bench in &merged.benches { (bench::section(bench, logs, is_only)) }
-                }
-                footer { (footer(merged)) }
-            }
-        }
-    };
-    // What a terminal takes for colours means nothing here.
-    page.into_string().chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    document(&Parts {
+        title: &headline.sentence,
+        about: about(merged),
+        heading: verdict(&headline),
+        main: html! {
+            @for chapter in &merged.chapters { (chapter::section(chapter, logs, is_only)) }
+            @for bench in &merged.benches { (bench::section(bench, logs, is_only)) }
+        },
+        footer: footer(merged),
+    })
 }
 
 /// Returns what the page is about.

@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::protocol::message::{Request, Response};
-use crate::protocol::packed::Packed;
+use crate::protocol::packed::{self, Packed};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
@@ -33,7 +33,7 @@ impl SerialLink {
         let mut settings = tcgetattr(&file).machine(failed)?;
         cfmakeraw(&mut settings);
         tcsetattr(&file, SetArg::TCSANOW, &settings).machine(failed)?;
-        let answers = Packed::begin(file.try_clone().machine(failed)?).machine(failed)?;
+        let answers = packed::begin(file.try_clone().machine(failed)?).machine(failed)?;
         let answers = ResponseSender(Arc::new(Mutex::new(answers)));
         Ok(Self { orders: BufReader::new(file), answers, waits_busily: false })
     }

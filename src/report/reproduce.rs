@@ -2,10 +2,11 @@
 
 use super::merge::ReportSection;
 use crate::result::bench::BenchFile;
+use crate::result::coverage::CoverageFile;
 use crate::text::quote::quoted;
 
 /// Options whose value is a file that is written.
-const OUTPUTS: [&str; 5] = ["--json", "--trace", "--mail", "--bundle", "--plot"];
+const OUTPUTS: [&str; 7] = ["--json", "--trace", "--mail", "--bundle", "--plot", "--lcov", "--html"];
 
 /// Returns the commands: those of a bisection show the commit and its parent; else there is one for each file, for a
 /// shell.
@@ -27,6 +28,11 @@ pub fn commands(chapter: &ReportSection) -> Vec<String> {
 /// Returns the command of a bench.
 pub fn bench_commands(file: &BenchFile) -> String {
     command(&file.command_line, file.results.first().map(|record| record.seed))
+}
+
+/// Returns the command of a measurement of coverage.
+pub fn coverage_command(file: &CoverageFile) -> String {
+    command(&file.command_line, file.scenarios.first().map(|scenario| scenario.seed))
 }
 
 /// Returns the command with the seed, as a later dirleak may have another one by default.
@@ -66,5 +72,12 @@ mod tests {
         let mut file = crate::report::bench::example::file();
         file.command_line.extend(["--grow", "--plot", "growth.svg"].map(String::from));
         assert_eq!(bench_commands(&file), "dirleak bench huge-flat --grow --seed 42");
+    }
+
+    #[test]
+    fn command_of_coverage_leaves_out_its_files() {
+        let mut file = crate::result::coverage::tests::example();
+        file.command_line.extend(["--exec", "./a b", "--lcov", "it.info", "--html=it.html"].map(String::from));
+        assert_eq!(coverage_command(&file), "dirleak coverage --exec './a b' --seed 0");
     }
 }

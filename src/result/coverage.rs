@@ -7,6 +7,7 @@ use crate::stats::estimate::finite;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The number of the schema; fields are added without a new one.
 pub const SCHEMA: u32 = 1;
@@ -124,8 +125,48 @@ impl Share {
     }
 
     /// Returns both sums.
-    pub fn plus(self, other: Self) -> Self {
+    fn plus(self, other: Self) -> Self {
         Self { reached: self.reached + other.reached, of: self.of + other.of }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} of {}", self.reached, self.of)
+    }
+}
+
+impl ScenarioCoverage {
+    /// Returns how many lines it alone executed.
+    pub fn lines_alone(&self) -> u64 {
+        self.alone.iter().map(|alone| alone.lines).sum()
+    }
+}
+
+/// Returns the shares of lines, functions and branches of each directory of source.
+pub fn by_directory(files: &[FileCoverage]) -> BTreeMap<&str, [Share; 3]> {
+    let mut directories: BTreeMap<&str, [Share; 3]> = BTreeMap::new();
+    for file in files {
+        let directory = file.file.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let sums = directories.entry(directory).or_default();
+        *sums = plus(*sums, file.shares());
+    }
+    directories
+}
+
+/// Returns the shares of lines, functions and branches of all that these are of.
+pub fn in_all(directories: &BTreeMap<&str, [Share; 3]>) -> [Share; 3] {
+    directories.values().fold([Share::default(); 3], |all, sums| plus(all, *sums))
+}
+
+fn plus(sums: [Share; 3], more: [Share; 3]) -> [Share; 3] {
+    std::array::from_fn(|at| sums[at].plus(more[at]))
+}
+
+impl FileCoverage {
+    /// Returns its shares of lines, functions and branches.
+    pub fn shares(&self) -> [Share; 3] {
+        [self.lines, self.functions, self.branches]
     }
 }
 

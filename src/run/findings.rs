@@ -146,8 +146,14 @@ impl Observations {
         ))
     }
 
+    /// Returns the record of a run that was cut off, of which nothing can be said but what had grown until then.
+    pub fn into_cut_off_record(self, sentence: String) -> RunRecord {
+        let reason = self.with_growth(sentence);
+        self.into_record(Verdict::Undecided, reason)
+    }
+
     /// Adds to the reason why a run was cut off what had grown most until then, if that is as much as a leak of it would be.
-    pub fn with_growth(&self, reason: String) -> String {
+    fn with_growth(&self, reason: String) -> String {
         let (made, units) = (self.dose(), plural(&self.record.unit));
         let rate = self.min_rate * made as f64;
         let nets = self.nets();

@@ -57,8 +57,7 @@ pub fn run(live: Live) -> Result<RunRecord> {
         Err(AgentError::Error(error)) => Err(error),
         Err(AgentError::Unsupported(sentence)) => Ok(outcome.into_record(Verdict::Unsupported, sentence)),
         Err(AgentError::Failed(sentence) | AgentError::Crash { sentence, .. }) => {
-            let reason = outcome.with_growth(sentence);
-            Ok(outcome.into_record(Verdict::Undecided, reason))
+            Ok(outcome.into_cut_off_record(sentence))
         }
     }
 }

@@ -82,10 +82,7 @@ fn attempt(job: &Job, options: &Options, until: Until) -> Result<(RunRecord, boo
             outcome.into_judged_record()
         }
         Err(AgentError::Error(error)) => return Err(error),
-        Err(AgentError::Failed(sentence)) => {
-            let reason = outcome.with_growth(sentence);
-            outcome.into_record(Verdict::Undecided, reason)
-        }
+        Err(AgentError::Failed(sentence)) => outcome.into_cut_off_record(sentence),
         Err(AgentError::Unsupported(sentence)) => outcome.into_record(Verdict::Unsupported, sentence),
         Err(AgentError::Crash { kind, sentence, lines }) => {
             outcome.record.console_lines = lines;

@@ -26,18 +26,18 @@ pub struct DepotSearch {
 impl DepotSearch {
     /// Opens the file; `None` if the kernel does not keep owners.
     pub fn open(files: &KernelFiles) -> Option<Self> {
-        open_watching(files).map(|file| Self {
-            file,
-            kept: RefCell::default(),
-            last: Cell::default(),
-            has_given_up: Cell::default(),
-        })
+        open_watching(files).map(Self::of)
+    }
+
+    /// Makes one that has not searched yet.
+    fn of(file: File) -> Self {
+        Self { file, kept: RefCell::default(), last: Cell::default(), has_given_up: Cell::default() }
     }
 
     /// Makes one whose first search took more than it may.
     #[cfg(test)]
     pub fn that_gave_up(file: File) -> Self {
-        Self { file, kept: RefCell::default(), last: Cell::default(), has_given_up: Cell::new(true) }
+        Self { has_given_up: Cell::new(true), ..Self::of(file) }
     }
 
     /// Returns how many pages the depot has; `None` if the first search took more than it may.
@@ -181,11 +181,7 @@ mod tests {
         let record = "Page allocated via order 2, mask 0x0\nPFN 0 type Unmovable\n stack_depot_save+0x1/0x2\n";
         std::fs::write(file.path(), record.replace("stack_depot_save", "somebody_else")).unwrap();
         let opened = File::open(file.path()).unwrap();
-        let depot = DepotSearch {
-            file: opened,
-            has_given_up: Cell::default(),
-            ..DepotSearch::that_gave_up(tempfile::tempfile().unwrap())
-        };
+        let depot = DepotSearch::of(opened);
         assert_eq!((depot.pages(), depot.has_given_up()), (Some(0), false));
         std::fs::write(file.path(), record).unwrap();
         assert_eq!((depot.pages(), depot.has_given_up()), (Some(4), false));

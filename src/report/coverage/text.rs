@@ -1,9 +1,8 @@
 //! Coverage as text for a terminal.
 
-use crate::result::coverage::{Alone, CoverageFile, FileCoverage, ScenarioCoverage, Share};
+use crate::result::coverage::{Alone, CoverageFile, FileCoverage, ScenarioCoverage, Share, by_directory, in_all};
 use crate::text::layout::{self, Align};
 use crate::text::number;
-use std::collections::BTreeMap;
 
 /// Functions that are named of those that one scenario alone calls.
 const MOST_NAMED: usize = 8;
@@ -29,29 +28,18 @@ pub fn render(file: &CoverageFile, functions: bool) -> String {
 }
 
 fn files(files: &[FileCoverage]) -> String {
-    let mut directories: BTreeMap<&str, [Share; 3]> = BTreeMap::new();
-    let mut all = [Share::default(); 3];
-    let shares = |file: &FileCoverage| [file.lines, file.functions, file.branches];
-    for file in files {
-        let directory = file.file.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let sums = directories.entry(directory).or_default();
-        *sums = plus(*sums, shares(file));
-        all = plus(all, shares(file));
-    }
+    let directories = by_directory(files);
     let head = ["file", "lines", "", "functions", "", "branches", ""].map(String::from);
-    let of_files = files.iter().map(|file| row(&file.file, shares(file)));
+    let of_files = files.iter().map(|file| row(&file.file, file.shares()));
     let of_directories = directories.iter().map(|(directory, sums)| row(&format!("{directory}/"), *sums));
-    let rows: Vec<_> = [head].into_iter().chain(of_files).chain(of_directories).chain([row("in all", all)]).collect();
+    let rows: Vec<_> =
+        [head].into_iter().chain(of_files).chain(of_directories).chain([row("in all", in_all(&directories))]).collect();
     layout::aligned(&rows)
 }
 
-fn plus(sums: [Share; 3], more: [Share; 3]) -> [Share; 3] {
-    std::array::from_fn(|at| sums[at].plus(more[at]))
-}
-
 fn row(name: &str, [lines, functions, branches]: [Share; 3]) -> [String; 7] {
-    let of = |share: Share| format!("{} of {}", share.reached, share.of);
-    [name.into(), of(lines), percent(lines), of(functions), percent(functions), of(branches), percent(branches)]
+    let [of_lines, of_functions, of_branches] = [lines, functions, branches].map(|share| share.to_string());
+    [name.into(), of_lines, percent(lines), of_functions, percent(functions), of_branches, percent(branches)]
 }
 
 /// Returns a share in percent, rounded down, so that 100 % is all of it.
@@ -62,8 +50,7 @@ pub fn percent(share: Share) -> String {
 fn scenarios(scenarios: &[ScenarioCoverage]) -> String {
     let head = ["scenario", "units", "lines", "functions", "lines alone", "time"].map(String::from);
     let of_one = |scenario: &ScenarioCoverage| {
-        let alone: u64 = scenario.alone.iter().map(|alone| alone.lines).sum();
-        let counts = [scenario.units, scenario.lines, scenario.functions, alone];
+        let counts = [scenario.units, scenario.lines, scenario.functions, scenario.lines_alone()];
         let [units, lines, functions, alone] = counts.map(|count| count.to_string());
         [scenario.scenario.clone(), units, lines, functions, alone, number::seconds(scenario.seconds)]
     };

@@ -4,7 +4,10 @@ use super::cards::cells;
 use super::document::{Parts, document};
 use crate::report::coverage::text::percent;
 use crate::report::headline::Status;
-use crate::result::coverage::{Alone, CoverageFile, FileCoverage, FunctionCoverage, ScenarioCoverage, Share};
+use crate::report::reproduce::coverage_command;
+use crate::result::coverage::{
+    Alone, CoverageFile, FileCoverage, FunctionCoverage, ScenarioCoverage, Share, by_directory, in_all,
+};
 use crate::text::number;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -15,15 +18,10 @@ const MOST_RUNS: usize = 24;
 /// Returns the page. Whatever is from the result is text in it.
 pub fn page(file: &CoverageFile) -> String {
     let kernel = &file.kernel;
-    let all = file.files.iter().fold(Share::default(), |sum, file| sum.plus(file.lines));
-    let sentence = format!(
-        "{} ({}): {} of {} lines of NFS's code executed, {}",
-        kernel.spec,
-        kernel.release,
-        all.reached,
-        all.of,
-        percent(all)
-    );
+    let directories = by_directory(&file.files);
+    let [all, ..] = in_all(&directories);
+    let sentence =
+        format!("{} ({}): {all} lines of NFS's code executed, {}", kernel.spec, kernel.release, percent(all));
     document(&Parts {
         title: &sentence,
         about: "dirleak: which code of NFS was executed",
@@ -33,7 +31,7 @@ pub fn page(file: &CoverageFile) -> String {
                 @if let Some(why) = &scenario.ended_by { p { (scenario.scenario) " ended early: " (why) } }
             }
             h3 { "By directory" }
-            (directories(&file.files))
+            (shares(&directories))
             h3 { "By scenario" }
             (scenarios(&file.scenarios))
             h3 { "By file" }
@@ -41,7 +39,7 @@ pub fn page(file: &CoverageFile) -> String {
             @for file in file.files.iter().filter(|file| file.lines.reached > 0) { (of_file(file)) }
             (not_reached(&file.files))
             h3 { "To see it again" }
-            pre class="command" { (file.command_line.join(" ")) }
+            pre class="command" { (coverage_command(file)) }
         },
         footer: html! {
             p { "Counted by the kernel itself, told by " (file.gcov) " and dirleak " (file.dirleak) "." }
@@ -55,26 +53,16 @@ fn bar(share: Share) -> Markup {
     html! { span class="bar" { span style=(format!("width:{percent:.1}%")) {} } }
 }
 
-fn of(share: Share) -> String {
-    format!("{} of {}", share.reached, share.of)
-}
-
-fn directories(files: &[FileCoverage]) -> Markup {
-    let mut directories: BTreeMap<&str, [Share; 3]> = BTreeMap::new();
-    for file in files {
-        let directory = file.file.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let sums = directories.entry(directory).or_default();
-        *sums = [sums[0].plus(file.lines), sums[1].plus(file.functions), sums[2].plus(file.branches)];
-    }
+fn shares(directories: &BTreeMap<&str, [Share; 3]>) -> Markup {
     html! {
         table class="numbers bars" {
             thead { tr { @for head in ["directory", "lines", "", "functions", "branches", ""] { th { (head) } } } }
             tbody {
-                @for (directory, [lines, functions, branches]) in &directories {
+                @for (directory, [lines, functions, branches]) in directories {
                     tr {
                         td { (directory) }
-                        td { (of(*lines)) } td { (percent(*lines)) }
-                        td { (of(*functions)) } td { (of(*branches)) }
+                        td { (lines) } td { (percent(*lines)) }
+                        td { (functions) } td { (branches) }
                         td { (bar(*lines)) }
                     }
                 }
@@ -85,8 +73,7 @@ fn directories(files: &[FileCoverage]) -> Markup {
 
 fn scenarios(scenarios: &[ScenarioCoverage]) -> Markup {
     let row = |scenario: &ScenarioCoverage| {
-        let alone: u64 = scenario.alone.iter().map(|alone| alone.lines).sum();
-        let counts = [scenario.units, scenario.failures, scenario.lines, scenario.functions, alone];
+        let counts = [scenario.units, scenario.failures, scenario.lines, scenario.functions, scenario.lines_alone()];
         let [units, failures, lines, functions, alone] = counts.map(|count| count.to_string());
         let tone = scenario.ended_by.as_ref().map(|_| Status::Inconclusive);
         let seconds = number::seconds(scenario.seconds);
@@ -113,11 +100,11 @@ fn of_file(file: &FileCoverage) -> Markup {
     let row = |function: &FunctionCoverage| {
         let tone = if function.calls == 0 { Status::Inconclusive } else { Status::Pass };
         let [calls, scenarios] = [function.calls, function.scenarios].map(|count| count.to_string());
-        (tone, [function.function.clone(), of(function.lines), calls, scenarios, not_executed(file, function)])
+        (tone, [function.function.clone(), function.lines.to_string(), calls, scenarios, not_executed(file, function)])
     };
     html! {
         details {
-            summary { code { (file.file) } " " (of(file.lines)) " lines, " (percent(file.lines)) (bar(file.lines)) }
+            summary { code { (file.file) } " " (file.lines) " lines, " (percent(file.lines)) (bar(file.lines)) }
             (cells(&["function", "lines", "calls", "scenarios", "lines not executed"], file.by_function.iter().map(row)))
         }
     }
